@@ -161,16 +161,16 @@ def job_texts(case: Case) -> Iterator[bytes]:
 
 def read_jobs(texts: Iterable[bytes]) -> tuple[list[JobSnapshot], float]:
     """Return the jobs as a pass reads them, and the seconds that this takes."""
-    door, took_s = Door(frozenset()), 0.0
+    read = partial(read_job, memories={}, now_us=NOW_US)
+    door = Door(frozenset(), partial(turn_away, memories={}, now_us=NOW_US, time_to_live_us=None))
+    took_s = 0.0
     for text in texts:
         began_s = time.process_time()
         door.offer(parse(StoredJob, Raw(text)), None)
         took_s += time.process_time() - began_s
     began_s = time.process_time()
-    read, away = (partial(make, memories={}, now_us=NOW_US) for make in (read_job, turn_away))
     jobs = [job if isinstance(job, JobSnapshot) else read(job) for job in door.let_in()]
-    jobs += [job if isinstance(job, JobSnapshot) else away(job) for job in door.waiting()]
-    return jobs, took_s + time.process_time() - began_s
+    return [*jobs, *door.turned_away()], took_s + time.process_time() - began_s
 
 
 def job_document(case: Case, number: int) -> Document:

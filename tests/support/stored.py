@@ -30,6 +30,6 @@ def read_stored(job: StoredJob) -> JobSnapshot:
     return read_job(job, {}, now_us=NOW)
 
 
-def read_waiting(job: StoredJob) -> JobSnapshot:
-    """An InferenceJob that waits to be read."""
-    return turn_away(job, {}, now_us=NOW)
+def read_waiting(job: StoredJob) -> JobSnapshot | None:
+    """An InferenceJob that waits to be read, or to be deleted."""
+    return turn_away(job, {}, now_us=NOW, time_to_live_us=None)

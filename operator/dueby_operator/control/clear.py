@@ -6,8 +6,6 @@ its time to live    the job; its rows stay
 """
 
 from dueby_api.conditions import ConditionType
-from dueby_api.errors import Invalid
-from dueby_api.units import parse_duration_us
 from dueby_operator import paths
 from dueby_operator.control.conditions import condition, is_done_with, is_true
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -15,6 +13,7 @@ from dueby_operator.model.writes import Delete
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import micros_of
 
+OVER = (ConditionType.COMPLETE, ConditionType.FAILED)
 # Workers of a complete job end by themselves within this time, but for those that never found a node.
 LEAVE_US = 20_000_000
 # A pod's log is there for as long as its Job. What collects logs has them within minutes; of a job that has failed
@@ -29,11 +28,7 @@ def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) 
     """
     if job.is_deleting or not is_done_with(job):
         return ()
-    ended_us = max(
-        micros_of(found.last_transition_time) or 0
-        for kind in (ConditionType.COMPLETE, ConditionType.FAILED)
-        if (found := condition(job.status, kind))
-    )
+    ended_us = _ended_us(job)
     has_failed = is_true(job.status, ConditionType.FAILED)
     leave_us, kept_us = (0, KEPT_FAILED_US) if has_failed else (LEAVE_US, KEPT_COMPLETE_US)
     with_devices = [*(worker_job.job for worker_job in job.worker_jobs), *job.profiling]
@@ -43,7 +38,7 @@ def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) 
     elif now_us >= ended_us + leave_us:
         gone = [found for found in with_devices if not found.is_over]
     deletions = [delete_job(found) for found in gone if not found.metadata.is_deleting]
-    if _is_expired(job, ended_us, now_us, time_to_live_us):
+    if is_expired(job, now_us=now_us, time_to_live_us=time_to_live_us):
         deletions.append(Delete(path=paths.jobs_path(job.namespace, job.name), uid=job.uid))
     return tuple(deletions)
 
@@ -53,7 +48,14 @@ def delete_job(job: BatchJob, *, waits: bool = False) -> Delete:
     return Delete(path=paths.batch_path(job.metadata.namespace, job.name), uid=job.metadata.uid, waits=waits)
 
 
-def _is_expired(job: JobSnapshot, ended_us: int, now_us: int, usual_us: int | None) -> bool:
-    own = None if isinstance(job.manifest, Invalid) else job.manifest.spec.ttl_after_finished
-    ttl_us = parse_duration_us(own) if own else usual_us
-    return ttl_us is not None and ended_us > 0 and now_us > ended_us + ttl_us
+def is_expired(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None) -> bool:
+    """Return whether the job has been over for longer than it says, or than jobs that don't say it are kept."""
+    ended_us, own_us = _ended_us(job), job.time_to_live_us
+    ttl_us = time_to_live_us if own_us is None else own_us
+    return ttl_us is not None and ended_us > 0 and is_done_with(job) and now_us > ended_us + ttl_us
+
+
+def _ended_us(job: JobSnapshot) -> int:
+    """Return when the job ended, in microseconds since 1970; 0 if nobody says when."""
+    ended = (condition(job.status, kind) for kind in OVER)
+    return max((micros_of(found.last_transition_time) or 0 for found in ended if found), default=0)

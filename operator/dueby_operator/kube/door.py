@@ -3,11 +3,11 @@
 What a job's JSON would take of memory is reckoned before any object is made of it. Of a namespace the jobs are read
 that were read before, then the oldest, as long as all of them are within the budget. The next ones wait, and their
 conditions say so; of those beyond them nothing is kept. Jobs that are over have a budget of their own, so that they
-hold up nobody, and the youngest are read: of the others nothing is left to be done but to delete them.
+hold up nobody, and the youngest are read: of the others nothing is left to be done but to delete them in their time.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -16,7 +16,7 @@ from dueby_operator.objects.stored_jobs import NOTHING, StoredJob, length_of
 
 # Of memory, for what a namespace's jobs under way are read into, of usually 12 KiB each; and for those that are over.
 MAX_UNDER_WAY_BYTES, MAX_OVER_BYTES = 2**24, 2**25
-# Jobs of a namespace that wait and are told so. The others are told when their turn has come.
+# Jobs of a namespace that wait and are told so, or are due to be deleted. The others are when their turn has come.
 MAX_WAITING = 500
 # Of the status of a job that waits, as JSON. One that has more to lose is left out, and its status stays as it is.
 MAX_WAITING_STATUS_BYTES = 2**13
@@ -38,13 +38,17 @@ class _Offer:
 class Door:
     """Lets in the jobs of one list, as far as there is room for them."""
 
-    def __init__(self, read_before: Container[str]) -> None:
-        """Take the uids of the jobs that were read before."""
+    def __init__(self, read_before: Container[str], turn_away: Callable[[StoredJob], JobSnapshot | None]) -> None:
+        """Take the uids of the jobs that were read before, and what is to be known of one for which there is no room.
+
+        `turn_away` returns None if nothing is.
+        """
         self._read_before = read_before
+        self._turn_away = turn_away
         self._offers: dict[tuple[str, bool], list[_Offer]] = defaultdict(list)
         """By namespace, and whether they are over."""
         self._memory: Counter[tuple[str, bool]] = Counter()
-        self._waiting: dict[str, list[StoredJob | JobSnapshot]] = defaultdict(list)
+        self._turned_away: dict[tuple[str, bool], list[JobSnapshot]] = defaultdict(list)
         self.left_out: Counter[str] = Counter()
         """Jobs of which nothing is kept, by namespace."""
 
@@ -64,21 +68,25 @@ class Door:
         while self._memory[account] > (MAX_OVER_BYTES if is_over else MAX_UNDER_WAY_BYTES):
             last = heappop(self._offers[account])
             self._memory[account] -= last.memory
-            self._turn_away(last.job, account)
+            self._refuse(last.job, account)
 
     def let_in(self) -> list[StoredJob | JobSnapshot]:
         """Return the jobs for which there is room."""
         return [offer.job for offers in self._offers.values() for offer in offers]
 
-    def waiting(self) -> list[StoredJob | JobSnapshot]:
-        """Return jobs that are told to wait, without what they want."""
-        return [job for jobs in self._waiting.values() for job in jobs]
+    def turned_away(self) -> list[JobSnapshot]:
+        """Return jobs that are told to wait, and those that are to be deleted."""
+        return [job for jobs in self._turned_away.values() for job in jobs]
 
-    def _turn_away(self, job: StoredJob | JobSnapshot, account: tuple[str, bool]) -> None:
+    def _refuse(self, job: StoredJob | JobSnapshot, account: tuple[str, bool]) -> None:
         namespace, is_over = account
-        waiting = self._waiting[namespace]
-        is_long = isinstance(job, StoredJob) and length_of(job.status) > MAX_WAITING_STATUS_BYTES
-        if is_over or is_long or len(waiting) >= MAX_WAITING:
+        kept: JobSnapshot | None
+        if isinstance(job, JobSnapshot):
+            kept = None if is_over else job  # it was read and not deleted, so it isn't due yet
+        else:
+            is_long = not is_over and length_of(job.status) > MAX_WAITING_STATUS_BYTES
+            kept = None if is_long else self._turn_away(job)
+        if kept is None or len(self._turned_away[account]) >= MAX_WAITING:
             self.left_out[namespace] += 1
         else:
-            waiting.append(job if isinstance(job, JobSnapshot) else job.replace(spec=NOTHING))
+            self._turned_away[account].append(kept)

@@ -152,7 +152,9 @@ class Gatherer:
         return max(0.0, (self._profiling_us + PROFILING_US - now_us) / 1e6)
 
     async def _list(self, memories: Mapping[str, JobMemory], *, now_us: int) -> Lists:
-        read, wait = (partial(make, memories=memories, now_us=now_us) for make in (read_job, turn_away))
+        ttl_us = self._settings.time_to_live_us
+        read = partial(read_job, memories=memories, now_us=now_us)
+        wait = partial(turn_away, memories=memories, now_us=now_us, time_to_live_us=ttl_us)
         found, profiles = await asyncio.gather(
             self._scope.read(read, wait),
             self._profiles.read(lambda: read_list(self._kube, paths.profiles_path(), read_profile)),

@@ -23,6 +23,7 @@ from dueby_operator.objects.stored_jobs import StoredJob
 
 log = logging.getLogger(__name__)
 ReadJob = Callable[[StoredJob], JobSnapshot]
+TurnAway = Callable[[StoredJob], JobSnapshot | None]
 Jobs = dict[JobKey, JobSnapshot]
 # That a job which is over was deleted, or its time to live edited, is seen so much later at most.
 ALL_S = 60.0
@@ -50,7 +51,7 @@ class JobList:
         self._selects = True
         """Whether the API server selects by a phase, as far as is known in this minute."""
 
-    async def read(self, read_job: ReadJob, turn_away: ReadJob) -> Sequence[JobSnapshot]:
+    async def read(self, read_job: ReadJob, turn_away: TurnAway) -> Sequence[JobSnapshot]:
         """Return the jobs as `read_job` makes them, and those for which there is no room as `turn_away` does."""
         is_new_minute = self._clock() >= self._minute_s + ALL_S
         found = await self._read_under_way(read_job, turn_away) if self._selects and not is_new_minute else None
@@ -61,7 +62,7 @@ class JobList:
         self._seen = found
         return list(found.values())
 
-    async def _read_under_way(self, read_job: ReadJob, turn_away: ReadJob) -> Jobs | None:
+    async def _read_under_way(self, read_job: ReadJob, turn_away: TurnAway) -> Jobs | None:
         """Return the jobs under way with those remembered as over; None if these aren't all."""
         try:
             found = await self._list(read_job, turn_away, fieldSelector=UNDER_WAY)
@@ -74,17 +75,16 @@ class JobList:
         others = {key: job for key, job in self._seen.items() if key not in found}
         return {**others, **found} if all(is_over(job.status) for job in others.values()) else None
 
-    async def _list(self, read_job: ReadJob, turn_away: ReadJob, **query: str) -> Jobs:
-        door = Door(self._let_in)
+    async def _list(self, read_job: ReadJob, turn_away: TurnAway, **query: str) -> Jobs:
+        door = Door(self._let_in, turn_away)
         async for page in self._kube.pages(self._path, **query):
             for stored in read_each(page.items or (), lambda item: parse(StoredJob, item)):
                 door.offer(stored, self._read(stored, read_job))
             del page  # before the next one comes
         let_in = [job if isinstance(job, JobSnapshot) else read_job(job) for job in door.let_in()]
         self._let_in = {job.uid for job in let_in}
-        waiting = [job if isinstance(job, JobSnapshot) else turn_away(job) for job in door.waiting()]
         self._tell(door.left_out)
-        return {job.key: job for job in (*let_in, *waiting)}
+        return {job.key: job for job in (*let_in, *door.turned_away())}
 
     def _read(self, stored: StoredJob, read_job: ReadJob) -> JobSnapshot | None:
         """Return the job if it is over and has not changed since it was read, or if it is too long to be kept."""

@@ -8,12 +8,14 @@ sees that for some seconds. It leaves such jobs alone, as they are, for the new 
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from dueby_api.errors import Invalid, UnknownField
 from dueby_api.inference_job import InferenceJob
 from dueby_api.schema import decode
 from dueby_api.status import JobStatus, read_status
 from dueby_api.words import counted
+from dueby_operator.control.clear import OVER, is_expired
 from dueby_operator.model.fault import Fault, TurnedAway
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
@@ -66,9 +68,20 @@ def read_job(stored: StoredJob, memories: Mapping[str, JobMemory], *, now_us: in
     return _snapshot(stored, manifest, memories, now_us=now_us, unreadable=newer, fault=fault)
 
 
-def turn_away(stored: StoredJob, memories: Mapping[str, JobMemory], *, now_us: int) -> JobSnapshot:
-    """Return an InferenceJob that waits to be read."""
-    return _snapshot(stored, TurnedAway("spec", CROWDED), memories, now_us=now_us)
+def turn_away(
+    stored: StoredJob, memories: Mapping[str, JobMemory], *, now_us: int, time_to_live_us: int | None
+) -> JobSnapshot | None:
+    """Return an InferenceJob that waits to be read; of one that is over, what it takes to delete it, None before then.
+
+    `time_to_live_us` is that of jobs that don't say it; None: they are kept.
+    """
+    job = _snapshot(stored, TurnedAway("spec", CROWDED), memories, now_us=now_us)
+    if not stored.is_over:
+        return job
+    if not is_expired(job, now_us=now_us, time_to_live_us=time_to_live_us):
+        return None
+    ends = (found.replace(message="") for found in job.status.conditions if found.type in OVER)
+    return replace(job, status=JobStatus(phase=job.status.phase, conditions=tuple(ends)))
 
 
 def _snapshot(
@@ -99,6 +112,7 @@ def _snapshot(
         fault=fault,
         manifest=manifest,
         status=status,
+        time_to_live_us=stored.time_to_live_us,
         memory=memories.get(metadata.uid, JobMemory()),
     )
 

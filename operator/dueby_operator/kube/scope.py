@@ -14,7 +14,7 @@ from dueby_operator import paths
 from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Kube, Refused
-from dueby_operator.kube.job_list import JobList, ReadJob
+from dueby_operator.kube.job_list import JobList, ReadJob, TurnAway
 from dueby_operator.kube.read_list import parse_list, read_list
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.trouble import Trouble
@@ -75,7 +75,7 @@ class Scope:
         """Return the tables of pods."""
         return list(self._pods.values())
 
-    async def read(self, read_job: ReadJob, turn_away: ReadJob) -> NamespacedObjects:
+    async def read(self, read_job: ReadJob, turn_away: TurnAway) -> NamespacedObjects:
         """Return what there is in all of them. Raise Refused if nothing of the cluster may be read.
 
         `read_job` makes jobs of what is stored, `turn_away` of what there is no room for.
@@ -89,7 +89,7 @@ class Scope:
             rows=[row for one in found for row in one.rows],
         )
 
-    async def _read_unless_refused(self, namespace: str, read_job: ReadJob, turn_away: ReadJob) -> NamespacedObjects:
+    async def _read_unless_refused(self, namespace: str, read_job: ReadJob, turn_away: TurnAway) -> NamespacedObjects:
         try:
             found = await self._read_one(namespace, read_job, turn_away)
         except Refused as error:
@@ -103,7 +103,7 @@ class Scope:
             log.info("the namespace %s can be read again", namespace)
         return found
 
-    async def _read_one(self, namespace: str, read_job: ReadJob, turn_away: ReadJob) -> NamespacedObjects:
+    async def _read_one(self, namespace: str, read_job: ReadJob, turn_away: TurnAway) -> NamespacedObjects:
         rows = await self._pods[namespace].rows() if namespace in self._pods else []
         if namespace not in self._namespaces:
             return NamespacedObjects(rows=rows)
@@ -124,7 +124,7 @@ class _Lists:
         self._kept_quotas = WatchedList[ResourceQuota](of(self._quotas_path))
 
     async def read(
-        self, read_job: ReadJob, turn_away: ReadJob
+        self, read_job: ReadJob, turn_away: TurnAway
     ) -> tuple[Sequence[JobSnapshot], Sequence[BatchJob], Sequence[ResourceQuota]]:
         """Return InferenceJobs, Kubernetes' Jobs and ResourceQuotas."""
         return await asyncio.gather(

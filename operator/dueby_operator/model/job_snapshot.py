@@ -76,6 +76,8 @@ class JobSnapshot:
     """What is asked for, or what is wrong with it."""
     status: JobStatus = field(default_factory=JobStatus)
     """As the last pass left it."""
+    time_to_live_us: int | None = None
+    """How long it is kept once it is over; None if it doesn't say so."""
     memory: JobMemory = NOTHING
     workers: tuple[WorkerModel, ...] = ()
     """Every worker that was ever started, in the order of its start."""

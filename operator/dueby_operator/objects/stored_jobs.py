@@ -5,6 +5,7 @@ What they want is a tenant's, so it stays text until it is known how long it is,
 
 from dueby_api.errors import Invalid
 from dueby_api.schema import LenientSpec, Raw, decode, field
+from dueby_api.units import parse_duration_us
 from dueby_operator.objects.meta import Identity
 
 # An object of Python's, such as a text of a few letters in a list or a mapping.
@@ -16,6 +17,10 @@ NOTHING = Raw(b"{}")
 
 class _HasPhase(LenientSpec, frozen=True, kw_only=True):
     phase: str = ""
+
+
+class _HasTtl(LenientSpec, frozen=True, kw_only=True):
+    ttl_after_finished: str | None = None
 
 
 class _Labels(LenientSpec, frozen=True, kw_only=True):
@@ -55,6 +60,15 @@ class StoredJob(LenientSpec, frozen=True, kw_only=True):
             return decode(_HasPhase, self.status).phase in ("Succeeded", "Failed")
         except Invalid:
             return False
+
+    @property
+    def time_to_live_us(self) -> int | None:
+        """How long it is kept once it is over; None if it doesn't say so, or nothing that can be read."""
+        try:
+            own = decode(_HasTtl, self.spec).ttl_after_finished
+            return None if own is None else parse_duration_us(own)
+        except (Invalid, ValueError):
+            return None
 
     @property
     def memory(self) -> int:
