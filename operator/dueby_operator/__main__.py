@@ -2,17 +2,16 @@
 
 import argparse
 import gc
-import logging
 from collections.abc import Callable, Sequence
 
 from dueby_api.errors import Invalid
 from dueby_api.quantities import quantity
 from dueby_api.step_config import MAX_GRACE_S
 from dueby_api.units import parse_duration_us
-from dueby_api.untrusted import printable
 from dueby_operator import metrics
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.handlers import operate
+from dueby_operator.logs import FORMATS, LEVELS, configure_logging
 from dueby_operator.loop import claim
 from dueby_operator.page_server import serve_page
 from dueby_operator.settings import (
@@ -24,15 +23,6 @@ from dueby_operator.settings import (
     read_promises,
 )
 
-# Of other people's loggers. Our own client tells of an outage, in two lines, and who starts Kopf again of its end.
-LEVELS = {
-    "kopf": logging.WARNING,  # a line for each wake
-    "kopf._cogs.clients": logging.CRITICAL,  # a line for each attempt at a request
-    "kopf._core.reactor": logging.CRITICAL,  # a traceback for each watch that ends with the others
-    "kopf.activities.probe": logging.CRITICAL,  # a line, and in aiohttp a traceback, for each probe that fails
-    "aiohttp.access": logging.WARNING,  # a line for each probe
-    "aiohttp.server": logging.CRITICAL,
-}
 # Objects that are made before Python looks for cycles among them. Nodes, pods and jobs are a hundred thousand that
 # stay, and Python's own number, 700, has it look through all of them in most passes.
 OBJECTS_BEFORE_COLLECTION = 20_000
@@ -47,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page = _serve_page(options.calendar_page) if options.calendar_page else None
     except Invalid as error:
         parser.error(str(error))
-    _configure_logging()
+    configure_logging(level=options.log_level, layout=options.log_format)
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)
@@ -62,26 +52,11 @@ def _serve_page(address: str) -> CalendarPage:
     return page
 
 
-class _Lines(logging.Formatter):
-    """Lines that a terminal may show: tenants' words are in them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and the traceback if there is one."""
-        return printable(super().format(record))
-
-
-def _configure_logging() -> None:
-    """Log what we say, and of others what we don't say ourselves."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name, level in LEVELS.items():
-        logging.getLogger(name).setLevel(level)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dueby_operator", description="The operator of InferenceJobs.")
     _add_worker_options(parser)
+    parser.add_argument("--log-level", choices=LEVELS, default="INFO", help="what is logged (default: INFO)")
+    parser.add_argument("--log-format", choices=FORMATS, default="text", help="what a line is (default: text)")
     parser.add_argument("--ttl-after-finished", default="", help="how long a finished job is kept (default: for good)")
     parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"

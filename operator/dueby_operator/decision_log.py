@@ -41,16 +41,11 @@ class DecisionLog:
         if now:
             self._told[job.uid] = now
         for line in (*_beside(before, now), *(f"{event.reason}: {event.message}" for event in events)):
-            log.info("%s/%s: %s", job.namespace, job.name, _printable(line))
+            log.info("%s/%s: %s", job.namespace, job.name, line)
 
 
 def _beside(before: Collection[str], now: Sequence[str]) -> Iterator[str]:
     return (line for line in now if line not in before)
-
-
-def _printable(line: str) -> str:
-    """Return the line without what would begin another one, or say something to a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 def describe(action: Action) -> str:

@@ -1,3 +1,7 @@
+{{- /* What the names of the release's objects begin with. */ -}}
+{{- define "dueby.fullname" -}}
+{{ .Values.fullnameOverride | default .Release.Name }}
+{{- end }}
 {{- define "dueby.labels" -}}
 app.kubernetes.io/name: dueby
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dueby_api.grid import Share
 from dueby_api.schema import END, json_schemas
+from dueby_operator.logs import FORMATS, LEVELS
 from dueby_operator.metrics import Metrics
 from dueby_operator.settings import Maintenance, ProfilerSettings, Promises, read_profiler, read_promises
 from dueby_planner.calendar.pool import CLASSES
@@ -99,6 +100,11 @@ def test_the_maintenance_that_the_values_take_is_what_the_operator_takes() -> No
     assert [hours[bound] for bound in bounds] == [taken["properties"]["hours"][bound] for bound in bounds]
 
 
+def test_the_logs_levels_and_formats_are_the_operators() -> None:
+    values = SCHEMA["properties"]["log"]["properties"]
+    assert (tuple(values["level"]["enum"]), tuple(values["format"]["enum"])) == (LEVELS, FORMATS)
+
+
 def test_the_promises_that_the_values_take_are_what_the_operator_takes() -> None:
     values, fields = SCHEMA["properties"]["promises"]["properties"], json_schemas(Promises)["Promises"]["properties"]
     assert values.keys() == fields.keys()
@@ -123,10 +129,17 @@ def metric_names() -> set[str]:
     return named | {f"{name}{suffix}" for name in named for suffix in ("_total", "_bucket", "_sum", "_count")}
 
 
-@pytest.mark.parametrize("file", [CHART / "files" / "dashboards" / "dueby.json", REPOSITORY / "docs" / "metrics.md"])
-def test_every_metric_that_is_named_is_there(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "least"),
+    [
+        (CHART / "files" / "dashboards" / "dueby.json", 20),
+        (CHART / "files" / "alerts.yaml", 6),
+        (REPOSITORY / "docs" / "metrics.md", 20),
+    ],
+)
+def test_every_metric_that_is_named_is_there(file: Path, least: int) -> None:
     named = set(re.findall(r"\bdueby_[a-z_]+", file.read_text()))
-    assert len(named) > 20
+    assert len(named) > least
     assert named <= metric_names()
 
 
