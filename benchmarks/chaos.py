@@ -37,7 +37,8 @@ os.environ.setdefault("DUEBY_TEST_CLUSTER", "dueby-chaos")
 
 from chaos_cluster import HOSTILE, World, bring_clocks, furnish, versions
 from chaos_faults import Faults
-from chaos_hostile import CASES, HostileCases
+from chaos_hostile import HostileCases
+from chaos_hostile_cases import CASES
 from chaos_hostile_objects import bring_program
 from chaos_jobs import HealthyJobs
 from chaos_log import Log
@@ -178,7 +179,7 @@ def play(world: World, schedule: Schedule) -> tuple[Outcome, Log]:
     log, ended = Log(console), threading.Event()
     watch, jobs = Watch(log), HealthyJobs(world, log)
     faults = Faults(Setting(world=world, jobs=jobs, watch=watch), log)
-    hostile = HostileCases(world, world.cluster.within(HOSTILE), log)
+    hostile = HostileCases(world, world.cluster.within(HOSTILE), log, CASES)
     hostile.prepare()
     looking = threading.Thread(target=watch.run, args=[ended])
     looking.start()

@@ -6,6 +6,7 @@ HOSTILE_STEP says which, and HOSTILE_DOES what it does instead.
 """
 
 import argparse
+import base64
 import gzip
 import itertools
 import os
@@ -35,6 +36,7 @@ BODIES = (
     b"[" * 60_000,
     b'{"a":' * 10_000,
     b'{"runs": ' + b"[" * 4000,
+    b'{"profile": "' + base64.b64encode(gzip.compress(b'{"software": [' + b"[]," * 350_000 + b"[]]}")) + b'"}',
 )
 BOMB = gzip.compress(bytes(2**24))
 

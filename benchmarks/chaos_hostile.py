@@ -12,7 +12,6 @@ from typing import Any
 
 from chaos_cluster import AbortedError, Document, World, insist, seen
 from chaos_hostile_objects import (
-    BAD_JOBS,
     DEADLINE_S,
     TAKEN_OVER,
     Make,
@@ -56,15 +55,16 @@ class Ending:
 class HostileCases:
     """Applies cases, each in a thread of its own."""
 
-    def __init__(self, world: World, cluster: Cluster, log: Log) -> None:
-        self._world, self._cluster, self._log = world, cluster, log
+    def __init__(self, world: World, cluster: Cluster, log: Log, cases: "Mapping[str, Case]") -> None:
+        self._cases = cases
+        self.world, self.cluster, self._log = world, cluster, log
         self._lock = threading.Lock()
         self._count = 0
         self.endings: list[Ending] = []
 
     def prepare(self) -> None:
         """Put there what the cases take variables from."""
-        self._cluster.apply(*(variables(step, does) for step, does in TAKEN_OVER))
+        self.cluster.apply(*(variables(step, does) for step, does in TAKEN_OVER))
 
     def run(self, case: str) -> None:
         """Apply a case, and wait for its end."""
@@ -74,7 +74,7 @@ class HostileCases:
         began_s = self._log.now_s()
         self._log.say("hostile", f"{name}: {case}")
         try:
-            ended, sentence, is_expected = CASES[case](self, name)
+            ended, sentence, is_expected = self._cases[case](self, name)
         except AbortedError:
             return
         except Exception as failure:  # a case that can't be applied is told, and must not end the others
@@ -92,36 +92,36 @@ class HostileCases:
 
     def bad_job(self, make: Make, name: str) -> tuple[str, str, bool]:
         """A job that is to be refused, or to be Failed with a sentence."""
-        is_taken, told = self._create(make(self._cluster, name))
+        is_taken, told = self.create(make(self.cluster, name))
         if not is_taken:
             return "Refused", told, any(words in told for words in REFUSED)
         return self._failed(name)
 
     def lying_job(self, name: str) -> tuple[str, str, bool]:
         """A job whose workers lie, and beside them pods and a Job that say they are its own."""
-        is_taken, told = self._create(liar(self._cluster, name))
+        is_taken, told = self.create(liar(self.cluster, name))
         assert is_taken, told
-        works = self._until(lambda: self._cluster.items("jobs", f"dueby.dev/job={name},dueby.dev/step=work"))
+        works = self.until(lambda: self.cluster.items("jobs", f"dueby.dev/job={name},dueby.dev/step=work"))
         if works:
-            uid = self._cluster.get("infj", name)["metadata"]["uid"]
+            uid = self.cluster.get("infj", name)["metadata"]["uid"]
             work = works[0]["metadata"]
             for document in hangers_on(work["name"], work["uid"], name, uid):
-                self._create(document)
+                self.create(document)
         return self._failed(name)
 
     def planted_names(self, name: str) -> tuple[str, str, bool]:
         """A good job of which somebody has taken the name of the finish step, until it says so."""
-        document = hostile_job(self._cluster, name, deadline="15m")
-        is_taken, told = self._create(document)
+        document = hostile_job(self.cluster, name, deadline="15m")
+        is_taken, told = self.create(document)
         assert is_taken, told
-        made = planted(self._until(lambda: self._cluster.get("infj", name)))
+        made = planted(self.until(lambda: self.cluster.get("infj", name)))
         for each in made:
-            self._create(each)
-        said = self._until(lambda: self._taken_message(name))
+            self.create(each)
+        said = self.until(lambda: self._taken_message(name))
         for each in made:
-            self._delete(each["kind"].lower(), each["metadata"]["name"])
-        status = self._over(name, 15 * 60 + MAX_LATE_S).get("status", {})
-        self._delete("infj", name)
+            self.delete(each["kind"].lower(), each["metadata"]["name"])
+        status = self.over(name, 15 * 60 + MAX_LATE_S).get("status", {})
+        self.delete("infj", name)
         phase = status.get("phase", "Unfinished")
         return phase, said or "never said whose name is taken", phase == "Succeeded" and bool(said)
 
@@ -129,38 +129,38 @@ class HostileCases:
         """Objects with our labels that nobody is to mind."""
         made = strangers()
         for each in made:
-            self._create(each)
-        self._world.over.wait(LEFT_S)
+            self.create(each)
+        self.world.over.wait(LEFT_S)
         for each in made:
-            self._delete(each["kind"].lower(), each["metadata"]["name"])
+            self.delete(each["kind"].lower(), each["metadata"]["name"])
         return "Survived", "judged of the whole run", True
 
     def _taken_message(self, name: str) -> str:
         """What the job says of a name that is taken."""
-        conditions = self._cluster.get("infj", name).get("status", {}).get("conditions", [])
+        conditions = self.cluster.get("infj", name).get("status", {}).get("conditions", [])
         return next((each["message"] for each in conditions if each["reason"] == "NameTaken"), "")
 
     def _failed(self, name: str) -> tuple[str, str, bool]:
         """How the job ends, which is to be Failed with a sentence; it is taken away."""
-        status = self._over(name, DEADLINE_S + MAX_LATE_S).get("status", {})
-        self._delete("infj", name)
+        status = self.over(name, DEADLINE_S + MAX_LATE_S).get("status", {})
+        self.delete("infj", name)
         phase = status.get("phase", "")
         failed: Document = next((each for each in status.get("conditions", []) if each["type"] == "Failed"), {})
         sentence = failed.get("message", "") or status.get("message", "")
         ended = phase if phase in ("Failed", "Succeeded") else "Unfinished"
         return ended, f"{failed.get('reason', phase)}: {sentence}", ended == "Failed" and bool(sentence)
 
-    def _over(self, name: str, limit_s: float) -> Document:
+    def over(self, name: str, limit_s: float) -> Document:
         """The job once it is over, or when it should have been for long."""
 
         def over() -> Document | None:
-            document = self._cluster.get("infj", name)
+            document = self.cluster.get("infj", name)
             return document if document.get("status", {}).get("phase") in ("Succeeded", "Failed") else None
 
-        found: Document = self._until(over, limit_s) or seen(lambda: self._cluster.get("infj", name)) or {}
+        found: Document = self.until(over, limit_s) or seen(lambda: self.cluster.get("infj", name)) or {}
         return found
 
-    def _until(self, holds: Callable[[], Any], limit_s: float = DEADLINE_S) -> Any:
+    def until(self, holds: Callable[[], Any], limit_s: float = DEADLINE_S) -> Any:
         """The first true answer; None if there is none for so long."""
         give_up_s = self._log.now_s() + limit_s
         while self._log.now_s() < give_up_s:
@@ -169,27 +169,15 @@ class HostileCases:
                     return found
             except NotFoundError:  # not yet, or not any more
                 pass
-            if self._world.aborted.wait(LOOK_S):
+            if self.world.aborted.wait(LOOK_S):
                 raise AbortedError
         return None
 
-    def _create(self, document: Mapping[str, Any]) -> tuple[bool, str]:
-        return insist(self._world, self._cluster, "create", "-f", "-", stdin=json.dumps(document))
+    def create(self, document: Mapping[str, Any]) -> tuple[bool, str]:
+        return insist(self.world, self.cluster, "create", "-f", "-", stdin=json.dumps(document))
 
-    def _delete(self, kind: str, name: str) -> None:
-        insist(self._world, self._cluster, "delete", kind, name, "--wait=false", "--ignore-not-found")
+    def delete(self, kind: str, name: str) -> None:
+        insist(self.world, self.cluster, "delete", kind, name, "--wait=false", "--ignore-not-found")
 
 
 Case = Callable[[HostileCases, str], tuple[str, str, bool]]
-
-
-def _bad(make: Make) -> Case:
-    return lambda cases, name: cases.bad_job(make, name)
-
-
-CASES: Mapping[str, Case] = {
-    **{case: _bad(make) for case, make in BAD_JOBS.items()},
-    "workers that answer anything, and hangers-on": HostileCases.lying_job,
-    "names that are taken": HostileCases.planted_names,
-    "strangers with our labels": HostileCases.labelled,
-}

@@ -132,7 +132,7 @@ def hangers_on(job_name: str, job_uid: str, infj: str, infj_uid: str) -> list[Do
         for place, index in enumerate(indices)
     ]
     pods += [
-        pod(f"{infj}-words-{number}", ["words", str(number)], {**labels, **of_job}, owner) for number in range(4, 16, 3)
+        pod(f"{infj}-words-{number}", ["words", str(number)], {**labels, **of_job}, owner) for number in range(4, 17, 3)
     ]
     owned = {"apiVersion": "dueby.dev/v1alpha1", "kind": "InferenceJob", "name": infj, "uid": infj_uid}
     return [*pods, huge_job(f"{infj}-huge", {**labels, names.REVISION: "7"}, owned)]

@@ -8,7 +8,7 @@ from passing; it begins anew with each such disturbance.
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from subprocess import TimeoutExpired
@@ -95,6 +95,8 @@ class WatchResult:
     longest_silence_at_s: float
     api_ready_share: float
     peak_memory_mib: int
+    memory_mib: Sequence[int]
+    """The most in each minute since the start; 0 where it was never read."""
     counted: Mapping[str, int]
     """Of the calendar, by all its processes."""
 
@@ -117,7 +119,8 @@ class Watch:
         self._last = Sample(is_api_ready=False, pid="")
         self._passes, self._faults, self._processes, self._restarts = 0.0, 0.0, 0, 0
         self._samples = self._answers = self._ready = 0
-        self._peak_bytes = 0.0
+        self._peak_bytes: dict[int, float] = {}
+        """By the minute since the start."""
         self._counted = dict.fromkeys(COUNTED.values(), 0.0)
         self._silent_since_s = time.monotonic()
         self._longest_s, self._longest_at_s = 0.0, 0.0
@@ -163,9 +166,14 @@ class Watch:
                 longest_silence_s=round(self._longest_s, 1),
                 longest_silence_at_s=round(self._longest_at_s, 1),
                 api_ready_share=round(self._ready / max(1, self._samples), 4),
-                peak_memory_mib=round(self._peak_bytes / 2**20),
+                peak_memory_mib=max(self._memory_mib(), default=0),
+                memory_mib=self._memory_mib(),
                 counted={what: round(count) for what, count in self._counted.items()},
             )
+
+    def _memory_mib(self) -> list[int]:
+        last = max(self._peak_bytes, default=-1)
+        return [round(self._peak_bytes.get(minute, 0.0) / 2**20) for minute in range(last + 1)]
 
     def _take(self, sample: Sample, now_s: float) -> None:
         self._samples += 1
@@ -174,7 +182,8 @@ class Watch:
             self._note_process(sample.pid, now_s)
         if sample.passes is not None:
             self._answers += 1
-            self._peak_bytes = max(self._peak_bytes, sample.memory_bytes)
+            minute = int(self._log.now_s() // 60)
+            self._peak_bytes[minute] = max(self._peak_bytes.get(minute, 0.0), sample.memory_bytes)
             more = sample.passes - (self._last.passes or 0.0)
             self._passes += more
             faults = sample.faults - self._last.faults

@@ -1,0 +1,64 @@
+"""All hostile cases of chaos.py by their names, and the one that is many objects at once."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+from chaos_cluster import Document, insist
+from chaos_hostile import MAX_LATE_S, Case, HostileCases
+from chaos_hostile_crowd import CROWD_DEADLINE_S, LABEL, OWNER, in_requests, make_crowd, owned_by
+from chaos_hostile_objects import BAD_JOBS, Make
+from chaos_hostile_sinks import SINK_CASES
+
+
+def crowded(cases: HostileCases, name: str) -> tuple[str, str, bool]:
+    """Hundreds of jobs, some of them as large as etcd takes, and forged Jobs, ConfigMaps and pods; each job is told."""
+    made = make_crowd(name, seed=int(name.rpartition("-")[2]))
+    refused = 0
+    for request in in_requests(made["inferencejobs"]):
+        refused += not cases.create(request)[0]
+    for job in made["inferencejobs"]:
+        if "status" in job:
+            refused += not _write_status(cases, job)
+    uid = cases.cluster.get("infj", f"{name}-{OWNER}")["metadata"]["uid"]
+    for kind in ("jobs", "configmaps", "pods"):
+        for request in in_requests([owned_by(uid, document) for document in made[kind]]):
+            refused += not cases.create(request)[0]
+    jobs = cases.until(lambda: _told(cases, name), CROWD_DEADLINE_S + MAX_LATE_S) or []
+    for kind in ("infj", "pods", "jobs", "configmaps"):
+        insist(cases.world, cases.cluster, "delete", kind, "-l", f"{LABEL}={name}", "--wait=false")
+    phases = Counter(job["status"]["phase"] for job in jobs)
+    told = f"{len(jobs)} jobs: {', '.join(f'{count} {phase}' for phase, count in sorted(phases.items()))}"
+    return "Survived", f"{told}; {refused} requests were refused", bool(jobs)
+
+
+def _write_status(cases: HostileCases, job: Document) -> bool:
+    patch = json.dumps({"status": job["status"]})
+    command = ("patch", "infj", job["metadata"]["name"], "--subresource=status", "--type=merge", "-p", patch)
+    return insist(cases.world, cases.cluster, *command)[0]
+
+
+def _told(cases: HostileCases, name: str) -> list[Document]:
+    """Return the crowd's jobs once all of them are over, or told why not; none before."""
+    jobs = cases.cluster.items("infj", f"{LABEL}={name}")
+    waiting = [job for job in jobs if not is_told(job.get("status", {}))]
+    return [] if waiting else jobs
+
+
+def is_told(status: Document) -> bool:
+    """Return whether the job is over, or is one that its operator doesn't read, and says so."""
+    return status.get("phase") in ("Succeeded", "Failed") or "waits to be read" in status.get("message", "")
+
+
+def _bad(make: Make) -> Case:
+    return lambda cases, name: cases.bad_job(make, name)
+
+
+CASES: Mapping[str, Case] = {
+    **{case: _bad(make) for case, make in BAD_JOBS.items()},
+    "workers that answer anything, and hangers-on": HostileCases.lying_job,
+    "names that are taken": HostileCases.planted_names,
+    "strangers with our labels": HostileCases.labelled,
+    "a crowd of large and many objects": crowded,
+    **SINK_CASES,
+}
