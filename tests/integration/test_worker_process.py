@@ -125,7 +125,7 @@ def test_failed_rows_are_done_over_when_the_photos_are_there_again(new_job: Any,
         ),
         pytest.param({"model": {**MODEL, "weights": "none"}}, "its weights were others", id="weights"),
         pytest.param({"model": {**MODEL, "imageSize": 96}}, "its image size was 64 (now 96)", id="image size"),
-        pytest.param({"images": 31}, "another source or another limit", id="images"),
+        pytest.param({"images": 31}, "are for 31 of them and for 1 other", id="images"),
     ],
 )
 def test_another_job_on_the_same_sink_is_refused(

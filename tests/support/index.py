@@ -17,9 +17,11 @@ HURRIED = RetryPolicy(first_pause_s=0.01, total_s=0.1)
 PATIENT = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=60)
 
 
-def build(source: Source, sink: Store, *, limit: int | None = None, replace: bool = False) -> IndexSummary:
+def build(
+    source: Source, sink: Store, *, limit: int | None = None, replace: bool = False, is_own: bool = False
+) -> IndexSummary:
     """Build the index of the source, without waiting long for a store."""
-    return build_index(source, sink, limit=limit, preprocessing=SMALL, replace=replace, retry=HURRIED)
+    return build_index(source, sink, limit=limit, preprocessing=SMALL, replace=replace, is_own=is_own, retry=HURRIED)
 
 
 def index_of(source: Source, sink: Store, *, limit: int | None = None) -> Index:

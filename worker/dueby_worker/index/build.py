@@ -1,8 +1,8 @@
 """Build the frozen index of a source: list its images, freeze and sample them, and put the result into the sink.
 
-A source is listed once. An index of the same source that is in the sink already is taken as it is. Where the source is
-named in another way, or another limit is given, it is listed again: the same images are the same index, and one of
-other images belongs to another job and is refused.
+An index that the same InferenceJob has made is taken as it is. For any other job or run the source is listed again. The
+same images are the same index, whatever the source is called. Where they differ, the job is refused with what differs:
+its rows would be taken for those of all images.
 """
 
 import json
@@ -15,7 +15,8 @@ from dueby_api.step_config import MAX_PIXELS
 from dueby_api.words import counted
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
-from dueby_worker.index.freeze import freeze
+from dueby_worker.index.difference import Difference, compare_images
+from dueby_worker.index.freeze import FrozenFiles, freeze
 from dueby_worker.index.frozen_index import (
     DOCUMENT,
     FORMAT,
@@ -39,6 +40,7 @@ from dueby_worker.system.scratch import scratch_folder
 LISTING_RETRY = RetryPolicy(max_pause_s=10.0, total_s=60.0)
 
 OnProgress = Callable[[str, int], None]
+_OTHER_IMAGES = "use another sink, or set sink.ifExists: Overwrite to classify all of them again"
 _GO_ON = " If all of them are to have a row with an error, set source.allowUnreadable: true."
 
 
@@ -50,13 +52,15 @@ def build_index(
     preprocessing: Preprocessing,
     max_pixels: int = MAX_PIXELS,
     replace: bool = False,
+    is_own: bool = False,
     require_unchanged: Callable[[], None] = lambda: None,
     on_progress: OnProgress = lambda stage, count: None,
     retry: RetryPolicy = LISTING_RETRY,
 ) -> IndexSummary:
     """List, freeze and sample the source, put the index into the sink unless it is synthetic, and return its summary.
 
-    An index of the same images that is in the sink stays, unless `replace`; one of others raises Invalid.
+    An index of the same images that is in the sink stays, unless `replace`; one of others raises Invalid, unless it
+    `is_own`: then this very job has made it of the images that there were.
     `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
     """
     is_tolerant, allows_unreadable = source.decode == "tolerant", source.allow_unreadable
@@ -64,13 +68,14 @@ def build_index(
     if source.synthetic is not None:
         return describe_synthetic(source, limit, preprocessing).summary
     found = None if replace else find_index(sink)
-    if found is not None and (found.document.source, found.document.limit) == (source, limit):
+    if found is not None and is_own and (found.document.source, found.document.limit) == (source, limit):
         return found.document.summary
     decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1, is_tolerant=is_tolerant)
     with closing(decoder), scratch_folder("index") as scratch:
         frozen = freeze(source, scratch, limit, on_progress, retry)
         if found is not None:
-            return _rename(found, source, limit, digest=frozen.digest)
+            _require_same_images(found, frozen, source, limit)
+            return _rename(found, source, limit)
         chosen = choose(frozen.images, seed=frozen.digest)
         if source.parquet is not None:
             chosen = neighbours(chosen, frozen.rows, images_in_all=frozen.images)
@@ -111,16 +116,34 @@ def _commit(sink: Store, document: IndexDocument, *, replace: bool) -> IndexSumm
     return document.summary
 
 
-def _rename(found: Index, source: Source, limit: int | None, *, digest: str) -> IndexSummary:
-    """Note by what source and limit the index is known now, and return its summary. Raise Invalid if its images differ.
+def _rename(found: Index, source: Source, limit: int | None) -> IndexSummary:
+    """Note by what source and limit the index is known now, and return its summary.
 
     Workers compare their job's source with the index's.
     """
-    if found.digest != digest:
-        return _require_same(found, source, limit)
     document = found.document.replace(source=source, limit=limit)
-    found.store.replace(DOCUMENT, json.dumps(document.document(), indent=1).encode())
+    if document != found.document:
+        found.store.replace(DOCUMENT, json.dumps(document.document(), indent=1).encode())
     return document.summary
+
+
+def _require_same_images(found: Index, frozen: FrozenFiles, source: Source, limit: int | None) -> None:
+    """Raise Invalid, with what differs, unless the index is of the images that were listed."""
+    if found.digest == frozen.digest:
+        return
+    known = found.uris_of_all()
+    difference = compare_images(frozen.uris(), known, images=frozen.images, scratch=frozen.folder)
+    raise Invalid(found.store.field, f"{_difference_words(difference, found, source, limit)}; {_OTHER_IMAGES}")
+
+
+def _difference_words(difference: Difference, found: Index, source: Source, limit: int | None) -> str:
+    new, sink = difference.new, found.store.uri
+    if not new and not difference.gone:
+        return f"files of {field_of(source)} were written again since the results in {sink} were begun"
+    limited = "" if limit is None else f" up to spec.images: {limit}"
+    listed = f"the source has {counted(difference.images, 'image')}{limited}"
+    words = f"{listed}, the results in {sink} are for {difference.images - new:,} of them"
+    return f"{words} and for {counted(difference.gone, 'other')}" if difference.gone else words
 
 
 def _require_same(found: Index, source: Source, limit: int | None) -> IndexSummary:

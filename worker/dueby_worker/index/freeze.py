@@ -54,6 +54,12 @@ class FrozenFiles:
         """Return the path of a file."""
         return self.folder / chunk_name(number)
 
+    def uris(self) -> Iterator[str]:
+        """Yield the URIs of all images in their order."""
+        for number in range(self.chunks):
+            with pq.ParquetFile(self.chunk(number)) as file:
+                yield from file.read(columns=["uri"]).column("uri").to_pylist()
+
     def rows(self, images: Collection[int]) -> list[Row]:
         """Return these images in the order given. Each file is read once."""
         found: dict[int, Row] = {}

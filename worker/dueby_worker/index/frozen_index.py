@@ -95,6 +95,10 @@ class Index:
         """Return the URIs of the images first..last, both inclusive."""
         return [uri for _, uri in self.items(first, last)]
 
+    def uris_of_all(self) -> Iterator[str]:
+        """Yield the URIs of all images. One file at a time is held in memory."""
+        return (uri for _, uri in self.items(0, self.images - 1))
+
     def items(self, first: int, last: int) -> Iterator[tuple[int, str]]:
         """Yield (index, URI) of the images first..last, both inclusive. One file at a time is held in memory."""
         if not 0 <= first <= last + 1 <= self.images:

@@ -57,6 +57,8 @@ class Admission:
     """The manifest that was there, as it stood there; None if there was none."""
     manifest: SinkManifest | None = None
     """The manifest that the job goes on with; None if it begins anew."""
+    is_own: bool = False
+    """Whether this very job began it, under this uid or, before a backup was restored, under another one."""
     advice: str = ADVICE
     """What to do if that is another job's."""
 
@@ -111,15 +113,18 @@ def admit(store: Store, config: IndexConfig) -> Admission:
         return Admission(store=store, begun=None)
     if policy == "Overwrite" and not config.is_restored:
         kept = _never_emptied(store, begun, config)
-        return Admission(store=store, begun=begun, manifest=kept, advice=_NEW_OBJECT)
+        is_own = kept is not None and _is_own(kept, config)
+        return Admission(store=store, begun=begun, manifest=kept, is_own=is_own, advice=_NEW_OBJECT)
     manifest = decode_sink_manifest(begun, sink=store.uri)
-    if policy == "Fail" and not config.is_restored and not _is_own(manifest, config):
+    is_own = config.is_restored or _is_own(manifest, config)
+    if policy == "Fail" and not is_own:
         raise Invalid(
             SINK_FIELD,
             f"{store.uri} is in use by job {manifest.job}, and sink.ifExists is Fail; choose another sink, "
             "or set sink.ifExists to Resume or Overwrite",
         )
-    return Admission(store=store, begun=begun, manifest=manifest, advice=_RESTORED if config.is_restored else ADVICE)
+    advice = _RESTORED if config.is_restored else ADVICE
+    return Admission(store=store, begun=begun, manifest=manifest, is_own=is_own, advice=advice)
 
 
 def _is_own(manifest: SinkManifest, config: IndexConfig) -> bool:

@@ -58,6 +58,7 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
         preprocessing=model.preprocessing,
         max_pixels=config.max_pixels,
         replace=manifest is None,
+        is_own=admission.is_own,
         require_unchanged=admission.require_unchanged,
         on_progress=_ProgressPrinter().show,
         retry=retry,

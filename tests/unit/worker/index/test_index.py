@@ -44,12 +44,14 @@ def test_the_summary_is_the_same_when_it_is_read_again(tmp_path: Path, sink: Sto
     }  # fmt: skip
 
 
-def test_an_index_is_made_once(tmp_path: Path, sink: Store) -> None:
+def test_an_index_is_made_once_by_a_job_and_of_the_same_images_by_others(tmp_path: Path, sink: Store) -> None:
     write_photos(tmp_path / "in", 5)
     source = Source(uri=str(tmp_path / "in"))
     first = build(source, sink)
     write_photos(tmp_path / "in", 9)
-    assert build(source, sink) == first
+    assert build(source, sink, is_own=True) == first
+    with pytest.raises(Invalid, match=r"the source has 9 images, the results in .*sink are for 5 of them; use another"):
+        build(source, sink)
     assert build(source, sink, replace=True).images == 9
     assert open_index(sink).images == 9
 
@@ -58,9 +60,13 @@ def test_an_index_of_another_source_is_refused(tmp_path: Path, sink: Store) -> N
     write_photos(tmp_path / "in", 5)
     write_photos(tmp_path / "other", 5)
     build(Source(uri=str(tmp_path / "in")), sink)
-    with pytest.raises(Invalid, match="holds the index of another source or another limit"):
+    with pytest.raises(
+        Invalid, match=r"the source has 5 images, the results in .* are for 0 of them and for 5 others;"
+    ):
         build(Source(uri=str(tmp_path / "other")), sink)
-    with pytest.raises(Invalid, match="another limit"):
+    with pytest.raises(
+        Invalid, match=r"has 2 images up to spec\.images: 2, the results .* for 2 of them and for 3 others"
+    ):
         build(Source(uri=str(tmp_path / "in")), sink, limit=2)
 
 
@@ -74,7 +80,7 @@ def test_the_same_images_by_another_name_or_limit_are_the_same_index(tmp_path: P
     # Workers compare their job's source with it.
     assert resolve_index(other, sink, images=5, preprocessing=SMALL).digest == first.digest
     write_photos(tmp_path / "in", 6)
-    with pytest.raises(Invalid, match="another limit"):
+    with pytest.raises(Invalid, match=r"has 6 images up to spec\.images: 6, the results .* for 5 of them"):
         build(source, sink, limit=6)
 
 

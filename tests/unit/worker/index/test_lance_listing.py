@@ -156,7 +156,7 @@ def test_later_versions_change_nothing_of_an_index(path: Path, sink: Store) -> N
     delete(path, "label < 5")
     require_photos(index, GOOD[:10])
     # The same job finds its index, and another one the newest version.
-    assert index_of(source_of(path), sink).images == 10
+    assert build(source_of(path), sink, is_own=True).images == 10
     other = open_store(f"{sink.uri}-2")
     require_photos(index_of(source_of(path), other), GOOD[5:])
     assert place(index, 0).version == 1
