@@ -13,7 +13,6 @@ from dueby_api.status import is_asked_again
 from dueby_pages.cluster_calendar import shown_cluster
 from dueby_pages.cluster_jobs import OVER, NamedStatus, cluster_jobs
 
-_HEIGHT_PX = 520
 # The operator looks at running jobs every two seconds.
 _EVERY_S = 2.0
 
@@ -34,7 +33,7 @@ class SubmittedJob(NamedStatus):
             now_us = time.time_ns() // 1000
             return render_calendar(shown_cluster(cluster_jobs([self]), now_us=now_us, with_namespaces=True))
 
-        return framed(page, height_px=_HEIGHT_PX)
+        return framed(page)
 
 
 def submit(job: AnyJob, *, namespace: str | None = None) -> SubmittedJob:

@@ -1,12 +1,13 @@
 """What a notebook shows: an HTML page of the command's in a frame, where its styles and the notebook's don't meet.
 
-The pages load nothing and have no script, and the frame would let none run.
+The pages load nothing and have no script, and the frame would let none run. It is as high as its page: the notebook's
+side of it sees to that, for which both are of one origin.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dueby_api.schema import Spec
 
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
 class WithPage:
     """A document that a notebook shows as a page. It is no field of the document, and drawn when it is asked for."""
 
-    height_px: ClassVar[int]
-
     def _repr_html_(self) -> str | None:
         make: Callable[[], str] | None = self.__dict__.get("page")
-        return framed(make, height_px=self.height_px) if make else None
+        return framed(make) if make else None
 
 
 Shown = TypeVar("Shown", bound=WithPage)
@@ -48,14 +47,23 @@ class Section:
     chart: "Markup | None" = None
 
 
-def framed(make: Callable[[], str], *, height_px: int) -> str | None:
+# Where a notebook runs no handlers, which those of others may not be trusted with, the frame keeps its first height.
+_STYLE = "width: 100%; height: 600px; border: 0; resize: vertical"
+_AS_HIGH_AS_ITS_PAGE = (
+    "const page = this.contentDocument.documentElement; "
+    "new ResizeObserver(() => {this.style.height = page.offsetHeight + 'px'}).observe(page)"
+)
+
+
+def framed(make: Callable[[], str]) -> str | None:
     """Return the page in a frame; None, as which a notebook shows plain text, if what makes pages isn't installed."""
     try:
         page = make()
     except ModuleNotFoundError:
         return None
-    style = f"width: 100%; height: {height_px}px; border: 0; resize: vertical"
-    return f'<iframe sandbox srcdoc="{escape(page)}" style="{style}"></iframe>'
+    frame = {"sandbox": "allow-same-origin", "srcdoc": page, "style": _STYLE, "onload": _AS_HIGH_AS_ITS_PAGE}
+    attributes = " ".join(f'{name}="{escape(value)}"' for name, value in frame.items())
+    return f"<iframe {attributes}></iframe>"
 
 
 def render_sections(title: str, sections: Sequence[Section]) -> str:

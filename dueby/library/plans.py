@@ -20,8 +20,6 @@ from dueby_planner.deadline_classes import Verdict
 class Plan(WithPage, PlanAnswer, frozen=True, kw_only=True, dict=True):
     """What `dueby plan -o json` prints; a notebook shows it as the page of `dueby plan -o html`."""
 
-    height_px = 620
-
 
 def plan(
     job: AnyJob,

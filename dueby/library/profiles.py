@@ -17,7 +17,6 @@ from dueby_api.units import MICROS_PER_SECOND
 if TYPE_CHECKING:
     from dueby_pages.charts.svg import Markup
 
-_HEIGHT_PX = 520
 # Of the chart, and above it for the line of its largest value.
 _PLOT_PX, _TOP_PX, _HEADROOM = 160, 12, 1.08
 
@@ -26,7 +25,7 @@ class Profiles(tuple[GPUProfile, ...]):
     """The GPUProfile of each device class; a notebook shows them as tables and charts."""
 
     def _repr_html_(self) -> str | None:
-        return framed(lambda: render_sections("Profiles", [_section(found) for found in self]), height_px=_HEIGHT_PX)
+        return framed(lambda: render_sections("Profiles", [_section(found) for found in self]))
 
 
 def profile(

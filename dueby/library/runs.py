@@ -13,8 +13,6 @@ from dueby_api.run_record import Summary
 class Finished(WithPage, Summary, frozen=True, kw_only=True, dict=True):
     """What a run's summary.json says; a notebook shows it as the page of `dueby report`."""
 
-    height_px = 900
-
 
 def run(
     job: AnyJob,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,12 +60,6 @@ class FailedImage:
     error: str
 
 
-# No rows, and the column that older parts lack.
-_NO_WARNINGS = pa.table({"warning": pa.array([], type=pa.string())})
-
-Table: TypeAlias = pa.Table
-
-
 def find_parts(names: Iterable[str]) -> tuple[Part, ...]:
     """Return the parts among a sink's files, in the order of their images."""
     found = (_PART.fullmatch(name) for name in names)
@@ -109,27 +103,6 @@ def read_failed(parts: Sequence[Part], sink: Store, *, most: int) -> tuple[Faile
     return tuple(found[:most])
 
 
-def read_table(parts: Sequence[Part], sink: Store) -> Table:
-    """Return all rows of the parts, in the order of the parts."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        tables = list(pool.map(lambda part: read_part(sink, part.name, _table), parts))
-    # A part's metadata say how it was made; the engine may differ from part to part, and tables with it. The labels of
-    # probabilities are the same in all. Parts of an older DueBy have no warnings.
-    plain = [table.replace_schema_metadata(_labels_in(table.schema)) for table in tables]
-    return pa.concat_tables((*plain, _NO_WARNINGS), promote_options="default")
-
-
-def split_errors(table: Table) -> tuple[Table, Table]:
-    """Return the rows of the images that were classified, and index, uri and error of the others."""
-    has_error = pc.is_valid(table["error"])
-    failed = table.filter(has_error).select(["index", "uri", "error"])
-    return table.filter(pc.invert(has_error)).drop_columns(["error"]), failed
-
-
-def _table(data: bytes) -> Table:
-    return pq.read_table(pa.BufferReader(data))
-
-
 def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:
     file = pq.ParquetFile(pa.BufferReader(data))
     schema = file.schema_arrow
@@ -142,7 +115,7 @@ def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:
         values = schema.field("embedding").type.list_size
         return [Classified(index=row["index"], uri=row["uri"], values=values) for row in rows]
     if "probabilities" in schema.names:
-        labels = json.loads(_labels_in(schema)[_LABELS])
+        labels = json.loads(schema.metadata[_LABELS])
         return [_best(row, labels) for row in rows]
     return [
         Classified(index=row["index"], uri=row["uri"], labels=tuple(row["labels"]), scores=tuple(row["scores"]))
@@ -160,12 +133,6 @@ def _best(row: Mapping[str, Any], labels: Sequence[str]) -> Classified:
         labels=tuple(labels[number] for number in best),
         scores=tuple(scores[number] for number in best),
     )
-
-
-def _labels_in(schema: pa.Schema) -> dict[bytes, bytes]:
-    """Return the labels in a part's metadata; nothing if the rows have labels themselves, or need none."""
-    found = schema.metadata or {}
-    return {_LABELS: found[_LABELS]} if _LABELS in found else {}
 
 
 def _errors(data: bytes) -> list[FailedImage]:

@@ -43,7 +43,7 @@ def test_what_it_returns_is_shown_as_pages(cells: list[Any]) -> None:
         output.data["text/html"] for cell in cells for output in cell.outputs if "text/html" in output.get("data", {})
     ]
     assert len(shown) == 4  # the profiles, the plan, the report and the rows
-    assert all(page.startswith("<iframe sandbox srcdoc=") for page in shown)
+    assert all(page.startswith('<iframe sandbox="allow-same-origin" srcdoc=') for page in shown)
 
 
 def test_no_output_is_stored_in_it() -> None:

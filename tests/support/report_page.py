@@ -41,7 +41,8 @@ class Shown(Protocol):
 
 def framed_page(shown: Shown) -> str:
     """The page in the frame as which a notebook shows it; the frame lets no script run."""
-    found = re.fullmatch(r'<iframe sandbox srcdoc="([^"]*)" style="[^"<>]*"></iframe>', shown._repr_html_() or "")
+    frame = shown._repr_html_() or ""
+    found = re.fullmatch(r'<iframe sandbox="allow-same-origin" srcdoc="([^"]*)"( \w+="[^"<>]*"){2}></iframe>', frame)
     assert found
     return unescape(found[1])
 

@@ -1,4 +1,4 @@
-"""S3 and Google Cloud Storage through pyarrow, which reads, and what its errors mean."""
+"""Folders, S3 and Google Cloud Storage through pyarrow, which reads, and what its errors mean."""
 
 import re
 from datetime import timedelta
@@ -11,19 +11,32 @@ from pyarrow import fs
 from dueby_api.errors import DueByError, Transient, first_line
 from dueby_worker.storage.remote import CONNECT_S, READ_S, S3Access, gcs_emulator
 from dueby_worker.storage.store import NotFound, Unavailable
+from dueby_worker.storage.uris import file_path, scheme_of, split
 
 # pyarrow opens no more connections to S3 than it has threads for reading, or 25 if it has fewer; other requests wait.
 # Each thread starts when there is work for it, and a file that is read as a whole has none.
 MAX_CONNECTIONS = 128
+# Of a request, by AWS's standard strategy: about a minute with its pauses.
+_ATTEMPTS = 8
 # How pyarrow words errors that are the fault of one object. Any other error may be the store's.
 _OBJECTS_FAULT = re.compile(
     r"AWS Error (ACCESS_DENIED|NO_SUCH_KEY|RESOURCE_NOT_FOUND|INVALID_OBJECT_STATE)|PERMISSION_DENIED|NOT_FOUND"
 )
 
 
+def file_system_of(uri: str) -> fs.FileSystem:
+    """Return pyarrow's file system of what is below a canonical URI, for readers without a RetryPolicy of their own."""
+    if scheme_of(uri) == "file":
+        return fs.SubTreeFileSystem(file_path(uri), fs.LocalFileSystem())
+    root, prefix = split(uri)
+    scheme, _, bucket = root.partition("://")
+    files = s3_reader(S3Access.from_environment(), bucket, attempts=_ATTEMPTS) if scheme == "s3" else gcs_reader()
+    return fs.SubTreeFileSystem(f"{bucket}/{prefix}".rstrip("/"), files)
+
+
 @lru_cache(maxsize=8)
-def s3_reader(access: S3Access, bucket: str) -> fs.FileSystem:
-    """Return what reads a bucket with this access."""
+def s3_reader(access: S3Access, bucket: str, *, attempts: int = 1) -> fs.FileSystem:
+    """Return what reads a bucket with this access. RetryPolicy does the retrying, with a warning each time."""
     pa.set_io_thread_count(max(MAX_CONNECTIONS, pa.io_thread_count()))
     if access.endpoint is not None:
         scheme, _, host = access.endpoint.rpartition("://")
@@ -32,10 +45,9 @@ def s3_reader(access: S3Access, bucket: str) -> fs.FileSystem:
         region = access.region or "us-east-1"
     else:
         where, region = {}, access.region or _region_of(bucket)
-    # One attempt only: RetryPolicy does the retrying, with a warning each time.
-    once = fs.AwsStandardS3RetryStrategy(max_attempts=1)
+    retries = fs.AwsStandardS3RetryStrategy(max_attempts=attempts)
     return fs.S3FileSystem(
-        region=region, retry_strategy=once, connect_timeout=CONNECT_S, request_timeout=READ_S, **where
+        region=region, retry_strategy=retries, connect_timeout=CONNECT_S, request_timeout=READ_S, **where
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dueby.report.parts import Classified, Part, find_parts, read_classified, read_failed, read_table, spread
+from dueby.report.parts import Classified, Part, find_parts, read_classified, read_failed, spread
 from dueby.report.photos import Photo
 from dueby.report.sections.results import contact_sheet
 from dueby_api.errors import Invalid
@@ -65,19 +65,13 @@ def test_of_embeddings_it_is_said_how_many_values_they_have(tmp_path: Path) -> N
     assert shown == tuple(Classified(index=n, uri=uri, values=8) for n, uri in ((0, "x"), (2, "z"), (3, "x"), (5, "z")))
     (entry, *_) = contact_sheet(tuple(Photo(row=row, picture=None) for row in shown))
     assert (entry.values, entry.title) == (8, "x")
-    table = read_table(PARTS, sink)
-    assert table.column_names == ["index", "uri", "embedding", "error", "warning"]
-    assert [row is None for row in table["embedding"].to_pylist()] == [False, True, False] * 2
 
 
-def test_of_probabilities_the_best_are_shown_and_the_labels_go_with_the_table(tmp_path: Path) -> None:
+def test_of_probabilities_the_best_are_shown(tmp_path: Path) -> None:
     sink = sink_of(tmp_path, {"probabilities": np.tile(np.array([0.2, 0.1, 0.7], dtype=np.float32), (3, 1))})
     first = read_classified(PARTS, sink, count=4)[0]
     assert first.labels == ("owl", "cat", "dog")
     assert first.scores == pytest.approx((0.7, 0.2, 0.1))
-    table = read_table(PARTS, sink)
-    assert table.schema.metadata == {b"dueby.labels": b'["cat", "dog", "owl"]'}
-    assert len(table) == 6
 
 
 @pytest.mark.parametrize("data", [b"", b"x\n"], ids=["empty", "cut off"])
@@ -86,7 +80,6 @@ def test_of_probabilities_the_best_are_shown_and_the_labels_go_with_the_table(tm
     [
         pytest.param(lambda sink: read_classified(PARTS, sink, count=4), id="photos"),
         pytest.param(lambda sink: read_failed(PARTS, sink, most=9), id="errors"),
-        pytest.param(lambda sink: read_table(PARTS, sink), id="all rows"),
     ],
 )
 def test_a_part_that_is_damaged_is_named(tmp_path: Path, read: Callable[[Store], object], data: bytes) -> None:
