@@ -1,6 +1,8 @@
 """Folders, S3 and Google Cloud Storage through pyarrow, which reads, and what its errors mean."""
 
 import re
+import urllib.parse
+import urllib.request
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -47,8 +49,21 @@ def s3_reader(access: S3Access, bucket: str, *, attempts: int = 1) -> fs.FileSys
         where, region = {}, access.region or _region_of(bucket)
     retries = fs.AwsStandardS3RetryStrategy(max_attempts=attempts)
     return fs.S3FileSystem(
-        region=region, retry_strategy=retries, connect_timeout=CONNECT_S, request_timeout=READ_S, **where
+        region=region,
+        retry_strategy=retries,
+        connect_timeout=CONNECT_S,
+        request_timeout=READ_S,
+        proxy_options=_proxy_to(access.endpoint or f"https://s3.{region}.amazonaws.com"),
+        **where,
     )
+
+
+def _proxy_to(url: str) -> str | None:
+    """Return the proxy that the environment names for this URL, as curl and botocore find it; None for none."""
+    where = urllib.parse.urlsplit(url if "://" in url else f"https://{url}")
+    # The AWS SDK that pyarrow has reads no such variable; Google's does.
+    proxy = urllib.request.getproxies().get(where.scheme)
+    return None if proxy is None or urllib.request.proxy_bypass(where.netloc) else proxy
 
 
 @lru_cache(maxsize=1)

@@ -23,10 +23,14 @@ from dueby_worker.storage.failures import is_by_s3, status_of, translate_failure
 from dueby_worker.storage.store import BLOCK_BYTES, ObjectVersion, TooLarge, Unavailable, Unsupported
 
 CONNECT_S, READ_S = 5, 60
+# Otherwise gcsfs asks by gRPC what kind of bucket it is, and where only HTTP gets out it waits a minute for the answer.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 # The largest image that is read, in this time, is 3 MB/s. A server that sends a byte a minute would never time out.
 _IMAGE_S = 120.0
 _PARTIAL, _NO_SUCH_RANGE = 206, 416
 _UNPACKED = {"Accept-Encoding": "identity"}
+# Otherwise aiohttp passes over HTTPS_PROXY and NO_PROXY, which botocore takes by itself.
+_PROXIED = {"trust_env": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +171,9 @@ class GcsWriter:
 
     def __init__(self) -> None:
         token = "anon" if gcs_emulator() else "google_default"
-        self._files = fsspec.filesystem("gs", token=token, use_listings_cache=False, skip_instance_cache=True)
+        self._files = fsspec.filesystem(
+            "gs", token=token, session_kwargs=_PROXIED, use_listings_cache=False, skip_instance_cache=True
+        )
 
     def some_bytes(self, bucket: str, key: str, start: int, end: int | None) -> bytes:
         """Return these bytes of the object, or its last ones if `start` is negative. Raise Unavailable if it can't."""
@@ -203,7 +209,10 @@ class Web:
         """Take the most time that an image may take."""
         self._image_s = image_s
         self._files = fsspec.filesystem(
-            "http", use_listings_cache=False, skip_instance_cache=True, client_kwargs={"timeout": _timeout(None)}
+            "http",
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            client_kwargs={"timeout": _timeout(None), **_PROXIED},
         )
 
     def get(self, url: str, *, max_bytes: int | None) -> bytes:
