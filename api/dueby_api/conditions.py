@@ -159,8 +159,8 @@ class Reason(Enum):
     )
     WAITING_FOR_CLEANUP = _NOT_ADMITTED(
         "WaitingForCleanup",
-        "Objects of before are still being deleted: of a deleted job of the same name, or workers that were told other "
-        "parts than their sink turned out to have.",
+        "Objects of before are still being deleted: of a deleted job of the same name, workers that were told other "
+        "parts than their sink turned out to have, or those of a job whose status was lost.",
         "wait for some seconds; if it lasts, `kubectl get` the object that the message names: a finalizer may hold it",
     )
     ASSIGNMENTS_LOST = _NOT_ADMITTED(

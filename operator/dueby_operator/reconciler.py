@@ -1,16 +1,17 @@
 """The control loop of the cluster: gather -> decide -> apply -> write each status once, if it changed -> Events.
 
 All jobs are decided on together, each against what the jobs before it have left; then what was decided is carried out
-for many of them at once. The loop keeps nothing that it could not find again: decisions lie in each job's status,
-its Jobs and their ConfigMaps, so that an operator that was killed anywhere goes on where it stopped. What it does
-remember between two passes are readings of lag, and when a status was written.
+for many of them at once. A job whose write isn't answered is left alone until it is, and the others go on. The loop
+keeps nothing that it could not find again: decisions lie in each job's status, its Jobs and their ConfigMaps, so that
+an operator that was killed anywhere goes on where it stopped. What it does remember between two passes are readings of
+lag, and when a status was written.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError, Invalid, Transient
@@ -42,11 +43,10 @@ from dueby_operator.model.memory import JobMemory
 from dueby_operator.model.writes import Delete, Put, Write
 from dueby_operator.pass_time import PassTime
 from dueby_operator.status_writer import StatusWriter, StoredStatus, least_status
+from dueby_operator.under_way import UnderWay
 
 # Between two passes: while there is a job to attend to, and otherwise.
 BUSY_S, IDLE_S = 2.0, 30.0
-# Jobs, and other objects, that are written at once.
-AT_ONCE = 16
 log = logging.getLogger(__name__)
 
 
@@ -71,6 +71,11 @@ class Reconciler:
         self._memories: dict[str, JobMemory] = {}
         """By the job's uid."""
         self._statuses, self._events, self._log = StatusWriter(kube), EventPoster(kube), DecisionLog()
+        self._calls = UnderWay()
+        self._applying: dict[str, JobDecision] = {}
+        """What was decided about jobs and is still being written, by their uid."""
+        self._news: list[JobDecision] = []
+        """Decisions that were carried out, and whose Events are still to be posted."""
         self._deleted: set[str] = set()
         """The uids of jobs that were deleted, and that may be listed as over for a minute yet."""
         self.snapshot: ClusterSnapshot
@@ -89,7 +94,9 @@ class Reconciler:
         Raise OlderDefinition if what is decided couldn't be kept.
         """
         await self._served.require_current()
-        self.snapshot = snapshot = await self._gatherer.gather(self._memories, now_us=self._now_us())
+        applying = dict(self._applying)
+        gathered = await self._gatherer.gather(self._memories, now_us=self._now_us())
+        self.snapshot = snapshot = _with_under_way(gathered, applying)
         self._time.begin_deciding()
         decisions = await asyncio.to_thread(decide, snapshot, has_time=self._time.has_time)
         self._time.note_progress()
@@ -100,12 +107,12 @@ class Reconciler:
         for fault in decisions.left.faults:
             self._faults.record(fault, about=EVERYBODY)
         await self._write_profiles(decisions)
-        await self._in_turns([self._write(write, "clearing") for write in decisions.clearing])
+        await self._write_all(decisions.clearing, "clearing")
         decided = await self._apply_jobs(decisions)
         statuses = {decision.job.uid: decision.status for decision in decided}
         jobs = tuple(replace(job, status=statuses.get(job.uid, job.status)) for job in snapshot.jobs)
         self.snapshot = replace(snapshot, jobs=jobs)
-        await self._in_turns([self._write(write, "profiling") for write in decisions.upkeep])
+        await self._write_all(decisions.upkeep, "profiling")
         pause_s = BUSY_S if decisions.jobs else IDLE_S
         return min(pause_s, self._gatherer.seconds_to_profiling(snapshot.now_us) or pause_s)
 
@@ -121,41 +128,44 @@ class Reconciler:
         puts = [Put(kind=paths.profiles_path(), document=profile.document()) for profile in decisions.new_profiles]
         uids = {profile.name: profile.metadata.uid or "" for profile in self.snapshot.profiles}
         deletes = [Delete(path=paths.profiles_path(name), uid=uids[name]) for name in decisions.gone_profiles]
-        writes: list[Write] = [*puts, *deletes]
-        for write in writes:
-            await self._write(write, "profiling")
+        await self._write_all([*puts, *deletes], "profiling")
 
     async def _apply_jobs(self, decisions: Decisions) -> list[JobDecision]:
-        """Carry the decisions out; return them as the API server's refusals have changed them."""
-        turns, self._away = asyncio.Semaphore(AT_ONCE), {}
+        """Carry the decisions out; return them as the API server's refusals have changed them, but for late ones."""
+        self._away = {}
         devices = decisions.left.devices
         if not isinstance(devices, ClusterDevices):
             raise TypeError("the cluster's devices became something else in the decision")
         # What starts or ends workers goes first, what only tells of them after it.
         ordered = sorted(decisions.jobs, key=lambda decision: not decision.actions)
-        decided = await asyncio.gather(*(self._apply(decision, devices, turns) for decision in ordered))
-        now_us = self.snapshot.now_us
-        self._memories |= {decision.job.uid: memory_after(decision, now_us=now_us) for decision in decided}
-        for decision in decided:
+        decided = await self._calls.make(partial(self._apply, decision, devices) for decision in ordered)
+        news, self._news = self._news, []
+        for decision in news:
             self._log.tell(decision.job, decision.actions, decision.events)
-        due = [self._events.take(decision.job, decision.events, now_us=now_us) for decision in decided]
-        await self._in_turns([self._events.post(event) for events in due for event in events])
+        now_us = self.snapshot.now_us
+        due = [event for each in news for event in self._events.take(each.job, each.events, now_us=now_us)]
+        await self._calls.make(partial(self._events.post, event) for event in due)
         return decided
 
-    async def _apply(self, decision: JobDecision, devices: ClusterDevices, turns: asyncio.Semaphore) -> JobDecision:
+    async def _apply(self, decision: JobDecision, devices: ClusterDevices) -> JobDecision:
         """Do what was decided about a job; return it as it is after that, with the Events of what was written."""
-        job = decision.job
-        async with turns:
-            try:
-                decision, stored = await self._carry_out_and_tell(decision, devices)
-            except Exception as error:  # whatever it is, it is this job's alone
-                if not decision.fault:
-                    decision = suffer(decision, Fault(stage="applying", error=error), now_us=self.snapshot.now_us)
-                stored = await self._tell_of_fault(decision)
+        job, now_us = decision.job, self.snapshot.now_us
+        self._applying[job.uid] = decision
+        try:
+            decision, stored = await self._carry_out_and_tell(decision, devices)
+        except Exception as error:  # whatever it is, it is this job's alone
+            if not decision.fault:
+                decision = suffer(decision, Fault(stage="applying", error=error), now_us=now_us)
+            stored = await self._tell_of_fault(decision)
+        finally:
+            del self._applying[job.uid]
         self._time.note_progress()
         if decision.fault:
             self._faults.record(decision.fault, about=f"{job.namespace}/{job.name}")
-        return replace(decision, events=events_between(job.status, stored.status))
+        decision = replace(decision, events=events_between(job.status, stored.status))
+        self._memories[job.uid] = memory_after(decision, now_us=now_us)
+        self._news.append(decision)
+        return decision
 
     async def _carry_out_and_tell(
         self, decision: JobDecision, devices: ClusterDevices
@@ -260,14 +270,8 @@ class Reconciler:
         except Exception as error:  # whatever it is, jobs don't wait for it
             self._faults.record(Fault(stage=stage, error=error), about="")
 
-    async def _in_turns(self, calls: Sequence[Coroutine[Any, Any, None]]) -> None:
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def take_turn(call: Coroutine[Any, Any, None]) -> None:
-            async with turns:
-                await call
-
-        await asyncio.gather(*(take_turn(call) for call in calls))
+    async def _write_all(self, writes: Iterable[Write], stage: Stage) -> None:
+        await self._calls.make(partial(self._write, write, stage) for write in writes)
 
 
 def _log_failure(job: JobSnapshot, error: DueByError) -> None:
@@ -282,3 +286,15 @@ def memory_after(decision: JobDecision, *, now_us: int) -> JobMemory:
     if decision.fault or memory.was_left_out or is_resting(memory, now_us=now_us):
         return decision.memory
     return replace(decision.memory, faults=0, retry_us=0)
+
+
+def _with_under_way(snapshot: ClusterSnapshot, applying: Mapping[str, JobDecision]) -> ClusterSnapshot:
+    """Return the snapshot with what was decided before about jobs of which that is still being written."""
+    jobs = (_under_way(job, applying[job.uid]) if job.uid in applying else job for job in snapshot.jobs)
+    return replace(snapshot, jobs=tuple(jobs)) if applying else snapshot
+
+
+def _under_way(job: JobSnapshot, decision: JobDecision) -> JobSnapshot:
+    # That it is over counts once it is stored: then its Jobs are deleted.
+    status = job.status if is_over(decision.status) else decision.status
+    return replace(job, is_under_way=True, status=status)

@@ -96,8 +96,8 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
 
 def jobs_to_decide(snapshot: ClusterSnapshot) -> list[JobSnapshot]:
     """Return the observed jobs that aren't over, in the order in which they are served: by deadline, then by age."""
-    there = [job for job in snapshot.jobs if not job.is_deleting and not job.unreadable and not is_done_with(job)]
-    return sorted(there, key=_service_order)
+    there = [job for job in snapshot.jobs if not (job.is_deleting or job.unreadable or job.is_under_way)]
+    return sorted((job for job in there if not is_done_with(job)), key=_service_order)
 
 
 def _service_order(job: JobSnapshot) -> tuple[int, int]:

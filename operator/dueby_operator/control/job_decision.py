@@ -19,6 +19,7 @@ from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
 from dueby_operator.control.policies.complete import complete
 from dueby_operator.control.policies.finish import finish
+from dueby_operator.control.policies.forget import forget
 from dueby_operator.control.policies.index import index
 from dueby_operator.control.policies.memory import memory
 from dueby_operator.control.policies.parse import parse
@@ -44,7 +45,9 @@ from dueby_operator.profiling.observations import observed_profiles
 
 # Parse makes the input of these, in this order. Jobs that none of them holds back are planned together, and then asked
 # whether they are finished.
-POLICIES: tuple[Policy, ...] = (turn, sink, index, suspend, regrid, complete, queue, profile, recover, ready, memory)
+POLICIES: tuple[Policy, ...] = (
+    *(turn, sink, forget, index, suspend, regrid, complete, queue, profile, recover, ready, memory),
+)
 # What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
 # that isn't free.
 TRIED_AGAIN_US = {

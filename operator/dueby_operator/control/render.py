@@ -67,7 +67,7 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
             return [delete_job(found) for found in going.values()][:MAX_STOPPED]
         case StopJobs():
             outdated = (found for jobs in job.outdated_steps.values() for found in jobs)
-            there = (*outdated, *job.without_config, *(each.job for each in job.worker_jobs))
+            there = (*job.steps.values(), *outdated, *job.without_config, *(each.job for each in job.worker_jobs))
             meant = (found for found in there if found.name in action.jobs)
             return [delete_job(found, waits=True) for found in meant]
 

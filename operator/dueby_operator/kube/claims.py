@@ -29,6 +29,8 @@ from dueby_operator.objects.meta import HasIdentity, ObjectMeta
 NAME = "dueby-jobs"
 # A pass takes less than the difference, so that what it writes is written while the claim is held.
 DURATION_S, RENEW_S = 180.0, 60.0
+# A pass waits no longer for the renewal of a claim that is held: the next one tries again.
+PATIENCE_S = 1.0
 AT_ONCE = 16
 log = logging.getLogger(__name__)
 
@@ -101,7 +103,8 @@ class NamespaceClaims:
             return ""
         async with self._turns:
             try:
-                return await self._take(namespace, held)
+                async with asyncio.timeout(PATIENCE_S if held else None):
+                    return await self._take(namespace, held)
             except Refused as error:
                 if namespace not in self._held:
                     log.warning("no claim keeps other releases from the namespace %s: %s", namespace, error)
@@ -110,23 +113,26 @@ class NamespaceClaims:
             except (Conflict, Missing):  # it was changed or deleted meanwhile, and is read in the next pass
                 self._held.pop(namespace, None)
                 return "its claim has just changed"
-            except DueByError as error:
+            except (DueByError, TimeoutError) as error:
                 is_held = held and self._clock_s() < held.written_s + DURATION_S - RENEW_S
-                return "" if is_held else f"its claim can't be renewed: {error}"
+                return "" if is_held else f"its claim can't be renewed: {str(error) or 'no answer'}"
 
     async def _take(self, namespace: str, held: HeldClaim | None) -> str:
-        version = held.version if held else ""
-        if not version:
+        if held and held.version:
             try:
-                claim = await self._kube.read(paths.lease_path(namespace, NAME), Claim)
-            except Missing:
-                claim = None
-            holder = claim.spec.holder_identity if claim else None
-            others = holder if holder != self._release else None
-            if claim and others and not self._is_over(namespace, (others, claim.spec.renew_time)):
-                return f"the release {others} works on them; have only one of the two watch this namespace"
-            version = claim.metadata.resource_version if claim else ""
-        await self._write(namespace, version)
+                await self._write(namespace, held.version)
+                return ""
+            except (Conflict, Missing):  # a renewal without an answer was carried out, or somebody else wrote
+                pass
+        try:
+            claim = await self._kube.read(paths.lease_path(namespace, NAME), Claim)
+        except Missing:
+            claim = None
+        holder = claim.spec.holder_identity if claim else None
+        others = holder if holder != self._release else None
+        if claim and others and not self._is_over(namespace, (others, claim.spec.renew_time)):
+            return f"the release {others} works on them; have only one of the two watch this namespace"
+        await self._write(namespace, claim.metadata.resource_version if claim else "")
         return ""
 
     def _is_over(self, namespace: str, renewal: tuple[str, str | None]) -> bool:

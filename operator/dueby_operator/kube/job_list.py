@@ -2,7 +2,8 @@
 
 3,000 jobs that are over are a list of 6 MB, which would be a quarter of a core if it was read every two seconds. So the
 API server is asked for the jobs that are under way, and the others are remembered. All are listed when a minute has
-passed, and when a job that was under way isn't listed any more: it has ended, or was deleted.
+passed, when a job that was under way isn't listed any more, since it has ended or was deleted, and while there is one
+that was edited after its end.
 
 API servers select by a phase from Kubernetes 1.31 on. Others refuse to, and all jobs are listed in each pass.
 """
@@ -11,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from dueby_operator.control.conditions import is_over
+from dueby_operator.control.conditions import is_done_with, is_over
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.door import Door
 from dueby_operator.kube.read_job import is_too_long
@@ -73,7 +74,7 @@ class JobList:
             self._selects = False
             return None
         others = {key: job for key, job in self._seen.items() if key not in found}
-        return {**others, **found} if all(is_over(job.status) for job in others.values()) else None
+        return {**others, **found} if all(is_done_with(job) for job in others.values()) else None
 
     async def _list(self, read_job: ReadJob, turn_away: TurnAway, **query: str) -> Jobs:
         door = Door(self._let_in, turn_away)

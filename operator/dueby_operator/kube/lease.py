@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from dueby_api.errors import DueByError
 from dueby_operator.kube.client import Conflict, Kube
 from dueby_operator.kube.documents import Document
+from dueby_operator.kube.sockets import UNSENT_S
 from dueby_operator.kube.steady_clock import steady_clock_s
 from dueby_operator.kube.trouble import Trouble
 
@@ -91,6 +92,12 @@ class Lease:
     clock_s: Callable[[], float] = steady_clock_s
     was_held: bool = False
     """Whether it was ever taken."""
+    began_s: float = field(init=False)
+    """When this process was there: those of its container before it were dead."""
+
+    def __post_init__(self) -> None:
+        """Look at the clock."""
+        self.began_s = self.clock_s()
 
     async def take(self) -> Term:
         """Wait until the Lease is free, and hold it."""
@@ -110,6 +117,7 @@ class Lease:
                     seen, since_s = (spec.get("holderIdentity"), spec.get("renewTime")), self.clock_s()
                 duration_s = float(spec.get("leaseDurationSeconds") or self.times.duration_s)
                 if self._is_free(spec) or self.clock_s() - since_s > duration_s:
+                    await self._outlive(spec)
                     term = await self._begin(lease)
                     log.info("holding the Lease %s as %s", self.path, self.holder)
                     return term
@@ -156,6 +164,11 @@ class Lease:
         """Return whether nobody holds it, or none but this process or a dead one of its container."""
         holder = spec.get("holderIdentity") or self.holder
         return holder == self.holder or bool(self.predecessors and holder.startswith(self.predecessors))
+
+    async def _outlive(self, spec: Document) -> None:
+        """Wait until nothing arrives any more that a dead process of this container has sent."""
+        if spec.get("holderIdentity") not in (None, "", self.holder):
+            await asyncio.sleep(self.began_s + UNSENT_S - self.clock_s())
 
     async def _begin(self, lease: Document) -> Term:
         sent_s, self.was_held = self.clock_s(), True

@@ -68,6 +68,8 @@ class JobSnapshot:
     """Whether it comes from a backup, without the uid and the status that it had."""
     unreadable: str = ""
     """Why it could not be observed; empty if it was. It is left alone meanwhile."""
+    is_under_way: bool = False
+    """Whether what was decided about it in an earlier pass is still being written. It is left alone meanwhile."""
     forbidden: str = ""
     """What the API server has said against observing it; empty if nothing."""
     fault: Fault | None = None

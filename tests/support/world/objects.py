@@ -84,12 +84,12 @@ def is_selected(stored: Stored, selector: str) -> bool:
 
 
 def has_fields(document: Document, selector: str) -> bool:
-    """Return whether no field has the value that a selector such as `status.phase!=Failed` excludes."""
+    """Return whether the document is as a field selector says: `metadata.name=a`, `status.phase!=Failed`."""
     for term in filter(None, selector.split(",")):
-        path, _, value = term.partition("!=")
+        path, _, value = term.partition("=")
         found: Any = document
-        for name in path.split("."):
+        for name in path.removesuffix("!").split("."):
             found = (found or {}).get(name)
-        if str(found or "") == value:
+        if (str(found or "") == value) == path.endswith("!"):
             return False
     return True

@@ -110,8 +110,8 @@ class Scenario:
 
         def happen() -> None:
             self.to_come -= 1
-            do(name)
             self._acted_s = self.cluster.world.seconds
+            do(name)
             self.cluster.world.at(SEEN_S + 0.1, self._look)
 
         self.cluster.world.at(seconds, happen)

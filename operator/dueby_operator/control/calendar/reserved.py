@@ -51,7 +51,8 @@ def left_alone(job: JobSnapshot, *, now_us: int) -> LeftAlone | None:
     is_promised = spec.deadline_class in PROMISED and now_us < spec.deadline_us(accepted_us=job.accepted_us)
     if spec.suspend or not is_promised:
         return None
-    if spec.deadline_class == "Hard" and now_us < job.memory.refused_until_us and not job.workers:
+    is_refused = spec.deadline_class == "Hard" and now_us < job.memory.refused_until_us
+    if (is_refused or job.is_under_way) and not job.workers:
         windows = (*windows, *_not_begun(plan, now_us=now_us))
     if not windows:
         return None
@@ -65,7 +66,7 @@ def left_alone(job: JobSnapshot, *, now_us: int) -> LeftAlone | None:
 
 
 def _not_begun(plan: PlanStatus, *, now_us: int) -> list[WindowStatus]:
-    """Return as windows what a plan would have begun on, had the API server not forbidden its workers."""
+    """Return as windows what a plan begins on whose workers aren't there: forbidden until later, or being made."""
     return [
         WindowStatus(
             device_class=group.device_class,

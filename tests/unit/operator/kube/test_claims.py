@@ -27,6 +27,8 @@ class Server(KeptObjects):
 
     version = 0
     status = 200
+    is_heard = True
+    """Whether its answers to what is written arrive."""
 
     async def answer(self, request: web.Request) -> web.Response:
         if self.status != 200:
@@ -40,6 +42,8 @@ class Server(KeptObjects):
         if request.method in ("PUT", "POST") and answer.status == 200:
             self.version += 1
             self.objects[PATH]["metadata"]["resourceVersion"] = str(self.version)
+            if not self.is_heard:
+                await asyncio.sleep(3600)
             return web.json_response(self.objects[PATH])
         return answer
 
@@ -58,7 +62,6 @@ def test_one_of_two_releases_holds_a_namespace_until_it_goes_away(caplog: pytest
                 assert (await second.hold(["team"]))["team"].startswith("the release dueby/a works on them")
             clock.now_s += DURATION_S + 1
             assert await second.hold(["team"]) == {}
-            assert (await first.hold(["team"])) == {"team": "its claim has just changed"}
             assert (await first.hold(["team"]))["team"].startswith("the release dueby/b works on them")
 
     asyncio.run(go())
@@ -85,6 +88,19 @@ def test_the_next_process_of_a_release_goes_on_at_once_and_a_claim_is_a_request_
                 assert await after.hold(["team"]) == {}
                 clock.now_s += 2
         assert [method for method, _ in server.asked] == ["POST", "PUT", "PUT"]
+
+    asyncio.run(go())
+
+
+def test_a_renewal_whose_answer_is_lost_holds_no_job_up() -> None:
+    async def go() -> None:
+        server, clock = Server(), Clock()
+        async with served(server.answer) as kube:
+            claims = NamespaceClaims(kube, lease=paths.lease_path("dueby", "a"), clock_s=clock)
+            assert await claims.hold(["team"]) == {}
+            clock.now_s += RENEW_S
+            for server.is_heard in (False, True):
+                assert await asyncio.wait_for(claims.hold(["team"]), 20) == {}
 
     asyncio.run(go())
 

@@ -128,6 +128,26 @@ def test_changes_and_new_jobs_are_seen_in_the_next_pass() -> None:
     passes(server, go)
 
 
+def test_one_that_was_edited_after_its_end_is_seen_as_it_is_in_each_pass() -> None:
+    server = Server(a="Running", b="Failed")
+    (failed,) = server.jobs["b"]["status"]["conditions"]
+    failed |= {"reason": "Infeasible", "observedGeneration": 1}
+
+    async def go(loop: Passes) -> None:
+        await loop.look()
+        server.now_s += ALL_S  # when the edit is seen
+        server.jobs["b"]["metadata"] |= {"generation": 2, "resourceVersion": "edited"}
+        await loop.look()
+        failed["observedGeneration"] = 2  # the operator has written that it stays as it is
+        server.jobs["b"]["metadata"]["resourceVersion"] = "written"
+        for asked in ([UNDER_WAY, ALL], [UNDER_WAY]):
+            found = await loop.jobs.read(read_stored, read_waiting)
+            assert {job.resource_version for job in found if job.name == "b"} == {"written"}
+            assert server.asked[-len(asked) :] == asked
+
+    passes(server, go)
+
+
 @pytest.mark.parametrize("phase", OVER)
 def test_a_job_that_has_ended_is_seen_as_over_in_the_next_pass(phase: str) -> None:
     server = Server(a="Running", b="Succeeded")

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from dueby_operator.kube.client import Kube
 from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
+from dueby_operator.kube.sockets import UNSENT_S
 from support.api import served
 from support.lease import LeaseStore
 
@@ -86,11 +87,29 @@ def test_a_lease_that_nobody_else_can_hold_is_taken_at_once(holder: str, is_take
     store = held_by(holder)
 
     async def run(kube: Kube) -> None:
-        mine = lease(kube, "pod-a_uid-1_second", predecessors="pod-a_uid-1_")
+        clock = Clock()
+        mine = lease(kube, "pod-a_uid-1_second", clock, predecessors="pod-a_uid-1_")
+        clock.now_s = UNSENT_S
         taking = asyncio.create_task(mine.take())
         await store.wait_for_requests(5 if not is_taken else 2)
         assert (store.holder == mine.holder) == is_taken
         taking.cancel()
+
+    with_server(store, run)
+
+
+def test_what_a_dead_process_of_the_container_has_sent_arrives_before_the_next_one_holds_the_lease() -> None:
+    store, clock = held_by("pod-a_uid-1_first"), Clock()
+
+    async def run(kube: Kube) -> None:
+        for at_s, is_held in ((UNSENT_S - 60, False), (UNSENT_S, True)):
+            mine = lease(kube, "pod-a_uid-1_second", clock, predecessors="pod-a_uid-1_")
+            clock.now_s += at_s
+            taking = asyncio.create_task(mine.take())
+            await store.wait_for_requests(3 if is_held else 1)
+            await asyncio.sleep(0.05)
+            assert (store.holder == mine.holder) == is_held
+            taking.cancel()
 
     with_server(store, run)
 
