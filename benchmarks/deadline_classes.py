@@ -1,4 +1,4 @@
-"""The example of docs/deadline-classes.md: jobs of all deadline classes on eight devices, and who has which when.
+"""The example of docs/sharing.md: jobs of all deadline classes on eight devices, and who has which when.
 
     python benchmarks/deadline_classes.py --output docs/figures/deadline-classes.png       # a minute
 

@@ -22,10 +22,6 @@ are made of those. Plans use a profile whose condition is False, too: it is the 
 """
 _FOOT = """
 A class's profile is Current if the profiles of all its nodes are. Its message names those that aren't.
-
-## Deadline classes
-
-[The page about them](deadline-classes.md) says how to choose one, and what happens to whom when.
 """
 
 

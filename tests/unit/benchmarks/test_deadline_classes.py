@@ -1,4 +1,4 @@
-"""The example of docs/deadline-classes.md shows what the command beside it prints."""
+"""The example of docs/sharing.md shows what the command beside it prints."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from deadline_classes import NODES, simulate
 from support.shared_cluster import SharedCluster
 
-PAGE = Path(__file__).parents[3] / "docs" / "deadline-classes.md"
+PAGE = Path(__file__).parents[3] / "docs" / "sharing.md"
 
 
 def test_the_page_shows_what_is_printed() -> None:
