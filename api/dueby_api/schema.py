@@ -93,6 +93,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return plain
 
+    @property
+    def length(self) -> int:
+        """How many bytes it has as JSON."""
+        return len(msgspec.json.encode(self))
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, by their Python names."""
         return msgspec.structs.replace(self, **changes)

@@ -188,6 +188,8 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """When its first workers are to start, or did."""
     workers_seen: Moment | None = None
     """When workers of the job were first seen; absent if it never had any. From then on it goes on, however late."""
+    workers_made: Annotated[int, Meta(ge=0)] | None = None
+    """Workers that were started so far, numbered from w0. What claims to be another worker isn't believed."""
     ends: Moment | None = None
     """When to expect the end; of a job that is over, when that was."""
     fingerprint: str | None = None

@@ -33,7 +33,7 @@ def crowd(seed: int) -> Store:
         _add_job(store, f"deep-{number}", {"volumes": [{"name": "a", "x": _deep(chance.randrange(500, 900))}]})
     for number in range(chance.randrange(400, 500)):
         _add_job(store, f"small-{number:04}", _largest_worker(chance) if number % 4 else {})
-    bombs = [_packed_bomb(f"{seed}-{number}") for number in range(16)]
+    bombs = [packed_bomb(f"{seed}-{number}") for number in range(16)]
     for number in range(chance.randrange(4, 9)):
         status = {"phase": "Running", "ownProfiles": 4 * bombs, "message": "a" * chance.randrange(2**18)}
         _add_job(store, f"bombs-{number}", {}, status=status)
@@ -66,9 +66,11 @@ def _largest_worker(chance: random.Random) -> Document:
     }
 
 
-def _packed_bomb(number: str) -> str:
-    spec = profile().spec.document() | {"software": {"a": [[] for _ in range(100_000)], "b": number}}
-    return base64.b64encode(gzip.compress(json.dumps(spec, separators=(",", ":")).encode(), 1)).decode()
+def packed_bomb(number: str, *, lists: int = 100_000) -> str:
+    """A packed profile that holds so many of them."""
+    spec = profile().spec.document() | {"software": {"a": 0, "b": number}}
+    text = json.dumps(spec, separators=(",", ":")).replace('"a":0', f'"a":[{",".join(lists * ["[]"])}]')
+    return base64.b64encode(gzip.compress(text.encode())).decode()
 
 
 def _add_forged(store: Store, number: int, chance: random.Random) -> None:

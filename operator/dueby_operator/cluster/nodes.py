@@ -179,8 +179,8 @@ def pod_row(pod: Pod, *, label: str, worker: Mapping[str, str], yielding: str = 
     is_over = pod.status.phase in ("Succeeded", "Failed")
     labels = pod.metadata.labels
     is_yielding = bool(yielding) and yielding in labels and pod.spec.priority < 0
-    is_ours = label in labels or is_yielding
-    if not is_ours and (is_over or not pod.spec.node_name):
+    ours = pod.own_part() if label in labels or is_yielding else None
+    if ours is None and (is_over or not pod.spec.node_name):
         return None
     takes_nothing = is_over or is_yielding or not pod.spec.node_name
     requests = {} if takes_nothing else {**requests_of(own_spec(pod.spec)), "pods": 1.0}
@@ -191,8 +191,8 @@ def pod_row(pod: Pod, *, label: str, worker: Mapping[str, str], yielding: str = 
         requests=requests,
         # Nobody knows when one leaves of which the time can't be read.
         leaves_at_us=(micros_of(pod.metadata.deletion_timestamp) or 0) if pod.metadata.is_deleting else None,
-        is_worker=is_ours and worker.items() <= labels.items(),
-        ours=pod.own_part() if is_ours else None,
+        is_worker=ours is not None and worker.items() <= labels.items(),
+        ours=ours,
     )
 
 

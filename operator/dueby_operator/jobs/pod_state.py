@@ -19,7 +19,7 @@ from dueby_operator.model.job_model import WorkerModel, WorkerState, worker_mode
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.objects.jobs import CONTROLLER, BatchJob
 from dueby_operator.objects.parse import micros_of, parse_index
-from dueby_operator.objects.pods import CONTAINER, ContainerTerminated, Pod
+from dueby_operator.objects.pods import CONTAINER, SCHEDULED, ContainerTerminated, Pod
 
 # A worker without a node for this long is planned without.
 ABSENT_US = 30_000_000
@@ -179,6 +179,12 @@ def answering_pods(pods: Iterable[Pod], step: str) -> list[Pod]:
     ]
 
 
+def answering_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod]) -> list[Pod]:
+    """Return the pods of these Jobs' workers that answer. Whoever makes pods may say that they belong to any Job."""
+    counts = {found.name: len(found.assignments) for found in worker_jobs}
+    return [pod for pod in answering_pods(pods, "work") if index_of(pod) in range(counts.get(job_of(pod), 0))]
+
+
 def progress_of_ended(pods: Iterable[Pod]) -> dict[str, WorkerProgress]:
     """Return what workers that have ended reported last, by pod. They classify nothing any more.
 
@@ -197,7 +203,7 @@ def progress_of_ended(pods: Iterable[Pod]) -> dict[str, WorkerProgress]:
 def unschedulable(pod: Pod) -> str:
     """Return why no node takes the pod, in the scheduler's words; empty if one does, or none was looked for yet."""
     for found in pod.status.conditions:
-        if found.type == "PodScheduled" and found.status == "False":
+        if found.type == SCHEDULED and found.status == "False":
             return found.message or found.reason
     return ""
 

@@ -70,6 +70,11 @@ class ConfigMaps:
                 self._lacked_us[uid] = now_us
         return self._assignments.get(uid)
 
+    def forget(self, job: BatchJob, *, now_us: int) -> None:
+        """Forget assignments that can't be what they say: they are as good as none."""
+        if self._assignments.pop(job.metadata.uid, None) is not None:
+            self._lacked_us[job.metadata.uid] = now_us
+
     async def missed(self, jobs: Iterable[BatchJob], *, owner: str, now_us: int) -> list[BatchJob]:
         """Return which of a job's Jobs that are slow to start have no ConfigMap of this owner any more.
 

@@ -36,6 +36,7 @@ from dueby_operator.kube.queues import QueueKey, Queues, read_queues
 from dueby_operator.kube.read_job import NewerJobs, read_job, turn_away
 from dueby_operator.kube.read_list import read_list
 from dueby_operator.kube.scope import Scope
+from dueby_operator.kube.strangers import Strangers, without_strangers
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.watched_lists import WatchedList, Watches
 from dueby_operator.model.begun_sink import is_full
@@ -101,6 +102,7 @@ class Gatherer:
         self._scope = scope
         self._withheld = WithheldDevices()
         self._newer = NewerJobs()
+        self._strangers = Strangers()
         self._queues: Mapping[QueueKey, Queue] = {}
         """Those of the last pass."""
         self._queue_trouble = Trouble("jobs that wait in queues are left alone", "queues can be read again", short_s=0)
@@ -160,24 +162,26 @@ class Gatherer:
             self._profiles.read(lambda: read_list(self._kube, paths.profiles_path(), read_profile)),
         )
         ours = [row.ours for row in found.rows if row.ours is not None]
+        place = self._settings.profiler.namespace if self._settings.profiler else None
+        measuring = [pod for pod in ours if names.PROFILED in pod.metadata.labels and pod.metadata.namespace == place]
+        owners = {owner.uid for pod in measuring for owner in pod.metadata.owner_references}
+        owners |= {made.metadata.uid for made in found.batch}
+        self._scope.amend(self._strangers.note(found.rows, owners=owners))
         # Those that were kept since an earlier pass know what was remembered then.
         jobs = [replace(job, memory=memories.get(job.uid, NOTHING)) for job in found.jobs]
         self._newer.note(jobs)
         jobs = await self._claims.leave_alone(jobs) if self._claims else jobs
         batch = _by_owner(found.batch, {(job.namespace, job.uid): job.uid for job in jobs})
-        owners = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
-        pods, profiler = _by_owner(ours, owners), self._settings.profiler
-        place = profiler.namespace if profiler else None
+        owning = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
+        pods = _by_owner(ours, owning)
         return Lists(
             jobs=jobs,
             profiles=profiles,
             batch=batch,
             pods=pods,
-            profiling_pods=[
-                pod for pod in ours if names.PROFILED in pod.metadata.labels and pod.metadata.namespace == place
-            ],
+            profiling_pods=measuring,
             quotas=found.quotas,
-            rows=_without_strangers(found.rows, pods),
+            rows=without_strangers(found.rows, pods),
         )
 
     async def _read_queues(self, jobs: Iterable[JobSnapshot]) -> Queues:
@@ -263,15 +267,6 @@ def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> 
                 found[uid].append(one)
                 break
     return dict(found)
-
-
-def _without_strangers(rows: Iterable[PodRow], pods: Mapping[str, Sequence[Pod]]) -> list[PodRow]:
-    """Return the rows; of those whose labels say that they are workers, the others are no workers than `pods`."""
-    owned = {pod.metadata.uid for of_job in pods.values() for pod in of_job}
-    return [
-        replace(row, is_worker=False) if row.is_worker and row.ours and row.ours.metadata.uid not in owned else row
-        for row in rows
-    ]
 
 
 def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:

@@ -25,6 +25,7 @@ from dueby_operator.jobs.pod_state import (
     PodKey,
     absent_workers,
     answering_pods,
+    answering_workers,
     is_slow_to_start,
     job_of,
     jobs_by_step,
@@ -130,7 +131,7 @@ class JobObserver:
         missed = await self._config_maps.missed(starting, owner=job.uid, now_us=now_us)
         of_steps = [pod for step in ONCE for pod in answering_pods(pods, step)]
         workers, once, profiling = await asyncio.gather(
-            self._ask_all(answering_pods(pods, "work"), "/progress", WorkerProgress),
+            self._ask_all(answering_workers(worker_jobs, pods), "/progress", WorkerProgress),
             self._ask_all(of_steps, "/progress", OnceProgress),
             self.ask_profiling(pods),
         )
@@ -152,26 +153,28 @@ class JobObserver:
     ) -> tuple[list[WorkerJob], list[BatchJob]]:
         """Return the Jobs of workers, and those of which nobody knows any more what their workers do.
 
-        Nobody asks for Jobs after those with MAX_WORKERS together, nor for those of a revision that the status doesn't
-        have: it is written before they are made, so the operator has not made them.
+        The status has the last revision and the number of workers before any is made. So the operator has made no Job
+        of a later revision, which is passed over, nor one of more workers than that, or of those of another Job.
         """
         worker_jobs: list[WorkerJob] = []
         untold: list[BatchJob] = []
-        workers = 0
         read = {found.metadata.uid: parse_index(found.metadata.labels.get(names.REVISION, "")) for found in batch}
         last = job.status.plan.revision if job.status.plan else MAX_INDEX
         revisions = {uid: revision for uid, revision in read.items() if revision is not None and revision <= last}
         ours = [found for found in batch if found.metadata.uid in revisions]
+        numbers = set(range(job.status.workers_made or MAX_WORKERS)) if ours else set()
         for first in range(0, len(ours), AT_ONCE):
             some = ours[first : first + AT_ONCE]
-            asked = some if workers < MAX_WORKERS else ()
+            asked = some if numbers else ()
             told = await self._config_maps.assignments(asked, owner=job.uid, now_us=now_us)
             for found in some:
                 assignments = told.get(found.metadata.uid)
-                if assignments is None or workers >= MAX_WORKERS:
+                own = {assignment.number for assignment in assignments or ()}
+                if assignments is None or not own <= numbers:
                     untold.append(found)
+                    self._config_maps.forget(found, now_us=now_us)
                 else:
-                    workers += len(assignments)
+                    numbers -= own
                     revision = revisions[found.metadata.uid]
                     worker_jobs.append(WorkerJob(job=found, revision=revision, assignments=assignments))
         return worker_jobs, untold
@@ -228,7 +231,7 @@ class JobObserver:
         cache = self._caches[job.uid]
         commits = sum(report.parts_committed for report in job.progress.values())
         if commits != cache.commits:
-            heard = [pod for pod in answering_pods(job.pods, "work") if pod.name in job.progress]
+            heard = [pod for pod in answering_workers(job.worker_jobs, job.pods) if pod.name in job.progress]
             for pod in heard[:MAX_ASKED_FOR_PARTS]:
                 answer = await self._ask_one(pod, "/parts", SinkParts)
                 if answer is not None:
@@ -243,7 +246,7 @@ class JobObserver:
             {
                 pod.spec.node_name
                 for job in jobs
-                for pod in answering_pods(job.pods, "work")
+                for pod in answering_workers(job.worker_jobs, job.pods)
                 if pod.name not in job.progress
             }
         )

@@ -11,7 +11,7 @@ A kind that an older API server doesn't serve has an empty table, if it may be a
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from dueby_api.errors import DueByError, Transient
@@ -101,6 +101,15 @@ class Reflector(Generic[Row]):
         if self._refusal:
             raise Refused(self._refusal.status, self._refusal.message)
         return list(self._rows.values())
+
+    def amend(self, rows: Mapping[str, Row | None]) -> None:
+        """Keep these rows, by uid, instead of those that are kept of the same objects until they change; None: none."""
+        for uid in rows.keys() & self._rows.keys():
+            row = rows[uid]
+            if row is None:
+                del self._rows[uid]
+            else:
+                self._rows[uid] = row
 
     async def run(self) -> None:
         """Keep the table until cancelled."""

@@ -6,7 +6,7 @@ is then left out, and the others' jobs go on. It is left out whole: workers whos
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dueby_api.schema import Raw
@@ -74,6 +74,11 @@ class Scope:
     def tables(self) -> list[Reflector[PodRow]]:
         """Return the tables of pods."""
         return list(self._pods.values())
+
+    def amend(self, rows: Mapping[str, PodRow | None]) -> None:
+        """Keep these rows of pods, by uid, until the pods change; None: none."""
+        for table in self._pods.values():
+            table.amend(rows)
 
     async def read(self, read_job: ReadJob, turn_away: TurnAway) -> NamespacedObjects:
         """Return what there is in all of them. Raise Refused if nothing of the cluster may be read.

@@ -9,6 +9,8 @@ from dueby_operator.objects.meta import ObjectMeta, StatusCondition, own_meta
 
 # The container of a step's pod. Others, such as a mesh's sidecar, are none of ours.
 CONTAINER = "dueby"
+# The condition in which the scheduler says why no node takes a pod.
+SCHEDULED = "PodScheduled"
 
 
 class ContainerTerminated(LenientSpec, frozen=True, kw_only=True):
@@ -99,6 +101,8 @@ class PodSpec(LenientSpec, frozen=True, kw_only=True):
 
 # Of a pod of the operator's, with what a mesh and others add. No node has more kinds of resources.
 MAX_CONTAINERS, MAX_RESOURCES = 32, 64
+# Of such a pod, as JSON: what a node's pod is to measure has 16 KiB at most, and what it says at its end 4.
+MAX_OWN_BYTES = 2**15
 
 
 def own_spec(spec: PodSpec) -> PodSpec:
@@ -132,14 +136,16 @@ class Pod(LenientSpec, frozen=True, kw_only=True):
         """Its name."""
         return self.metadata.name
 
-    def own_part(self) -> "Pod":
-        """Return what is kept of a pod of a job."""
+    def own_part(self) -> "Pod | None":
+        """Return what is kept of a pod of a job; None if it is more than such a pod has."""
         statuses = tuple(found for found in self.status.container_statuses if found.name == CONTAINER)
-        return self.replace(
+        conditions = tuple(found for found in self.status.conditions if found.type == SCHEDULED)
+        made = self.replace(
             metadata=own_meta(self.metadata),
             spec=own_spec(self.spec),
-            status=self.status.replace(container_statuses=statuses[:1]),
+            status=self.status.replace(container_statuses=statuses[:1], conditions=conditions[:1]),
         )
+        return made if made.length <= MAX_OWN_BYTES else None
 
     @property
     def container(self) -> ContainerStatus | None:

@@ -20,7 +20,7 @@ from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.observations import Observation, observation_of, row_of
 from dueby_operator.objects.parse import micros_of
-from dueby_operator.objects.pods import Pod
+from dueby_operator.objects.pods import SCHEDULED, Pod
 from dueby_operator.profiling.managed import is_managed
 from dueby_planner.profiles.observed import moderated, with_job
 
@@ -74,7 +74,7 @@ def _observation(assignment: Assignment, pod: Pod, progress: WorkerProgress, *, 
 
 def _startup_us(pod: Pod, progress: WorkerProgress) -> int | None:
     """Return the time from the pod's scheduling to its first mini-batch: pulling, starting, and what it reports."""
-    scheduled = (c.last_transition_time for c in pod.status.conditions if c.type == "PodScheduled")
+    scheduled = (c.last_transition_time for c in pod.status.conditions if c.type == SCHEDULED)
     began_us = micros_of(next(scheduled, None)) or pod.metadata.created_us
     started_us = micros_of(pod.container.state.started_at) if pod.container else None
     if progress.startup_us is None or began_us is None or started_us is None:

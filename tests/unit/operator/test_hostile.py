@@ -4,7 +4,10 @@ What it says is odd in one test; in the other, there is as much of it as an API 
 """
 
 import asyncio
+import gc
 import json
+import tracemalloc
+from collections.abc import Callable
 from datetime import datetime
 from itertools import count, cycle
 from typing import Any
@@ -15,15 +18,20 @@ from hypothesis import given
 
 from dueby_api.conditions import Reason
 from dueby_operator import paths
+from dueby_operator.cluster.nodes import pod_row
+from dueby_operator.jobs import names
 from dueby_operator.kube.worker_client import Ask
+from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
+from dueby_operator.profiling.on_demand import own_profiles
 from support.api import address_of
 from support.control_loop import Clock, Store, reconciler
-from support.crowd import crowd
+from support.crowd import crowd, packed_bomb
 from support.decisions import SECOND, infj, node_document
 from support.hostile import SCHEMA, USUAL, Hostile, lay_over, tenants
 from support.lone_operator import Cost, cost_beside
 from support.operator import profile
+from support.stored import raw, snapshot
 
 Document = dict[str, Any]
 FORMATS = jsonschema.FormatChecker([])
@@ -31,6 +39,7 @@ FORMATS.checks("date-time", raises=ValueError)(lambda text: bool(datetime.fromis
 CHECKER = jsonschema.Draft4Validator(SCHEMA["properties"]["status"], format_checker=FORMATS)
 # Of what a pass takes beside one that has nothing to do; and of processor time, on a machine that others use too.
 MOST_MIB, MOST_S = 160.0, 6.0
+MIB = 2**20
 # Nobody else tolerates it, and the class is of this node alone.
 OWN = "own"
 
@@ -110,6 +119,41 @@ def test_no_tenant_stops_the_loop_or_another_tenants_job(hostile: Hostile) -> No
     # Whatever it is, it is expected: it becomes a sentence about the job, and no fault of the operator's.
     reasons = {condition["reason"] for status in told.values() for condition in status.get("conditions", ())}
     assert not reasons & {Reason.OPERATOR_RETRYING.word, Reason.OPERATOR_ERROR.word}
+
+
+def large_pod() -> Callable[[], object]:
+    """What reads 5.4 MiB."""
+    notes = {f"{names.GROUP}/{number}": "x" * 16_000 for number in range(16)}
+    containers = [{"name": f"c{number}", "image": "x" * 5_400} for number in range(1_000)]
+    metadata = {"name": "p", "uid": "u", "labels": {names.JOB: "a"}, "annotations": notes}
+    text = raw({"metadata": metadata, "spec": {"nodeName": "n", "containers": containers}})
+    assert len(memoryview(text)) > 5.4 * MIB
+    return lambda: pod_row(parse(Pod, text), label=names.JOB, worker=names.WORKER)
+
+
+def packed_bombs() -> Callable[[], object]:
+    """What reads a status with packed profiles of 450,000 lists each, which would be 25 MiB of objects."""
+    bombs = [packed_bomb(f"{number}", lists=450_000) for number in range(8)]
+    document = infj(status={"phase": "Pending", "ownProfiles": bombs})
+    assert len(snapshot(document).status.own_profiles) == len(bombs)
+
+    def read() -> object:
+        seen = snapshot(document)
+        return seen, own_profiles(seen.status.own_profiles)
+
+    return read
+
+
+@pytest.mark.parametrize("make", [large_pod, packed_bombs])
+def test_of_what_is_large_little_is_kept(make: Callable[[], Callable[[], object]]) -> None:
+    read = make()
+    tracemalloc.start()
+    kept = read()
+    gc.collect()
+    bytes_kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept is not None
+    assert bytes_kept < MIB / 4
 
 
 @pytest.mark.parametrize("seed", range(2))

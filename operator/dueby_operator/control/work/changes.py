@@ -42,19 +42,20 @@ def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> O
 def _start(given: PolicyInput, model: JobModel, start: Start) -> Outcome:
     before = given.status.plan
     revision = max(model.revision, before.revision if before else 0) + 1
-    status, promised_us = given.status, given.memory.promised_us
+    made = 1 + max(assignment.number for assignment in start.assignments)
+    status, promised_us = given.status.replace(workers_made=made), given.memory.promised_us
     conditions: tuple[NewCondition, ...] = ()
     if start.verdict and start.verdict.plan:
-        made = start.verdict.plan
+        plan = start.verdict.plan
         status = status.replace(
-            plan=plan_status(made, now_us=model.now_us, revision=revision, part_size=start.part_size),
+            plan=plan_status(plan, now_us=model.now_us, revision=revision, part_size=start.part_size),
             alternatives=_alternatives(start.verdict, model.now_us),
         )
         conditions = (_feasible(start.verdict),)
-        promised_us = model.now_us + made.expected_finish_us
+        promised_us = model.now_us + plan.expected_finish_us
     elif start.by_windows and before and model.revision:
-        plan = before.replace(revision=revision, part_size=start.part_size, windows=start.by_windows.windows)
-        status = status.replace(plan=plan)
+        windows = start.by_windows.windows
+        status = status.replace(plan=before.replace(revision=revision, part_size=start.part_size, windows=windows))
     elif start.by_windows:
         status = status.replace(plan=start.by_windows.replace(revision=revision, part_size=start.part_size))
         conditions = (_by_windows(start.by_windows, model),)

@@ -1,9 +1,11 @@
 """What workers say of their job's parts, as it is believed: parts of the grid, however many they claim."""
 
 import asyncio
+import copy
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -53,6 +55,13 @@ def observe(
             return found
 
     return asyncio.run(run())
+
+
+def forged_jobs(count: int) -> list[BatchJob]:
+    """Jobs like that of the workers, under other names."""
+    (there,) = BEGUN.worker_jobs
+    metadata = [there.job.metadata.replace(name=f"forged-{number}", uid=f"forged-{number}") for number in range(count)]
+    return [there.job.replace(metadata=each) for each in metadata]
 
 
 def parts_of_grid() -> int:
@@ -119,24 +128,33 @@ def test_steps_say_which_store_they_wait_for_and_are_believed_as_far_as_it_makes
         assert not silent.fault
 
 
-def test_no_more_workers_are_believed_than_a_job_can_have_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    (there,) = BEGUN.worker_jobs
-    forged = [
-        there.job.replace(metadata=there.job.metadata.replace(name=f"forged-{number}", uid=f"forged-{number}"))
-        for number in range(5)
-    ]
-    monkeypatch.setattr("dueby_operator.kube.progress.MAX_WORKERS", 2 * len(there.assignments))
+def test_workers_are_believed_that_the_status_says_were_made_and_each_once() -> None:
+    (there,), forged = BEGUN.worker_jobs, forged_jobs(5)
+    assert BEGUN.look.status.workers_made == len(there.assignments)
     found = observe(BEGUN, {"/progress": PROGRESS}, more_jobs=forged)
-    assert [worker_job.name for worker_job in found.worker_jobs] == [there.name, "forged-0"]
-    assert [job.name for job in found.without_config] == [f"forged-{number}" for number in range(1, 5)]
+    assert [worker_job.name for worker_job in found.worker_jobs] == [there.name]
+    assert [job.name for job in found.without_config] == [job.name for job in forged]
+
+    status = BEGUN.document["status"] | {"workersMade": len(there.assignments) - 1}
+    fewer = replace(BEGUN, document=BEGUN.document | {"status": status})
+    found = observe(fewer, {"/progress": PROGRESS}, more_jobs=forged)
+    assert not found.worker_jobs
+    assert len(found.without_config) == 1 + len(forged)
+
+
+def test_of_a_jobs_pods_those_are_asked_that_are_its_workers() -> None:
+    (pod, *_), asked = BEGUN.pods, Counter[str]()
+    (there,) = BEGUN.worker_jobs
+    labels = {names.INDEX_OF_POD: str(len(there.assignments))}, {names.JOB_OF_POD: "forged"}, {names.INDEX_OF_POD: ""}
+    more = [copy.deepcopy(pod) for _ in labels]
+    for number, (made, words) in enumerate(zip(more, labels, strict=True)):
+        made["metadata"] |= {"name": f"more-{number}", "labels": made["metadata"]["labels"] | words}
+    found = observe(BEGUN, {"/progress": PROGRESS}, asked=asked, more=more)
+    assert asked["/progress"] == len(BEGUN.pods) == len(found.progress)
 
 
 def test_a_config_map_that_is_not_there_is_asked_for_seldom() -> None:
-    (there,) = BEGUN.worker_jobs
-    forged = [
-        there.job.replace(metadata=there.job.metadata.replace(name=f"forged-{number}", uid=f"forged-{number}"))
-        for number in range(50)
-    ]
+    forged = forged_jobs(50)
     asked: list[int] = []
     now_us = [NOW]
 
