@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dueby_api.errors import DueByError
+from dueby_api.output import Output
 from dueby_profiler.measuring.messages import Built, Setup
 from dueby_profiler.monitor.readers.status_page import NoReporter, Phase, StatusReporter
 
@@ -31,11 +32,13 @@ class Bench:
         import dueby_worker.steps.work_step
         import dueby_worker.steps.worker_run  # noqa: F401  # so that everything is imported that a worker imports
         from dueby_worker.models.known_model import note_model
-        from dueby_worker.models.loading import load_model
+        from dueby_worker.models.loading import describe_model, load_model
 
         self.setup = setup
         self.reporter = reporter or NoReporter()
-        self.loaded: LoadedModel = load_model(setup.model)
+        self.loaded: LoadedModel = load_model(
+            setup.model, Output(kind="Embedding" if describe_model(setup.model).is_encoder else "TopK")
+        )
         self.cache_dir = Path(setup.cache_dir) if setup.cache_dir else None
         note_model(setup.model, self.loaded, self.cache_dir)
         if setup.model.precision == "int8":

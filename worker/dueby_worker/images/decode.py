@@ -110,7 +110,8 @@ def _decode_other(data: bytes, preprocessing: Preprocessing, max_pixels: int, *,
             orientation = pillow_formats.orientation_of(picture)
             cut = plan_cut(picture.width, picture.height, orientation, preprocessing)
             faults = pillow_formats.faults_of(picture)
-            square = pillow_formats.cut_square(pillow_formats.to_rgb(picture), cut, preprocessing)
+            coloured = pillow_formats.to_rgb(picture, whitens=preprocessing.whitens)
+            square = pillow_formats.cut_square(coloured, cut, preprocessing)
             return Picture(pixels=turn(square, orientation), warning=_warning(faults))
     except pillow_formats.UnidentifiedImageError:
         raise UnreadableImage(_describe(data)) from None

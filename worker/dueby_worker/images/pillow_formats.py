@@ -110,13 +110,22 @@ def orientation_of(picture: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Return the image in 8-bit RGB. Transparency is dropped, as torchvision's loader does."""
+def to_rgb(picture: Image.Image, *, whitens: bool) -> Image.Image:
+    """Return the image in 8-bit RGB.
+
+    Transparent pixels are put on white if it `whitens`, as transformers does it. Otherwise transparency is dropped, as
+    torchvision's loader does it.
+    """
     if picture.mode in _NO_MEANING:
         raise UnreadableImage(f"It has {_NO_MEANING[picture.mode]}, which have no agreed black and white.")
     if picture.mode in _DEEP_GREY:
         grey = np.asarray(picture).astype(np.uint32)
         picture = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    if whitens and picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=picture.getchannel("A"))
+        return white
     return picture.convert("RGB")
 
 

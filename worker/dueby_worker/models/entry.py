@@ -26,12 +26,27 @@ class PublishedWeights:
     name: str
     labels: tuple[str, ...]
     preprocessing: Preprocessing
-    """At the image size at which the weights were evaluated."""
+    """At the image size for which the weights were trained."""
+    at_test_size: Preprocessing | None = None
+    """At the other size at which they were evaluated, if there is one."""
+    is_encoder: bool = False
+    """Whether the network's values are an embedding, and not of classes; its labels are numbers then."""
     fetch: Callable[[], Path | State]
     """Returns the path of their file, downloaded if need be, or their tensors, if another library has read them.
 
     Raises Invalid if they are not available here.
     """
+
+    def knows(self, side: int) -> bool:
+        """Return whether the weights were trained or evaluated at that size."""
+        return any(known.crop_side == side for known in (self.preprocessing, self.at_test_size) if known)
+
+    def preprocessing_at(self, side: int) -> Preprocessing:
+        """Return the preprocessing for images of that size."""
+        at_test_size = self.at_test_size
+        if at_test_size and at_test_size.crop_side == side:
+            return at_test_size
+        return self.preprocessing.scaled_to(side)
 
 
 @dataclass(frozen=True, kw_only=True)

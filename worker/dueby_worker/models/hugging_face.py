@@ -46,6 +46,7 @@ _NO_ARCHITECTURE = re.compile(
     "_name_or_path|transformers_version|(torch_)?dtype|id2label|label2id|problem_type|torchscript|return_dict"
     "|output_(attentions|hidden_states)|initializer_.*|.*drop(out|_path)?(_rate|_prob)?|gradient_checkpointing"
 )
+_LABELS_ADVICE = 'must have a label for each class, such as {"0": "cat", "1": "dog"}'
 _SETTINGS, _WEIGHTS = (
     ["config.json", "preprocessor_config.json"],
     ["model*.safetensors", "model.safetensors.index.json"],
@@ -114,9 +115,15 @@ def _from_hub(name: str, patterns: list[str]) -> Path:
 def _read_config(folder: Path) -> Any:
     """Return config.json. Raise Invalid unless it is of a classifier that has one class for each image."""
     try:
+        written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        # transformers makes two classes of nothing, or fails.
+        if written.get("id2label", {}) is None and not written.get("num_labels"):
+            raise Invalid(NAME_FIELD, f"{folder}/config.json: id2label is null; it {_LABELS_ADVICE}")
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Invalid(NAME_FIELD, f"{folder}/config.json can't be used: {first_line(error)}") from None
+    if not config.id2label or set(config.id2label) != set(range(len(config.id2label))):
+        raise Invalid(NAME_FIELD, f"{folder}/config.json: id2label {_LABELS_ADVICE}")
     networks = config.architectures or []
     if not any("ForImageClassification" in network for network in networks):
         advice = "DueBy runs those with ForImageClassification in their names"
@@ -200,6 +207,8 @@ def _preprocessing(processor: Any) -> Preprocessing:
         names = " and ".join(f"{number} ({name})" for number, name in _FILTERS.items())
         raise _InexactError(f"resizes with resample {resample}; DueBy has {names} only")
     resize_side, crop_side, stretches = _convnext_sides(processor) if kind == "ConvNext" else _sides(processor)
+    if resize_side < crop_side:
+        raise _InexactError(f"crops {crop_side} px out of {resize_side}; DueBy crops squares that are not larger")
     normalizes = processor.do_normalize
     return Preprocessing(
         resize_side=resize_side,
@@ -210,6 +219,7 @@ def _preprocessing(processor: Any) -> Preprocessing:
         std=tuple(processor.image_std) if normalizes else (1.0, 1.0, 1.0),
         stretches=stretches,
         floors=True,
+        whitens=bool(processor.do_convert_rgb),
     )
 
 
@@ -226,8 +236,8 @@ def _sides(processor: Any) -> tuple[int, int, bool]:
         return resize_side, resize_side, stretches
     crop: Mapping[str, int] = dict(processor.crop_size)
     side = crop.get("height", 0)
-    if crop.get("width") != side or not 0 < side <= resize_side:
-        raise _InexactError(f"crops {crop} out of {size}; DueBy crops squares that are not larger")
+    if crop.get("width") != side or side < 1:
+        raise _InexactError(f"crops {crop}; DueBy crops squares")
     return resize_side, side, stretches
 
 

@@ -42,6 +42,8 @@ class ModelFacts:
     labels: tuple[str, ...]
     """A label for each class, in the order of the network's outputs."""
     preprocessing: Preprocessing
+    is_encoder: bool
+    """Whether the network's values are an embedding, and not of classes."""
     warnings: tuple[str, ...]
     """Sentences that the user must see."""
 
@@ -105,7 +107,9 @@ def _describe(entry: ModelEntry, spec: Model) -> ModelFacts:
     return ModelFacts(
         name=spec.name,
         labels=labels,
-        preprocessing=default.preprocessing.scaled_to(spec.image_size),
+        preprocessing=default.preprocessing_at(spec.image_size),
+        # Weights of one's own, with classes of one's own, make a classifier of it.
+        is_encoder=default.is_encoder and bool(published or not (spec.classes or spec.labels)),
         warnings=warnings,
     )
 
@@ -126,6 +130,9 @@ def load_model(spec: Model, output: Output = Output()) -> LoadedModel:  # noqa: 
     facts = _describe(entry, spec)
     for warning in facts.warnings:
         log.warning("%s", warning)
+    if facts.is_encoder and output.kind != "Embedding":
+        found = f"the {len(facts.labels)} values of {spec.name} are an embedding, and not of classes"
+        raise Invalid("spec.output.kind", f"{found}; set Embedding, or take another model")
     module = _build(entry, spec, classes=len(facts.labels))
     files = [_path(spec.labels)] if spec.labels else []
     if spec.weights == NO_WEIGHTS:
@@ -144,7 +151,7 @@ def load_model(spec: Model, output: Output = Output()) -> LoadedModel:  # noqa: 
     values = len(facts.labels)
     if output.threshold is not None:
         _require_one(output.threshold.label, facts.labels)
-    if output.kind == "Embedding":
+    if output.kind == "Embedding" and (output.layer or not facts.is_encoder):
         module, values = cut_network(module, output.layer, side=spec.image_size)
     elif output.kind == "Probabilities" and values > MAX_VALUES:
         raise Invalid(
@@ -182,7 +189,7 @@ def _find_published(entry: ModelEntry, weights: str) -> PublishedWeights | None:
 def _judge_image_size(spec: Model, entry: ModelEntry, published: PublishedWeights) -> tuple[str, ...]:
     """Return a warning if the weights were trained for another image size. Raise Invalid if they fit no other."""
     field, side = "spec.model.imageSize", published.preprocessing.crop_side
-    if spec.image_size == side:
+    if published.knows(spec.image_size):
         return ()
     if not entry.any_size:
         raise Invalid(field, f"{published.name} of {spec.name} fits images of {side} px only; set {side}")

@@ -44,6 +44,8 @@ class Preprocessing:
     """Whether half a pixel before the crop is left out, as transformers does; torchvision rounds it to even."""
     recompresses: bool = False
     """Whether the square is then compressed as a JPEG and decoded again, as the reference of open_nsfw does."""
+    whitens: bool = False
+    """Whether transparent pixels are put on white, as some of transformers' processors do; else alpha is dropped."""
 
     @property
     def averages(self) -> bool:
@@ -56,6 +58,6 @@ class Preprocessing:
 
     def document(self) -> dict[str, Any]:
         """Return plain data for the fingerprint of a job. What is false is left out, so that older sinks stay valid."""
-        later = ("stretches", "floors", "recompresses")
+        later = ("stretches", "floors", "recompresses", "whitens")
         found = {name: value for name, value in asdict(self).items() if value or name not in later}
         return found if self.averages else {**found, "revision": _PLAIN_REVISION}

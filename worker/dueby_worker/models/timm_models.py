@@ -32,6 +32,9 @@ Config = Mapping[str, Any]
 _FILTERS: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
 # The files of weights that timm and the hub put into a folder, the best first.
 _FILES = ("model.safetensors", "pytorch_model.bin")
+# Values of the published heads for which timm knows no names: up to 1,280 of those that make an embedding, which is
+# compared with a text's, and 19,168 or more of those that tell classes apart.
+_MOST_OF_AN_EMBEDDING = 4096
 
 
 def find_timm(spec: Model) -> ModelEntry:
@@ -92,7 +95,15 @@ def _tagged(architecture: str, tag: str, config: Config) -> PublishedWeights:
 def _weights(name: str, config: Config, *, origin: str, fetch: Any) -> PublishedWeights:
     if refusal := _refusal(config):
         raise Invalid(NAME_FIELD, f"{origin} {refusal}")
-    return PublishedWeights(name=name, labels=_labels(config), preprocessing=_preprocessing(config), fetch=fetch)
+    trained, tested = (_preprocessing(config, use_test_size=use_test_size) for use_test_size in (False, True))
+    return PublishedWeights(
+        name=name,
+        labels=_labels(config),
+        preprocessing=trained,
+        at_test_size=tested if tested.crop_side != trained.crop_side else None,
+        is_encoder=_is_encoder(config),
+        fetch=fetch,
+    )
 
 
 def _fetch(name: str, has_weights: bool) -> State:
@@ -147,6 +158,21 @@ def _labels(config: Config) -> tuple[str, ...]:
     return tuple(ImageNetInfo(subset).label_descriptions() if subset else map(str, range(count)))
 
 
+def _is_encoder(config: Config) -> bool:
+    """Return whether the weights' last layer makes an embedding."""
+    tags = get_arch_pretrained_cfgs(config["architecture"])
+    published = tags.get(f"{config['architecture']}.{config.get('tag', '')}")
+    count = config["num_classes"]
+    return (
+        published is not None
+        and published.num_classes == count
+        and 0 < count <= _MOST_OF_AN_EMBEDDING
+        and not config.get("label_names")
+        and infer_imagenet_subset(dict(config)) is None
+        and count != len(imagenet_labels())
+    )
+
+
 def _refusal(config: Config) -> str | None:
     """Return what of the preparation of images DueBy can't do as timm does it; None if it can."""
     data = resolve_data_config({}, pretrained_cfg=dict(config))
@@ -157,12 +183,17 @@ def _refusal(config: Config) -> str | None:
         return f"prepares images with crop_mode {data['crop_mode']}; DueBy has center and squash only"
     if data["interpolation"] not in _FILTERS:
         return f"resizes images with {data['interpolation']}; DueBy has {' and '.join(_FILTERS)} only"
+    if data["crop_pct"] > 1:
+        resized = math.floor(height / data["crop_pct"])
+        return (
+            f"crops {height} px out of {resized} (crop_pct {data['crop_pct']}); DueBy crops squares that are not larger"
+        )
     return None
 
 
-def _preprocessing(config: Config) -> Preprocessing:
+def _preprocessing(config: Config, *, use_test_size: bool) -> Preprocessing:
     """Return what timm's `create_transform` does to an image for these weights."""
-    data = resolve_data_config({}, pretrained_cfg=dict(config))
+    data = resolve_data_config({}, pretrained_cfg=dict(config), use_test_size=use_test_size)
     side = data["input_size"][1]
     return Preprocessing(
         resize_side=math.floor(side / data["crop_pct"]),

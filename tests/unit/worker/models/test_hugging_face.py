@@ -222,6 +222,9 @@ def test_preparation_that_can_not_be_exact_is_refused(folder: str, changes: dict
         pytest.param({"architectures": ["ViTModel"]}, "is of ViTModel; DueBy runs those with", id="no classifier"),
         pytest.param({"problem_type": "multi_label_classification"}, "exclude each other", id="several labels at once"),
         pytest.param({"model_type": "no_such"}, "config.json can't be used", id="no model that is known"),
+        pytest.param({"id2label": None}, "id2label is null; it must have a label", id="no names of classes"),
+        pytest.param({"id2label": {"1": "a", "2": "b"}}, "id2label must have a label for each class", id="no class 0"),
+        pytest.param({"id2label": ["a", "b"]}, "config.json can't be used", id="a list of names"),
     ],
 )
 def test_a_network_that_is_no_classifier_is_refused(folder: str, changes: dict[str, Any], words: str) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
+from dueby_api.output import Output
 from dueby_profiler.monitor.readers.model_facts import weigh
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.parity import check_parity
@@ -159,6 +160,7 @@ def test_what_timm_does_not_have_is_refused(fields: dict[str, Any], field: str, 
     [
         pytest.param({"crop_mode": "border"}, "crop_mode border", id="borders"),
         pytest.param({"interpolation": "lanczos"}, "with lanczos", id="a filter that torch has not"),
+        pytest.param({"crop_pct": 1.15}, "crops 96 px out of 83 (crop_pct 1.15)", id="an edge of black"),
     ],
 )
 def test_preprocessing_that_can_not_be_done_exactly_is_refused(
@@ -167,6 +169,41 @@ def test_preprocessing_that_can_not_be_done_exactly_is_refused(
     folder = timm_folder(tmp_path, timm_network(**config))
 
     assert words in refusal(name="timm/test_vit", weights=folder, image_size=SIDE)[1]
+
+
+CLIP = "timm/vit_xsmall_patch16_clip_224.tinyclip_yfcc15m"
+
+
+@pytest.mark.parametrize("kind", ["TopK", "Probabilities"])
+def test_a_network_whose_last_layer_makes_an_embedding_is_no_classifier(kind: Any) -> None:
+    with pytest.raises(
+        Invalid, match=r"the 512 values of .*clip.* are an embedding, and not of classes; set Embedding"
+    ):
+        load_model(Model(name=CLIP, weights="none"), Output(kind=kind))
+
+
+def test_the_embedding_of_such_a_network_is_what_its_last_layer_makes() -> None:
+    loaded = load_model(Model(name=CLIP, weights="none"), Output(kind="Embedding"))
+
+    assert loaded.values == 512
+    assert loaded.module(torch.zeros(1, 3, 224, 224)).shape == (1, 512)
+
+
+def test_such_a_network_with_classes_of_one_s_own_is_a_classifier(tmp_path: Path) -> None:
+    network = timm.create_model(CLIP.removeprefix("timm/"), num_classes=3)
+    file = written(tmp_path / "a.pth", network.state_dict())
+
+    assert load_model(Model(name=CLIP, weights=file, classes=3)).labels == ("0", "1", "2")
+
+
+def test_the_size_of_timm_s_tables_has_its_own_crop_and_no_warning() -> None:
+    name = "timm/convnext_base.fb_in1k"
+    trained, tested, other = (describe_model(Model(name=name, image_size=side)) for side in (224, 288, 256))
+
+    assert [facts.preprocessing.resize_side for facts in (trained, tested, other)] == [256, 288, 293]
+    assert not trained.warnings
+    assert not tested.warnings
+    assert "was trained for 224 px" in other.warnings[0]
 
 
 def test_a_folder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
