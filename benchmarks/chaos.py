@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,8 @@ def run(schedule: Schedule, *, output: Path) -> bool:
         shared.chmod(0o777)
         has_disk = may_mount()
         # Before the nodes are made, which see what is mounted here by then.
-        undo.enter_context(small_disk(shared / DISK, megabytes=DISK_MB) if has_disk else nullcontext())
+        if has_disk:
+            undo.enter_context(small_disk(shared / DISK, megabytes=DISK_MB)).chmod(0o777)
         undo.callback(remove_cluster)
         console.print("Building images and making the cluster, which takes some minutes ...", style="dim")
         cluster = make_cluster(RUN)

@@ -173,8 +173,9 @@ class HostileCases:
                 raise AbortedError
         return None
 
-    def create(self, document: Mapping[str, Any]) -> tuple[bool, str]:
-        return insist(self.world, self.cluster, "create", "-f", "-", stdin=json.dumps(document))
+    def create(self, document: Mapping[str, Any], *options: str) -> tuple[bool, str]:
+        """Create the object or the list of them; whether the API server took it, and its words."""
+        return insist(self.world, self.cluster, "create", "-f", "-", *options, stdin=json.dumps(document))
 
     def delete(self, kind: str, name: str) -> None:
         insist(self.world, self.cluster, "delete", kind, name, "--wait=false", "--ignore-not-found")
