@@ -38,7 +38,7 @@ class Reason(Enum):
     INDEXING = _NOT_INDEXED(
         "Indexing",
         "The index Job is at work. The message says which store it waits for, or why its pod can't start.",
-        "wait, or mend what the message says",
+        "wait, or fix what the message says",
     )
     SOURCE_UNREADABLE = _NOT_INDEXED(
         "SourceUnreadable",
@@ -66,7 +66,7 @@ class Reason(Enum):
     PROFILING_FAILED = _NOT_PROFILED(
         "ProfilingFailed",
         "No class could be measured; the message says why.",
-        "mend it and delete the Job that the message names, or run `dueby profile` on such a node and `kubectl apply` "
+        "fix it and delete the Job that the message names, or run `dueby profile` on such a node and `kubectl apply` "
         "the profile",
     )
     NO_PROFILE = _NOT_PROFILED(
@@ -194,12 +194,12 @@ class Reason(Enum):
     SINK_NOT_WRITABLE = _OFF_TRACK(
         "SinkNotWritable",
         "Workers have been trying to write to the sink for 10 s or longer: it is full, away, or refuses them.",
-        "free space, renew the credentials or mend the store, as the message says; the workers go on by themselves",
+        "free space, renew the credentials or fix the store, as the message says; the workers go on by themselves",
     )
     SOURCE_NOT_READABLE = _OFF_TRACK(
         "SourceNotReadable",
         "Workers have been trying to read images for 10 s or longer: their store is away, or refuses them.",
-        "mend the store or renew the credentials, as the message says; the workers go on by themselves",
+        "fix the store or renew the credentials, as the message says; the workers go on by themselves",
     )
     MET = ReasonEntry(ConditionType.DEADLINE_MET, "True", "InTime", "The job ended by its deadline.")
     MISSED = _NOT_MET(
@@ -213,16 +213,16 @@ class Reason(Enum):
         "False",
         "Finishing",
         "Every part is there, and the finish Job counts the rows. Where its pod can't start, the message says why.",
-        "wait, or mend what the message says",
+        "wait, or fix what the message says",
     )
     EVERY_IMAGE_HAS_A_ROW = ReasonEntry(
         ConditionType.COMPLETE, "True", "EveryImageHasARow", "Every part and `_SUCCESS` are in the sink."
     )
     INDEX_FAILED = _FAILED(
-        "IndexFailed", "The index step could not do its work; the message says why.", "mend it and create the job anew"
+        "IndexFailed", "The index step could not do its work; the message says why.", "fix it and create the job again"
     )
     FINISH_FAILED = _FAILED(
-        "FinishFailed", "The finish step could not do its work; the message says why.", "mend it, and create it anew"
+        "FinishFailed", "The finish step could not do its work; the message says why.", "fix it, and create it again"
     )
     INVALID_JOB = _FAILED(
         "InvalidJob", "A field is wrong in a way that only shows in the cluster.", "the message names the field"
@@ -241,8 +241,8 @@ class Reason(Enum):
     OPERATOR_ERROR = _FAILED(
         "OperatorError",
         "The operator could not handle the job, several times in a row. The message and the operator's log say why.",
-        "report it with the job's manifest and the traceback in the operator's log; a job that is created anew goes on "
-        "with the parts that are in its sink",
+        "report it with the job's manifest and the traceback in the operator's log; a job that is created again goes "
+        "on with the parts that are in its sink",
     )
     NO_PROGRESS = _FAILED(
         "NoProgress",
@@ -252,7 +252,7 @@ class Reason(Enum):
     MEMORY_TOO_LITTLE = _FAILED(
         "OutOfMemory",
         "A worker's container needed more memory than its limit twice in a row, and no smaller mini-batch would do.",
-        "raise the limit that the message names, and create the job anew; it goes on with the parts in its sink",
+        "raise the limit that the message names, and create the job again; it goes on with the parts in its sink",
     )
     TOO_MANY_FAILED_IMAGES = _FAILED(
         "TooManyFailedImages",

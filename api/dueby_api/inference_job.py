@@ -71,7 +71,7 @@ class Sink(Spec, frozen=True, kw_only=True):
     """A folder at file, s3 or gs, which is not in the source. It is created if it does not exist."""
     if_exists: Literal["Resume", "Fail", "Overwrite"] = "Resume"
     """Resume: keep the finished parts of the same job and do the rest. Fail: refuse a sink in use. Overwrite: start
-    anew, even over another job's rows. Rows of this very job, and those finished after it was created, stay."""
+    again, even over another job's rows. Rows of this very job, and those finished after it was created, stay."""
 
     def __post_init__(self) -> None:
         require_folder("uri", self.uri)
@@ -187,8 +187,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     queue_name: Annotated[str, Meta(max_length=63), matching(QUEUE_NAME)] = ""
     """The Kueue LocalQueue that the workers wait in."""
     ttl_after_finished: Duration | None = None
-    """How long the finished job is kept; by default as the operator's installation says, usually for good. Its pods and
-    their logs go earlier: ten minutes after it is complete, an hour after it has failed."""
+    """How long the finished job is kept; by default as the operator's installation says, usually permanently. Its pods
+    and their logs go earlier: ten minutes after it is complete, an hour after it has failed."""
 
     def __post_init__(self) -> None:
         require_duration("deadline", self.deadline, otherwise="; a time, with its date, is a deadlineTime")

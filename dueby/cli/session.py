@@ -133,7 +133,7 @@ class Session:
         """Return the job in the parts that another run has begun the sink in."""
         self._take_edit(running)
         size = counted(begun.part_size, "image")
-        self.teller.say(f"Another run has begun the sink, in parts of {size}: planning anew for them.")
+        self.teller.say(f"Another run has begun the sink, in parts of {size}: planning again for them.")
         self.indexed = replace(self.indexed, part_size=begun.part_size)
         return self._running_job()
 

@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_worker_options(parser)
     parser.add_argument("--log-level", choices=LEVELS, default="INFO", help="what is logged (default: INFO)")
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="what a line is (default: text)")
-    parser.add_argument("--ttl-after-finished", default="", help="how long a finished job is kept (default: for good)")
+    parser.add_argument(
+        "--ttl-after-finished", default="", help="how long a finished job is kept (default: permanently)"
+    )
     parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
     )
@@ -97,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="watch_namespaces",
         default=[],
         metavar="NAMESPACE",
-        help="attend to the jobs of this namespace only; may be repeated (default: all namespaces)",
+        help="watch the jobs of this namespace only; may be repeated (default: all namespaces)",
     )
     parser.add_argument(
         "--ignore-other-pods",

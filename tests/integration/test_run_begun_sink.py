@@ -43,7 +43,7 @@ def test_a_run_whose_sink_is_begun_by_another_while_it_plans_goes_on_with_the_ot
     job.write(worker={"env": [{"name": "PYTHONPATH", "value": path}]})
 
     assert job.run() == 0, job.said()
-    assert f"Another run has begun the sink, in parts of {size} images: planning anew for them." in job.said()
+    assert f"Another run has begun the sink, in parts of {size} images: planning again for them." in job.said()
     assert job.part_size() == job.record("plan.json")["revisions"][0]["plan"]["partSize"] == size
     assert [row["index"] for row in job.rows()] == list(range(PHOTOS))
     assert (job.sink / "_SUCCESS").exists()

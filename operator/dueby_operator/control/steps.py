@@ -45,14 +45,14 @@ def follow_step(given: PolicyInput, step: StepName, kind: type[Result]) -> StepP
     outdated = given.job.outdated_steps.get(step, ())
     going = tuple(found.name for found in outdated if not found.metadata.is_deleting)
     if going or any(is_leaving(found, now_us=given.now_us) for found in outdated):
-        message = f"The job was edited: the {step} step is being stopped, and then it is started anew."
+        message = f"The job was edited: the {step} step is being stopped, and then it is started again."
         return StepProgress(message=message, actions=(StopJobs(jobs=going[:MAX_STOPPED]),) if going else ())
     job = given.job.steps.get(step)
     if job is None:
         is_allowed = given.now_us >= given.memory.refused_until_us
         return StepProgress(actions=(StartStep(step=step),) if is_allowed else ())
     if job.metadata.is_deleting:
-        return StepProgress(message=f"Job {job.name} is being deleted; then the {step} step is started anew.", job=job)
+        return StepProgress(message=f"Job {job.name} is being deleted; then the {step} step is started again.", job=job)
     return _read(given, step, job, kind)
 
 
@@ -99,5 +99,5 @@ def _again(step: StepName, job: BatchJob, lost: str) -> StepProgress[Result]:
     if is_given_up(job):
         message = f"the {step} step was started {times(attempt)}, and nothing came of it: at last {lost}"
         return StepProgress(failure=message, job=job)
-    message = f"The {step} step is started anew ({attempt + 1} of {MAX_ATTEMPTS}), since {lost}."
+    message = f"The {step} step is started again ({attempt + 1} of {MAX_ATTEMPTS}), since {lost}."
     return StepProgress(message=message, actions=(StartStep(step=step),), job=job)

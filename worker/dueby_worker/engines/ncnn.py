@@ -194,7 +194,7 @@ def _load(folder: Path, threads: int) -> Any:
     options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
     options.use_bf16_storage = options.use_bf16_packed = False
     if network.load_param(str(folder / _LAYERS)) or network.load_model(str(folder / _WEIGHTS)):
-        raise DueByError(f"the converted network in {folder} is damaged; delete the folder, and it is converted anew")
+        raise DueByError(f"the converted network in {folder} is damaged; delete the folder, and it is converted again")
     return network
 
 

@@ -117,7 +117,7 @@ def _look_again(fetcher: Fetcher, row: LanceRow) -> None:
             raise Invalid(
                 fetcher.field,
                 f"{row.dataset} has its version {row.version} no more, which the job was indexed from: it was cleaned "
-                "up, or the dataset was made anew. Give the job a new sink, or set sink.ifExists: Overwrite",
+                "up, or the dataset was made again. Give the job a new sink, or set sink.ifExists: Overwrite",
             ) from failure
         raise Transient(f"{row.dataset} is not there; is the source gone?") from failure
     except Unavailable as failure:

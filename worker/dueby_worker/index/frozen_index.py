@@ -193,7 +193,7 @@ def _require_source(found: Index, source: Source) -> Index:
         raise Invalid(
             found.store.field,
             f"{found.store.uri} holds the index of another source ({there.document()}, not {source.document()}): the "
-            "job was edited, or another one has used the sink. Create the job anew, with a sink of its own",
+            "job was edited, or another one has used the sink. Create the job again, with a sink of its own",
         )
     return found
 

@@ -45,7 +45,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
         raise Invalid(FIELD, f"{path} is no ONNX file: {first_line(error)}") from None
     for name in sorted(names):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
-            raise Invalid(FIELD, f"{path} keeps weights in {name!r}, which is outside of its folder; export it anew")
+            raise Invalid(FIELD, f"{path} keeps weights in {name!r}, which is outside of its folder; export it again")
         if not (path.parent / name).is_file():
             raise Invalid(FIELD, f"{path} keeps weights in {name}, which is not beside it; put it there")
     return (path, *(path.parent / name for name in sorted(names)))

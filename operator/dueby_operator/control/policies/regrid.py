@@ -69,6 +69,6 @@ def _are_ending(given: PolicyInput) -> bool:
 def _waiting(part_size: int) -> NewCondition:
     message = (
         f"The sink was begun in parts of {counted(part_size, 'image')}, and the job goes on with those. Workers that "
-        "were to write others are being ended; then what is left is planned anew."
+        "were to write others are being ended; then what is left is planned again."
     )
     return NewCondition(reason=Reason.WAITING_FOR_CLEANUP, message=message)

@@ -57,5 +57,5 @@ def fruitless_message(job: JobSnapshot) -> str:
     return (
         f"Workers were lost and replaced {MAX_FRUITLESS} times in a row, and none of them has written a part."
         f"{said} See the logs of the job's pods (`kubectl logs -l dueby.dev/job={job.name} --prefix`). What is in the "
-        "sink is kept; a job that is created anew goes on from there."
+        "sink is kept; a job that is created again goes on from there."
     )

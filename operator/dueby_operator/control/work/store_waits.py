@@ -55,9 +55,9 @@ def _sentence(who: str, wait: StoreWait, spec: JobSpec) -> str:
     if not error.endswith(("?", ".")):
         error += "."
     if wait.store == "sink":
-        wrong, mend = f"write to {spec.sink.uri}", "Free space, renew the credentials or mend the store:"
+        wrong, mend = f"write to {spec.sink.uri}", "Free space, renew the credentials or fix the store:"
     else:
-        wrong, mend = f"read from {_name_of(spec.source)}", "Renew the credentials or mend the store:"
+        wrong, mend = f"read from {_name_of(spec.source)}", "Renew the credentials or fix the store:"
     return f"{who} can't {wrong}: {error} {mend}"
 
 

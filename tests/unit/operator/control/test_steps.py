@@ -51,7 +51,7 @@ def test_a_step_whose_pod_is_gone_is_started_anew_in_its_place() -> None:
     found = look(seen, now_us=NOW + LOST_US + SECOND)
     assert started_anew(found) == ("j", "2")
     assert found.said("Indexed") == ("False", "Indexing")
-    assert "started anew (2 of 3), since its pod was gone" in found.message("Indexed")
+    assert "started again (2 of 3), since its pod was gone" in found.message("Indexed")
 
 
 def test_a_step_that_is_done_again_says_so_and_its_result_counts() -> None:
@@ -128,11 +128,11 @@ def test_a_store_that_keeps_a_step_waiting_is_said_while_it_does() -> None:
     assert seen(seconds=9) == LISTING
     assert seen(seconds=40) == seen(seconds=41)
     assert seen(seconds=40) == (
-        "The index step can't write to rows: disk quota exceeded. Free space, renew the credentials or mend the store: "
+        "The index step can't write to rows: disk quota exceeded. Free space, renew the credentials or fix the store: "
         "the step goes on by itself then."
     )
     assert seen(seconds=40, store="source", error="") == (
-        "The index step can't read from photos: it does not answer. Renew the credentials or mend the store: "
+        "The index step can't read from photos: it does not answer. Renew the credentials or fix the store: "
         "the step goes on by itself then."
     )
 
