@@ -283,7 +283,7 @@ def _log_failure(job: JobSnapshot, error: DueByError) -> None:
 def memory_after(decision: JobDecision, *, now_us: int) -> JobMemory:
     """Return what is remembered of a job once the decision is carried out: one that went well ends a row of faults."""
     memory = decision.memory
-    if decision.fault or memory.was_left_out or is_resting(memory, now_us=now_us):
+    if decision.fault or memory.left_out or is_resting(memory, now_us=now_us):
         return decision.memory
     return replace(decision.memory, faults=0, retry_us=0)
 

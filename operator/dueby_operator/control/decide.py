@@ -135,7 +135,7 @@ def _with_measured(shared: Shared, snapshot: ClusterSnapshot) -> Shared:
 
 
 def _unawaited(left: Shared, decided: Iterable[JobDecision]) -> list[Delete]:
-    if any(decision.memory.was_left_out for decision in decided):  # nobody has asked what these wait for
+    if any(decision.memory.left_out for decision in decided):  # nobody has asked what these wait for
         return []
     return [
         Delete(path=paths.batch_path(attempt.namespace, name), uid=attempt.uid)

@@ -31,7 +31,7 @@ from dueby_operator.control.policies.regrid import regrid
 from dueby_operator.control.policies.sink import sink
 from dueby_operator.control.policies.stop import stop
 from dueby_operator.control.policies.suspend import suspend
-from dueby_operator.control.policies.turn import turn, without_turn
+from dueby_operator.control.policies.turn import beyond_a_pass, turn, without_turn
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.work.decision import WorkDecision
@@ -95,14 +95,16 @@ def decide_jobs(
 ) -> tuple[tuple[JobDecision, ...], Shared]:
     """Return what to do about these jobs, in their order, and what is left of what they share.
 
-    Jobs for which there is no time are left as they are, with what they have and what is promised to them.
+    Jobs that are too many for one pass, or for which it has no time, are left as they are, with what they have and
+    what is promised to them.
     """
     decided: dict[JobKey, JobDecision] = {}
     ready_jobs: list[PolicyInput] = []
     waiting = without_turn(jobs)
-    # Those that the last pass had no time for come first, so that each has its turn.
-    for job in sorted(jobs, key=lambda job: not job.memory.was_left_out):
-        if not has_time():
+    later = beyond_a_pass(jobs, waiting)
+    # Those that most passes in a row have left out come first, so that each has its turn.
+    for job in sorted(jobs, key=lambda job: -job.memory.left_out):
+        if job.key in later or not has_time():
             decided[job.key] = _left_out(job)
             continue
         found, shared = _prepare(job, snapshot, shared, has_turn=job.key not in waiting)
@@ -142,15 +144,15 @@ def _undecided(job: JobSnapshot) -> JobDecision:
 
 
 def _left_out(job: JobSnapshot) -> JobDecision:
-    return replace(_undecided(job), memory=replace(job.memory, was_left_out=True))
+    return replace(_undecided(job), memory=replace(job.memory, left_out=job.memory.left_out + 1))
 
 
 def _prepare(
     job: JobSnapshot, snapshot: ClusterSnapshot, shared: Shared, *, has_turn: bool
 ) -> tuple[JobDecision | PolicyInput, Shared]:
     """Return the job as one that is ready for workers, or what to do about it before."""
-    if job.memory.was_left_out:
-        job = replace(job, memory=replace(job.memory, was_left_out=False))
+    if job.memory.left_out:
+        job = replace(job, memory=replace(job.memory, left_out=0))
     undecided = _undecided(job)
     if is_resting(job.memory, now_us=snapshot.now_us):
         return undecided, shared

@@ -25,8 +25,8 @@ class JobMemory:
     """When the running plan expects the end; the status has it to the second."""
     refused_until_us: int = 0
     """Nothing is created before this time, since the API server has forbidden it."""
-    was_left_out: bool = False
-    """Whether the last pass had no time for it. It comes first in the next."""
+    left_out: int = 0
+    """How many passes in a row had no time for it. The more, the earlier it comes in the next."""
     faults: int = 0
     """How often in a row the operator itself could not handle the job."""
     retry_us: int = 0

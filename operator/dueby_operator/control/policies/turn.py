@@ -7,10 +7,14 @@ otherwise                               Admitted False, TooManyJobs; it waits fo
 
 What a pass costs grows with the jobs that are planned, and others' jobs wait for the same pass. So nobody has more of
 them than this, however many jobs there are. What holds a job back here makes no objects for it, either.
+
+Many namespaces may still have more together than one pass has time for: what is begun is never held back, and a
+calendar that is being made can't be interrupted. So one pass decides on MAX_IN_A_PASS of them, the next on others.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from operator import itemgetter
 
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
@@ -21,6 +25,9 @@ from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
 
 # Of a namespace. So many take a pass about a second of a core.
 MAX_PLANNED = 500
+# Of all namespaces. On a thousand nodes each takes 4 ms. It takes longer where workers of several sizes share a node:
+# what is free there is added up for each job that asks (calendar/beside_others.py), so a pass grows with the square.
+MAX_IN_A_PASS = 800
 
 
 def turn(given: PolicyInput) -> Outcome:
@@ -39,12 +46,31 @@ def without_turn(jobs: Sequence[JobSnapshot]) -> frozenset[JobKey]:
     planned = Counter(job.namespace for job in jobs if _is_begun(job))
     waiting: set[JobKey] = set()
     for job in jobs:
-        if isinstance(job.manifest, Invalid) or job.manifest.spec.suspend or _is_begun(job):
+        if _is_held(job) or _is_begun(job):
             continue
         if planned[job.namespace] >= MAX_PLANNED:
             waiting.add(job.key)
         planned[job.namespace] += 1
     return frozenset(waiting)
+
+
+def beyond_a_pass(jobs: Sequence[JobSnapshot], waiting: Collection[JobKey]) -> frozenset[JobKey]:
+    """Return those of the jobs that keep their last decision in this pass: all but MAX_IN_A_PASS that are planned.
+
+    Namespaces take turns. Of each, those come first that most passes in a row have left out; of equals, those that are
+    begun or promised; of these, those with the earliest deadlines. The jobs are in the order of their deadlines.
+    """
+    places, ranked = Counter[str](), []
+    for job in sorted(jobs, key=lambda job: (-job.memory.left_out, not _is_begun(job))):
+        if job.key not in waiting and not _is_held(job):
+            ranked.append((places[job.namespace], job.key))
+            places[job.namespace] += 1
+    ranked.sort(key=itemgetter(0))
+    return frozenset(key for _, key in ranked[MAX_IN_A_PASS:])
+
+
+def _is_held(job: JobSnapshot) -> bool:
+    return isinstance(job.manifest, Invalid) or job.manifest.spec.suspend
 
 
 def _is_begun(job: JobSnapshot) -> bool:

@@ -66,7 +66,7 @@ def test_jobs_for_which_a_pass_has_no_time_keep_what_they_have_and_come_first_in
     cluster = seen(Case(kind="alike", jobs=8, nodes=1))
     first = decide(cluster)
     some = decide(cluster := after(cluster, first), has_time=iter([True] * 5 + [False] * 4).__next__)
-    left_out = {decision.job.key for decision in some.jobs if decision.memory.was_left_out}
+    left_out = {decision.job.key for decision in some.jobs if decision.memory.left_out}
     statuses = {decision.job.key: decision.status for decision in first.jobs}
     assert len(left_out) == 4
     for decision in some.jobs:
@@ -74,4 +74,4 @@ def test_jobs_for_which_a_pass_has_no_time_keep_what_they_have_and_come_first_in
         if decision.job.key in left_out:
             assert (decision.status, decision.actions) == (statuses[decision.job.key], ())
     rest = decide(after(cluster, some), has_time=iter([True] * 5 + [False] * 4).__next__)
-    assert not left_out & {decision.job.key for decision in rest.jobs if decision.memory.was_left_out}
+    assert not left_out & {decision.job.key for decision in rest.jobs if decision.memory.left_out}

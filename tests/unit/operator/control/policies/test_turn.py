@@ -1,11 +1,12 @@
 """Turn: is the job one of those of its namespace that are planned now?"""
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import pytest
 
-from dueby_operator.control.policies.turn import MAX_PLANNED, without_turn
+from dueby_operator.control.policies.turn import MAX_IN_A_PASS, MAX_PLANNED, beyond_a_pass, without_turn
 from dueby_operator.model.job_snapshot import JobSnapshot
 from support.decisions import cluster, indexed, infj, job, look, look_at, started
 
@@ -84,3 +85,43 @@ def test_a_job_whose_turn_has_come_no_longer_says_that_it_waits_for_it() -> None
     found = look(infj(status=waiting.status.document(), source={"uri": "photos"}))
     assert found.status.plan
     assert "TooManyJobs" not in str(found.status.conditions)
+
+
+def seen_again(jobs: list[JobSnapshot], later: frozenset[tuple[str, str]]) -> list[JobSnapshot]:
+    """The jobs as the next pass sees them."""
+    left_out = {job.key: job.memory.left_out + 1 if job.key in later else 0 for job in jobs}
+    return [replace(job, memory=replace(job.memory, left_out=left_out[job.key])) for job in jobs]
+
+
+def test_of_many_namespaces_each_has_as_many_in_a_pass_and_a_small_one_has_all() -> None:
+    small, *large = jobs(3, namespace="small"), *(jobs(MAX_PLANNED, namespace=f"team-{n}") for n in range(4))
+    later = beyond_a_pass([*small, *chain(*large)], frozenset())
+    planned = [[job.key not in later for job in own] for own in (small, *large)]
+    assert all(planned[0])
+    assert sum(map(sum, planned)) == MAX_IN_A_PASS
+    counts = [sum(own) for own in planned[1:]]
+    assert max(counts) - min(counts) <= 1
+    # Of each those with the earliest deadlines.
+    assert all(own == sorted(own, reverse=True) for own in planned)
+
+
+def test_what_is_begun_comes_before_what_is_new() -> None:
+    new, begun = jobs(MAX_IN_A_PASS), jobs(3, first=MAX_IN_A_PASS, status=PLANNED)
+    assert not beyond_a_pass([*new, *begun], frozenset()) & {job.key for job in begun}
+
+
+def test_each_job_is_decided_on_in_one_of_the_passes_that_all_need() -> None:
+    everybody = [*jobs(2 * MAX_IN_A_PASS, status=PLANNED), *jobs(MAX_IN_A_PASS, namespace="other")]
+    reached: set[tuple[str, str]] = set()
+    for _ in range(4):
+        later = beyond_a_pass(everybody, frozenset())
+        assert len(everybody) - len(later) == MAX_IN_A_PASS
+        reached |= {job.key for job in everybody} - later
+        everybody = seen_again(everybody, later)
+    assert reached == {job.key for job in everybody}
+
+
+def test_those_that_wait_for_their_turn_or_are_suspended_take_no_place_in_a_pass() -> None:
+    held = jobs(MAX_IN_A_PASS, namespace="held", suspend=True)
+    waiting, own = jobs(MAX_IN_A_PASS, namespace="waiting"), jobs(MAX_IN_A_PASS)
+    assert not beyond_a_pass([*held, *waiting, *own], {job.key for job in waiting})
