@@ -19,6 +19,8 @@ _UNIT_MICROS = {
     "us": 1,
 }
 
+# Counts below it are shown to the unit where there is room for as many digits.
+_SHORT_COUNT = 100_000
 # 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the times that a datetime and RFC 3339 can say.
 _FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800 * MICROS_PER_SECOND, 253_402_300_799 * MICROS_PER_SECOND
 
@@ -75,6 +77,15 @@ def format_count(number: int) -> str:
             whole, tenths = divmod(number * 10 // size, 10)
             return f"{whole}.{tenths}{unit}" if whole < 10 and tenths else f"{whole}{unit}"
     return str(number)
+
+
+def format_progress(done: int, images: int, *, comma: str = ",") -> str:
+    """Return how many of how many are done, to the image as long as that is short: 993/1,000, 41,207/1.2M.
+
+    Where each column counts, `comma` is empty.
+    """
+    counts = (f"{count:,}" if count < _SHORT_COUNT else format_count(count) for count in (done, images))
+    return "/".join(counts).replace(",", comma)
 
 
 def to_micros(moment: datetime) -> int:

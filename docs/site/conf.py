@@ -10,6 +10,8 @@ release = tomllib.loads((_HERE.parents[1] / "pyproject.toml").read_text())["proj
 extensions = ["myst_parser"]
 # Headings have the anchors that forges give them, which is what links in the documents name.
 myst_heading_anchors = 4
+# Quotes and dots as printers set them, but no dashes: of --weights there would be one left.
+smartquotes_action = "qe"
 # Lists of fields and options: a definition for each, with an anchor.
 myst_enable_extensions = ["attrs_inline", "deflist"]
 # A block of code without a language is what a terminal shows.

@@ -113,16 +113,19 @@ def _limits(schema: Schema) -> Iterator[str]:
 
 def _sentences(schema: Schema) -> Iterator[str]:
     """Yield what is told of whoever breaks a rule."""
-    for rule in schema.get("x-kubernetes-validations", ()):
-        message = plain(rule["message"])
+    for message in _messages(schema):
         yield f"{message[0].upper()}{message[1:]}."
 
 
 def _rules(schema: Schema) -> Iterator[str]:
-    sentences = [f"- {plain(rule['message'])}" for rule in schema.get("x-kubernetes-validations", ())]
-    if sentences:
+    if sentences := [f"- {message}" for message in _messages(schema)]:
         yield "Rules, in the words of a refusal:"
         yield "\n".join(sentences)
+
+
+def _messages(schema: Schema) -> list[str]:
+    """Return what refusals say, each once: one rule may need several expressions."""
+    return list(dict.fromkeys(plain(rule["message"]) for rule in schema.get("x-kubernetes-validations", ())))
 
 
 def _anchor(kind: str, path: str) -> str:

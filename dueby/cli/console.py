@@ -25,6 +25,10 @@ class PeopleConsole(Console):
         # highlight=False: rich would colour every number, and a plan consists of numbers.
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
+    def on_broken_pipe(self) -> None:
+        """Raise the error for `main`, which knows how to end; rich's own way is exit code 1."""
+        raise  # the BrokenPipeError that rich is handling
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of what is printed; those of rich's own are kept, such as the cursor's moves."""
         for segment in super().render(renderable, options):

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dueby.cli.run_view import RunView, rate_words
 from dueby.cli.tables import Column, fitted_table
-from dueby_api.units import format_count
+from dueby_api.units import format_progress
 from dueby_api.words import from_now
 
 _BAR = 10
@@ -59,9 +59,7 @@ class JobsView:
                 is_text=True,
                 expendable=1,
             ),
-            Column(
-                heading="IMAGES", cells=[f"{format_count(run.images_done)}/{format_count(run.images)}" for run in runs]
-            ),
+            Column(heading="IMAGES", cells=[format_progress(run.images_done, run.images) for run in runs]),
             Column(heading="IMAGES/S", cells=[rate_words(run.images_per_second) for run in runs]),
             Column(heading="FINISH", cells=[_away(run.expected_finish_us, run) for run in runs]),
             Column(heading="DEADLINE", cells=[_away(run.deadline_us, run) for run in runs]),

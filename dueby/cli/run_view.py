@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dueby.cli.tables import Column, fitted_table
-from dueby_api.units import format_count, format_duration
+from dueby_api.units import format_duration, format_progress
 from dueby_api.words import from_now, noun_of, slack_words
 
 _BAR = 60
@@ -83,9 +83,9 @@ class RunView:
 
 def _counts(view: RunView) -> str:
     failed = f", {view.failed:,} unreadable" if view.failed else ""
-    done, images = format_count(view.images_done), format_count(view.images)
     rate = "" if _is_done(view) else f", {rate_words(view.images_per_second)} images/s"
-    return f"{done}/{images} {noun_of(view.images, 'image')}{failed}{rate}"
+    counts = format_progress(view.images_done, view.images)
+    return f"{counts} {noun_of(view.images, 'image')}{failed}{rate}"
 
 
 def _is_done(view: RunView) -> bool:

@@ -28,6 +28,8 @@ _WITHOUT = {
     "progress.json": "there is no time line",
     "summary.json": "the run has not ended yet, or it was killed",
 }
+# Deadlines that differ by less are one, told by two clocks or rounded.
+_MOVED_S = 0.5
 Kind = TypeVar("Kind", bound=Spec)
 Number = TypeVar("Number", int, float)
 
@@ -67,6 +69,18 @@ class Run:
     def promise(self) -> PlanAnswer:
         """The first plan's document; an empty one if there is none."""
         return (self.first.plan if self.first else None) or PlanAnswer()
+
+    @property
+    def first_deadline_s(self) -> float | None:
+        """The deadline that the first plan was made for; None if there is no such plan. An edit may have moved it."""
+        at_confidence_s, slack_s = self.first.at_confidence_s if self.first else None, self.promise.slack_seconds
+        return None if at_confidence_s is None or slack_s is None else at_confidence_s + slack_s
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the deadline was edited after the first plan."""
+        first_s = self.first_deadline_s
+        return first_s is not None and self.deadline_s is not None and abs(self.deadline_s - first_s) >= _MOVED_S
 
     @property
     def noun(self) -> str:
@@ -128,8 +142,8 @@ class Run:
 
     @property
     def confidence(self) -> float | None:
-        """The job's confidence."""
-        return _first(self.summary.confidence, self.promise.confidence)
+        """The confidence that the first plan was made for."""
+        return _first(self.promise.confidence, self.summary.confidence)
 
     @cached_property
     def end_s(self) -> float:

@@ -92,6 +92,15 @@ def edit(sample: SampleRun, name: str, **changes: Any) -> SampleRun:
     return replace(sample, files={**sample.files, name: {**sample.files[name], **changes}})
 
 
+def due(sample: SampleRun, deadline_s: float) -> SampleRun:
+    """The same run with a deadline that it had from the start, whatever its plan had to say of it."""
+    first, *others = sample.files["plan.json"]["revisions"]
+    slack_s = round(deadline_s - first["finishAtConfidenceSeconds"], 3)
+    planned = {**first, "plan": {**first["plan"], "slackSeconds": slack_s}}
+    moved = edit(sample, "plan.json", revisions=[planned, *others])
+    return edit(moved, "summary.json", deadlineSeconds=deadline_s, inTime=False, verdict="Late")
+
+
 def write_sink(sink: Path, sample: SampleRun, *, run: str = RUN, without: Sequence[str] = ()) -> Path:
     """The sink's folder with the run's files and the parts of what is done."""
     folder = sink / "_dueby" / "runs" / run

@@ -33,8 +33,8 @@ _TOP, _HEIGHT, _RATE_TOP, _RATE_HEIGHT = 36, 260, 24, 96
 WHOLE_PLANS = ("Started", "Resumed")
 # Room above the line of N for the label on it.
 _HEADROOM = 1.08
-# Of a label below a curve, from the curve to the label's base line; and of one that would be below the axis, above it.
-_BELOW, _ON_AXIS = 18, 6
+# From a curve to the base line of a label above it, of one below it, and from the axis to one that would be below that.
+_ABOVE, _BELOW, _ON_AXIS = 8, 18, 6
 # Each rate is a mean over one of these windows: short enough to show a loss, long enough to smooth out mini-batches.
 _WINDOWS = 48
 Points = Sequence[tuple[float, float]]
@@ -143,28 +143,37 @@ def _draw_range_end(x: str, y: float) -> Markup:
 
 
 def _name_curves(run: Run, axis: TimeAxis, most: float, actual: Points, plans: Sequence[Points]) -> list[Markup]:
-    """Return each line's name beside it: the plan's above on the left, the actual one's below on the right."""
+    """Return each line's name beside it, on the side where the other line isn't."""
 
     def height(points: Points, moment: float) -> float:
         return _TOP + _HEIGHT * (1 - interpolate(points, moment) / most)
 
+    def name(word: str, points: Points, moment: float, other: Points | None) -> Markup:
+        """Name a line on its left if it is the upper one, and else on its right: lines only rise."""
+        y = height(points, moment)
+        if other is None or y <= height(other, moment):
+            return text(word, x=axis.at(moment), y=y - _ABOVE, dx=-4, anchor="end", class_=f"{word}-name")
+        return text(word, x=axis.at(moment), y=y + _BELOW, dx=8, class_=f"{word}-name")
+
     marks: list[Markup] = []
+    plan = plans[0] if plans else None
     # Names at different fractions of the lines, so that they don't meet when the run goes as planned. The plan's is not
     # on the axis, where the name of a run that has done nothing is.
-    if plans:
-        (_, least), (_, whole) = plans[0][0], plans[0][-1]
-        moment = interpolate([(done, seconds) for seconds, done in plans[0]], least + 0.42 * (whole - least))
-        marks.append(text("plan", x=axis.at(moment), y=height(plans[0], moment) - 8, anchor="end", class_="plan-name"))
+    if plan:
+        (_, least), (_, whole) = plan[0], plan[-1]
+        moment = interpolate([(done, seconds) for seconds, done in plan], least + 0.42 * (whole - least))
+        marks.append(name("plan", plan, moment, actual))
     if len(actual) > 1:
         moment, last, y = 0.6 * actual[-1][0], actual[-1], height(actual, actual[-1][0])
-        name = f"{number(last[1])} at {duration(run.end_s)}"
-        below = height(actual, moment) + _BELOW
-        if below > _TOP + _HEIGHT:  # no room: the name of the curve's end is that of the curve
-            name = f"actual: {name}"
+        end_name = f"{number(last[1])} at {duration(run.end_s)}"
+        if (
+            height(actual, moment) + _BELOW > _TOP + _HEIGHT
+        ):  # no room: the name of the curve's end is that of the curve
+            end_name = f"actual: {end_name}"
         else:
-            marks.append(text("actual", x=axis.at(moment), y=below, dx=8, class_="actual-name"))
+            marks.append(name("actual", actual, moment, plan))
         marks.append(element("circle", cx=axis.at(last[0]), cy=round(y, 1), r=4, class_="end-dot"))
-        marks.append(_name_end(name, share=axis.share(last[0]), y=y, is_done=last[1] >= (run.images or 0)))
+        marks.append(_name_end(end_name, share=axis.share(last[0]), y=y, is_done=last[1] >= (run.images or 0)))
     return marks
 
 

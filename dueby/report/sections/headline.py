@@ -39,6 +39,8 @@ class FinishBars:
     deadline_s: float
     deadline_at: float | None
     """In percent like the widths; None if it is too far off to show."""
+    first_deadline_s: float | None
+    """What the deadline was when the bars were planned; None if it is the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,7 @@ def _finish_bars(run: Run) -> FinishBars | None:
         ),
         deadline_s=run.deadline_s,
         deadline_at=None if is_far else 100 * run.deadline_s / whole,
+        first_deadline_s=run.first_deadline_s if run.has_moved else None,
     )
 
 
@@ -134,19 +137,27 @@ def _warnings(run: Run) -> tuple[str, ...]:
 
 def _tiles(run: Run) -> tuple[Tile, ...]:
     slack = None if run.deadline_s is None or run.summary.actual_seconds is None else run.deadline_s - run.end_s
-    planned = None if run.deadline_s is None or run.at_confidence_s is None else run.deadline_s - run.at_confidence_s
+    planned_for_s = run.first_deadline_s if run.has_moved else run.deadline_s
+    planned = None if planned_for_s is None or run.at_confidence_s is None else planned_for_s - run.at_confidence_s
+    before = ", before the edit" if run.has_moved else ""
     finish, planned_finish = run.summary.actual_seconds, duration(run.expected_s)
     return (
         Tile(name="images", value=number(run.images), note=f"{number(run.done)} done"),
         Tile(name="deadline", value=duration(run.deadline_s), note=_likelihood(run)),
         Tile(name="finish", value=duration(finish), note=f"planned {planned_finish}"),
-        Tile(name="slack", value=duration(slack), note=f"planned {duration(planned)} at {percent(run.confidence)}"),
+        Tile(
+            name="slack",
+            value=duration(slack),
+            note=f"planned {duration(planned)} at {percent(run.confidence)}{before}",
+        ),
         Tile(name=f"{run.noun}s", value=number(run.devices), note=counted(len(run.replans), "re-plan")),
         Tile(name="failed images", value=number(run.failed), note=_share(run.failed, run.images)),
     )
 
 
 def _likelihood(run: Run) -> str:
+    if run.has_moved:
+        return f"edited; at first {duration(run.first_deadline_s)}"
     return "from the start" if run.probability is None else f"planned {percent(run.probability)} sure"
 
 

@@ -89,6 +89,7 @@ def _plan_facts(run: Run, revision: Revision, plan: PlanAnswer) -> Facts:
     return [
         ("lower bound", NOTHING if plan.lower_bound is None else counted(plan.lower_bound, run.noun)),
         ("proof", _PROOFS.get(plan.proof or "", plan.proof or NOTHING)),
+        *_deadline_facts(run, revision),
         ("confidence", percent(plan.confidence)),
         ("probability of being in time", percent(plan.probability)),
         ("planned finish", duration(None if expected_s is None else revision.at_seconds + expected_s)),
@@ -97,6 +98,14 @@ def _plan_facts(run: Run, revision: Revision, plan: PlanAnswer) -> Facts:
         ("images planned", f"{number(plan.planned)} for {number(plan.images)}"),
         ("part size", NOTHING if plan.part_size is None else counted(plan.part_size, "image")),
     ]
+
+
+def _deadline_facts(run: Run, revision: Revision) -> Facts:
+    """Return the deadline that the plan was made for; nothing if there was only one."""
+    if not run.has_moved or revision.plan is None or revision.at_confidence_s is None:
+        return []
+    slack_s = revision.plan.slack_seconds
+    return [("deadline", NOTHING if slack_s is None else duration(revision.at_confidence_s + slack_s))]
 
 
 def _input_facts(costs: InputCost | None) -> Facts:

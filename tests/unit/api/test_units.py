@@ -13,6 +13,7 @@ from dueby_api.units import (
     format_at_least,
     format_count,
     format_duration,
+    format_progress,
     format_time,
     format_time_at_least,
     from_micros,
@@ -104,6 +105,21 @@ def test_a_duration_is_written_for_people(micros: int, text: str) -> None:
 )
 def test_a_count_is_never_written_larger_than_it_is(number: int, text: str) -> None:
     assert format_count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("done", "images", "text"),
+    [
+        (0, 1, "0/1"),
+        (993, 1_000, "993/1,000"),
+        (99_999, 99_999, "99,999/99,999"),
+        (41_207, 1_200_000, "41,207/1.2M"),
+        (100_000, 100_000, "100k/100k"),
+    ],
+)
+def test_progress_is_told_to_the_image_while_that_is_short(done: int, images: int, text: str) -> None:
+    assert format_progress(done, images) == text
+    assert format_progress(done, images, comma="") == text.replace(",", "")
 
 
 @pytest.mark.parametrize(

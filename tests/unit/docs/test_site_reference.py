@@ -66,3 +66,8 @@ def test_every_example_has_a_page_with_all_of_it() -> None:
 
 def test_a_sign_in_a_sentence_stays_a_sign() -> None:
     assert plain("leave out * and <x>,\n  but not `a*b`") == "leave out \\* and \\<x>, but not `a*b`"
+
+
+def test_a_rule_of_several_expressions_is_told_once() -> None:
+    rules = [line for line in resource_page(job_crd()).splitlines() if "is the folder of the source" in line]
+    assert len(rules) == 1

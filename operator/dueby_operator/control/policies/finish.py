@@ -11,7 +11,7 @@ the step is done                                Complete, or Failed with TooMany
 from dueby_api.conditions import Reason
 from dueby_api.status import ProgressStatus
 from dueby_api.step_messages import FinishResult
-from dueby_api.units import format_count, format_duration, format_time
+from dueby_api.units import format_duration, format_progress, format_time
 from dueby_api.words import counted, faults
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.steps import follow_step
@@ -57,9 +57,8 @@ def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome
         reason=Reason.MET if is_met else Reason.MISSED,
         message=f"Ended at {format_time(ended_us)}; the deadline was {format_time(given.deadline_us)}.",
     )
-    rows = format_count(result.rows)
     progress = ProgressStatus(
-        images=f"{rows}/{rows}",
+        images=format_progress(result.rows, result.rows, comma=""),
         images_done=result.rows,
         images_failed=result.errors,
         expected_finish=given.status.progress.expected_finish if given.status.progress else None,

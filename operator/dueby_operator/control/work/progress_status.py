@@ -2,7 +2,7 @@
 
 from dueby_api.conditions import Reason
 from dueby_api.status import ProgressStatus
-from dueby_api.units import format_count, format_duration, format_time
+from dueby_api.units import format_duration, format_progress, format_time
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
@@ -29,7 +29,7 @@ def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> 
     else:
         expected_finish = slack = None
     return ProgressStatus(
-        images=f"{format_count(done)}/{format_count(model.images)}",
+        images=format_progress(done, model.images, comma=""),
         images_done=done,
         images_failed=sum(report.images_failed for report in reports),
         images_per_second=round(sum(report.images_per_second or 0.0 for report in reports)),

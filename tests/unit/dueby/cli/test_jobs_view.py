@@ -40,9 +40,9 @@ def drawn(view: JobsView, *, width: int) -> list[str]:
 
 def test_at_80_columns_each_job_has_a_line_and_what_it_waits_for() -> None:
     assert drawn(VIEW, width=80) == [
-        "JOB      STATE      WORKERS  DONE           IMAGES  IMAGES/S  FINISH  DEADLINE",
-        "catalog  Running          2  ━━━━━       1.2k/2.4k       165  in 12s  in 1m30s",
-        "nightly  Scheduled        0                 0/2.4k         0          in 1m30s",
+        "JOB      STATE      WORKERS  DONE             IMAGES  IMAGES/S  FINISH  DEADLINE",
+        "catalog  Running          2  ━━━━━       1,234/2,400       165  in 12s  in 1m30s",
+        "nightly  Scheduled        0                  0/2,400         0          in 1m30s",
         "nightly: Scheduled: Starts at 02:14, ends at 03:40.",
     ]
 
@@ -66,6 +66,6 @@ def test_in_a_log_each_job_has_a_line() -> None:
     with Screen(Console(file=out, width=80), is_of_one=False) as screen:
         screen.draw(VIEW)
     assert out.getvalue().splitlines() == [
-        "  catalog: 1.2k/2.4k images, 165 images/s; expected to finish in 12s, deadline in 1m30s: slack 1m18s",
+        "  catalog: 1,234/2,400 images, 165 images/s; expected to finish in 12s, deadline in 1m30s: slack 1m18s",
         "  nightly: Scheduled: Starts at 02:14, ends at 03:40.",
     ]

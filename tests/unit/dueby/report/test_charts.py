@@ -70,6 +70,16 @@ def test_a_curve_that_stays_at_0_is_named_above_the_axis(small: SampleRun, end_s
     assert all(float(y) < float(axis) for y, _, _ in names)
 
 
+@pytest.mark.parametrize(("pace", "sides"), [(0.6, ["start", "end"]), (1.5, ["end", "start"])], ids=["ahead", "behind"])
+def test_the_names_of_the_lines_are_on_the_sides_where_the_other_is_not(
+    small: SampleRun, pace: float, sides: list[str]
+) -> None:
+    samples = [[pace * moment, done, failed] for moment, done, failed in small.files["progress.json"]["samples"]]
+    run = run_of(edit(edit(small, "progress.json", samples=samples), "summary.json", actualSeconds=samples[-1][0]))
+    totals, _ = draw_images(run)
+    assert re.findall(r'text-anchor="(\w+)" class="(?:plan|actual)-name">(?:plan|actual)<', str(totals)) == sides
+
+
 def test_rates_add_up_to_the_images() -> None:
     points = [(0.0, 0.0), (2.0, 0.0), (6.0, 800.0), (8.0, 900.0)]
     found = rates(points, end_s=8.0, windows=16)

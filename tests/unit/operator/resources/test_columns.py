@@ -3,7 +3,7 @@
 from typing import get_args
 
 from dueby_api.status import Phase
-from dueby_api.units import format_count, format_duration, format_time
+from dueby_api.units import format_duration, format_progress, format_time
 from dueby_operator.resources.columns import JOB_COLUMNS
 from support.decisions import NOW
 
@@ -13,7 +13,7 @@ _GAP = 3
 WIDEST = {
     "Phase": max(get_args(Phase), key=len),
     "GPUs": "1000",
-    "Images": f"{format_count(999_999)}/{format_count(999_999)}",
+    "Images": format_progress(99_999, 99_999, comma=""),
     "Ends": format_time(NOW),
     "Slack": format_duration(-_YEAR_US),
     "Age": "364d",

@@ -61,7 +61,7 @@ def test_a_job_whose_rows_are_counted_is_complete_and_says_whether_in_time() -> 
     assert in_time.said("DeadlineMet") == ("True", "InTime")
     assert in_time.status.phase == "Succeeded"
     assert in_time.status.progress is not None
-    assert (in_time.status.progress.images, in_time.status.progress.slack) == ("10k/10k", "10s")
+    assert (in_time.status.progress.images, in_time.status.progress.slack) == ("10000/10000", "10s")
     assert in_time.status.gpus is None
     assert "OnTrack" not in [condition.type for condition in in_time.status.conditions]
 
