@@ -9,8 +9,8 @@ from dueby_api.units import MICROS_PER_SECOND, format_time
 
 # Of what has passed until the plan was made; at least a second, and nothing where nothing has.
 _ALLOWANCE = 4
-# A manifest takes seven digits of seconds and five of hours.
-_MAX_SECONDS, _MAX_HOURS = 9_999_999, 99_999
+# A manifest takes five digits of hours.
+_MAX_HOURS = 99_999
 _HOUR_US = 3600 * MICROS_PER_SECOND
 # What it takes to write a time into the manifest and to start again.
 _EDITING_US = 60 * MICROS_PER_SECOND
@@ -19,17 +19,15 @@ _EDITING_US = 60 * MICROS_PER_SECOND
 def advise_deadline(spec: JobSpec, earliest_us: int, *, now_us: int, start_us: int) -> str:
     """Return the advice for a job that was started then and is judged now, if work ends `earliest_us` from now."""
     passed_us = now_us - start_us
-    needed_us = earliest_us
-    if passed_us > 0:
-        allowance_us = max(MICROS_PER_SECOND, passed_us // _ALLOWANCE)
-        needed_us = _whole_seconds(earliest_us + passed_us + allowance_us)
+    allowance_us = max(MICROS_PER_SECOND, passed_us // _ALLOWANCE) if passed_us > 0 else 0
+    needed_us = _whole_seconds(earliest_us + passed_us + allowance_us)
     if spec.deadline_time is not None:
         at_us = _whole_seconds(now_us + needed_us + _EDITING_US)
         return f"deadlineTime: {format_time(at_us)} (started within a minute)"
     if needed_us > _MAX_HOURS * _HOUR_US:
         return f"no deadline is enough (a manifest takes at most {_MAX_HOURS}h)"
     ends = format_time(_whole_seconds(now_us + needed_us))
-    return f"deadline: {_seconds(needed_us)} (until {ends}, started now)"
+    return f"deadline: {_duration(needed_us // MICROS_PER_SECOND)} (until {ends}, started now)"
 
 
 def _whole_seconds(micros: int) -> int:
@@ -37,9 +35,8 @@ def _whole_seconds(micros: int) -> int:
     return -(-micros // MICROS_PER_SECOND) * MICROS_PER_SECOND
 
 
-def _seconds(micros: int) -> str:
-    """Return the duration exactly, as a manifest takes it; in whole hours where it takes no so many seconds."""
-    whole, rest = divmod(micros, MICROS_PER_SECOND)
-    if whole > _MAX_SECONDS:
-        return f"{-(-micros // _HOUR_US)}h"
-    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") + "s"
+def _duration(seconds: int) -> str:
+    """Return the duration as a manifest takes it and people write it: 10m32s, 3h, 27777h46m40s."""
+    minutes, rest = divmod(seconds, 60)
+    terms = [f"{value}{unit}" for value, unit in ((minutes // 60, "h"), (minutes % 60, "m"), (rest, "s")) if value]
+    return "".join(terms)

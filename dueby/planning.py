@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dueby.inputs.files import profile_home, read_profiles
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_api.inference_job import InferenceJob, JobSpec, Model
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.problem import Problem
@@ -25,7 +25,7 @@ def devices_of(
     job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]
 ) -> tuple[list[GPUProfile], dict[str, int]]:
     """Return the profiles, measured and predicted, and the devices by class; by default this machine's."""
-    profiles = read_profiles(paths or default_profiles())
+    profiles = read_profiles(paths or default_profiles(job.spec.model))
     profiles += predictions(profiles, job.spec.model)
     return profiles, counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
 
@@ -69,11 +69,11 @@ def problem_of(
     )
 
 
-def default_profiles() -> list[str]:
-    """Return the folder of this machine's profiles; raise Invalid if it has none."""
+def default_profiles(model: Model) -> list[str]:
+    """Return the folder of this machine's profiles; raise Invalid if it has none, with how to measure the model."""
     home = profile_home()
     if not home.is_dir() or not any(home.iterdir()):
         raise Invalid(
-            "--profiles", f"is missing, and {home} has no profiles; measure this machine with: dueby profile -o {home}"
+            "--profiles", f"is missing, and {home} has no profiles; measure this machine: {model.profile_command}"
         )
     return [str(home)]

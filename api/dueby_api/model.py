@@ -1,6 +1,7 @@
 """The model of a job: which network, with which weights, at which size and precision."""
 
 import re
+import shlex
 from typing import Annotated, Literal
 
 from dueby_api.classifiers import ONNX, ONNX_SUFFIX, PYTHON, PYTHON_NAME, is_onnx, is_own
@@ -52,6 +53,25 @@ class Model(Spec, frozen=True, kw_only=True):
             raise ValueError(f"engine: {wrong}")
 
     @property
+    def profile_command(self) -> str:
+        """What measures the model on a machine, to be pasted into a shell."""
+        words = ["--model", self.name]
+        for option, field in _PROFILE_OPTIONS.items():
+            value = getattr(self.measured, field)
+            if value not in ("none", getattr(_USUAL, field)):
+                words += [option, str(value)]
+        return shlex.join(["dueby", "profile", *words])
+
+    @property
     def measured(self) -> "Model":
         """The same without weights and labels, which don't change its times. A network of the job's own keeps them."""
         return self.replace(weights=self.weights if is_own(self.name) else "none", labels=None)
+
+
+_USUAL = Model()
+_PROFILE_OPTIONS = {
+    "--weights": "weights",
+    "--image-size": "image_size",
+    "--precision": "precision",
+    "--engine": "engine",
+}

@@ -87,7 +87,7 @@ def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int
     # Imported here, since the plan of one job doesn't need it.
     from dueby.cli.plan_calendar import plan_all
 
-    profiles = read_profiles(arguments.profiles or default_profiles())
+    profiles = read_profiles(arguments.profiles or default_profiles(jobs[0].spec.model))
     return plan_all(jobs, profiles, parse_pool(arguments.pool), output=arguments.output)
 
 

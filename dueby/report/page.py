@@ -13,7 +13,7 @@ from dueby.report.run import Run
 from dueby.report.sections.about import about
 from dueby.report.sections.comparison import comparison_section
 from dueby.report.sections.headline import headline
-from dueby.report.sections.plans import shown_plans
+from dueby.report.sections.plans import plan_notes, shown_plans
 from dueby.report.sections.results import contact_sheet, failures
 from dueby.report.sections.workers import workers_section
 from dueby_pages.templating import render
@@ -41,6 +41,7 @@ def render_page(report: Report) -> str:
         run=run,
         headline=headline(run),
         plans=shown_plans(run),
+        notes_on_profiles=plan_notes(run),
         workers=workers_section(run),
         image_charts=draw_images(run) if run.progress.samples else (),
         comparison=comparison_section(run),

@@ -132,7 +132,7 @@ def _warnings(run: Run) -> tuple[str, ...]:
     """Return what nobody may overlook."""
     # Random weights first: nothing else on the page means anything then.
     first = [run.summary.weights_warning] if run.summary.weights_warning else []
-    return (*first, *run.notes, *run.summary.warnings)
+    return (*first, *run.notes)
 
 
 def _tiles(run: Run) -> tuple[Tile, ...]:

@@ -33,7 +33,6 @@ class ShownPlan:
     alternatives: Facts
     """What would do instead; empty if the deadline could be met."""
     facts: Facts
-    warnings: tuple[str, ...]
 
 
 def shown_plans(run: Run) -> tuple[ShownPlan, ...]:
@@ -46,6 +45,12 @@ def shown_plans(run: Run) -> tuple[ShownPlan, ...]:
     )
 
 
+def plan_notes(run: Run) -> tuple[str, ...]:
+    """Return what the profiles of all plans left open, each once."""
+    plans = [revision.plan for revision in run.plan.revisions if revision.plan]
+    return tuple(dict.fromkeys([*run.summary.warnings, *(note for plan in plans for note in plan.warnings)]))
+
+
 def _shown(run: Run, revision: Revision, *, before: Revision | None) -> ShownPlan:
     plan = revision.plan
     # Input costs don't change within a run; a resumed run's may differ from one record to the next.
@@ -56,8 +61,6 @@ def _shown(run: Run, revision: Revision, *, before: Revision | None) -> ShownPla
         windows=tuple(_shifted(window, revision.at_seconds) for window in revision.windows),
         alternatives=_alternatives_facts(plan),
         facts=[*(_plan_facts(run, revision, plan) if plan else ()), *_input_facts(costs)],
-        # The summary's warnings are at the top of the page already.
-        warnings=tuple(warning for warning in (plan.warnings if plan else ()) if warning not in run.summary.warnings),
     )
 
 

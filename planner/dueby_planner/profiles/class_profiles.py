@@ -67,7 +67,8 @@ def without_profile(model: Model, others: str, *, where: str = "") -> Invalid:
     """Return the error of a model that no profile is of: to measure it, or to spell it as it is called."""
     if model.name not in CLASSIFIERS and not source_of(model.name):
         return Invalid("spec.model.name", unknown_model(model.name))
-    return Invalid("profiles", f"No profile of {model_subject(model).sentence}{where}; {others}. Run `dueby profile`.")
+    said = f"No profile of {model_subject(model).sentence}{where}; {others}. Run: {model.profile_command}"
+    return Invalid("profiles", said)
 
 
 def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile, ...]]:

@@ -46,6 +46,6 @@ def _profiles_of(profiles: Sequence[GPUProfile], model: Model, classes: Collecti
         raise Invalid(
             "spec.gpus.classes",
             f"No profile for device class {', '.join(classes)}; there are profiles of {measured}. Name one of "
-            "these, or run `dueby profile`.",
+            f"these, or run: {model.profile_command}",
         )
     return found

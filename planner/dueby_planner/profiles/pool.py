@@ -192,17 +192,17 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
         yield NOT_COUNTED
     for profile in profiles:
         spec = profile.spec
-        for kind, known, assumed in (
-            ("between runs", spec.spread.run, ASSUMED_SPREADS.run),
-            ("between nodes", spec.spread.node, ASSUMED_SPREADS.node),
-        ):
-            if known is None:
-                yield f"{profile.name} has no spread {kind}; {assumed} is assumed"
+        # `dueby plan` may be given what a cluster has: only Kubernetes gives an object a uid.
+        of_cluster = in_cluster or profile.metadata.uid is not None
+        if spec.spread.run is None:
+            yield f"{profile.name} has no spread between runs; {ASSUMED_SPREADS.run} is assumed"
+        # One machine, where nobody has measured others, has none to tell of.
+        if spec.spread.node is None and of_cluster:
+            yield f"{profile.name} has no spread between nodes; {ASSUMED_SPREADS.node} is assumed"
         run = spec.spread.run or 0.0
         # At a confidence of 0.5 nothing is kept spare.
         if run >= WIDE_SPREAD and (spare := run * quantile(job.planned_confidence)):
-            # `dueby plan` may be given what a cluster has: only Kubernetes gives an object a uid.
-            advice = QUIETER_NODES if in_cluster or profile.metadata.uid else QUIETER
+            advice = QUIETER_NODES if of_cluster else QUIETER
             yield f"the spread between runs of {profile.name} is {run:.1%}, so {spare:.0%} are kept spare; {advice}"
         if job.interpolate and fit_of(spec) is None:
             yield f"{profile.name} has fewer than {MIN_POINTS} mini-batch sizes, so no sizes between them are planned"

@@ -71,3 +71,20 @@ def test_an_onnx_file_is_measured_with_its_weights_and_for_its_job_alone() -> No
     assert validate(JobSpec, places | {"model": FILE}).is_measured_alone
     assert validate(JobSpec, places | {"model": {"name": "python/birds.network:make"}}).is_measured_alone
     assert not validate(JobSpec, places).is_measured_alone
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({"name": "resnet50"}, "--model resnet50"),
+        ({"name": "resnet50", "weights": "IMAGENET1K_V1", "labels": "labels.txt"}, "--model resnet50"),
+        (
+            {"name": "timm/vit base", "imageSize": 384, "precision": "bf16", "engine": "eager"},
+            "--model 'timm/vit base' --image-size 384 --precision bf16 --engine eager",
+        ),
+        ({"name": "onnx/birds", "weights": "a b.onnx"}, "--model onnx/birds --weights 'a b.onnx'"),
+        ({"name": "python/birds:make"}, "--model python/birds:make"),
+    ],
+)
+def test_the_command_that_measures_a_model_can_be_pasted(fields: dict[str, Any], options: str) -> None:
+    assert validate(Model, fields, origin="the model").profile_command == f"dueby profile {options}"

@@ -147,6 +147,11 @@ def test_an_empty_calendar_is_a_page_too() -> None:
     assert "<table" not in page
 
 
+def test_what_the_profiles_left_open_is_a_line_below_the_chart() -> None:
+    page = render_calendar(replace(calendar(JOB), warnings=("a is old", "b is old")))
+    assert page.index("<summary>2 notes on the profiles</summary>") > page.index("Devices over time")
+
+
 def test_hostile_words_stay_words_and_nothing_is_fetched() -> None:
     holds = (replace(JOB.holds[0], device_class=HOSTILE, work=HOSTILE),)
     bad = replace(LATE, name=HOSTILE, deadline_class=HOSTILE, state=HOSTILE, sentence=HOSTILE, holds=holds)

@@ -148,7 +148,7 @@ def test_the_images_of_another_source_can_be_said(plan: Plan) -> None:
         pytest.param(
             {"profiles": []},
             f"profiles: No profile of efficientnet_b0 at 224 px, fp32 for device class {A100}; there are no "
-            "profiles at all. Run `dueby profile`.",
+            "profiles at all. Run: dueby profile --model efficientnet_b0",
             id="no profile",
         ),
         pytest.param(
@@ -212,7 +212,7 @@ def test_without_any_profiles_at_all_it_says_how_to_measure_some(
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job_document()))
     monkeypatch.setenv("DUEBY_PROFILES", str(tmp_path / "none"))
     assert main(["plan", "-f", str(tmp_path / "job.yaml")]) == 2
-    assert f"measure this machine with: dueby profile -o {tmp_path / 'none'}" in capsys.readouterr().err
+    assert "measure this machine: dueby profile --model efficientnet_b0\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["plan"], ["plan", "-f", "x", "-o", "xml"], ["plan", "--what"], ["plna"]])

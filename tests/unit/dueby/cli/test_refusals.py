@@ -133,7 +133,7 @@ MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64, "engi
         ({"deadline": 120}, "spec.deadline: must be a text, but is 120; write its unit, such as 120s"),
         ({"deadline": "1d"}, "1h30m or 90s; 1d is 24h"),
         ({"source": {"uri": "~/photos"}}, "'~/photos' begins with ~, which only shells replace"),
-        ({"model": {"name": "resnet50"}}, "Run `dueby profile`."),
+        ({"model": {"name": "resnet50"}}, "Run: dueby profile --model resnet50\n"),
         ({"model": MODEL, "sink": {"uri": "ftp://host/rows"}}, "spec.sink.uri: ftp:// is not supported; use one of"),
         ({"model": MODEL, "sink": {"uri": "s3://"}}, "spec.sink.uri: 's3://' has no bucket after s3://"),
         ({"model": MODEL, "source": {"uri": "file://other/a"}}, "spec.source.uri: 'file://other/a' is not the URI"),

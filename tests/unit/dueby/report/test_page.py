@@ -165,6 +165,12 @@ def test_warnings_stand_at_the_top(small: SampleRun) -> None:
     assert page.index(said) < page.index("Plan and proof")
 
 
+def test_what_the_profiles_left_open_is_told_once_in_a_line_that_unfolds(catalog: SampleRun) -> None:
+    page = page_of(run_of(edit(catalog, "summary.json", warnings=["a was measured while the machine was busy"])))
+    assert "<summary>2 notes on the profiles</summary>" in page
+    assert page.count("no spread between nodes") == page.count("while the machine was busy") == 1
+
+
 def test_equal_parity_is_said_once_for_all_workers(catalog: SampleRun) -> None:
     page = words_of(page_of(run_of(catalog)))
     assert page.count("of torch eager fp32") == 1

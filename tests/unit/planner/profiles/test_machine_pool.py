@@ -67,15 +67,15 @@ def test_the_job_s_classes_leave_the_others_out() -> None:
         pytest.param(
             [],
             (),
-            "profiles: No profile of efficientnet_b0 at 224 px, fp32; there are no profiles at all. Run `dueby "
-            "profile`.",
+            "profiles: No profile of efficientnet_b0 at 224 px, fp32; there are no profiles at all. Run: dueby profile "
+            "--model efficientnet_b0",
             id="nothing was profiled",
         ),
         pytest.param(
             [slices("cpu-1", 8, images_per_s=10)],
             ("L4",),
-            "spec.gpus.classes: No profile for device class L4; there are profiles of cpu-1. Name one of these, or run "
-            "`dueby profile`.",
+            "spec.gpus.classes: No profile for device class L4; there are profiles of cpu-1. Name one of these, or "
+            "run: dueby profile --model efficientnet_b0",
             id="the job's classes were not",
         ),
         pytest.param(
