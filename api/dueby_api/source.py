@@ -8,6 +8,14 @@ from dueby_api.schema import Meta, Spec
 STRICT_ON_GPUS = "decoder: a GPU can't decode tolerantly; set decoder to cpu, or decode to strict"
 PHOTOS_ON_GPUS = "decoder: synthetic images aren't decoded; leave it out"
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
+# The columns that rows have by themselves, with whatever output.
+ROW_COLUMNS = (
+    *("index", "uri", "name", "classes", "labels", "scores", "flagged", "probabilities", "embedding", "error"),
+    "warning",
+)
+NOT_KEPT = "which the rows have anyhow; give the source's column another name"
+NOTHING_TO_KEEP = "keep: synthetic images have no columns; leave it out"
+KEPT_TWICE = "keep: names a column twice"
 # Where Lance datasets aren't read, and what is said of one that is there.
 NOT_FOR_LANCE = ("gs", "http", "https")
 NO_LANCE_THERE = "Lance datasets are read at file and s3; copy this one there"
@@ -17,7 +25,7 @@ class Manifest(Spec, frozen=True, kw_only=True):
     """A list of images."""
 
     uri: Uri
-    """A text file (one URI a line), a CSV or a Parquet file with a column `uri`."""
+    """A text file (one URI a line), or CSV, TSV, JSON Lines or Parquet with a column `uri`."""
     any_host: bool = False
     """Whether rows may lie elsewhere than the list itself: at another scheme, bucket or host. Workers fetch what they
     name from their own network and with their own credentials, so say true only if you trust who wrote the list."""
@@ -94,6 +102,10 @@ class Source(Spec, frozen=True, kw_only=True):
     pixels; only GPUs are planned then."""
     allow_unreadable: bool = False
     """Go on although none of the sampled images can be read. By default such a job stops before it starts workers."""
+    keep: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=32)] = ()
+    """Columns of the source that the rows have under the same names: of a list in CSV, TSV, JSON Lines or Parquet, of
+    Parquet files, or of a Lance dataset. Of tars, the ending of a file beside the image (cls), or a key in its .json.
+    Texts, numbers, true or false, dates and times can be kept, at most 4,096 bytes an image."""
 
     def __post_init__(self) -> None:
         if sum(part is not None for part in (self.uri, self.manifest, self.parquet, self.lance, self.synthetic)) != 1:
@@ -103,6 +115,18 @@ class Source(Spec, frozen=True, kw_only=True):
             raise ValueError(STRICT_ON_GPUS)
         if self.decoder == "gpu" and self.synthetic is not None:
             raise ValueError(PHOTOS_ON_GPUS)
+        self._require_columns()
+
+    def _require_columns(self) -> None:
+        """Raise ValueError, with the field, if what is to be kept can't be columns beside the rows' own."""
+        if self.keep and self.synthetic is not None:
+            raise ValueError(NOTHING_TO_KEEP)
+        if len(set(self.keep)) < len(self.keep):
+            raise ValueError(KEPT_TWICE)
+        for name in self.keep:
+            require_name("keep", name)
+            if name in ROW_COLUMNS:
+                raise ValueError(f"keep: names {name}, {NOT_KEPT}")
 
     @property
     def images_uri(self) -> str | None:

@@ -49,14 +49,15 @@ class Results:
     def rows(self) -> "Table":
         """Images that were classified, as a pyarrow Table, which is read into memory at its first use.
 
-        Its columns are index, uri, classes, labels and scores (the best answer first) or what else spec.output asks
-        for, and warning, which says what is wrong with the file of an image that was classified all the same.
+        Its columns are index, uri, name (what the source calls the image), those of source.keep, classes, labels and
+        scores (the best answer first) or what else spec.output asks for, and warning, which says what is wrong with the
+        file of an image that was classified all the same.
         """
         return self.classified.table()
 
     @cached_property
     def errors(self) -> "Table":
-        """All images that were not classified, as a pyarrow Table: index, uri, and in error the reason."""
+        """All images that were not classified, as a pyarrow Table, with what the source says of them, and error."""
         return self.failed.table()
 
     def batches(self) -> Iterator["Batch"]:
@@ -105,7 +106,7 @@ def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expres
         dueby.read("s3://bucket/results", columns=["uri"], filter=pyarrow.compute.field("flagged")).to_pandas()
     """
     with needing("read", "worker"):
-        from dueby.report.dataset import HAS_ERROR, HAS_WARNING, Scan, dataset_of, scan_of
+        from dueby.report.dataset import HAS_ERROR, HAS_WARNING, Scan, dataset_of, known_of_failed, scan_of
         from dueby.report.parts import find_parts
         from dueby_worker.index.frozen_index import find_index
         from dueby_worker.output.sink_manifest import read_sink_manifest
@@ -119,7 +120,8 @@ def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expres
         if index:
             raise Transient(f"{store.uri} has no rows yet: the images are listed, and no worker has begun")
         raise Invalid("sink", f"{store.uri} has no results (yet); give the job's sink.uri")
-    dataset = dataset_of(store, [part.name for part in parts], components=manifest.components if manifest else None)
+    components = manifest.components if manifest else None
+    dataset = dataset_of(store, [part.name for part in parts], components=components, index=index)
     return Results(
         sink=store.uri,
         dataset=dataset,
@@ -127,7 +129,7 @@ def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expres
         images=manifest.images if manifest else None,
         unlisted=index.document.summary.unlisted if index else "",
         classified=scan_of(store.uri, dataset, columns=columns, wanted=filter),
-        failed=Scan(sink=store.uri, dataset=dataset, columns=("index", "uri", "error"), wanted=HAS_ERROR),
+        failed=Scan(sink=store.uri, dataset=dataset, columns=known_of_failed(dataset), wanted=HAS_ERROR),
         warned=Scan(sink=store.uri, dataset=dataset, columns=(), wanted=HAS_WARNING),
     )
 

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid, Transient, first_line
 from dueby_api.output import Output
+from dueby_worker.index.frozen_index import Index
 from dueby_worker.models.columns import columns_of, empty_columns
 from dueby_worker.output.damaged_parts import read_end_of_part, read_part
-from dueby_worker.output.rows import LABELS_KEY, Origin, Rows, encode_rows
+from dueby_worker.output.rows import LABELS_KEY, Origin, Rows, comes_of_source, encode_rows
 from dueby_worker.output.sink_manifest import Components
 from dueby_worker.storage.arrow_readers import file_system_of
 from dueby_worker.storage.store import Store
@@ -41,16 +42,16 @@ _LATER = pa.schema([("warning", pa.string())])
 _AHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
 
 
-def dataset_of(store: Store, names: Sequence[str], *, components: Components | None) -> Dataset:
+def dataset_of(store: Store, names: Sequence[str], *, components: Components | None, index: Index | None) -> Dataset:
     """Return the rows of these parts, in their order, with every column that one of them has.
 
-    Without parts its columns are those of the rows that a job of these components makes. Raise Invalid if a part is
-    damaged.
+    Without parts its columns are those of the rows that a job of these components and this index makes. Raise Invalid
+    if a part is damaged.
     """
     with ThreadPoolExecutor(_READERS) as pool:
         schemas = list(pool.map(lambda name: read_end_of_part(store, name, _schema_in), names))
     if not schemas and components:
-        schemas = [_schema_of(components)]
+        schemas = [_schema_of(components, index)]
     # The labels of probabilities are the same in all parts; what else their metadata say differs.
     labels = next((found[_LABELS] for schema in schemas if _LABELS in (found := schema.metadata or {})), None)
     schema = pa.unify_schemas([*(schema.remove_metadata() for schema in schemas), _LATER])
@@ -133,11 +134,19 @@ def _schema_in(end: bytes) -> pa.Schema:
     return pq.read_schema(pa.BufferReader(end))
 
 
-def _schema_of(components: Components) -> pa.Schema:
+def known_of_failed(dataset: Dataset) -> tuple[str, ...]:
+    """Return the columns that say something of an image without a result."""
+    known = ("index", "uri", "error")
+    return tuple(name for name in dataset.schema.names if name in known or comes_of_source(name))
+
+
+def _schema_of(components: Components, index: Index | None) -> pa.Schema:
     output = components.output or Output()
     columns = empty_columns(columns_of(output, components.classes), 0)
     origin = Origin(engine="", precision="", device_class="", fingerprint="")
-    schema = _schema_in(encode_rows(Rows(first=0, uris=(), columns=columns, errors={}), labels=(), origin=origin))
+    _, from_source = index.described(0, -1) if index else ((), {})
+    rows = Rows(first=0, uris=(), columns=columns, errors={}, from_source=from_source)
+    schema = _schema_in(encode_rows(rows, labels=(), origin=origin))
     if output.kind == "Embedding":  # how long its vectors are is not known before the first part
         place = schema.get_field_index("embedding")
         schema = schema.set(place, pa.field("embedding", pa.list_(schema.field(place).type.value_type)))

@@ -8,6 +8,7 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_worker.index.frozen_index import Index
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.lance_listing import list_lance
 from dueby_worker.storage.lance_datasets import forget_dataset
 from dueby_worker.storage.store import Store
@@ -62,8 +63,8 @@ def test_rows_are_listed_without_their_images_and_read_in_runs(
     source = source_of(uri).lance
     assert source is not None
     proxy.requests.clear()
-    listed = list(list_lance(source, scratch=tmp_path / "scratch", retry=HURRIED))
-    assert [found for found, _ in listed] == [f"{uri}#{row}" for row in range(2 * IMAGES)]
+    listed = list(list_lance(source, scratch=tmp_path / "scratch", retry=HURRIED, kept=KeptColumns(())))
+    assert [row.uri for row in listed] == [f"{uri}#{row}" for row in range(2 * IMAGES)]
     # The ends of four files.
     assert asked(proxy) <= 2 * 4
 
@@ -82,8 +83,8 @@ def test_a_key_may_have_any_character(bucket: Store, path: Path, tmp_path: Path,
     (tmp_path / "scratch").mkdir()
     source = source_of(f"{folder.uri}/photos.lance").lance
     assert source is not None
-    listed = list(list_lance(source, scratch=tmp_path / "scratch", retry=HURRIED))
-    assert listed[-1][0] == f"{folder.uri}/photos.lance#{IMAGES - 1}"
+    listed = list(list_lance(source, scratch=tmp_path / "scratch", retry=HURRIED, kept=KeptColumns(())))
+    assert listed[-1].uri == f"{folder.uri}/photos.lance#{IMAGES - 1}"
 
 
 def test_a_gateway_that_lost_its_server_costs_no_image(index: Index, proxy: FaultProxy, uri: str) -> None:
@@ -101,7 +102,7 @@ def test_a_gateway_that_lost_its_server_is_no_fault_of_the_source(uri: str, prox
     assert source is not None
     faults = iter([GATEWAYS_404, BUSY, None] * 6)
     proxy.fault = lambda request: next(faults, None)
-    assert len(list(list_lance(source, scratch=tmp_path / "scratch", retry=PATIENT))) == IMAGES
+    assert len(list(list_lance(source, scratch=tmp_path / "scratch", retry=PATIENT, kept=KeptColumns(())))) == IMAGES
 
 
 def test_a_dataset_that_has_gone_is_waited_for(index: Index, bucket: Store, uri: str) -> None:

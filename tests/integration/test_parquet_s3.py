@@ -6,6 +6,7 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_worker.index.frozen_index import Index
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.parquet_listing import list_parquet
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -50,7 +51,7 @@ def test_a_file_is_listed_with_two_requests_and_each_row_group_read_with_one(
     (tmp_path / "scratch").mkdir()
     assert source.parquet is not None
     # The index step also reads a sample of the images.
-    listed = list(list_parquet(source.parquet, scratch=tmp_path / "scratch", retry=HURRIED))
+    listed = list(list_parquet(source.parquet, scratch=tmp_path / "scratch", retry=HURRIED, kept=KeptColumns(())))
     assert len(listed) == FILES * IMAGES
     assert asked(proxy) == [2] * FILES
 

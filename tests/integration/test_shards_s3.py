@@ -7,6 +7,7 @@ import pytest
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
 from dueby_worker.index.frozen_index import Index
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.shards import list_shards
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -49,7 +50,7 @@ def test_a_shard_is_listed_with_two_requests_and_read_with_two(
     source = Source(uri=f"{shards.uri}/{{000..{SHARDS - 1:03d}}}.tar")
     (tmp_path / "scratch").mkdir()
     # The index step also reads a sample of the images.
-    listed = list(list_shards(source.uri or "", scratch=tmp_path / "scratch", retry=HURRIED))
+    listed = list(list_shards(source.uri or "", scratch=tmp_path / "scratch", retry=HURRIED, kept=KeptColumns(())))
     assert len(listed) == SHARDS * IMAGES
     assert asked(proxy) == [2] * SHARDS
 

@@ -12,6 +12,7 @@ from dueby_api.source import Source
 from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.listing import list_source
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store
@@ -143,14 +144,14 @@ def test_a_gateway_at_the_first_request_is_waited_for(server: S3Server, proxy: F
 
     proxy.fault = answers_404_first()
     source = Source(uri=server.uri("in"))
-    assert len(list(list_source(source, scratch=tmp_path, retry=PATIENT))) == IMAGES
+    assert len(list(list_source(source, scratch=tmp_path, retry=PATIENT, kept=KeptColumns(())))) == IMAGES
     proxy.fault = answers_404_first()
     store = open_store(server.uri("first"), retry=PATIENT)
     assert store.create("first", b"rows")
     store.delete("first")
     proxy.fault = lambda request: GATEWAYS_404
     with pytest.raises(Transient, match=rf"^what answers at {proxy.endpoint} is no S3 server \("):
-        list(list_source(source, scratch=tmp_path, retry=HURRIED))
+        list(list_source(source, scratch=tmp_path, retry=HURRIED, kept=KeptColumns(())))
 
 
 def test_a_long_listing_goes_on_at_the_page_that_failed(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> None:

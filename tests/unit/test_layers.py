@@ -52,7 +52,7 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
         "images": {"models", "storage", "system"},
         "index": {"images", "models", "storage", "system"},
         "engines": {"models", "system"},
-        "output": {"models", "storage"},
+        "output": {"models", "storage", "system"},
         "work": {"engines", "models", "output", "storage", "telemetry"},
     },
     "dueby_operator": {

@@ -22,7 +22,16 @@ from dueby_api.output import OUTPUT_FIELDS, only_of
 from dueby_api.pod_fields import IMAGE, IMAGE_SENTENCE
 from dueby_api.schema import FIRST_YEAR, LAST_YEAR, YEARS_PATTERN
 from dueby_api.schemes import READ_ONLY
-from dueby_api.source import NO_LANCE_THERE, NOT_FOR_LANCE, PHOTOS_ON_GPUS, STRICT_ON_GPUS
+from dueby_api.source import (
+    KEPT_TWICE,
+    NO_LANCE_THERE,
+    NOT_FOR_LANCE,
+    NOT_KEPT,
+    NOTHING_TO_KEEP,
+    PHOTOS_ON_GPUS,
+    ROW_COLUMNS,
+    STRICT_ON_GPUS,
+)
 from dueby_api.units import DURATION_PATTERN
 
 Rule = tuple[str, str]
@@ -136,6 +145,12 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         ),
         ("self.decoder != 'gpu' || self.decode != 'tolerant'", STRICT_ON_GPUS),
         ("self.decoder != 'gpu' || !has(self.synthetic)", PHOTOS_ON_GPUS),
+        ("!has(self.keep) || size(self.keep) == 0 || !has(self.synthetic)", NOTHING_TO_KEEP),
+        (
+            f"!has(self.keep) || !self.keep.exists(name, name in {list(ROW_COLUMNS)})",
+            f"keep: names one of {', '.join(ROW_COLUMNS)}, {NOT_KEPT}",
+        ),
+        ("!has(self.keep) || self.keep.all(name, self.keep.exists_one(other, other == name))", KEPT_TWICE),
     ),
     ("InferenceJob", "spec.source.lance"): (
         (f"!self.uri.lowerAscii().matches('^({'|'.join(NOT_FOR_LANCE)})://')", f"uri: {NO_LANCE_THERE}"),

@@ -151,6 +151,26 @@ def leaf_values(column: pa.Array) -> pa.Array:
     return column
 
 
+def type_at(footer: Footer, path: str) -> pa.DataType:
+    """Return the type of a column, which may lie in a struct (image.path). Raise ValueError if there is none."""
+    fields = list(footer.schema)
+    for name in [path] if path in footer.schema.names else path.split("."):
+        found = [field.type for field in fields if field.name == name]
+        if len(found) != 1:
+            raise ValueError(f"has {'several columns' if found else 'no column'} `{path}`; there are {_shown(footer)}")
+        fields = list(found[0]) if pa.types.is_struct(found[0]) else []
+    return found[0]
+
+
+def values_at(rows: pa.RecordBatch, path: str) -> pa.Array:
+    """Return the values of a column of these rows, which may lie in a struct; null where the struct is null."""
+    first, *inner = [path] if path in rows.schema.names else path.split(".")
+    column = rows.column(first)
+    for name in inner:
+        column = column.flatten()[column.type.get_field_index(name)]
+    return column
+
+
 def too_large(group: int, size: int) -> str:
     """Return what is wrong with a file that has a page of this size."""
     return (

@@ -75,6 +75,7 @@ def build_index(
         frozen = freeze(source, scratch, limit, on_progress, retry)
         if found is not None:
             _require_same_images(found, frozen, source, limit)
+            _require_same_words(found, frozen, source)
             return _rename(found, source, limit)
         chosen = choose(frozen.images, seed=frozen.digest)
         if source.parquet is not None:
@@ -91,8 +92,10 @@ def build_index(
         for number in range(frozen.chunks):
             # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
             put = sink.replace if replace else sink.create
-            put(chunk_path(frozen.digest, number), frozen.chunk(number).read_bytes())
-    summary = IndexSummary(images=frozen.images, digest=frozen.digest, input_cost=cost, unlisted=frozen.unlisted)
+            put(chunk_path(frozen.kept_digest or frozen.digest, number), frozen.chunk(number).read_bytes())
+    summary = IndexSummary(
+        images=frozen.images, digest=frozen.digest, input_cost=cost, unlisted=frozen.unlisted, kept=frozen.kept_digest
+    )
     document = IndexDocument(
         format=FORMAT,
         source=source,
@@ -100,6 +103,8 @@ def build_index(
         summary=summary,
         witnesses=witnesses,
         chunk_digests=frozen.chunk_digests,
+        named_by=source,
+        kept_types=dict(frozen.kept_types),
     )
     if replace:
         require_unchanged()
@@ -144,6 +149,17 @@ def _difference_words(difference: Difference, found: Index, source: Source, limi
     listed = f"the source has {counted(difference.images, 'image')}{limited}"
     words = f"{listed}, the results in {sink} are for {difference.images - new:,} of them"
     return f"{words} and for {counted(difference.gone, 'other')}" if difference.gone else words
+
+
+def _require_same_words(found: Index, frozen: FrozenFiles, source: Source) -> None:
+    """Raise Invalid, with what differs, unless the index has what the source says of its images beside their URIs."""
+    known, sink = found.document, found.store.uri
+    if known.source.keep != source.keep:
+        was, now = (", ".join(keep) or "nothing" for keep in (known.source.keep, source.keep))
+        raise Invalid(found.store.field, f"the results in {sink} keep {was} of the source, now {now}; {_OTHER_IMAGES}")
+    if known.named_by is not None and known.summary.kept != frozen.kept_digest:
+        words = f"the source has other names or other kept values than when the results in {sink} were begun"
+        raise Invalid(found.store.field, f"{words}; {_OTHER_IMAGES}")
 
 
 def _require_same(found: Index, source: Source, limit: int | None) -> IndexSummary:

@@ -3,11 +3,13 @@
 A file of tars' images has columns beside `uri`: `version`, `offset`, `length` and `header`. The tar itself is the URI
 up to its last `#`, since a member's name has none (storage/uris.py). A file of images in Parquet files has `version`,
 `column`, `footer`, `group`, `row` and `length`, and one of those in a Lance dataset has `version`, `checksum`,
-`column`, `row` and `length`.
+`column`, `row` and `length`. What the source says of its images besides is in a last column `kept` (kept.py), if it
+says anything of an image in the file.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -16,32 +18,42 @@ from dueby_worker.images.members import Member
 from dueby_worker.images.row_groups import ParquetRow
 from dueby_worker.images.within import Place
 
-# An image: its URI, and where it is if it is within something larger.
-Row = tuple[str, Place | None]
+
+class Row(NamedTuple):
+    """An image."""
+
+    uri: str
+    place: Place | None = None
+    """Where it is, if it is within something larger."""
+    kept: str = ""
+    """What the source says of it besides, as kept.py has it."""
+
 
 # An index of a billion images has 15,000 files.
 _CHUNK_DIGITS = 32
+KEPT = "kept"
 _OF_TARS = ("version", "offset", "length", "header")
 _OF_PARQUET = ("version", "column", "footer", "group", "row", "length")
 _OF_LANCE = ("version", "checksum", "column", "row", "length")
 
 
 def cells_of(row: Row) -> tuple[str | int, ...]:
-    """Return what is kept of an image."""
-    uri, place = row
-    return (uri,) if place is None else (uri, *(getattr(place, name) for name in _names(place)))
+    """Return which image it is: its URI and its place."""
+    return (row.uri, *(() if row.place is None else (getattr(row.place, name) for name in _names(row.place))))
 
 
 def table_of(rows: Sequence[Row]) -> pa.Table:
     """Return a file's table. All rows are within objects of one kind, or none is."""
-    _, place = rows[0]
+    place = rows[0].place
     columns = zip(*map(cells_of, rows))
-    return pa.table(dict(zip(("uri", *(_names(place) if place is not None else ())), map(list, columns))))
+    table = pa.table(dict(zip(("uri", *(_names(place) if place is not None else ())), map(list, columns))))
+    kept = [row.kept or None for row in rows]
+    return table.append_column(KEPT, pa.array(kept, pa.string())) if any(kept) else table
 
 
-def text_of(rows: Iterable[Iterable[str | int]]) -> bytes:
+def text_of(rows: Iterable[Iterable[str | int | None]]) -> bytes:
     """Return the rows, as cells, as what digests are made of: each value followed by a NUL."""
-    return "".join(f"{cell}\0" for row in rows for cell in row).encode()
+    return "".join(f"{cell}\0" for row in rows for cell in row if cell is not None).encode()
 
 
 def chunk_digest(text: bytes) -> str:
@@ -55,8 +67,8 @@ def digest_of(table: pa.Table) -> str:
 
 
 def row_at(table: pa.Table, row: int) -> Row:
-    """Return the image in this row."""
-    return table.column("uri")[row].as_py(), member_at(table, row) if "version" in table.column_names else None
+    """Return the image in this row, without what its source says of it."""
+    return Row(table.column("uri")[row].as_py(), member_at(table, row) if "version" in table.column_names else None)
 
 
 def member_at(table: pa.Table, row: int) -> Place:

@@ -4,10 +4,11 @@ Only a part of the list is in memory at any time, whatever its length.
 """
 
 import hashlib
+import json
 import tempfile
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, groupby, islice
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,7 @@ from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
 from dueby_worker.index.chunks import Row, cells_of, chunk_digest, row_at, table_of, text_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.lance_listing import list_lance
 from dueby_worker.index.listing import Unlisted, canonical_source, field_of, list_source, shards_of, why_empty
 from dueby_worker.index.parquet_listing import list_parquet
@@ -31,6 +33,8 @@ Counted = TypeVar("Counted")
 _AT_ONCE = RetryPolicy(total_s=0)
 # Listing reports its progress every so many images.
 _REPORT_EVERY = 10_000
+# Stands between an image's URI and what its list says of it while they are sorted. Their JSON has no such character.
+_BESIDE = "\1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,10 @@ class FrozenFiles:
     """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
     chunk_digests: tuple[str, ...] = ()
     """Of each file's rows."""
+    kept_digest: str = ""
+    """Of the rows with what the source says of the images besides; empty if it says nothing."""
+    kept_types: Mapping[str, str] = field(default_factory=dict)
+    """The types of the columns of source.keep."""
 
     @property
     def chunks(self) -> int:
@@ -75,7 +83,7 @@ def count_images(source: Source) -> int:
     """Return how many images a source on this machine has. Raise Invalid, with the field, if it has none."""
     with (
         scratch_folder("count") as scratch,
-        closing(_listed(source, scratch, None, _say_nothing, _AT_ONCE, [])) as rows,
+        closing(_listed(source.replace(keep=()), scratch, None, _say_nothing, _AT_ONCE, [], KeptColumns(()))) as rows,
     ):
         images = sum(1 for _ in rows)
     return _require_some(source, images)
@@ -86,17 +94,23 @@ def freeze(
 ) -> FrozenFiles:
     """List the source and write the first `limit` of its images, in order, to files in `scratch`."""
     digest, images, chunk_digests = hashlib.sha256(), 0, []
+    kept, kept_digest = KeptColumns(source.keep), hashlib.sha256(json.dumps(source.keep).encode())
+    says_more = bool(source.keep)
     # The last one is of the attempt that has listed the whole source.
     unlisted: list[Unlisted] = []
-    with closing(_listed(source, scratch, limit, on_progress, retry, unlisted)) as listed:
+    with closing(_listed(source, scratch, limit, on_progress, retry, unlisted, kept)) as listed:
         rows = islice(listed, limit)
         for number in count():
             chunk = list(islice(rows, ROWS))
             if not chunk:
                 break
-            text = text_of(map(cells_of, chunk))
-            digest.update(text)
+            digest.update(text_of(map(cells_of, chunk)))
+            text = text_of((*cells_of(row), row.kept or None) for row in chunk)
             chunk_digests.append(chunk_digest(text))
+            kept_digest.update(text)
+            for row in chunk:
+                says_more |= row.kept != ""
+                kept.note(row.kept, uri=row.uri)
             pq.write_table(table_of(chunk), scratch / chunk_name(number), compression="zstd", row_group_size=ROWS)
             images += len(chunk)
             on_progress("freezing", images)
@@ -107,6 +121,8 @@ def freeze(
         digest=digest.hexdigest(),
         unlisted=str(unlisted[-1]) if unlisted else "",
         chunk_digests=tuple(chunk_digests),
+        kept_digest=kept_digest.hexdigest() if says_more else "",
+        kept_types=kept.types,
     )
 
 
@@ -127,6 +143,7 @@ def _listed(
     on_progress: Callable[[str, int], None],
     retry: RetryPolicy,
     unlisted: list[Unlisted],
+    kept: KeptColumns,
 ) -> Generator[Row, None, None]:
     """Yield the source's images in their order."""
 
@@ -139,17 +156,20 @@ def _listed(
     def sort() -> Iterator[str]:
         # Each attempt has a folder of its own and starts from the beginning: a listing can't be resumed.
         unlisted.append(Unlisted())
-        uris = counted(list_source(source, scratch=scratch, retry=retry, unlisted=unlisted[-1]))
-        return sort_externally(uris, folder=Path(tempfile.mkdtemp(dir=scratch)))
+        rows = counted(list_source(source, scratch=scratch, retry=retry, unlisted=unlisted[-1], kept=kept))
+        lines = (f"{row.uri}{_BESIDE}{row.kept}" for row in rows)
+        return sort_externally(lines, folder=Path(tempfile.mkdtemp(dir=scratch)))
 
     try:
         if (shards := shards_of(source)) is not None:
-            yield from counted(list_shards(shards, scratch=scratch, retry=retry))
+            yield from counted(list_shards(shards, scratch=scratch, retry=retry, kept=kept))
         elif (parquet := canonical_source(source).parquet) is not None:
-            yield from counted(list_parquet(parquet, scratch=scratch, retry=retry, limit=limit))
+            yield from counted(list_parquet(parquet, scratch=scratch, retry=retry, limit=limit, kept=kept))
         elif (lance := canonical_source(source).lance) is not None:
-            yield from counted(list_lance(lance, scratch=scratch, retry=retry))
+            yield from counted(list_lance(lance, scratch=scratch, retry=retry, kept=kept))
         else:
-            yield from ((uri, None) for uri in retry.call(sort, what=field_of(source)))
+            for line in retry.call(sort, what=field_of(source)):
+                uri, _, said = line.rpartition(_BESIDE)
+                yield Row(uri, kept=said)
     except Transient as error:
         raise Transient(f"{field_of(source)}: the images can't be listed: {error}") from error

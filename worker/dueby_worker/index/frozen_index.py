@@ -21,14 +21,18 @@ import pyarrow.parquet as pq
 from dueby_api.errors import Invalid, Transient, first_line
 from dueby_api.input_cost import InputCost
 from dueby_api.schema import Spec, validate
+from dueby_api.schema import field as spec_field
 from dueby_api.source import Source
 from dueby_worker.images.synthetic import SyntheticImages, synthetic_uris
 from dueby_worker.images.within import Place
-from dueby_worker.index.chunks import digest_of, member_at
+from dueby_worker.index.chunks import KEPT, digest_of, member_at
+from dueby_worker.index.kept import read_kept
 from dueby_worker.index.listing import canonical_source, shards_of
+from dueby_worker.index.names import namer_of
 from dueby_worker.index.sampling import sample_synthetic
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.store import NotFound, Store, Unavailable
+from dueby_worker.system.text_columns import text_column
 
 FOLDER = "_dueby/index"
 DOCUMENT = f"{FOLDER}/index.json"
@@ -53,6 +57,8 @@ class IndexSummary(Spec, frozen=True, kw_only=True):
     """What an image costs before the model sees it."""
     unlisted: str = ""
     """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
+    kept: str = ""
+    """SHA-256 over the rows with what the source says of the images besides; empty if that follows from their URIs."""
 
 
 class IndexDocument(Spec, frozen=True, kw_only=True):
@@ -65,6 +71,11 @@ class IndexDocument(Spec, frozen=True, kw_only=True):
     witnesses: tuple[str, ...] = ()
     chunk_digests: tuple[str, ...] = ()
     """Of the rows of each file; empty in an index of before there were any."""
+    named_by: Source | None = None
+    """The source that names the images; None in an index of before images had names. Where the index is known by
+    another source later, the names stay."""
+    kept_types: dict[str, str] = spec_field(default_factory=dict)
+    """The types of the columns of source.keep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +112,24 @@ class Index:
 
     def items(self, first: int, last: int) -> Iterator[tuple[int, str]]:
         """Yield (index, URI) of the images first..last, both inclusive. One file at a time is held in memory."""
-        if not 0 <= first <= last + 1 <= self.images:
-            raise IndexError(f"images {first} to {last} of {self.images}")
-        for number in range(first // ROWS, last // ROWS + 1):
-            start = max(first, number * ROWS)
-            end = min(last + 1, (number + 1) * ROWS)
+        for start, end in self._pieces(first, last):
             yield from zip(range(start, end), self._read(start, end))
+
+    def described(self, first: int, last: int) -> tuple[list[str], dict[str, pa.Array]]:
+        """Return the URIs of the images first..last, both inclusive, and the columns that rows have of the source.
+
+        These are `name`, what the source calls the images, and those of source.keep; none in an index of before images
+        had names, nor of synthetic images.
+        """
+        uris, texts = list[str](), list[str | None]()
+        for start, end in self._pieces(first, last):
+            uris += self._read(start, end)
+            texts += self._kept(start, end)
+        if (named_by := self.document.named_by) is None:
+            return uris, {}
+        names, columns = read_kept(texts, self.document.kept_types)
+        namer = namer_of(named_by)
+        return uris, {"name": text_column(name or namer(uri) for name, uri in zip(names, uris))} | columns
 
     @property
     def member_of(self) -> Callable[[int], Place] | None:
@@ -115,6 +138,20 @@ class Index:
         if source.parquet is None and source.lance is None and shards_of(source) is None:
             return None
         return lambda image: member_at(self._table(image // ROWS), image % ROWS)
+
+    def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Yield the images of each file of the index among first..last, both inclusive: the first, the last and 1."""
+        if not 0 <= first <= last + 1 <= self.images:
+            raise IndexError(f"images {first} to {last} of {self.images}")
+        for number in range(first // ROWS, last // ROWS + 1):
+            yield max(first, number * ROWS), min(last + 1, (number + 1) * ROWS)
+
+    def _kept(self, start: int, end: int) -> list[str | None]:
+        """Return the texts of what is kept of these images, which are in one file."""
+        if self.document.source.synthetic is not None or KEPT not in self._table(start // ROWS).column_names:
+            return [None] * (end - start)
+        texts: list[str | None] = self._table(start // ROWS).column(KEPT).slice(start % ROWS, end - start).to_pylist()
+        return texts
 
     def _read(self, start: int, end: int) -> Iterable[str]:
         if (made := self.document.source.synthetic) is not None:
@@ -131,7 +168,7 @@ class Index:
 
     def _read_chunk(self, number: int) -> pa.Table:
         """Return the rows of a file. Raise Invalid if it is damaged or gone, Transient if it can't be read now."""
-        path, digests = chunk_path(self.digest, number), self.document.chunk_digests
+        path, digests = chunk_path(self.document.summary.kept or self.digest, number), self.document.chunk_digests
         uri = self.store.uri_of(path)
         try:
             data = self.store.read(path)

@@ -5,10 +5,10 @@ names the images, that column is read, and its names are sorted on this machine'
 a blob column the descriptions are read, which say how long the blobs are, and whether they are in the dataset at all.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import count
+from itertools import chain, count, repeat
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from dueby_api.source import Lance
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.lance_rows import VERSIONS, LanceRow
 from dueby_worker.index.chunks import Row
+from dueby_worker.index.kept import KeptColumns, kept_text, kept_type, kept_values
 from dueby_worker.index.row_names import line_of, names_in, quoted_name, require_different
 from dueby_worker.storage.lance_datasets import FIELD, LanceDataset, open_dataset
 from dueby_worker.storage.retry import RetryPolicy
@@ -31,19 +32,19 @@ _NAME = "source.lance.name"
 _Ask = Callable[[Callable[[], Any]], Any]
 
 
-def list_lance(source: Lance, *, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
+def list_lance(source: Lance, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns) -> Iterator[Row]:
     """Yield each image's URI and where it is. Raise Invalid, with the dataset, if it or its column is wrong.
 
     The source's URI is absolute.
     """
     uri = source.uri.rstrip("/")
     try:
-        yield from _list(source.replace(uri=uri), scratch, retry)
+        yield from _list(source.replace(uri=uri), scratch, retry, kept)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
 
 
-def _list(source: Lance, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
+def _list(source: Lance, scratch: Path, retry: RetryPolicy, kept: KeptColumns) -> Iterator[Row]:
     root, path = split(source.uri)
     folder = partial(_require_folder, open_store(root, field=FIELD, retry=retry), path)
     folder()
@@ -59,9 +60,13 @@ def _list(source: Lance, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
     place = partial(
         LanceRow, dataset=source.uri, version=dataset.version, checksum=checksum, column=source.column, length=length
     )
-    with closing(_names(dataset, source, rows, scratch, ask)) as names:
-        for row, name in enumerate(names):
-            yield f"{source.uri}#{name}", place(row=row)
+    kept.declare({name: kept_type(dataset.type_at(name), name) for name in kept.names}, by=source.uri)
+    with (
+        closing(_names(dataset, source, rows, scratch, ask)) as names,
+        closing(_kept(dataset, kept.names, scratch, ask)) as texts,
+    ):
+        for row, (name, text) in enumerate(zip(names, texts)):
+            yield Row(f"{source.uri}#{name}", place(row=row), text)
 
 
 def _require_folder(store: Store, path: str) -> None:
@@ -113,10 +118,29 @@ def _names(dataset: LanceDataset, source: Lance, rows: int, scratch: Path, ask: 
             yield from names_in(file)
 
 
+def _kept(dataset: LanceDataset, keep: Sequence[str], scratch: Path, ask: _Ask) -> Generator[str, None, None]:
+    """Yield what is kept of each row, as kept.py has it."""
+    if not keep:
+        yield from repeat("")
+    with TemporaryDirectory(dir=scratch) as folder:
+        file = Path(folder, "kept")
+        ask(partial(_write_kept, dataset, keep, file))
+        with file.open(encoding="utf-8", newline="") as lines:
+            yield from (line.rstrip("\n") for line in lines)
+
+
+def _write_kept(dataset: LanceDataset, keep: Sequence[str], file: Path) -> None:
+    """Write a line for each row. Raise ValueError for one of which too much is to be kept."""
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        columns = [chain.from_iterable(map(kept_values, dataset.values(name))) for name in keep]
+        for row, *values in zip(count(), *columns):
+            print(kept_text(None, values, keep, where=f"row {row:,}"), file=lines)
+
+
 def _write_names(dataset: LanceDataset, column: str, kept: Path) -> None:
     """Write a line for each row. Raise ValueError for one without a name."""
     numbers = count()
     with kept.open("w", encoding="utf-8", newline="") as file:
-        for names in dataset.names(column):
-            rows = list(zip(names, numbers))
+        for values in dataset.values(column):
+            rows = list(zip(values.to_pylist(), numbers))
             file.writelines(line_of(quoted_name(name, column, row, option=_NAME), row) for name, row in rows)

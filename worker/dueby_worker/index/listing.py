@@ -11,7 +11,10 @@ from pathlib import Path
 
 from dueby_api.errors import Invalid
 from dueby_api.source import Source
+from dueby_worker.index.chunks import Row
 from dueby_worker.index.globs import IMAGE_EXTENSIONS, Selection, is_image_name, select
+from dueby_worker.index.kept import FIELD as KEEP_FIELD
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.parquet_listing import FIELD as PARQUET_FIELD
 from dueby_worker.index.shards import FIELD, names_shards
 from dueby_worker.index.source_manifest import FIELD as MANIFEST_FIELD
@@ -73,13 +76,15 @@ def shards_of(source: Source) -> str | None:
 
 
 def list_source(
-    source: Source, *, scratch: Path, retry: RetryPolicy, unlisted: Unlisted | None = None
-) -> Iterator[str]:
+    source: Source, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns, unlisted: Unlisted | None = None
+) -> Iterator[Row]:
     """Yield every image of the source, and count the files that are none. Raise Invalid if the source is wrong."""
     if source.manifest is not None:
         manifest = source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD))
-        return list_source_manifest(manifest, scratch=scratch, retry=retry)
-    return _list_uri(_canonical(source.uri or "", FIELD), retry=retry, unlisted=unlisted or Unlisted())
+        return list_source_manifest(manifest, scratch=scratch, retry=retry, kept=kept)
+    if source.keep:
+        raise Invalid(KEEP_FIELD, f"{source.uri} has no columns; leave it out, or name the images in a list")
+    return map(Row, _list_uri(_canonical(source.uri or "", FIELD), retry=retry, unlisted=unlisted or Unlisted()))
 
 
 def _list_uri(uri: str, *, retry: RetryPolicy, unlisted: Unlisted) -> Iterator[str]:

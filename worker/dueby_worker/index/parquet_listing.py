@@ -9,11 +9,13 @@ than the file has bytes, and rows without names take no room until it is their t
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,14 +29,16 @@ from dueby_worker.images.parquet_files import (
     Footer,
     find_images,
     find_name,
-    leaf_values,
     open_column,
     path_of,
     read_footer,
     too_large,
+    type_at,
+    values_at,
 )
 from dueby_worker.images.row_groups import ParquetRow
 from dueby_worker.index.chunks import Row
+from dueby_worker.index.kept import KeptColumns, kept_text, kept_type, kept_values
 from dueby_worker.index.objects import ListedObject, find_objects, list_each
 from dueby_worker.index.row_names import line_of, quoted_name, require_different
 from dueby_worker.storage.retry import RetryPolicy
@@ -46,12 +50,14 @@ FIELD = "spec.source.parquet.uri"
 _EXTENSIONS = (".parquet", ".pq", ".parq")
 # What tables write beside their files that says which of them count.
 _TABLE = re.compile(r"(^|/)(_delta_log|\.hoodie)/|\.metadata\.json$")
-# Names that are read, or rows that are noted, at a time.
-_ROWS = 65_536
+# Rows that are read at a time. What is kept of a row may be large, or be refused for it.
+_ROWS = 4096
 _NAME = "source.parquet.name"
 
 
-def list_parquet(source: Parquet, *, scratch: Path, retry: RetryPolicy, limit: int | None = None) -> Iterator[Row]:
+def list_parquet(
+    source: Parquet, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns, limit: int | None = None
+) -> Iterator[Row]:
     """Yield each image's URI and where it is. Raise Invalid, with the file, if one is missing or damaged.
 
     The source's URI is absolute. Of no file more than `limit` rows are looked at.
@@ -59,7 +65,8 @@ def list_parquet(source: Parquet, *, scratch: Path, retry: RetryPolicy, limit: i
     root, path = split(source.uri)
     store = open_store(root, field=FIELD, retry=retry)
     try:
-        yield from list_each(_find(store, path), partial(_list, store, source, limit), _read, scratch=scratch)
+        list_one = partial(_list, store, source, kept.names, limit)
+        yield from list_each(_find(store, path), list_one, partial(_read, kept=kept), scratch=scratch)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{source.uri}: {error}") from None
 
@@ -90,20 +97,30 @@ def _is_parquet_name(path: str) -> bool:
     return path.lower().endswith(_EXTENSIONS) and not is_hidden
 
 
-def _list(store: Store, source: Parquet, limit: int | None, path: str, lines: Path, stop: threading.Event) -> Path:
-    """Write what is in the file: its URI, version, column and footer, and a line for each run of rows."""
+def _list(
+    store: Store,
+    source: Parquet,
+    keep: Sequence[str],
+    limit: int | None,
+    path: str,
+    lines: Path,
+    stop: threading.Event,
+) -> Path:
+    """Write what is in the file: its URI, version, column, footer and types, and a line for each run of rows."""
     listed = ListedObject(store, path, stop)
     uri = store.uri_of(path)
     try:
         version = listed.version()
         footer = read_footer(listed.read, size=version.size)
         with lines.open("w", encoding="utf-8") as file, TemporaryDirectory(dir=lines.parent) as scratch:
-            print(json.dumps([uri, str(version), source.column, footer.checksum]), file=file)
+            types = {name: kept_type(type_at(footer, name), name) for name in keep}
+            print(json.dumps([uri, str(version), source.column, footer.checksum, types]), file=file)
             groups = _groups(footer, source.column, listed.read, size=version.size, limit=limit)
-            if source.name is None:
+            if source.name is None and not keep:
                 runs = _numbered(groups)
             else:
-                runs = _named(groups, footer, source.name, listed.read, size=version.size, scratch=Path(scratch))
+                table = partial(open_column, footer, listed.read, size=version.size)
+                runs = _told(groups, footer, source.name, keep, table, scratch=Path(scratch))
             for run in runs:
                 print(json.dumps(run), file=file)
     except (ValueError, Unavailable) as error:
@@ -111,8 +128,9 @@ def _list(store: Store, source: Parquet, limit: int | None, path: str, lines: Pa
     return lines
 
 
-# Row group, row in it, average bytes, and the images: their names, or the first one's number and how many there are.
-_Run = tuple[int, int, int, list[str] | tuple[int, int]]
+# Row group, row in it, average bytes, the images (their names, or the first one's number and how many there are), and
+# what is kept of them.
+_Run = tuple[int, int, int, list[str] | tuple[int, int], list[str]]
 _Read = Callable[[int, int], bytes]
 
 
@@ -133,36 +151,46 @@ class _Group:
 def _numbered(groups: Iterable[_Group]) -> Iterator[_Run]:
     """Yield the rows by their numbers in the file."""
     for group in groups:
-        yield group.number, 0, group.length, (group.before, group.wanted)
+        yield group.number, 0, group.length, (group.before, group.wanted), []
 
 
-def _named(
-    groups: Iterable[_Group], footer: Footer, column: str, read: _Read, *, size: int, scratch: Path
+def _told(
+    groups: Iterable[_Group],
+    footer: Footer,
+    column: str | None,
+    keep: Sequence[str],
+    open_table: Callable[[], Any],
+    *,
+    scratch: Path,
 ) -> Iterator[_Run]:
-    """Yield the rows by what a column says, and raise ValueError if two say the same."""
-    path = path_of(footer, find_name(footer, column))
-    kept = scratch / "names"
-    with kept.open("w", encoding="utf-8", newline="") as file:
+    """Yield the rows by what a column says, unless it is None, and with what is kept of them.
+
+    Raise ValueError if two rows have the same name.
+    """
+    columns = (*([path_of(footer, find_name(footer, column))] if column is not None else []), *keep)
+    lines = scratch / "names"
+    with lines.open("w", encoding="utf-8", newline="") as file:
         for group in groups:
             first = 0
-            for batch in _batches(open_column(footer, read, size=size), group.number, path):
-                values = leaf_values(batch)
-                if group.wanted < group.rows:
-                    values = values[: group.wanted - first]
-                told = enumerate(values.to_pylist(), group.before + first)
-                names = [quoted_name(name, column, number, option=_NAME) for number, name in told]
-                file.writelines(line_of(name, number) for number, name in enumerate(names, group.before + first))
-                yield group.number, first, group.length, names
-                first += len(names)
-                if first == group.wanted < group.rows:
-                    break
+            for batch in _batches(open_table(), group, columns):
+                numbers = range(group.before + first, group.before + first + len(batch))
+                said = [kept_values(values_at(batch, name)) for name in keep]
+                kept = [kept_text(None, row, keep, where=f"row {number:,}") for number, *row in zip(numbers, *said)]
+                if column is None:
+                    yield group.number, first, group.length, (numbers.start, len(numbers)), kept
+                else:
+                    told = zip(values_at(batch, columns[0]).to_pylist(), numbers)
+                    names = [quoted_name(name, column, number, option=_NAME) for name, number in told]
+                    file.writelines(map(line_of, names, numbers))
+                    yield group.number, first, group.length, names, kept
+                first += len(numbers)
             if first != group.wanted:
                 raise ValueError(
                     f"is damaged: its row group {group.number} has {counted(first, 'name')} for "
                     f"{counted(group.rows, 'row')}"
                 )
-    with kept.open(encoding="utf-8", newline="") as file:
-        require_different(file, column, option=_NAME, scratch=scratch)
+    with lines.open(encoding="utf-8", newline="") as file:
+        require_different(file, column or "", option=_NAME, scratch=scratch)
 
 
 def _groups(footer: Footer, column: str, read: _Read, *, size: int, limit: int | None) -> Iterator[_Group]:
@@ -217,25 +245,34 @@ def _can_unpack(compression: str) -> bool:
         return False
 
 
-def _batches(file: object, group: int, path: str) -> Iterator[pa.Array]:
+def _batches(file: Any, group: _Group, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield these columns of the row group's rows that are looked at."""
+    left = group.wanted
     try:
-        for batch in file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[path], use_threads=False):  # type: ignore[attr-defined]
-            yield batch.column(0)
+        for batch in file.iter_batches(_ROWS, row_groups=[group.number], columns=list(columns), use_threads=False):
+            yield batch.slice(0, left)
+            left -= len(batch)
+            if left <= 0 and group.wanted < group.rows:
+                return
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"is damaged in its row group {group}: {first_line(error)}") from None
+        raise ValueError(f"is damaged in its row group {group.number}: {first_line(error)}") from None
 
 
-def _read(file: Path) -> Iterator[Row]:
+def _read(file: Path, *, kept: KeptColumns) -> Iterator[Row]:
     """Yield what is in the file, and delete it."""
     with file.open(encoding="utf-8") as lines:
-        uri, version, column, footer = json.loads(next(lines))
+        uri, version, column, footer, types = json.loads(next(lines))
+        try:
+            kept.declare(types, by=uri)
+        except ValueError as error:
+            raise Invalid(FIELD, f"{uri}: {error}") from None
         for line in lines:
-            group, first, length, names = json.loads(line)
+            group, first, length, names, said = json.loads(line)
             if names and isinstance(names[0], int):
                 names = range(names[0], names[0] + names[1])
-            for row, name in enumerate(names, first):
+            for row, (name, text) in enumerate(zip(names, said or repeat("")), first):
                 place = ParquetRow(
                     file=uri, version=version, column=column, footer=footer, group=group, row=row, length=length
                 )
-                yield f"{uri}#{name}", place
+                yield Row(f"{uri}#{name}", place, text)
     file.unlink()

@@ -33,7 +33,7 @@ def rows_of(index: Index) -> RowsOf:
         place_of = index.member_of
         # In their order, since one file of the index is in memory at a time.
         found = {
-            image: (index.uris(image, image)[0], None if place_of is None else place_of(image))
+            image: Row(index.uris(image, image)[0], None if place_of is None else place_of(image))
             for image in sorted(images)
         }
         return [found[image] for image in images]
@@ -53,9 +53,9 @@ def read_photos(
     """Yield the URI and the pixels of each image, but of those that can't be read or decoded, or kill their decoder."""
     threads = min(threads, _MAX_THREADS)
     # Each row is within something larger, or none is.
-    places = [place for _, place in rows if place is not None]
+    places = [row.place for row in rows if row.place is not None]
     images = read_images(
-        enumerate(uri for uri, _ in rows),
+        enumerate(row.uri for row in rows),
         source=source,
         preprocessing=preprocessing,
         threads=threads,

@@ -96,8 +96,8 @@ class _Sample:
     """An image of the sample, or some of a row group: how to read it, and what shows that the source is there."""
 
     def __init__(self, rows: Sequence[Row], fetcher: Fetcher, ranges: Executor, footers: OpenFiles) -> None:
-        self._uri, self._place = rows[0]
-        self._group = [place for _, place in rows if isinstance(place, ParquetRow)]
+        self._uri, self._place, _ = rows[0]
+        self._group = [row.place for row in rows if isinstance(row.place, ParquetRow)]
         self._fetcher = fetcher
         self._ranges = ranges
         self._footers = footers
@@ -139,7 +139,8 @@ def neighbours(
 
     Of few row groups there are more rows of each, so that there are as many as are wanted.
     """
-    firsts = [image - place.row for image, (_, place) in zip(images, rows(images)) if isinstance(place, ParquetRow)]
+    places = ((image, row.place) for image, row in zip(images, rows(images)))
+    firsts = [image - place.row for image, place in places if isinstance(place, ParquetRow)]
     groups = list(dict.fromkeys(firsts))[:_GROUPS]
     rows_of_a_group = max(_ROWS_OF_A_GROUP, ceil(wanted / max(1, len(groups))))
     found: list[int] = []
@@ -189,7 +190,7 @@ def sample_files(
 
 def describe_failure(row: Row, *, decoder: IsolatedDecoder, fetcher: Fetcher) -> str:
     """Return why an image of a sample can't be read, as a sentence with its URI."""
-    uri, _ = row
+    uri = row.uri
     try:
         with ThreadPoolExecutor(READERS, thread_name_prefix="ranges") as ranges:
             files = _Sample([row], fetcher, ranges, OpenFiles()).get(max_bytes=MAX_IMAGE_BYTES).files
@@ -215,7 +216,7 @@ def _samples(rows: Sequence[Row], fetcher: Fetcher, ranges: Executor) -> Iterato
     """Yield the images, those of a row group together."""
 
     def group_of(numbered: tuple[int, Row]) -> tuple[str, int]:
-        number, (_, place) = numbered
+        number, place = numbered[0], numbered[1].place
         return (place.file, place.group) if isinstance(place, ParquetRow) else ("", number)
 
     footers = OpenFiles()

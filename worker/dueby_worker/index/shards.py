@@ -16,7 +16,9 @@ from dueby_api.errors import Invalid
 from dueby_worker.images.members import Member
 from dueby_worker.index.braces import expand
 from dueby_worker.index.chunks import Row
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.objects import ListedObject, find_objects, list_each
+from dueby_worker.index.samples import wants, with_kept
 from dueby_worker.index.tar_members import UNPACK, list_members
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
@@ -39,13 +41,13 @@ def names_shards(uri: str) -> bool:
     return first.endswith(".tar")
 
 
-def list_shards(uri: str, *, scratch: Path, retry: RetryPolicy) -> Iterator[Row]:
+def list_shards(uri: str, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns) -> Iterator[Row]:
     """Yield each image's URI and where it is. Raise Invalid, with the shard, if one is missing or damaged."""
     root, path = split(uri)
     store = open_store(root, field=FIELD, retry=retry)
     try:
         shards = find_objects(store, path, kind="tars", require=_require_tar)
-        yield from list_each(shards, partial(_list, store), _read, scratch=scratch)
+        yield from list_each(shards, partial(_list, store, kept), _read, scratch=scratch)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
 
@@ -55,7 +57,7 @@ def _require_tar(name: str) -> None:
         raise ValueError(f"{name} isn't named .tar, and the first one is; all must be tars, or none")
 
 
-def _list(store: Store, shard: str, file: Path, stop: threading.Event) -> Path:
+def _list(store: Store, kept: KeptColumns, shard: str, file: Path, stop: threading.Event) -> Path:
     """Write what is in the tar to the file: its URI and version, and a line for each image."""
     listed = ListedObject(store, shard, stop)
     uri = store.uri_of(shard)
@@ -63,9 +65,12 @@ def _list(store: Store, shard: str, file: Path, stop: threading.Event) -> Path:
         version = listed.version()
         with file.open("w", encoding="utf-8") as lines:
             print(json.dumps([uri, str(version)]), file=lines)
-            for found in list_members(listed.read, size=version.size, block_bytes=store.request_bytes):
+            members = list_members(
+                listed.read, size=version.size, block_bytes=store.request_bytes, wants=partial(wants, kept=kept)
+            )
+            for found, said in with_kept(members, kept):
                 place = (found.offset, found.length, found.header)
-                print(json.dumps([member_uri(uri, found.name), *place]), file=lines)
+                print(json.dumps([member_uri(uri, found.name), *place, said]), file=lines)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
     return file
@@ -76,6 +81,7 @@ def _read(file: Path) -> Iterator[Row]:
     with file.open(encoding="utf-8") as lines:
         shard, version = json.loads(next(lines))
         for line in lines:
-            uri, offset, length, header = json.loads(line)
-            yield uri, Member(shard=shard, version=version, offset=offset, length=length, header=header)
+            uri, offset, length, header, said = json.loads(line)
+            place = Member(shard=shard, version=version, offset=offset, length=length, header=header)
+            yield Row(uri, place, said)
     file.unlink()

@@ -1,22 +1,28 @@
 """Read a source's manifest: a text file with one URI per line, or CSV, TSV, JSON Lines or Parquet with a column `uri`.
 
 Relative URIs are relative to the manifest's own folder, so a folder can be moved with its manifest. A manifest is first
-copied to this machine in blocks and then read row by row, so its size does not matter.
+copied to this machine in blocks and then read row by row, so its size does not matter. What a row says is kept as it
+is: the URI as the image's name, and the columns of `source.keep`. CSV and TSV know no types, so there whole numbers are
+numbers, and everything else is a text.
 
 (The sink's manifest, `_dueby/job.json`, is something else. See dueby_worker/output/sink_manifest.py.)
 """
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid, first_line
 from dueby_api.source import Manifest
+from dueby_worker.index.chunks import Row
+from dueby_worker.index.kept import FIELD as KEEP
+from dueby_worker.index.kept import KeptColumns, kept_text, kept_type, kept_values, number_or_text, shown_columns
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
@@ -41,12 +47,14 @@ _TEXTS = (
     *(pa.string(), pa.large_string(), pa.string_view()),
     *(pa.binary(), pa.large_binary(), pa.binary_view(), pa.null()),
 )
-# How many columns a message lists.
-_SHOWN_COLUMNS = 10
+# Rows that are read at a time where they may have anything beside their URIs.
+_KEPT_ROWS = 4096
+# Which row, and what it says in which column.
+_Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
 
-def list_source_manifest(manifest: Manifest, *, scratch: Path, retry: RetryPolicy) -> Iterator[str]:
-    """Yield the absolute URIs of the manifest's rows, in its order. Raise Invalid, with the row, if one is wrong.
+def list_source_manifest(manifest: Manifest, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns) -> Iterator[Row]:
+    """Yield the manifest's images, in its order. Raise Invalid, with the row, if one is wrong.
 
     The manifest's own URI is absolute.
     """
@@ -60,22 +68,27 @@ def list_source_manifest(manifest: Manifest, *, scratch: Path, retry: RetryPolic
     except Unavailable as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
     resolve = resolver(parent(uri))
-    for row, name in _reader_of(uri, copy)(copy):
+    for where, row in _readable(_reader_of(uri, copy, kept)(copy)):
+        kept.see(row)
+        name = row.get(COLUMN)
+        if not isinstance(name, str) or not name.strip():
+            raise Invalid(FIELD, f"{where} has no text in `{COLUMN}`; {_KINDS}")
         try:
-            found = resolve(name)
+            found = resolve(name.strip())
+            said = kept_text(name if name != found else None, list(map(row.get, kept.names)), kept.names, where=where)
         except ValueError as error:
-            raise Invalid(FIELD, f"{row}: {error}") from None
+            raise Invalid(FIELD, f"{where}: {error}") from None
         # Whoever writes a list is not lent the workers' credentials and network.
         if not manifest.any_host and split(found)[0] != root:
-            raise Invalid(FIELD, f"{row}: {found[:_SHOWN]} is not at {root}, as the list itself is; {_ALLOW}")
-        yield found
+            raise Invalid(FIELD, f"{where}: {found[:_SHOWN]} is not at {root}, as the list itself is; {_ALLOW}")
+        yield Row(found, kept=said)
 
 
-def _reader_of(uri: str, copy: Path) -> Callable[[Path], Iterator[tuple[str, str]]]:
-    """Return the function that yields (which row, its URI) of such a file."""
+def _reader_of(uri: str, copy: Path, kept: KeptColumns) -> Callable[[Path], _Rows]:
+    """Return the function that yields the rows of such a file."""
     with copy.open("rb") as file:
         if file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
-            return _read_parquet
+            return partial(_read_parquet, kept=kept)
     lower = uri.lower()
     if lower.endswith((".parquet", ".pq")):
         raise Invalid(FIELD, f"{uri} is not a Parquet file, although its name says so; {_KINDS}")
@@ -83,22 +96,30 @@ def _reader_of(uri: str, copy: Path) -> Callable[[Path], Iterator[tuple[str, str
     if ending in _OTHER_KINDS:
         raise Invalid(FIELD, f"{uri} is a {ending} file; {_KINDS}")
     if separator := _SEPARATORS.get(ending):
-        return partial(_read_columns, separator=separator)
+        return partial(_read_columns, separator=separator, keep=kept.names)
     return _read_json_lines if ending in _JSON_LINES else _read_text
 
 
-def _read_text(copy: Path) -> Iterator[tuple[str, str]]:
-    number = 0
+def _readable(rows: _Rows) -> _Rows:
+    """Yield the rows. Raise Invalid, with the row before, where they can't be read."""
+    where = ""
     try:
-        with copy.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if "\0" in line:
-                    raise Invalid(FIELD, f"line {number} is not text; {_KINDS}")
-                if name := line.strip():
-                    _require_one_uri(name, number)
-                    yield f"line {number}", name
+        for where, row in rows:
+            yield where, row
     except UnicodeDecodeError:
-        raise Invalid(FIELD, f"is not UTF-8 text after line {number}; {_KINDS}") from None
+        raise Invalid(FIELD, f"is not UTF-8 text{where and f' after {where}'}; {_KINDS}") from None
+    except (csv.Error, pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        raise Invalid(FIELD, f"can't be read{where and f' after {where}'}: {first_line(error)}") from None
+
+
+def _read_text(copy: Path) -> _Rows:
+    with copy.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if "\0" in line:
+                raise Invalid(FIELD, f"line {number} is not text; {_KINDS}")
+            if name := line.strip():
+                _require_one_uri(name, number)
+                yield f"line {number}", {COLUMN: line.rstrip("\n")}
 
 
 def _require_one_uri(line: str, number: int) -> None:
@@ -118,62 +139,42 @@ def _is_json(line: str) -> bool:
         return False
 
 
-def _read_json_lines(copy: Path) -> Iterator[tuple[str, str]]:
-    number = 0
-    try:
-        with copy.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
+def _read_json_lines(copy: Path) -> _Rows:
+    with copy.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
                 row = json.loads(line)
-                name = row.get(COLUMN) if isinstance(row, dict) else None
-                if not isinstance(name, str) or not name:
-                    raise Invalid(FIELD, f"line {number} is no object with a text `{COLUMN}`; {_KINDS}")
-                yield f"line {number}", name
-    except UnicodeDecodeError:
-        raise Invalid(FIELD, f"is not UTF-8 text after line {number}; {_KINDS}") from None
-    except (ValueError, RecursionError) as error:
-        raise Invalid(FIELD, f"line {number} is not JSON: {first_line(error)}") from None
+                yield f"line {number}", row if isinstance(row, dict) else {}
 
 
-def _read_columns(copy: Path, *, separator: str) -> Iterator[tuple[str, str]]:
-    try:
-        with copy.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True, delimiter=separator)
-            header = [name.strip() for name in next(rows, [])]
-            if COLUMN not in header:
-                raise Invalid(FIELD, _no_column(header))
-            column = header.index(COLUMN)
-            for row in rows:
-                name = row[column].strip() if column < len(row) else ""
-                if name:
-                    yield f"line {rows.line_num}", name
-                elif any(row):
-                    raise Invalid(FIELD, f"line {rows.line_num} has no {COLUMN}")
-    except UnicodeDecodeError:
-        raise Invalid(FIELD, f"is not UTF-8 text; {_KINDS}") from None
-    except csv.Error as error:
-        raise Invalid(FIELD, f"line {rows.line_num}: {error}") from None
+def _read_columns(copy: Path, *, separator: str, keep: Sequence[str]) -> _Rows:
+    with copy.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, strict=True, delimiter=separator)
+        header = [name.strip() for name in next(rows, [])]
+        _require_columns(header, keep)
+        for fields in filter(any, rows):
+            row: dict[str, Any] = dict(zip(header, fields))
+            for name in keep:
+                row[name] = number_or_text(text) if (text := row.get(name)) else None
+            yield f"line {rows.line_num}", row
 
 
-def _read_parquet(copy: Path) -> Iterator[tuple[str, str]]:
-    try:
-        with pq.ParquetFile(copy) as file:
-            schema = file.schema_arrow
-            if COLUMN not in schema.names:
-                raise Invalid(FIELD, _no_column(schema.names))
-            kind = schema.types[schema.names.index(COLUMN)]
-            if not _is_text(kind):
-                raise Invalid(FIELD, f"its column `{COLUMN}` is of type {kind}, and URIs are text: write it as string")
-            row = 0
-            for batch in file.iter_batches(columns=[COLUMN]):
-                for name in batch.column(0).cast(pa.string()).to_pylist():
-                    row += 1
-                    if not name:
-                        raise Invalid(FIELD, f"row {row} has no {COLUMN}")
-                    yield f"row {row}", name
-    except (pa.ArrowException, OSError) as error:
-        raise Invalid(FIELD, f"can't be read as Parquet: {first_line(error)}") from None
+def _read_parquet(copy: Path, *, kept: KeptColumns) -> _Rows:
+    with pq.ParquetFile(copy) as file:
+        schema, columns = file.schema_arrow, (COLUMN, *kept.names)
+        _require_columns(schema.names, kept.names)
+        if not _is_text(kind := schema.field(COLUMN).type):
+            raise Invalid(FIELD, f"its column `{COLUMN}` is of type {kind}, and URIs are text: write it as string")
+        try:
+            kept.declare({name: kept_type(schema.field(name).type, name) for name in kept.names}, by="the list")
+        except ValueError as error:
+            raise Invalid(FIELD, str(error)) from None
+        row = 0
+        for batch in file.iter_batches(_KEPT_ROWS, columns=list(columns)):
+            texts = batch.column(COLUMN).cast(pa.string()).to_pylist()
+            for values in zip(texts, *(kept_values(batch.column(name)) for name in kept.names)):
+                row += 1
+                yield f"row {row}", dict(zip(columns, values))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -183,6 +184,9 @@ def _is_text(kind: pa.DataType) -> bool:
     return kind in _TEXTS or pa.types.is_fixed_size_binary(kind)
 
 
-def _no_column(columns: list[str]) -> str:
-    found = f"there are {', '.join(columns[:_SHOWN_COLUMNS])}" if columns else "it is empty"
-    return f"has no column `{COLUMN}`; {found}"
+def _require_columns(columns: Sequence[str], keep: Sequence[str]) -> None:
+    """Raise Invalid, with the columns that there are, unless there is one of each name that is wanted."""
+    for name in (COLUMN, *keep):
+        if (found := columns.count(name)) != 1:
+            words = "no column" if not found else "several columns"
+            raise Invalid(FIELD if name == COLUMN else KEEP, f"the list has {words} `{name}`; {shown_columns(columns)}")

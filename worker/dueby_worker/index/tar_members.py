@@ -20,6 +20,8 @@ from dueby_worker.index.globs import is_image_name
 
 # The most that tarfile may ask for: a header with the longest name and attributes. A damaged one may claim to be huge.
 _MAX_READ = 256 * 1024
+# Of a file beside an image.
+_MAX_BESIDE = 64 * 1024
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 UNPACK = "an image can't be read without all that is before it, so unpack the file to a plain .tar"
 _MAKE_PLAIN = "make the tar with --dereference --hard-dereference and without --sparse"
@@ -40,10 +42,21 @@ class Found:
     """Checksum of its header."""
 
 
-def list_members(read: Callable[[int, int], bytes], *, size: int, block_bytes: int) -> Iterator[Found]:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Another file in a tar, with its bytes."""
+
+    name: str
+    data: bytes
+
+
+def list_members(
+    read: Callable[[int, int], bytes], *, size: int, block_bytes: int, wants: Callable[[str], bool] = lambda name: False
+) -> Iterator[Found | Beside]:
     """Yield the images of a tar of this size, in its order. Raise ValueError, with a sentence, if it is damaged.
 
-    `read` returns so many bytes (second) from an offset (first); at least `block_bytes` are asked for.
+    `read` returns so many bytes (second) from an offset (first); at least `block_bytes` are asked for. `wants` says of
+    a file that is no image whether it is yielded, too.
     """
     file = _BlockFile(read, size=size, block_bytes=block_bytes)
     if file.peek(0, 6).startswith(_COMPRESSED):
@@ -52,6 +65,11 @@ def list_members(read: Callable[[int, int], bytes], *, size: int, block_bytes: i
         end = member.offset_data + member.size
         if member.isreg() and end > size:
             raise ValueError(f"is cut off: {member.name!r} ends at byte {end:,}, and the tar has {size:,}")
+        if member.isreg() and not is_image_name(member.name) and wants(member.name):
+            if member.size > _MAX_BESIDE:
+                large = f"{member.name!r} in it has {counted(member.size, 'byte')}, more than {_MAX_BESIDE:,}"
+                raise ValueError(f"{large}, which is too much to keep anything of; leave out source.keep")
+            yield Beside(member.name, file.peek(member.offset_data, member.size))
         if member.isdir() or not _is_image(member.name):
             continue
         if not member.isreg() or member.issparse():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from dueby_worker.models.columns import Column, Columns, empty_columns
@@ -15,15 +16,26 @@ from dueby_worker.output.rows import ENGINES_JOINED, Rows
 
 Positions = NDArray[np.int64]
 _NONE: Mapping[int, str] = MappingProxyType({})
+_NO_COLUMNS: Mapping[str, pa.Array] = MappingProxyType({})
 
 
 class OpenPart:
     """A part whose rows arrive piece by piece, in any order."""
 
-    def __init__(self, part: int, *, first: int, uris: Sequence[str], columns: Mapping[str, Column]) -> None:
+    def __init__(
+        self,
+        part: int,
+        *,
+        first: int,
+        uris: Sequence[str],
+        columns: Mapping[str, Column],
+        from_source: Mapping[str, pa.Array] = _NO_COLUMNS,
+    ) -> None:
         self.part = part
         self.first = first
         self.uris = uris
+        self.from_source = from_source
+        """Columns that come of the source, as Rows has them."""
         self.received = 0
         """Rows that have arrived."""
         self.kept_engines: frozenset[str] = frozenset()
@@ -36,7 +48,7 @@ class OpenPart:
     @classmethod
     def retry(cls, part: int, rows: Rows, *, engine: str, columns: Mapping[str, Column]) -> "OpenPart":
         """Return a finished part whose rows with errors are computed again; `engine` made the other rows."""
-        opened = cls(part, first=rows.first, uris=rows.uris, columns=columns)
+        opened = cls(part, first=rows.first, uris=rows.uris, columns=columns, from_source=rows.from_source)
         for name, values in rows.columns.items():
             opened._columns[name][:, : values.shape[1]] = values
         opened._warnings.update(rows.warnings)
@@ -88,6 +100,7 @@ class OpenPart:
         return Rows(
             first=self.first,
             uris=self.uris,
+            from_source=self.from_source,
             columns=self._columns,
             errors=self._errors,
             warnings=self._warnings,

@@ -1,21 +1,22 @@
 """Encode the rows of a part as a Parquet file in memory, and read them back.
 
-    index: int64, uri: string, WHAT THE OUTPUT SAYS, error: string, warning: string
+    index: int64, uri: string, name: string, WHAT IS KEPT, WHAT THE OUTPUT SAYS, error: string, warning: string
 
     TopK            classes: list<int32>, labels: list<string>, scores: list<float>, and flagged: bool with a threshold
     Probabilities   probabilities: fixed_size_list<float>[classes]
     Embedding       embedding: fixed_size_list<float or halffloat>[values]
 
-The lists of TopK hold the best classes, best first: k of them, or fewer if the model has fewer. With probabilities, the
-labels are in the file's metadata, as JSON, in the order of the values. If an image could not be read, `error` says why
-and its lists are null. (They are not empty, because nothing is known about the image.) Otherwise `error` is null.
-`warning` says what is wrong with the file of an image that was read whole all the same, and is null in all other rows;
-parts of an older DueBy have no such column. The file's key-value metadata says what made the rows. Equal rows give
-equal bytes.
+`name` is what the source calls the image, and what is kept are the columns of source.keep; parts of an older DueBy have
+neither. The lists of TopK hold the best classes, best first: k of them, or fewer if the model has fewer. With
+probabilities, the labels are in the file's metadata, as JSON, in the order of the values. If an image could not be
+read, `error` says why and its lists are null. (They are not empty, because nothing is known about the image.) Otherwise
+`error` is null. `warning` says what is wrong with the file of an image that was read whole all the same, and is null in
+all other rows; parts of an older DueBy have no such column. The file's key-value metadata says what made the rows.
+Equal rows give equal bytes.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -24,8 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dueby_api.source import ROW_COLUMNS
 from dueby_worker.models.columns import FLAGGED, Columns
 from dueby_worker.output.part_names import FORMAT_VERSION
+from dueby_worker.system.text_columns import text_column
 
 _BEFORE = (("index", pa.int64()), ("uri", pa.string()))
 _AFTER = (("error", pa.string()), ("warning", pa.string()))
@@ -67,6 +70,8 @@ class Rows:
     """Why an image could not be read, by position in the part."""
     warnings: Mapping[int, str] = field(default_factory=dict)
     """What is wrong with the file of an image that was read, by position in the part."""
+    from_source: Mapping[str, pa.Array] = field(default_factory=dict)
+    """Columns of n values that the source has of its images: their names and those of source.keep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +95,16 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
     metadata = _metadata(origin)
     if "probabilities" in found:
         metadata[LABELS_KEY] = json.dumps(labels)
+    between = {**rows.from_source, **found}
     table = pa.table(
         [
             _numbers(np.arange(rows.first, rows.first + total)),
-            _strings(rows.uris),
-            *found.values(),
+            text_column(rows.uris),
+            *between.values(),
             _texts(rows.errors, total),
             _texts(rows.warnings, total),
         ],
-        schema=pa.schema([*_BEFORE, *((name, values.type) for name, values in found.items()), *_AFTER], metadata),
+        schema=pa.schema([*_BEFORE, *((name, column.type) for name, column in between.items()), *_AFTER], metadata),
     )
     buffer = pa.BufferOutputStream()
     pq.write_table(
@@ -107,7 +113,7 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
         compression="zstd",
         row_group_size=max(total, 1),
         # A dictionary of a vector's values would be made for nothing: they are all different.
-        use_dictionary=True if "labels" in found else ["uri", "error", "warning"],
+        use_dictionary=True if "labels" in found else [name for name in table.column_names if name not in _VECTORS],
     )
     return buffer.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
@@ -127,6 +133,7 @@ def decode_rows(data: bytes) -> tuple[Rows, Origin]:
         },
         errors=errors,
         warnings=_texts_in(table, "warning") if "warning" in table.column_names else {},
+        from_source={name: table[name].combine_chunks() for name in table.column_names if comes_of_source(name)},
     )
     return rows, _origin(table.schema.metadata)
 
@@ -160,6 +167,11 @@ def read_footer(file: BinaryIO) -> PartFooter:
     )
 
 
+def comes_of_source(column: str) -> bool:
+    """Return whether a column of the rows is what the source says of its images beside their URIs."""
+    return column == "name" or column not in ROW_COLUMNS
+
+
 def _require_index(schema: pa.Schema) -> None:
     if schema.names[:1] != ["index"] or schema.types[0] != pa.int64():
         raise ValueError("it has no column `index`")
@@ -170,7 +182,7 @@ def _as_lists(columns: Columns, failed: NDArray[np.bool_], labels: Sequence[str]
     classes, scores = (columns[name][~failed].ravel() for name in ("classes", "scores"))
     offsets, mask = _numbers(_offsets(failed, columns["classes"].shape[1])), _booleans(failed)
     numbers = _numbers(classes)
-    flat = {"classes": numbers, "labels": _strings(labels).take(numbers), "scores": _numbers(scores)}
+    flat = {"classes": numbers, "labels": text_column(labels).take(numbers), "scores": _numbers(scores)}
     lists = {name: pa.ListArray.from_arrays(offsets, values, mask=mask) for name, values in flat.items()}
     flags = {name: _booleans(columns[name][:, 0], failed) for name in _FLAGS if name in columns}
     return lists | flags
@@ -186,11 +198,10 @@ def _as_vectors(columns: Columns, failed: NDArray[np.bool_]) -> dict[str, pa.Arr
 
 def _texts(texts: Mapping[int, str], total: int) -> pa.Array:
     """Return a column of texts, null where there is none."""
-    return _strings(texts.get(position) for position in range(total))
+    return text_column(texts.get(position) for position in range(total))
 
 
-# Each of these is `pa.array` without its look at whether it was given something of pandas: if that is installed, it is
-# imported for the question, which stops a worker for half a second at its first part.
+# Each of these is `pa.array` without its look at pandas, as text_column is.
 def _numbers(values: NDArray[Any]) -> pa.Array:
     kind = pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
@@ -200,12 +211,6 @@ def _booleans(values: NDArray[np.bool_], failed: NDArray[np.bool_] | None = None
     """Return the values, null in rows that failed."""
     valid = None if failed is None else pa.py_buffer(np.packbits(~failed, bitorder="little"))
     return pa.Array.from_buffers(pa.bool_(), len(values), [valid, pa.py_buffer(np.packbits(values, bitorder="little"))])
-
-
-def _strings(texts: Iterable[str | None]) -> pa.Array:
-    builder = pa.lib.StringBuilder()
-    builder.append_values(list(texts))
-    return builder.finish()
 
 
 def _texts_in(table: pa.Table, name: str) -> dict[int, str]:

@@ -1,11 +1,11 @@
 """`_dueby/job.json`: the sink's own manifest, which says whose results the sink holds and how they are cut into parts.
 
 The fingerprint covers what the rows depend on: index, weights, model, preprocessing, image size, precision, labels,
-output, what decodes, what becomes of damaged images. It is stored with its components, so that a sink of another job is
-refused with a sentence that says what differs, and old rows are never taken for new ones. The first worker creates it,
-once, with the part size, which nobody can change from then on. Every part is younger than the manifest. Where there is
-a cluster, it also has the uid of the InferenceJob that began the sink: such a job never overwrites its own rows, and
-the names of the parts end with a mark that is made of it.
+output, what decodes, what becomes of damaged images, what the source calls them and what is kept of it. It is stored
+with its components, so that a sink of another job is refused with a sentence that says what differs, and old rows are
+never taken for new ones. The first worker creates it, once, with the part size, which nobody can change from then on.
+Every part is younger than the manifest. Where there is a cluster, it also has the uid of the InferenceJob that began
+the sink: such a job never overwrites its own rows, and the names of the parts end with a mark that is made of it.
 
 (A job's `source.manifest` is something else: a list of images. See dueby_worker/index/source_manifest.py.)
 """
@@ -62,6 +62,9 @@ class Components(Spec, frozen=True, kw_only=True):
     decoder: str | None = None
     """What decodes JPEGs; absent if CPUs do, as they did before there was a choice."""
 
+    kept: str | None = None
+    """Digest of the images' names and the columns of source.keep; absent if they follow from the URIs."""
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 in hex over all components."""
@@ -108,7 +111,9 @@ class LoadedFacts(Protocol):
     def output(self) -> Output: ...
 
 
-def components_of(loaded: LoadedFacts, model: Model, source: Source, *, index_digest: str) -> Components:
+def components_of(
+    loaded: LoadedFacts, model: Model, source: Source, *, index_digest: str, kept_digest: str
+) -> Components:
     """Return the components of a job with this model over this index of this source."""
     return Components(
         index=index_digest,
@@ -123,6 +128,7 @@ def components_of(loaded: LoadedFacts, model: Model, source: Source, *, index_di
         output=None if loaded.output.is_usual else loaded.output,
         decode=None if source.decode == "strict" else source.decode,
         decoder=None if source.decoder == "cpu" else source.decoder,
+        kept=kept_digest or None,
     )
 
 
@@ -184,6 +190,7 @@ _DIFFERENCES: dict[str, Callable[[Any, Any], str]] = {
     "output": lambda was, now: f"its rows held {(was or Output()).words} (now {(now or Output()).words})",
     "decode": lambda was, now: f"its source.decode was {was or 'strict'} (now {now or 'strict'})",
     "decoder": lambda was, now: f"its source.decoder was {was or 'cpu'} (now {now or 'cpu'})",
+    "kept": lambda was, now: "its images had other names, or source.keep other columns or values",
     "precision": lambda was, now: f"its precision was {was} (now {now})",
     "classes": lambda was, now: f"it had {counted(was, 'class', 'classes')} (now {now})",
     "labels": lambda was, now: "its labels were others",

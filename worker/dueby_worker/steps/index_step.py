@@ -68,7 +68,9 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     if config.sink.if_exists == "Overwrite" and manifest is None:
         # Only now: a misspelt source or model is to cost nobody the rows of the job before.
         admission.empty()
-    components = components_of(model, config.model, config.source, index_digest=summary.digest)
+    components = components_of(
+        model, config.model, config.source, index_digest=summary.digest, kept_digest=summary.kept
+    )
     if manifest is not None:
         require_same_job(manifest, components, sink=store.uri, advice=admission.advice)
     agreement = None

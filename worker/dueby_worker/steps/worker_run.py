@@ -192,7 +192,8 @@ class WorkerRun:
 
     def _open_part(self, part: int) -> OpenPart:
         first, last = self._config.grid.bounds(part)
-        return OpenPart(part, first=first, uris=self._index.uris(first, last), columns=self._loaded.columns)
+        uris, from_source = self._index.described(first, last)
+        return OpenPart(part, first=first, uris=uris, from_source=from_source, columns=self._loaded.columns)
 
     def _open_retry(self, part: int) -> OpenPart | None:
         rows, origin = read_part(self._store, part_name(self._manifest.grid, part), decode_rows)
@@ -253,7 +254,8 @@ def _decoder_of_lists(
 
 def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkManifest:
     """Return the manifest that this job's sink must have. Raise Invalid if weights or index changed after indexing."""
-    components = components_of(loaded, config.model, config.source, index_digest=index.digest)
+    kept = index.document.summary.kept
+    components = components_of(loaded, config.model, config.source, index_digest=index.digest, kept_digest=kept)
     if config.fingerprint not in (None, components.fingerprint):
         raise Invalid(
             "fingerprint",

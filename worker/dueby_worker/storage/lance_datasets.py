@@ -37,8 +37,8 @@ _CACHE_BYTES = 64 * 1024**2
 _ESCAPES = str.maketrans({"%": "%25", "#": "%23", "?": "%3F"})
 # Of blobs, what is read ahead of those that are handed out.
 _AHEAD_BYTES = 32 * 1024**2
-# Names, or blobs' descriptions, that are read at a time.
-_SCAN_ROWS = 65_536
+# Rows whose names, kept columns or blobs' descriptions are read at a time.
+_SCAN_ROWS = 8192
 # One attempt only: RetryPolicy does the retrying, with a warning each time.
 _ONCE = {"client_max_retries": "0", "download_retry_count": "0", "connect_timeout": "5s", "timeout": "60s"}
 
@@ -91,10 +91,15 @@ class LanceDataset:
             return f"has a column `{column}` of {field.type}; names are texts or integers, such as image.path"
         return None
 
-    def names(self, column: str) -> Iterator[list[str | int | None]]:
+    def type_at(self, column: str) -> pa.DataType:
+        """Return the column's type. Raise ValueError, with the columns that there are, if there is none."""
+        if (field := _find(self._dataset.schema, column)) is None:
+            raise ValueError(f"has no column `{column}`; there are {self._shown()}")
+        return field.type
+
+    def values(self, column: str) -> Iterator[pa.Array]:
         """Yield what the column says of the rows, in their order."""
-        for values in self._scan(column):
-            yield values.to_pylist()
+        return self._scan(column)
 
     def blobs(self, column: str) -> Iterator[list[tuple[int, str]]]:
         """Yield each blob's size, and its URI if its bytes are those of another object; nothing for other columns."""

@@ -11,7 +11,7 @@ import pytest
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Manifest, Source, Synthetic
 from dueby_worker.index.build import build_index
-from dueby_worker.index.chunks import table_of
+from dueby_worker.index.chunks import Row, table_of
 from dueby_worker.index.frozen_index import DOCUMENT, chunk_path, find_index, open_index, resolve_index
 from dueby_worker.index.sampling import choose
 from dueby_worker.storage.local_store import LocalStore
@@ -38,7 +38,7 @@ def test_the_summary_is_the_same_when_it_is_read_again(tmp_path: Path, sink: Sto
     write_photos(tmp_path / "in", 5)
     summary = build(Source(uri=str(tmp_path / "in")), sink)
     assert open_index(sink).document.summary == summary
-    assert set(summary.document()) == {"images", "digest", "inputCost", "unlisted"}
+    assert set(summary.document()) == {"images", "digest", "inputCost", "unlisted", "kept"}
     assert set(summary.document()["inputCost"]) == {
         "decodeMicros", "getMicros", "bytesPerImage", "bandwidthBytesPerSecond", "sampled", "unreadable",
     }  # fmt: skip
@@ -123,7 +123,7 @@ def test_a_sink_without_an_index_says_so(sink: Store) -> None:
 def others_rows() -> bytes:
     """A whole file of an index, with as many rows, of which one is another."""
     buffer = io.BytesIO()
-    pq.write_table(table_of([(f"file:///in/{number}.jpg", None) for number in range(5)]), buffer)
+    pq.write_table(table_of([Row(f"file:///in/{number}.jpg") for number in range(5)]), buffer)
     return buffer.getvalue()
 
 
@@ -184,7 +184,7 @@ def test_an_index_of_several_chunks_is_read_in_pieces(tmp_path: Path, sink: Stor
     assert index.uris(65_530, 65_540) == expected[65_530:65_541]
     assert list(index.items(131_071, 131_072)) == list(enumerate(expected))[131_071:131_073]
     assert index.uris(5, 4) == []
-    assert len(sink.list_names(f"_dueby/index/{index.digest[:16]}")) == 3
+    assert len(sink.list_names(f"_dueby/index/{index.document.summary.kept[:16]}")) == 3
 
 
 @pytest.mark.parametrize(("width", "height"), [(None, None), (640, 480)], ids=["as the model sees", "640x480"])

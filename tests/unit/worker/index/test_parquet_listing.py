@@ -10,6 +10,7 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_worker.images.decode import decode_image
 from dueby_worker.index.frozen_index import Index
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.parquet_listing import list_parquet
 from dueby_worker.storage.local_store import LocalStore
 from dueby_worker.storage.store import Store
@@ -221,7 +222,9 @@ def test_no_image_is_read_to_list_them(folder: Path, monkeypatch: pytest.MonkeyP
         read_bytes.clear()
         parquet = source_of(f"{file_uri(str(folder))}/a.parquet", name=name).parquet
         assert parquet is not None
-        assert len(list(list_parquet(parquet, scratch=tmp_path / "scratch", retry=HURRIED))) == len(images)
+        assert len(
+            list(list_parquet(parquet, scratch=tmp_path / "scratch", retry=HURRIED, kept=KeptColumns(())))
+        ) == len(images)
         assert len(read_bytes) <= most
         assert sum(read_bytes) < 100_000
 
@@ -233,10 +236,10 @@ def test_rows_without_names_take_no_room_until_it_is_their_turn(folder: Path, tm
     scratch.mkdir()
     parquet = source_of(f"{file_uri(str(folder))}/a.parquet").parquet
     assert parquet is not None
-    listed = list_parquet(parquet, scratch=scratch, retry=HURRIED)
-    first = [next(listed)[0]]
+    listed = list_parquet(parquet, scratch=scratch, retry=HURRIED, kept=KeptColumns(()))
+    first = [next(listed).uri]
     assert sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file()) < 500
-    numbers = [int(uri.rpartition("#")[2]) for uri in (*first, *(uri for uri, _ in listed))]
+    numbers = [int(uri.rpartition("#")[2]) for uri in (*first, *(row.uri for row in listed))]
     assert numbers == list(range(len(images)))
 
 

@@ -25,9 +25,9 @@ def drawn_from(listed: FrozenFiles, most: int) -> list[Row]:
 def test_the_same_photos_are_drawn_each_time_from_all_over_the_source(tmp_path: Path) -> None:
     paths = write_photos(tmp_path / "photos", 40)
     listed = frozen(Source(uri=str(tmp_path / "photos")), tmp_path / "list")
-    drawn = [uri for uri, _ in drawn_from(listed, 10)]
+    drawn = [row.uri for row in drawn_from(listed, 10)]
     assert len(set(drawn)) == 10
-    assert drawn == [uri for uri, _ in drawn_from(listed, 10)]
+    assert drawn == [row.uri for row in drawn_from(listed, 10)]
     assert set(drawn) != {path.as_uri() for path in paths[:10]}
     assert len(drawn_from(listed, 1000)) == 40
 
@@ -36,7 +36,7 @@ def test_of_one_row_group_as_many_rows_are_drawn_as_of_several(tmp_path: Path) -
     for rows in (100, 10):
         write_parquets(tmp_path / f"{rows}", 1, images=100, rows=rows)
         drawn = drawn_from(frozen(source_of(tmp_path / f"{rows}"), tmp_path / f"list-{rows}"), 80)
-        assert len({place for _, place in drawn}) == 80
+        assert len({row.place for row in drawn}) == 80
 
 
 def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ from dueby_api.errors import Invalid
 from dueby_api.source import Manifest, Source
 from dueby_worker.index.build import LISTING_RETRY
 from dueby_worker.index.frozen_index import find_index
+from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.listing import list_source
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
+from dueby_worker.storage.uris import file_uri
 from support.index import JPEG, build, index_of, names_of, write_files
 from support.pictures import write_photos
 
@@ -82,7 +84,7 @@ def test_a_manifest_gives_its_rows_sorted_and_doubles_stay(tmp_path: Path, sink:
 
 
 def test_the_order_of_a_manifest_does_not_matter(tmp_path: Path) -> None:
-    paths = [str(path) for path in write_photos(tmp_path / "in", 20)]
+    paths = [file_uri(str(path)) for path in write_photos(tmp_path / "in", 20)]
     digests = set()
     for number in range(3):
         random.Random(number).shuffle(paths)
@@ -115,7 +117,9 @@ def test_a_manifest_names_nothing_elsewhere_unless_the_job_says_so(
         build(Source(manifest=manifest), sink)
     assert "anyHost: true" in caught.value.message
     assert find_index(sink) is None
-    rows = list_source(Source(manifest=manifest.replace(any_host=True)), scratch=tmp_path, retry=LISTING_RETRY)
+    rows = list_source(
+        Source(manifest=manifest.replace(any_host=True)), scratch=tmp_path, retry=LISTING_RETRY, kept=KeptColumns(())
+    )
     assert len(list(rows)) == 2
 
 
@@ -125,9 +129,7 @@ REFUSED_MANIFESTS = [
     pytest.param(
         "m.txt", b"a.jpg\n\0\1\2", r"line 2 is not text; a list is text with one URI per line", id="zeros in a text"
     ),
-    pytest.param(
-        "m.txt", JPEG, r"is not UTF-8 text after line 0; a list is text with one URI per line", id="a photo as a text"
-    ),
+    pytest.param("m.txt", JPEG, r"is not UTF-8 text; a list is text with one URI per line", id="a photo as a text"),
     pytest.param(
         "m.txt",
         b"a.jpg\nftp://host/b.jpg",
@@ -141,20 +143,27 @@ REFUSED_MANIFESTS = [
     pytest.param(
         "m.csv", b"url,label\na.jpg,1\n", r"has no column `uri`; there are url, label", id="CSV without the column"
     ),
-    pytest.param("m.csv", b"", r"has no column `uri`; it is empty", id="empty CSV"),
+    pytest.param("m.csv", b"", r"the list has no column `uri`; there are none", id="empty CSV"),
     pytest.param("m.csv", b"uri\n", r"m.csv has no rows", id="CSV without rows"),
-    pytest.param("m.csv", b"label,uri\ncat,a.jpg\ndog\n", r"line 3 has no uri", id="CSV with a row without one"),
-    pytest.param("m.csv", b'uri\n"a.jpg', r"line 2: unexpected end of data", id="CSV with an open quote"),
+    pytest.param(
+        "m.csv",
+        b"label,uri\ncat,a.jpg\ndog\n",
+        r"line 3 has no text in `uri`; a list is",
+        id="CSV with a row without one",
+    ),
+    pytest.param("m.csv", b'uri\n"a.jpg', r"can't be read: unexpected end of data", id="CSV with an open quote"),
     pytest.param("m.txt", b'{"uri": "a.jpg"}\n', r"line 1 is JSON; name the file .jsonl if", id="JSON Lines as text"),
     pytest.param("m.txt", b'[\n{"uri": "a.jpg"}]', r"line 1 is JSON; name the file .jsonl if", id="JSON as text"),
     pytest.param("m.txt", b"label\turi\n", r"line 1 has a tab; name the file .tsv if", id="TSV as text"),
     pytest.param("m", b"label,uri\ncat,a.jpg\n", r"line 1 names columns; name the file .csv", id="CSV as text"),
     pytest.param("m.json", b"[]", r"m.json is a .json file; a list is text with one URI", id="JSON"),
     pytest.param("m.csv.gz", b"\x1f\x8b", r"m.csv.gz is a .gz file; a list is text", id="a compressed file"),
-    pytest.param("m.jsonl", b'{"url": "a"}', r"line 1 is no object with a text `uri`; a list", id="JSON without it"),
-    pytest.param("m.jsonl", b'{"uri": 7}', r"line 1 is no object with a text `uri`", id="JSON with a number"),
-    pytest.param("m.jsonl", b'{"uri": "a"}\n{"uri', r"line 2 is not JSON: Unterminated string", id="JSON cut off"),
-    pytest.param("m.jsonl", b"[" * 99_999, r"line 1 is not JSON: maximum recursion", id="JSON nested deeply"),
+    pytest.param("m.jsonl", b'{"url": "a"}', r"line 1 has no text in `uri`; a list is", id="JSON without it"),
+    pytest.param("m.jsonl", b'{"uri": 7}', r"line 1 has no text in `uri`", id="JSON with a number"),
+    pytest.param(
+        "m.jsonl", b'{"uri": "a"}\n{"uri', r"can't be read after line 1: Unterminated string", id="JSON cut off"
+    ),
+    pytest.param("m.jsonl", b"[" * 99_999, r"can't be read: maximum recursion", id="JSON nested deeply"),
     pytest.param("m.csv", b"uri\n\xff\n", r"is not UTF-8 text", id="CSV that isn't UTF-8"),
     pytest.param(
         "m.parquet",
@@ -162,8 +171,8 @@ REFUSED_MANIFESTS = [
         r"m.parquet is not a Parquet file, although its name says so",
         id="text named Parquet",
     ),
-    pytest.param("m.parquet", as_parquet(["a.jpg"])[:-9], r"can't be read as Parquet: ", id="truncated Parquet"),
-    pytest.param("m.parquet", b"PAR1" + b"\0" * 99 + b"PAR1", r"can't be read as Parquet: ", id="Parquet in name only"),
+    pytest.param("m.parquet", as_parquet(["a.jpg"])[:-9], r"can't be read: ", id="truncated Parquet"),
+    pytest.param("m.parquet", b"PAR1" + b"\0" * 99 + b"PAR1", r"can't be read: ", id="Parquet in name only"),
 ]
 
 
@@ -183,14 +192,14 @@ def test_a_manifest_with_a_mistake_is_refused(
     ("table", "sentence"),
     [
         pytest.param({"url": ["a.jpg"]}, "has no column `uri`; there are url", id="without the column"),
-        pytest.param({"uri": ["a.jpg", None]}, "row 2 has no uri", id="with a null"),
+        pytest.param({"uri": ["a.jpg", None]}, "row 2 has no text in `uri`", id="with a null"),
         pytest.param({"uri": [["a.jpg"]]}, "its column `uri` is of type list<.*>, and URIs are", id="with lists"),
         pytest.param({"uri": [1, 2]}, "its column `uri` is of type int64, and URIs are text", id="with integers"),
         pytest.param({"uri": [1.5, None]}, "its column `uri` is of type double, and URIs are", id="with floats"),
         pytest.param({"uri": [True]}, "its column `uri` is of type bool, and URIs are text", id="with booleans"),
         pytest.param({"uri": [date(2026, 1, 1)]}, "its column `uri` is of type date32", id="with dates"),
-        pytest.param({"uri": [b"\xff"]}, "can't be read as Parquet: ", id="with bytes that aren't text"),
-        pytest.param({"uri": [None]}, "row 1 has no uri", id="with nulls only"),
+        pytest.param({"uri": [b"\xff"]}, "can't be read: ", id="with bytes that aren't text"),
+        pytest.param({"uri": [None]}, "row 1 has no text in `uri`", id="with nulls only"),
     ],
 )
 def test_a_parquet_manifest_with_a_mistake_is_refused(
@@ -217,10 +226,9 @@ def test_a_parquet_manifest_may_have_its_text_in_any_of_arrows_types(tmp_path: P
     column = column.cast(pa.binary()).cast(inner) if inner == pa.binary(5) else column.cast(inner)
     column = column.dictionary_encode().cast(kind) if inner is not kind else column
     pq.write_table(pa.table({"uri": column}), tmp_path / "m.parquet")
-    rows = list_source(
-        Source(manifest=Manifest(uri=str(tmp_path / "m.parquet"))), scratch=tmp_path, retry=LISTING_RETRY
-    )
-    assert [Path(uri).name for uri in rows] == ["a.jpg", "b.jpg", "a.jpg"]
+    source = Source(manifest=Manifest(uri=str(tmp_path / "m.parquet")))
+    rows = list_source(source, scratch=tmp_path, retry=LISTING_RETRY, kept=KeptColumns(()))
+    assert [Path(row.uri).name for row in rows] == ["a.jpg", "b.jpg", "a.jpg"]
 
 
 def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path, sink: Store) -> None:

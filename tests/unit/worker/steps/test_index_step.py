@@ -90,7 +90,11 @@ def test_a_sink_is_not_gone_on_with_after_decoding_otherwise(
     found = index_source(strict)
     store = open_store(str(tmp_path / "rows"))
     components = components_of(
-        know_model(strict.model, strict.output, None), strict.model, strict.source, index_digest=found.digest
+        know_model(strict.model, strict.output, None),
+        strict.model,
+        strict.source,
+        index_digest=found.digest,
+        kept_digest="",
     )
     assert components.fingerprint == found.fingerprint
     require_sink_manifest(store, a_manifest(components=components).replace(fingerprint=components.fingerprint))
