@@ -6,10 +6,11 @@ rise with every device of a class, that is if C (1 - z node) >= P(1), is the las
 them: otherwise thousands of GPUs would take too long.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from math import sqrt
+from math import inf, lcm, sqrt
 from typing import Protocol
 
 from dueby_api.errors import DueByError
@@ -45,27 +46,33 @@ def verify_plan(problem: Problem, groups: Sequence[CheckedGroup], *, finish_at_c
     gpus = sum(group.count for group in groups)
     _require(1 <= gpus <= problem.most, f"it has {gpus} devices, not 1..{problem.most}")
     _verify_counts(problem, groups)
+    measured: defaultdict[tuple[str, int], list[DeviceChoice]] = defaultdict(list)
+    for known in problem.groups:
+        measured[known.device_class, known.available_us] += known.choices
     for group in groups:
-        _verify_group(problem, group)
+        _verify_group(problem, group, measured[group.device_class, group.available_us])
     done = sum(group.count * (group.iterations + 1) * group.choice.mini_batch_size for group in groups)
     _require(done >= problem.images, f"it does {done} of {problem.images} images")
+    rule = _AcceptanceRule(problem)
     for time_us in (problem.time_us, finish_at_confidence_us):
+        sums = _Sums(spare=problem.reserve)
         able = [(_capacity(problem, group.choice, group.available_us, time_us), group.count) for group in groups]
-        sums = _sums(problem, sorted(able, reverse=True))
-        _require(_is_accepted(problem, *sums), f"it is not accepted at {time_us} us")
+        for images, devices in sorted(able, reverse=True):
+            sums = sums.adding(problem, images, devices)
+        _require(rule.accepts(sums), f"it is not accepted at {time_us} us")
 
 
 def verify_fewest(problem: Problem, gpus: int) -> None:
     """Raise WrongPlan if any number of devices below `gpus` is accepted. For an infeasible problem pass NGPU + 1."""
     steady = 1 - Fraction(quantile(problem.confidence)) * Fraction(problem.pool.spreads.node)
-    able: list[tuple[int, int]] = []
+    rises_from = problem.rule.loss(1) / steady if steady > 0 else inf
+    rule, sums, left = _AcceptanceRule(problem), _Sums(spare=problem.reserve), gpus - 1
     for images, devices in _capacities(problem):
-        left = min(devices, gpus - 1 - sum(n for _, n in able))
-        rises = images * steady >= problem.rule.loss(1)
-        for count in [left] if rises else range(1, left + 1):
-            fails = not _is_accepted(problem, *_sums(problem, [*able, (images, count)]))
-            _require(fails, f"fewer devices than {gpus} are accepted: {able} and {count} x {images}")
-        able.append((images, left))
+        most = min(devices, left)
+        for count in [most] if images >= rises_from else range(1, most + 1):
+            if rule.accepts(sums.adding(problem, images, count)):
+                raise _wrong(f"fewer devices than {gpus} are accepted: {gpus - 1 - left} and {count} x {images}")
+        sums, left = sums.adding(problem, images, most), left - most
 
 
 def _verify_counts(problem: Problem, groups: Sequence[CheckedGroup]) -> None:
@@ -80,11 +87,12 @@ def _verify_counts(problem: Problem, groups: Sequence[CheckedGroup]) -> None:
         _require(count <= there[name, free_us], f"it uses {count} x {name}, but there are {there[name, free_us]}")
 
 
-def _verify_group(problem: Problem, group: CheckedGroup) -> None:
+def _verify_group(problem: Problem, group: CheckedGroup, measured: Collection[DeviceChoice]) -> None:
     name, size = group.device_class, group.choice.mini_batch_size
-    there = [g for g in problem.groups if (g.device_class, g.available_us) == (name, group.available_us)]
-    is_known = any(group.choice in g.choices for g in there)
-    _require(is_known, f"mini-batches of {size} on {name} were neither measured nor interpolated with these times")
+    _require(
+        group.choice in measured,
+        f"mini-batches of {size} on {name} were neither measured nor interpolated with these times",
+    )
     most = problem.max_iterations
     is_allowed = group.iterations >= 0 and (most is None or group.iterations <= most)
     _require(is_allowed, f"{name} has {group.iterations} iterations, not 0..{'' if most is None else most}")
@@ -122,26 +130,48 @@ def _capacity(problem: Problem, choice: DeviceChoice, available_us: int, time_us
     return capacity(choice, time_us=time_us, available_us=available_us, max_iterations=problem.max_iterations)
 
 
-def _sums(problem: Problem, able: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """Return what counts towards N, and sum C^2, of devices less the reserve. The largest must come first."""
-    counted, squares, taken, spare = 0, 0, 0, problem.reserve
-    for images, devices in able:
-        dropped = min(spare, devices)
-        spare, kept = spare - dropped, devices - dropped
-        counted += kept * problem.rule.counted(images)
-        squares += kept * images * images
-        taken += kept
-    return counted - problem.rule.loss(taken), squares
+@dataclass(frozen=True, kw_only=True)
+class _Sums:
+    """What the rule asks of some devices, the largest of which came first: of the first ones, `spare` don't count."""
+
+    spare: int
+    kept: int = 0
+    counted: int = 0
+    """What counts towards N, before the rule's loss."""
+    squares: int = 0
+    """sum C^2."""
+
+    def adding(self, problem: Problem, images: int, devices: int) -> "_Sums":
+        """Return the sums with so many devices more, each of which does so many images, none more than one before."""
+        dropped = min(self.spare, devices)
+        kept = devices - dropped
+        return _Sums(
+            spare=self.spare - dropped,
+            kept=self.kept + kept,
+            counted=self.counted + kept * problem.rule.counted(images),
+            squares=self.squares + kept * images * images,
+        )
 
 
-def _is_accepted(problem: Problem, counted: int, squares: int) -> bool:
-    z, spreads = Fraction(quantile(problem.confidence)), problem.pool.spreads
-    surplus = counted - problem.images
-    return surplus >= 0 and surplus**2 >= z**2 * (
-        (Fraction(spreads.run) * problem.images) ** 2 + Fraction(spreads.node) ** 2 * squares
-    )
+class _AcceptanceRule:
+    """sum counted - loss - N >= z sqrt((s_run N)^2 + s_node^2 sum C^2), squared, in integers."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        z, spreads = Fraction(quantile(problem.confidence)), problem.pool.spreads
+        run, node = (z * Fraction(spreads.run) * problem.images) ** 2, (z * Fraction(spreads.node)) ** 2
+        self._unit = lcm(run.denominator, node.denominator)
+        self._run, self._node = int(run * self._unit), int(node * self._unit)
+
+    def accepts(self, sums: _Sums) -> bool:
+        surplus = sums.counted - self._problem.rule.loss(sums.kept) - self._problem.images
+        return surplus >= 0 and surplus**2 * self._unit >= self._run + self._node * sums.squares
 
 
 def _require(holds: bool, sentence: str) -> None:
     if not holds:
-        raise WrongPlan(f"the plan failed its verification: {sentence}")
+        raise _wrong(sentence)
+
+
+def _wrong(sentence: str) -> WrongPlan:
+    return WrongPlan(f"the plan failed its verification: {sentence}")

@@ -31,6 +31,8 @@ _PARTIAL, _NO_SUCH_RANGE = 206, 416
 _UNPACKED = {"Accept-Encoding": "identity"}
 # Otherwise aiohttp passes over HTTPS_PROXY and NO_PROXY, which botocore takes by itself.
 _PROXIED = {"trust_env": True}
+# Otherwise `exists` gives stale answers after `ls`, and an instance made for another endpoint may be returned.
+_UNCACHED: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,10 +153,7 @@ class S3Writer:
             endpoint_url=self._access.endpoint,
             client_kwargs={"region_name": self._access.region} if self._access.region else {},
             config_kwargs=settings,
-            # Otherwise `exists` gives stale answers after `ls`.
-            use_listings_cache=False,
-            # Otherwise an instance made for another endpoint may be returned.
-            skip_instance_cache=True,
+            **_UNCACHED,
         )
         # s3fs tries five times by itself, which takes five minutes at a server that doesn't answer.
         files.retries = 1
@@ -171,9 +170,7 @@ class GcsWriter:
 
     def __init__(self) -> None:
         token = "anon" if gcs_emulator() else "google_default"
-        self._files = fsspec.filesystem(
-            "gs", token=token, session_kwargs=_PROXIED, use_listings_cache=False, skip_instance_cache=True
-        )
+        self._files = fsspec.filesystem("gs", token=token, session_kwargs=_PROXIED, **_UNCACHED)
 
     def some_bytes(self, bucket: str, key: str, start: int, end: int | None) -> bytes:
         """Return these bytes of the object, or its last ones if `start` is negative. Raise Unavailable if it can't."""
@@ -208,12 +205,7 @@ class Web:
     def __init__(self, *, image_s: float = _IMAGE_S) -> None:
         """Take the most time that an image may take."""
         self._image_s = image_s
-        self._files = fsspec.filesystem(
-            "http",
-            use_listings_cache=False,
-            skip_instance_cache=True,
-            client_kwargs={"timeout": _timeout(None), **_PROXIED},
-        )
+        self._files = fsspec.filesystem("http", client_kwargs={"timeout": _timeout(None), **_PROXIED}, **_UNCACHED)
 
     def get(self, url: str, *, max_bytes: int | None) -> bytes:
         """Return the whole body, unpacked if it was sent packed. Raise TooLarge once it has more bytes."""
