@@ -1,16 +1,16 @@
 """What the operator logs, and how a line looks: text for people, or JSON for what collects logs.
 
 Tenants' words are in messages, so a message never begins a line of its own and never commands a terminal. A traceback
-keeps its lines; in JSON it is a field.
+keeps its lines, indented; in JSON it is a field.
 """
 
 import logging
 import sys
-from typing import Final
+from typing import Any, Final
 
 from pythonjsonlogger.json import JsonFormatter
 
-from dueby_api.untrusted import printable
+from dueby_api.untrusted import indented, one_line
 
 FORMATS: Final = ("text", "json")
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -39,12 +39,12 @@ class _Lines(logging.Formatter):
     """A line for each message; below it the traceback, if there is one."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Return the line, without what would begin another one."""
-        return " ".join(super().formatMessage(record).splitlines())
+        """Return the line."""
+        return one_line(super().formatMessage(record))
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line and the traceback, without what a terminal would obey."""
-        return printable(super().format(record))
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        """Return the traceback."""
+        return indented(super().formatException(ei))
 
 
 _TEXT = _Lines("%(asctime)s %(levelname)s %(message)s")

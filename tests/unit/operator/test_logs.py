@@ -56,15 +56,18 @@ def test_a_json_line_has_its_time_level_logger_message_and_traceback(
     assert "ValueError: wrong" in record["exc_info"]
 
 
-def test_a_traceback_keeps_its_lines_in_text(capsys: pytest.CaptureFixture[str], configured: Configure) -> None:
+def test_a_traceback_keeps_its_lines_in_text_and_none_of_them_looks_like_a_message(
+    capsys: pytest.CaptureFixture[str], configured: Configure
+) -> None:
     configured("INFO", "text")
     try:
-        raise ValueError("wrong")
+        raise ValueError(FORGED)
     except ValueError:
         logging.getLogger("dueby_operator.loop").exception("team/job could not be read")
     first, *others = capsys.readouterr().err.splitlines()
     assert first.endswith("ERROR team/job could not be read")
-    assert others[-1] == "ValueError: wrong"
+    assert "    ValueError: no" in others
+    assert all(line.startswith("    ") for line in others if line)
 
 
 @pytest.mark.parametrize(("level", "lines"), [("DEBUG", 2), ("INFO", 1), ("WARNING", 0)])

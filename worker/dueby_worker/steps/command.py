@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid, Transient
@@ -38,7 +38,7 @@ from dueby_api.step_messages import (
     StepError,
     WorkResult,
 )
-from dueby_api.untrusted import printable
+from dueby_api.untrusted import indented, one_line, printable
 from dueby_worker.engines.host import process_environment
 from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.steps.config import load_config, read_losses
@@ -108,11 +108,15 @@ def _begin(text: str, most: int = _ERROR_BYTES) -> str:
 
 
 class _Lines(logging.Formatter):
-    """Lines that a terminal may show, whatever names are in them."""
+    """A line for each message; below it the traceback, if there is one."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and the traceback if there is one."""
-        return printable(super().format(record))
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """Return the line."""
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        """Return the traceback."""
+        return indented(super().formatException(ei))
 
 
 class _Sentences(_Lines):

@@ -19,7 +19,7 @@ def step():
     logging.getLogger("botocore.credentials").info("Found credentials in environment variables.")
     logging.getLogger("botocore.credentials").warning("these credentials expire soon")
     logging.getLogger("dueby_worker.output.sink").info("a file may stay there")
-    logging.getLogger("dueby_worker.models.loading").warning("the weights are %s", "\\x1b[31mrandom")
+    logging.getLogger("dueby_worker.models.loading").warning("the weights are %s", "\\x1b[31m\\nrandom")
     return FinishResult(rows=1, errors=0)
 
 raise SystemExit(run_to_end(step, for_people={for_people}))
@@ -35,7 +35,7 @@ def test_people_get_sentences_and_nothing_of_what_libraries_tell_by_the_way() ->
     assert logged(for_people=True) == [
         "Warning: these credentials expire soon",
         "a file may stay there",
-        "Warning: the weights are \ufffd[31mrandom",
+        "Warning: the weights are \ufffd[31m random",
     ]
 
 
@@ -44,7 +44,7 @@ def test_a_log_has_the_time_and_the_level_of_each_line() -> None:
     assert [re.sub(r"^[-\d]{10} [:,\d]{12} ", "", line) for line in found] == [
         "WARNING these credentials expire soon",
         "INFO a file may stay there",
-        "WARNING the weights are \ufffd[31mrandom",
+        "WARNING the weights are \ufffd[31m random",
     ]
 
 
