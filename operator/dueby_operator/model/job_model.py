@@ -182,6 +182,8 @@ class JobModel:
     """P, once a plan has frozen it."""
     parts_there: Parts = NONE
     """Parts that are in the sink."""
+    least_done: int = 0
+    """Images that were done before this operator began; 0 once a worker has told it which parts are in the sink."""
     revision: int = 0
     """The last revision of which there are workers; 0 if there are none."""
     has_started: bool = False
@@ -225,7 +227,9 @@ class JobModel:
             return self.images
         grid = Grid(images=self.images, part_size=self.part_size)
         opened = sum(worker.open_images for worker in self.alive)
-        return max(0, self.images - grid.images_in(self.parts_there) - opened)
+        left = max(0, self.images - grid.images_in(self.parts_there) - opened)
+        # Some of it may have been lost with its worker, so that something is left to be looked after.
+        return min(left, max(1, self.images - self.least_done)) if self.least_done else left
 
     @property
     def images_in_sink(self) -> int:

@@ -48,6 +48,7 @@ def build_model(given: PolicyInput) -> JobModel:
         grace_s=given.shared.devices.worker_grace_s,
         part_size=given.part_size,
         parts_there=job.parts_there | begun_parts(status),
+        least_done=0 if job.is_told_parts or not status.progress else min(status.progress.images_done, status.images),
         revision=job.revision,
         has_started=given.has_started,
         workers=workers,

@@ -2,7 +2,7 @@
 
 from dueby_api.conditions import Reason
 from dueby_api.status import ProgressStatus
-from dueby_api.units import format_duration, format_progress, format_time
+from dueby_api.units import MICROS_PER_SECOND, format_duration, format_progress, format_time
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
@@ -18,14 +18,13 @@ def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> 
     if not model.part_size:
         return given.status.progress
     reports, before = given.job.progress.values(), given.status.progress
-    done, finish_us = model.images_done, work.expected_finish_us
-    if before is not None and not given.job.is_told_parts:
-        # The operator has begun again, and no worker has told yet: what was done isn't undone.
-        done = min(max(done, before.images_done), model.images)
+    done, finish_us = max(model.images_done, model.least_done), work.expected_finish_us
     if model.is_complete and before is not None:  # the last rows are being counted
         expected_finish, slack = before.expected_finish, before.slack
     elif finish_us is not None and model.alive:
-        expected_finish, slack = format_time(finish_us), format_duration(model.deadline_us - finish_us)
+        # To the second, as the status has both times, so that whoever subtracts them finds the same.
+        seconds = model.deadline_us // MICROS_PER_SECOND - finish_us // MICROS_PER_SECOND
+        expected_finish, slack = format_time(finish_us), format_duration(seconds * MICROS_PER_SECOND)
     else:
         expected_finish = slack = None
     return ProgressStatus(

@@ -180,10 +180,13 @@ def _changed_by(action: Start | Stop | None, model: JobModel) -> JobModel:
 
 
 def _finish_by_parts_us(model: JobModel, there: Sequence[OngoingWorker]) -> int | None:
-    """Return the time until the parts are done, each by one worker; None while that makes no difference to speak of."""
+    """Return the time until the parts are done, each by one worker; None while that makes no difference to speak of.
+
+    It is None, too, while it isn't known which parts are missing.
+    """
     part_size, missing = model.part_size, len(model.missing_parts)
     # With few parts each, one more or less matters.
-    if part_size is None or missing > FEW_PARTS * len(there):
+    if part_size is None or model.least_done or missing > FEW_PARTS * len(there):
         return None
     workers = _admitted(model)
     # What a worker has done beside its open part, and not committed, is on its way into the sink.

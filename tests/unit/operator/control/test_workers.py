@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dueby_api.parts import all_parts, parts_of
+from dueby_api.parts import NONE, all_parts, parts_of
 from dueby_api.step_messages import StoreWait
 from dueby_operator.control.work.decide import decide_workers
 from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
@@ -50,6 +50,22 @@ def test_a_new_job_starts_the_planned_workers_on_shares_that_hold_every_part_onc
     assert start.verdict.plan is not None
     assert len(start.assignments) == start.verdict.plan.gpus
     assert {a.worker for a in start.assignments} == {f"w{i}" for i in range(len(start.assignments))}
+
+
+@pytest.mark.parametrize(
+    ("done", "starts"),
+    [
+        pytest.param(0, True, id="none"),
+        pytest.param(5_000, False, id="half of them"),
+        pytest.param(10_000, False, id="all of them"),
+    ],
+)
+def test_until_a_worker_tells_which_parts_there_are_a_new_operator_plans_by_the_images_that_were_done(
+    done: int, starts: bool
+) -> None:
+    there = running(*team(4), parts_there=NONE, least_done=done, lag=LagMemory(low_readings=1))
+    assert isinstance(decide_workers(there).action, Start) is starts
+    assert there.images_left == max(1, 10_000 - done)
 
 
 def test_a_resumed_job_plans_only_what_is_left_and_keeps_its_grid() -> None:

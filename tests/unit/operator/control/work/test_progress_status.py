@@ -3,9 +3,12 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from dueby_operator import paths
 from dueby_operator.status_writer import PROGRESS_US
 from support.control_loop import Clock, Store, reconciler, synthetic
+from support.decisions import look, started
 
 Document = dict[str, Any]
 
@@ -25,3 +28,14 @@ def test_an_operator_that_starts_again_does_not_take_back_images_that_were_done_
     for answers in ({}, {"batches": 30, "imagesDone": 240, "secondsSinceBatch": 0.0}, {}):
         asyncio.run(look(answers))
     assert shown == [None, 480, 480], "of two workers"
+
+
+@pytest.mark.parametrize(("is_told", "left"), [(True, 10_000), (False, 6_000)])
+def test_until_a_worker_tells_a_new_operator_which_parts_there_are_it_plans_by_what_was_done(
+    is_told: bool, left: int
+) -> None:
+    begun = started(deadline="25s")
+    status = begun.document["status"] | {"progress": {"images": "4k/10k", "imagesDone": 4_000}}
+    seen = look(begun.job(document=begun.document | {"status": status}, is_told_parts=is_told))
+    assert seen.decision.model
+    assert seen.decision.model.images_left == left
