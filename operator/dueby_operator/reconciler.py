@@ -257,16 +257,16 @@ class Reconciler:
         """Carry out a write that no job waits for."""
         if isinstance(write, Delete) and write.uid in self._deleted:
             return
+        self._time.note_progress()  # earlier ones have been answered
         try:
             await carry_out(self._kube, [write], served=self._served)
             if isinstance(write, Delete) and stage == "clearing":
                 self._deleted.add(write.uid)
         except (NameTaken, Refused) as error:
             log.warning("%s: a write is refused: %s", stage, error)
-        except Missing:  # somebody has deleted it meanwhile
-            pass
         except DueByError as error:  # the next pass shows it
-            log.info("%s: a write failed: %s", stage, error)
+            if not isinstance(error, Missing):  # somebody has deleted it meanwhile
+                log.info("%s: a write failed: %s", stage, error)
         except Exception as error:  # whatever it is, jobs don't wait for it
             self._faults.record(Fault(stage=stage, error=error), about="")
 

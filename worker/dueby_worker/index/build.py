@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from dueby_api.errors import Invalid
+from dueby_api.input_cost import InputCost
 from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
 from dueby_api.words import counted
@@ -77,18 +78,10 @@ def build_index(
             _require_same_images(found, frozen, source, limit)
             _require_same_words(found, frozen, source)
             return _rename(found, source, limit)
-        chosen = choose(frozen.images, seed=frozen.digest)
-        if source.parquet is not None:
-            chosen = neighbours(chosen, frozen.rows, images_in_all=frozen.images)
-        rows = frozen.rows(chosen)
         fetcher = Fetcher(retry=retry, give_up_after_s=retry.total_s, field=field_of(source))
-        cost, witnesses = sample_files(
-            rows, decoder=decoder, fetcher=fetcher, on_progress=lambda count: on_progress("sampling", count)
+        cost, witnesses = _sample(
+            frozen, source, decoder, fetcher, on_progress=on_progress, allows_unreadable=allows_unreadable
         )
-        if not cost.sampled and not allows_unreadable:
-            failure = describe_failure(rows[0], decoder=decoder, fetcher=fetcher)
-            sampled = counted(len(rows), "sampled image")
-            raise Invalid(field_of(source), f"none of {sampled} can be read; {failure}{_GO_ON}")
         for number in range(frozen.chunks):
             # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
             put = sink.replace if replace else sink.create
@@ -109,6 +102,30 @@ def build_index(
     if replace:
         require_unchanged()
     return _commit(sink, document, replace=replace)
+
+
+def _sample(
+    frozen: FrozenFiles,
+    source: Source,
+    decoder: IsolatedDecoder,
+    fetcher: Fetcher,
+    *,
+    on_progress: OnProgress,
+    allows_unreadable: bool,
+) -> tuple[InputCost, tuple[str, ...]]:
+    """Return what an image costs, and witnesses. Raise Invalid if none can be read, unless that is allowed."""
+    chosen = choose(frozen.images, seed=frozen.digest)
+    if source.parquet is not None:
+        chosen = neighbours(chosen, frozen.rows, images_in_all=frozen.images)
+    rows = frozen.rows(chosen)
+    cost, witnesses = sample_files(
+        rows, decoder=decoder, fetcher=fetcher, on_progress=lambda count: on_progress("sampling", count)
+    )
+    if not cost.sampled and not allows_unreadable:
+        failure = describe_failure(rows[0], decoder=decoder, fetcher=fetcher)
+        sampled = counted(len(rows), "sampled image")
+        raise Invalid(field_of(source), f"none of {sampled} can be read; {failure}{_GO_ON}")
+    return cost, witnesses
 
 
 def _commit(sink: Store, document: IndexDocument, *, replace: bool) -> IndexSummary:
