@@ -6,6 +6,7 @@
     answer = dueby.plan("job.yaml", pool={"NVIDIA-L4": 8})    # what would run
     answer.gpus, answer.expected_seconds                      # (3, 548.2)
     dueby.run("job.yaml", tell=print).verdict                 # run it here
+    dueby.run("photos/", "results/", model="resnet50", deadline="10m")   # the same without a manifest
     dueby.wait(dueby.submit("job.yaml"))                      # or in a cluster
     dueby.read("s3://bucket/results").to_pandas()             # the rows
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from dueby.library.plans import Plan, plan
     from dueby.library.profiles import Profiles, profile
     from dueby.library.results import Results, read
-    from dueby.library.runs import Finished, run
+    from dueby.library.runs import Finished, run, run_all
     from dueby_api.errors import DueByError, Invalid, Transient
 
     __version__: str
@@ -39,6 +40,7 @@ __all__ = [
     "profile",
     "read",
     "run",
+    "run_all",
     "submit",
     "wait",
 ]
@@ -49,7 +51,7 @@ _MODULES = {
     "dueby.library.plans": ("Plan", "plan"),
     "dueby.library.profiles": ("Profiles", "profile"),
     "dueby.library.results": ("Results", "read"),
-    "dueby.library.runs": ("Finished", "run"),
+    "dueby.library.runs": ("Finished", "run", "run_all"),
     "dueby_api.errors": ("DueByError", "Invalid", "Transient"),
 }
 

@@ -43,6 +43,11 @@ class JobsView:
     jobs: Sequence[JobView]
 
     @property
+    def share_done(self) -> float:
+        """Of the images of all jobs: 0 to 1."""
+        return sum(job.run.images_done for job in self.jobs) / max(1, sum(job.run.images for job in self.jobs))
+
+    @property
     def lines(self) -> Sequence[str]:
         """How each job stands, and which store it waits for in a line of its own."""
         return [line for job in self.jobs for line in (job.line, *_store_waits(job))]

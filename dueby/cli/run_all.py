@@ -140,7 +140,7 @@ class RunAll:
 
     def _fail(self, name: str, error: DueByError) -> None:
         self.errors.append(error)
-        self.ends[name] = End(code=2 if isinstance(error, Invalid) else 1)
+        self.ends[name] = End(code=2 if isinstance(error, Invalid) else 1, refusal=str(error))
         if not self.screen.is_of_one:
             self.screen.teller(name).say(str(error))
 

@@ -58,6 +58,11 @@ class RunView:
     workers: Sequence[WorkerView]
 
     @property
+    def share_done(self) -> float:
+        """Of its images: 0 to 1."""
+        return self.images_done / max(1, self.images)
+
+    @property
     def line(self) -> str:
         """How far the run is and when it will end, in one line."""
         return f"{_counts(self)}; {_forecast(self)}"

@@ -36,11 +36,16 @@ class Screen:
         console: Console | None = None,
         *,
         is_of_one: bool = True,
+        watch: Callable[[RunView | JobsView], None] = lambda view: None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_of_one` is whether the command runs one job: who runs one need not be told which."""
+        """`is_of_one` is whether the command runs one job: who runs one need not be told which.
+
+        `watch` is called with every view, also where none is drawn.
+        """
         self.console = console or people_console(stderr=True)
         self.is_of_one = is_of_one
+        self.watch = watch
         self.clock_s = clock_s
         self.live = Live(console=self.console, refresh_per_second=REFRESHES_PER_S)
         self.line_due_s = 0.0
@@ -72,6 +77,7 @@ class Screen:
 
     def draw(self, view: RunView | JobsView) -> None:
         """Draw the view, or print its lines if they are due."""
+        self.watch(view)
         if can_redraw(self.console):
             self.live.update(view)
             self.live.start()

@@ -63,7 +63,7 @@ class End:
     summary: Summary | None = None
     """What came of it; None if it was refused or failed."""
     refusal: str = ""
-    """Why it was refused; empty if it wasn't."""
+    """Why it was refused, or failed without a summary; empty otherwise."""
 
 
 class Session:

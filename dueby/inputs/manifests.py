@@ -41,13 +41,17 @@ def read_manifests(files: Sequence[str]) -> list[Manifest]:
 
     Raise Invalid if a file has none, if two have one name or one sink, or if one reads or writes where nothing can be.
     """
-    manifests = [manifest for file in files for manifest in _manifests_in(file)]
+    return together([manifest for file in files for manifest in _manifests_in(file)])
+
+
+def together(manifests: list[Manifest]) -> list[Manifest]:
+    """Return the jobs, which are run or planned together. Raise Invalid as `read_manifests` does."""
     firsts: dict[str, Manifest] = {}
     for manifest in manifests:
         first = firsts.setdefault(manifest.name, manifest)
         if first is not manifest:
-            where = f"in {first.origin} and in {manifest.origin}"
-            raise Invalid("--file", f"two jobs are named {manifest.name}, {where}; give each a name of its own")
+            where = f", in {first.origin} and in {manifest.origin}" if first.origin != manifest.origin else ""
+            raise Invalid("metadata.name", f"two jobs are named {manifest.name}{where}; give each a name of its own")
         with naming(manifest.job, is_one=len(manifests) == 1):
             require_places(manifest.job.spec)
     require_sinks_apart([manifest.job.spec for manifest in manifests])

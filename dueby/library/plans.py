@@ -23,23 +23,25 @@ class Plan(WithPage, PlanAnswer, frozen=True, kw_only=True, dict=True):
 
 def plan(
     job: AnyJob,
+    sink: AnyPath | None = None,
     *,
     profiles: AnyPath | Sequence[AnyPath] = (),
     pool: Mapping[str, int] | None = None,
     images: int | None = None,
+    **spec: object,
 ) -> Plan:
     """Return the fewest devices that meet the job's deadline, without running it.
 
     `images` is the number of images of a job that doesn't say it; by default those of a source on this machine are
-    counted.
-    `job` is a manifest's path, its content, or an InferenceJob. `profiles` are files or folders of GPUProfiles, by
+    counted. `job` is a manifest's path, its content, or an InferenceJob; without one, `job`, `sink` and fields of spec
+    are as in `run`. `profiles` are files or folders of GPUProfiles, by
     default this machine's. `pool` has the number of devices by class, by default those that were profiled on this
     machine. An infeasible job is no error: `feasible` is False then, and `alternatives` says what could be asked for
     instead. Raise Invalid if something is wrong with the job or the profiles.
 
         dueby.plan("job.yaml", profiles="profiles", pool={"NVIDIA-L4": 8}).gpus
     """
-    parsed = with_images(manifest_of(job).job, images)
+    parsed = with_images(manifest_of(job, sink, spec).job, images)
     require_places(parsed.spec)
     known, counts = devices_of(parsed, paths=paths_of(profiles), counts=_counts_of(pool))
     now_us = time.time_ns() // 1000

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from dueby.inputs.files import PROFILES_VARIABLE, profile_home
 from dueby.inputs.needs import needing
-from dueby.library.inputs import AnyPath, Tell, Told, path_of
+from dueby.library.inputs import AnyPath, Tell, path_of
 from dueby.library.pages import Section, framed, render_sections
+from dueby.library.progress import Progress
 from dueby_api.engines import Precision
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
@@ -69,10 +70,11 @@ def profile(
         home = profile_home() if folder is None else Path(path_of(folder, field="folder"))
         field = PROFILES_VARIABLE if folder is None else "folder"
         source = named_photos(photos, subject)
-        console = plain_console(Told(tell))
-        return Profiles(
-            measure(subject, home, quick=quick, classes=classes, source=source, console=console, field=field)
-        )
+        with Progress(tell) as progress:
+            console = plain_console(progress.file)
+            profiles = measure(subject, home, quick=quick, classes=classes, source=source, console=console, field=field)
+            progress.end(f"Written to {home}.")
+        return Profiles(profiles)
 
 
 def _section(found: GPUProfile) -> Section:

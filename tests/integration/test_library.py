@@ -35,11 +35,21 @@ def test_a_job_runs_to_its_rows_and_shows_the_report(job: Job, capfd: pytest.Cap
     found = dueby.read(job.sink)
     assert (found.is_complete, found.images, len(found.errors)) == (True, PHOTOS + 1, 1)
 
-    # Once more, from the file: every row is there, so there is no run to report on.
-    again = dueby.run(job.manifest, profiles=job.folder / "profiles")
+    # Once more, without a manifest: every row is there, so there is no run to report on.
+    spec = {name: value for name, value in document["spec"].items() if name not in ("source", "sink")}
+    again = dueby.run(document["spec"]["source"], job.sink, profiles=job.folder / "profiles", **spec)
     assert (again.verdict, again.images_done, again.images_failed) == ("Succeeded", PHOTOS + 1, 1)
     assert again._repr_html_() is None
     assert capfd.readouterr() == ("", "")
+
+
+def test_jobs_run_together_and_what_is_wrong_with_one_is_raised_when_the_other_is_done(job: Job) -> None:
+    one = yaml.safe_load(job.manifest.read_text())
+    other = {**one, "metadata": {"name": "other"}}
+    other["spec"] = {**one["spec"], "source": {"uri": str(job.folder / "none")}, "sink": {"uri": f"{job.sink}-2"}}
+    with pytest.raises(dueby.DueByError, match=r"^other: .*none.*: there is no such folder"):
+        dueby.run_all([one, other], profiles=job.folder / "profiles")
+    assert dueby.read(job.sink).is_complete
 
 
 def test_a_job_that_cannot_be_done_in_time_is_an_error_with_the_command_s_words(job: Job) -> None:

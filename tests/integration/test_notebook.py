@@ -38,9 +38,18 @@ def test_the_notebook_classifies_every_photo_it_can(cells: list[Any]) -> None:
     assert "('espresso', " in printed(most_common)
 
 
+def test_bars_end_in_a_line_that_stays(cells: list[Any]) -> None:
+    shown = [output.data["text/html"] for cell in cells for output in cell.outputs[:1] if "data" in output]
+    assert "notebook: Succeeded, 240 of 240." in shown
+    assert not [page for page in shown if "<progress" in page]
+
+
 def test_what_it_returns_is_shown_as_pages(cells: list[Any]) -> None:
     shown = [
-        output.data["text/html"] for cell in cells for output in cell.outputs if "text/html" in output.get("data", {})
+        output.data["text/html"]
+        for cell in cells
+        for output in cell.outputs
+        if output.output_type == "execute_result" and "text/html" in output.data
     ]
     assert len(shown) == 4  # the profiles, the plan, the report and the rows
     assert all(page.startswith('<iframe sandbox="allow-same-origin" srcdoc=') for page in shown)

@@ -232,7 +232,7 @@ def test_jobs_in_one_file_are_planned_as_those_of_several_are(
 def test_two_jobs_of_one_name_are_refused(plan: PlanAll) -> None:
     code, out, err = plan(jobs={"a": {"images": 10}, "a'": {"images": 10}})
     assert (code, out) == (2, "")
-    assert err.startswith("dueby plan: --file: two jobs are named a, in ")
+    assert err.startswith("dueby plan: metadata.name: two jobs are named a, in ")
 
 
 def test_what_is_wrong_with_one_job_is_said_of_that_job(plan: PlanAll) -> None:

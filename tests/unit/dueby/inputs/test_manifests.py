@@ -93,7 +93,7 @@ def test_what_is_wrong_with_a_document_is_said_of_it(tmp_path: Path, documents: 
 
 def test_a_name_in_two_files_is_refused(tmp_path: Path) -> None:
     one, other = write(tmp_path / "one.yaml", job("a")), write(tmp_path / "other.yaml", job("b"), job("a"))
-    sentence = f"--file: two jobs are named a, in {one} and in {other}, document 2; give each a name of its own"
+    sentence = f"metadata.name: two jobs are named a, in {one} and in {other}, document 2; give each a name of its own"
     assert refusal(one, other) == sentence
 
 

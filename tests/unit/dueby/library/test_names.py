@@ -31,7 +31,7 @@ def test_its_functions_load_what_is_slow_when_they_are_called() -> None:
 
 
 def test_it_lists_what_it_offers_and_has_nothing_else() -> None:
-    functions = {"plan", "profile", "read", "run", "submit", "wait"}
+    functions = {"plan", "profile", "read", "run", "run_all", "submit", "wait"}
     assert functions | {"DueByError", "__version__"} <= set(dir(dueby))
     assert all(hasattr(dueby, name) for name in dueby.__all__)
     with pytest.raises(AttributeError, match="module 'dueby' has no attribute 'report_all'"):
