@@ -17,6 +17,7 @@ from dueby_api.status import ProfileStatus
 Word = Annotated[str, Meta(max_length=253)]
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]
+ASSUMED_IN_CLUSTER = "a cluster's promises take measured profiles; only `dueby plan` takes assumed ones"
 FitKind = Literal["hinge", "affine", "spline"]
 
 
@@ -202,6 +203,10 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """How far the results are from fp32's, on photos; absent: it is fp32, or there were no photos or no weights."""
     predicted: Predicted | None = None
     """What the profile was predicted from; absent: it was measured."""
+    assumed: bool = False
+    """Whether it was derived from published figures, and not measured. Only `dueby plan` takes it, with a warning."""
+    source: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+    """Of an assumed profile: where its figures are published, and their licence."""
     observed: Annotated[tuple[ObservedJob, ...], Meta(max_length=20)] = ()
     """What the last jobs have shown since. Plans use it from three jobs on."""
     steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=256)]
@@ -209,6 +214,8 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         require_time("measuredAt", self.measured_at)
+        if self.assumed and not self.source:
+            raise ValueError("source: is missing; say where the figures of an assumed profile are published")
         sizes = [step.mini_batch_size for step in self.steps]
         for before, after in pairwise(sizes):
             if before == after:

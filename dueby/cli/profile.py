@@ -18,6 +18,7 @@ from dueby.cli.profile_table import print_profile
 from dueby.cli.progress_bar import show_progress
 from dueby.inputs.files import folder_name, profile_home, require_folder, write_profile
 from dueby.inputs.needs import require_linux
+from dueby.inputs.published import read_published
 from dueby_api.classifiers import PYTHON, is_onnx, source_of
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
@@ -37,6 +38,7 @@ examples:
   dueby profile                                         measure efficientnet_b0, for plans and runs here
   dueby profile --model resnet50 --quick -o profiles    measure another model, in a hurry
   dueby profile --class cpu-1 --monitor -o profiles     measure one class, and record the machine meanwhile
+  dueby profile --from timm.csv --class NVIDIA-L4 --model timm/resnet50 --precision fp16     take published figures
 """
 
 
@@ -64,6 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="classes",
         metavar="CLASS",
         help="measure this device class only, such as cpu-1; may be repeated (default: every class of this machine)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="published",
+        metavar="FILE.csv",
+        help="measure nothing, but derive a profile from published figures, in the columns of timm's; needs --class",
+    )
+    parser.add_argument(
+        "--source",
+        metavar="TEXT",
+        help="where the figures of --from are published, and their licence (default: FILE.csv)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="take 45 s instead of up to 3 minutes, and know the spread less well"
@@ -106,9 +119,12 @@ def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write the profiles and return 0."""
-    require_linux("profile")
     model = _model(arguments)
     folder = arguments.output or profile_home()
+    if arguments.published is not None:
+        _import(model, arguments, folder)
+        return 0
+    require_linux("profile")
     if is_onnx(model.name) and arguments.monitor:
         raise Invalid("--monitor", "counts a network's operations, which only PyTorch's can tell; leave it out")
     if arguments.memory_map:
@@ -178,6 +194,22 @@ def measure(
     for path in paths:
         console.print(Text(f"Written: {path}"))
     return profiles
+
+
+def _import(model: Model, arguments: argparse.Namespace, folder: Path) -> None:
+    """Write the profile of published figures into the folder."""
+    if len(arguments.classes) != 1:
+        raise Invalid(
+            "--from", "needs one --class, the device that the figures are of, such as NVIDIA-GeForce-RTX-4090"
+        )
+    require_folder(folder)
+    path = arguments.published
+    found = read_published(path, model, device_class=arguments.classes[0], source=arguments.source or Path(path).name)
+    console = people_console(stderr=True)
+    console.print(Text(f"Written: {write_profile(found, folder)}"))
+    console.print(
+        Text("It is assumed, not measured: `dueby plan` takes it with a warning, and `dueby run` leaves it out.")
+    )
 
 
 def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -> Path:

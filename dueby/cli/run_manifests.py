@@ -87,11 +87,11 @@ def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Conso
     models = [job.spec.model for job in jobs]
     sources = [job.spec.source for job in jobs]
     if paths:
-        given = read_profiles(paths)
+        given = _measured(read_profiles(paths), console)
         predicted = {found.name: found for model in models for found in predictions(given, model)}
         return [*given, *predicted.values()]
     home = profile_home()
-    found = read_profiles([str(home)]) if home.is_dir() else []
+    found = _measured(read_profiles([str(home)]), console) if home.is_dir() else []
     for model, source in zip(models, sources, strict=True):
         if not matching(found, model):
             console.print(Text(f"No profile of {model.name} in {home}: measuring this machine first."))
@@ -100,5 +100,13 @@ def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Conso
             # At int8 the index step does it, with the very network that the workers run.
             photos = None if model.precision == "int8" else source
             measure(model, home, quick=True, source=photos, console=console, field=PROFILES_VARIABLE)
-            found = read_profiles([str(home)])
+            found = _measured(read_profiles([str(home)]))
     return found
+
+
+def _measured(profiles: Sequence[GPUProfile], console: Console | None = None) -> list[GPUProfile]:
+    """Return the profiles without those that are assumed: nothing is run by them. Say on the console which they are."""
+    assumed = [profile.name for profile in profiles if profile.spec.assumed]
+    if assumed and console:
+        console.print(Text(f"Left out, because they are assumed and not measured: {', '.join(assumed)}."))
+    return [profile for profile in profiles if not profile.spec.assumed]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from dueby_api.errors import Transient
-from dueby_api.gpu_profile import GPUProfile
+from dueby_api.errors import Invalid, Transient
+from dueby_api.gpu_profile import ASSUMED_IN_CLUSTER, GPUProfile
 from dueby_api.inference_job import API_VERSION, InferenceJob
 from dueby_api.schema import Raw, decode
 from dueby_api.status import ProfileStatus, read_status
@@ -234,6 +234,8 @@ class Gatherer:
 def read_profile(document: Raw) -> GPUProfile:
     """Return a GPUProfile as the API server shows it. Raise Invalid if it makes no sense."""
     stored = decode(StoredProfile, document)
+    if stored.spec.assumed:
+        raise Invalid("spec.assumed", ASSUMED_IN_CLUSTER)
     status = read_status(ProfileStatus, stored.status)
     return GPUProfile(
         api_version=API_VERSION, kind="GPUProfile", metadata=stored.metadata, spec=stored.spec, status=status

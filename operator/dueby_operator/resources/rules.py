@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from dueby_api.classifiers import ONNX, ONNX_SUFFIX, PYTHON, PYTHON_NAME
 from dueby_api.engines import ENGINES, EngineEntry, Format, runs_on_cpu, unsuited
+from dueby_api.gpu_profile import ASSUMED_IN_CLUSTER
 from dueby_api.inference_job import (
     BUCKETS,
     CPU_CLASS,
@@ -191,6 +192,7 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         for field in fields
     ),
     ("GPUProfile", "spec"): (
+        ("!has(self.assumed) || !self.assumed", f"assumed: {ASSUMED_IN_CLUSTER}"),
         (
             "self.steps.map(step, step.miniBatchSize).isSorted()",
             "steps: must ascend in miniBatchSize",

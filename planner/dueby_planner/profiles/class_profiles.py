@@ -76,11 +76,11 @@ def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile
     of_class: dict[Subject, GPUProfile] = {}
     of_nodes: dict[Subject, dict[Device, GPUProfile]] = defaultdict(dict)
     given = list(profiles)
-    measured = {profile_subject(profile.spec) for profile in given if profile.spec.predicted is None}
+    measured = {profile_subject(p.spec) for p in given if not (p.spec.predicted or p.spec.assumed)}
     for profile in given:
         spec, subject = profile.spec, profile_subject(profile.spec)
-        # A prediction was made before the class was measured, and is of no more use.
-        if spec.predicted and subject in measured:
+        # Predictions and published figures are of no more use once the class was measured.
+        if (spec.predicted or spec.assumed) and subject in measured:
             continue
         if spec.device.node is None:
             double = of_class.setdefault(subject, profile)

@@ -192,6 +192,14 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
         yield NOT_COUNTED
     for profile in profiles:
         spec = profile.spec
+        if spec.assumed:
+            yield (
+                f"{profile.name} is assumed, and was not measured. Its steps are from {spec.source}; they are of one "
+                "machine. Start-up is taken to need no time, the first mini-batch no more than others, and decoding "
+                f"nothing, and times to differ by {ASSUMED_SPREADS.run:.0%} between runs. Before you rely on the plan, "
+                "measure such a device with `dueby profile`"
+            )
+            continue
         # `dueby plan` may be given what a cluster has: only Kubernetes gives an object a uid.
         of_cluster = in_cluster or profile.metadata.uid is not None
         if spec.spread.run is None:

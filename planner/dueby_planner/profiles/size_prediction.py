@@ -153,9 +153,8 @@ def _step(spec: ProfileSpec, size: int, curve: Callable[[float], int], ratio: fl
 def _is_source(profile: GPUProfile, model: Model) -> bool:
     """Return whether the model's profile can be predicted from this one, because it was measured and is near enough."""
     distance = _distance(profile, model)
-    return (
-        profile.spec.predicted is None and distance is not None and distance > 0 and error_at(2.0**distance) is not None
-    )
+    is_measured = profile.spec.predicted is None and not profile.spec.assumed
+    return is_measured and distance is not None and distance > 0 and error_at(2.0**distance) is not None
 
 
 def _distance(profile: GPUProfile, model: Model) -> float | None:

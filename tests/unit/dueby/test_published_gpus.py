@@ -1,0 +1,63 @@
+"""README's line that plans for GPUs which nobody here has works as it stands, and nothing is run by such figures."""
+
+import io
+import shlex
+
+import pytest
+from rich.console import Console
+
+from dueby.cli.main import main
+from dueby.cli.run_manifests import find_devices
+from dueby.inputs.files import read_profiles
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import parse_job
+from support.source_tree import REPOSITORY
+
+PROFILES = REPOSITORY / "examples" / "profiles"
+
+
+def shown_lines() -> list[str]:
+    texts = [(REPOSITORY / name).read_text() for name in ("README.md", "examples/profiles/README.md")]
+    return [line.strip() for text in texts for line in text.splitlines() if line.startswith("    dueby plan ")]
+
+
+@pytest.mark.parametrize("line", shown_lines())
+def test_the_line_works_in_a_clone(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+
+    assert main(shlex.split(line)[1:]) == 0
+
+    shown = capsys.readouterr()
+    assert "4 GPUs for 20,000,000 images in 10m00s" in shown.out
+    assert shown.err.count("Warning:") == 1
+    assert "is assumed, and was not measured" in shown.err
+
+
+def test_readme_shows_it() -> None:
+    assert "--pool" in shown_lines()[0]
+
+
+def test_each_names_its_source_and_its_licence() -> None:
+    found = read_profiles([str(PROFILES)])
+
+    assert len(found) == 12
+    for profile in found:
+        assert profile.spec.assumed
+        assert profile.spec.source
+        assert "github.com/huggingface/pytorch-image-models" in profile.spec.source
+        assert profile.spec.source.endswith(", Apache-2.0")
+
+
+def test_no_run_takes_them() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    spec = {"deadline": "1m", "model": {"name": "resnet50"}, "source": {"uri": "p"}, "sink": {"uri": "s"}}
+    job = parse_job(
+        {"apiVersion": "dueby.dev/v1alpha1", "kind": "InferenceJob", "metadata": {"name": "a"}, "spec": spec}
+    )
+
+    with pytest.raises(Invalid, match="there are no profiles at all"):
+        find_devices([job], [str(PROFILES)], console)
+
+    assert "Left out, because they are assumed and not measured: nvidia" in console.file.getvalue()  # type: ignore[attr-defined]
