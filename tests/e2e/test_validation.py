@@ -70,6 +70,12 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"images": 1, "source": {"synthetic": {}, "decoder": "gpu"}},
         "decoder: synthetic images aren't decoded",
     ),
+    "nothing to keep": ({"images": 1, "source": {"synthetic": {}, "keep": ["a"]}}, "keep: synthetic images have no"),
+    "kept twice": ({"source": {"uri": "a.tar", "keep": ["b", "b"]}}, "keep: names a column twice"),
+    "kept under a name of the rows": (
+        {"source": {"uri": "a.tar", "keep": ["labels"]}},
+        "keep: names one of index, uri, name",
+    ),
     "a GPU that decodes beside an engine for CPUs": (
         {"source": {"uri": "a", "decoder": "gpu"}, "model": {"engine": "openvino"}},
         "model.engine: runs on CPUs, but source.decoder is gpu",

@@ -131,6 +131,26 @@ NAN = float("nan")
             id="nothing to decode on a GPU",
         ),
         pytest.param(
+            {"images": 9, "source": {"synthetic": {}, "keep": ["label"]}},
+            "spec.source.keep: synthetic images have no columns; leave it out",
+            id="nothing to keep",
+        ),
+        pytest.param(
+            {"source": {"uri": "a.tar", "keep": ["cls", "cls"]}},
+            "spec.source.keep: names a column twice",
+            id="kept twice",
+        ),
+        pytest.param(
+            {"source": {"uri": "a.tar", "keep": ["labels"]}},
+            "spec.source.keep: names labels, which the rows have anyhow; give the source's column another name",
+            id="kept under a name of the rows",
+        ),
+        pytest.param(
+            {"source": {"uri": "a.tar", "keep": [f"c{number}" for number in range(33)]}},
+            "spec.source.keep: must be a list of length at most 32",
+            id="too much to keep",
+        ),
+        pytest.param(
             {"source": {"uri": "a", "decoder": "gpu"}, "model": {"engine": "openvino"}},
             "spec.model.engine: runs on CPUs, but source.decoder is gpu; set it to auto or to an engine for GPUs, or "
             "set source.decoder to cpu",

@@ -67,8 +67,10 @@ def digest_of(table: pa.Table) -> str:
 
 
 def row_at(table: pa.Table, row: int) -> Row:
-    """Return the image in this row, without what its source says of it."""
-    return Row(table.column("uri")[row].as_py(), member_at(table, row) if "version" in table.column_names else None)
+    """Return the image in this row."""
+    place = member_at(table, row) if "version" in table.column_names else None
+    kept = table.column(KEPT)[row].as_py() if KEPT in table.column_names else None
+    return Row(table.column("uri")[row].as_py(), place, kept or "")
 
 
 def member_at(table: pa.Table, row: int) -> Place:

@@ -62,6 +62,8 @@ class Components(Spec, frozen=True, kw_only=True):
     decoder: str | None = None
     """What decodes JPEGs; absent if CPUs do, as they did before there was a choice."""
 
+    keep: tuple[str, ...] | None = None
+    """The columns of source.keep; absent if there are none."""
     kept: str | None = None
     """Digest of the images' names and the columns of source.keep; absent if they follow from the URIs."""
 
@@ -128,6 +130,7 @@ def components_of(
         output=None if loaded.output.is_usual else loaded.output,
         decode=None if source.decode == "strict" else source.decode,
         decoder=None if source.decoder == "cpu" else source.decoder,
+        keep=source.keep or None,
         kept=kept_digest or None,
     )
 
@@ -190,12 +193,17 @@ _DIFFERENCES: dict[str, Callable[[Any, Any], str]] = {
     "output": lambda was, now: f"its rows held {(was or Output()).words} (now {(now or Output()).words})",
     "decode": lambda was, now: f"its source.decode was {was or 'strict'} (now {now or 'strict'})",
     "decoder": lambda was, now: f"its source.decoder was {was or 'cpu'} (now {now or 'cpu'})",
-    "kept": lambda was, now: "its images had other names, or source.keep other columns or values",
+    "keep": lambda was, now: f"its source.keep was {_listed(was)} (now {_listed(now)})",
+    "kept": lambda was, now: "its images had other names, or the columns of source.keep other values",
     "precision": lambda was, now: f"its precision was {was} (now {now})",
     "classes": lambda was, now: f"it had {counted(was, 'class', 'classes')} (now {now})",
     "labels": lambda was, now: "its labels were others",
     "preprocessing": lambda was, now: f"its preprocessing was different ({_changed(was, now)})",
 }
+
+
+def _listed(names: Sequence[str] | None) -> str:
+    return f"[{', '.join(names or ())}]"
 
 
 def _changed(was: dict[str, Any], now: dict[str, Any]) -> str:
