@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
+from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
+from dueby_planner.objectives import make_plan
 from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.replan import OngoingWorker
 from support.reference_planner import Kind, Question, Size, best_gpus
@@ -257,3 +259,10 @@ WORKERS = st.lists(
     min_size=1,
     max_size=4,
 )
+
+
+def planned(asked: Problem) -> Plan:
+    """Return the plan of a problem that has one."""
+    found = make_plan(asked)
+    assert isinstance(found, Plan), found
+    return found

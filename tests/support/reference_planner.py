@@ -183,10 +183,16 @@ def fewest(question: Question, time: int | None = None) -> int | None:
 
 
 def part_size(question: Question, gpus: int) -> int:
-    """Return the largest power of two <= min(65,536, 1 % of ceil(N / k), 2 minutes) that keeps k accepted, else 1."""
+    """Return the largest power of two that keeps k accepted, up to 1 % of a share or what is useful, else 1."""
     chosen = best_gpus(question, question.time)[:gpus]
-    in_two_minutes = min(120_000_000 // gpu.size.latency * gpu.size.batch for gpu in chosen)
-    bound = min(65_536, -(-question.images // gpus) / 100, in_two_minutes)
+    share = -(-question.images // gpus)
+    batch = min(next(2**n for n in range(20) if 2**n >= gpu.size.batch) for gpu in chosen)
+    in_two_minutes, in_time = (
+        min(time // gpu.size.latency * gpu.size.batch for gpu in chosen)
+        for time in (120_000_000, min(5_000_000, question.time // 10))
+    )
+    useful = min(share, chosen[-1].images / 4, max(batch, in_time))
+    bound = min(65_536, in_two_minutes, max(share / 100, useful))
     powers = [2**n for n in range(17) if 2**n <= bound]
     kept = [size for size in powers if is_accepted_at(question, gpus, question.time, size)]
     return max(kept, default=1)

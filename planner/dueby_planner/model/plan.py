@@ -3,7 +3,7 @@
 The steps run in this order, and each keeps what the steps before it have fixed:
 
 1. k: the first number of devices that the rule accepts (closed form).
-2. The part size: the largest power of two that keeps k accepted.
+2. The part size: the largest useful one that keeps k accepted (part_size.py).
 3. Devices and sizes: those of the earliest time at which any k devices of the pool are accepted.
 4. Iterations: at those sizes, the least common finish with sum (t + 1) b >= N. S and W are taken as expected (p50), so
    that the expected finish is what one should see.
@@ -11,25 +11,18 @@ The steps run in this order, and each keeps what the steps before it have fixed:
 """
 
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
 from dueby_planner.model.alternatives import Alternatives, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
+from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.probability import probability_in_time
 from dueby_planner.model.problem import Problem, equal_devices, find_least, take_largest
 from dueby_planner.model.proof import CLOSED_FORM, judge_fewest, judge_most
-from dueby_planner.model.rule import EqualDevices
 from dueby_planner.model.solver import ask_fewest, ask_most
 from dueby_planner.model.verify import verify_fewest, verify_plan
-
-# A part is built in memory, and a killed worker loses its open one. So it has at most as many images as the problem
-# says, and at most a hundredth of a worker's share.
-_PARTS_OF_A_SHARE = 100
-# Whoever gives a device up ends its part or drops it: no more than this is waited for, or done again.
-_PART_US = 120_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +153,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     needed = problem.images + problem.rule.margin(able, gpus)
     # The solver works on its answer while the plan is made.
     second = ask_fewest(able, needed)
-    chosen = (capacity.choice for capacity, _ in take_largest(problem.capacities(), gpus))
+    chosen = [capacity.choice for capacity, _ in take_largest(problem.capacities(), gpus)]
     part_size = problem.part_size or part_size_for(problem, able, chosen, gpus=gpus)
     held = problem.with_part_size(part_size)
     earliest_us = held.earliest_us(gpus, within_us=problem.time_us)
@@ -182,19 +175,6 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
         warnings=problem.pool.warnings + _interpolation_warnings(groups) + doubt,
         solve_us=(time.perf_counter_ns() - started_ns) // 1000,
     )
-
-
-def part_size_for(problem: Problem, able: Sequence[EqualDevices], choices: Iterable[DeviceChoice], *, gpus: int) -> int:
-    """Return the largest power of two that is not above any of these bounds, and keeps k accepted; 1 always does.
-
-    They are max_part, 1 % of ceil(N / k), and what the slowest of the devices does in two minutes by its choice.
-    """
-    share = -(-problem.images // gpus)
-    soon = min(_PART_US // choice.latency_us * choice.mini_batch_size for choice in choices)
-    size = 1 << max(0, min(problem.max_part, share // _PARTS_OF_A_SHARE, soon).bit_length() - 1)
-    while size > 1 and not replace(problem.rule, part_size=size).accepts(able, gpus):
-        size >>= 1
-    return size
 
 
 def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tuple[PlanGroup, ...]:

@@ -32,7 +32,7 @@ from dueby_planner.calendar.reservation import (
     finish_at_confidence_us,
     probability_by,
 )
-from dueby_planner.model.plan import part_size_for
+from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.problem import Problem
 from dueby_planner.replan import OngoingWorker
 

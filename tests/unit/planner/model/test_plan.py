@@ -7,22 +7,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
-from dueby_api.output import Output
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
-from dueby_planner.model.problem import Problem
 from dueby_planner.objectives import make_plan
 from support.examples import examples
-from support.planner import choice, group, problem, problem_of, questions
+from support.planner import choice, group, planned, problem, problem_of, questions
 from support.reference_planner import Kind, Question, Size
 
 STUDY = 0.5
-
-
-def planned(asked: Problem) -> Plan:
-    """Return the plan of a problem that has one."""
-    found = make_plan(asked)
-    assert isinstance(found, Plan), found
-    return found
 
 
 def rows(plan: Plan) -> list[tuple[str, int, int, int]]:
@@ -77,65 +68,6 @@ def test_the_study_s_own_model_has_no_margin_at_all(images: int, fewest: int | N
     assert asked.fewest() == fewest
 
 
-@pytest.mark.parametrize(
-    ("images", "each", "gpus", "part"),
-    [
-        pytest.param(10_000_000, 11_000_000, 1, 65_536, id="never above 65,536"),
-        pytest.param(1_000_000, 270_000, 4, 2_048, id="1 % of 250,000, down to a power of two"),
-        pytest.param(1_000_000, 252_100, 4, 2_048, id="2,048 lost a GPU are just in reach"),
-        pytest.param(1_000_000, 252_047, 4, 1_024, id="2,048 are not: the next power"),
-        pytest.param(1_000_000, 250_064, 4, 64, id="64, as is assumed, is all that is in reach"),
-        pytest.param(5_000, 505, 10, 4, id="1 % of N is all that they may lose, and 10 x 4 is less"),
-        pytest.param(450, 160, 3, 1, id="the least power"),
-        pytest.param(90, 31, 3, 1, id="1 % of a share is below 1"),
-        pytest.param(590, 300, 2, 2, id="1 % of a share is 2.95"),
-        pytest.param(290, 150, 2, 1, id="1 % of a share is 1.45"),
-        pytest.param(299, 5_000, 1, 2, id="one GPU"),
-        pytest.param(310, 313, 1, 2, id="3 would be accepted but isn't a power of two"),
-    ],
-)
-def test_a_part_is_the_largest_power_of_two_that_keeps_k_accepted(images: int, each: int, gpus: int, part: int) -> None:
-    asked = problem(group(choice(each, 1_000, 0), count=gpus), images=images, time=999, confidence=0.95)
-    plan = planned(asked)
-    assert (plan.gpus, plan.part_size) == (gpus, part)
-
-
-def test_parts_of_large_rows_are_smaller() -> None:
-    asked = problem(group(choice(11_000_000, 1_000, 0)), images=10_000_000, time=999, confidence=0.95)
-    assert planned(replace(asked, max_part=Output(kind="Embedding").max_part)).part_size == 4_096
-    assert planned(replace(asked, max_part=Output().max_part)).part_size == 65_536
-
-
-@pytest.mark.parametrize(
-    ("latencies", "images", "part"),
-    [
-        pytest.param([7_300], 7_000_000, 65_536, id="two minutes are 16,438 steps of 4, and 65,536 the most"),
-        pytest.param([7_400], 7_000_000, 32_768, id="16,216 steps are fewer than 65,536 images"),
-        pytest.param([7_300, 30_000], 36_000_000, 8_192, id="the slower one does 4,000 steps"),
-        pytest.param([121_000_000], 7_000_000, 1, id="not even one step"),
-    ],
-)
-def test_no_part_takes_a_device_longer_than_two_minutes(latencies: list[int], images: int, part: int) -> None:
-    # The slowest of them does eight million images.
-    groups = [group(choice(4, latency, 0), name=f"of-{latency}") for latency in latencies]
-    plan = planned(problem(*groups, images=images, time=2_000_000 * max(latencies)))
-    assert (plan.gpus, plan.part_size) == (len(latencies), part)
-
-
-@pytest.mark.parametrize(
-    ("each", "part"),
-    [
-        pytest.param(1_024, 8, id="128 parts of 8 fit each"),
-        pytest.param(1_025, 8, id="a whole part more doesn't fit: the same"),
-        pytest.param(1_023, 1, id="127 parts of 8 each are too few, and so of 4 and 2"),
-    ],
-)
-def test_in_the_exact_mode_whole_parts_fit_the_capacities(each: int, part: int) -> None:
-    images = 1_023 * 3 if each == 1_023 else 3_072
-    plan = planned(problem(group(choice(each, 1_000, 0), count=3), images=images, time=999))
-    assert (plan.gpus, plan.part_size) == (3, part)
-
-
 def test_a_frozen_grid_is_kept_and_its_parts_are_what_a_hand_over_loses() -> None:
     # Each GPU does 96 x 64 = 6,144 by then.
     asked = problem(group(choice(64, 100, 500), count=10), images=20_000, time=10_000, confidence=0.95)
@@ -151,7 +83,7 @@ def test_in_the_exact_mode_a_frozen_grid_counts_whole_parts() -> None:
 
 def test_sizes_are_those_of_the_earliest_finish_not_of_the_largest_capacity_at_the_deadline() -> None:
     # By 110 us the large size does 300 images and the small one 280; but 150 are done at 56 us by the small one alone.
-    asked = problem(group(choice(10, 4, 0), choice(100, 45, 20)), images=150, time=110)
+    asked = problem(group(choice(10, 4, 0), choice(100, 45, 20)), images=150, time=110, part_size=1)
     assert asked.capacities()[0].choice.mini_batch_size == 100
     plan = planned(asked)
     assert rows(plan) == [("a", 1, 10, 14)]
@@ -181,11 +113,11 @@ def test_iterations_end_together_and_are_no_more_than_needed() -> None:
 
 def test_the_expected_finish_is_of_the_medians_and_the_promise_of_the_95th_percentiles() -> None:
     late_start = choice(10, 10, start_us=50, expected_start_us=20)
-    plan = planned(problem(group(late_start), images=40, time=200, confidence=0.95))
+    plan = planned(problem(group(late_start), images=40, time=200, confidence=0.95, part_size=1))
     assert rows(plan) == [("a", 1, 10, 3)]
     assert plan.expected_finish_us == 20 + 3 * 10
     assert plan.finish_at_confidence_us == 50 + 4 * 10, "an image is lost at the hand-over, so a mini-batch more"
-    plan = planned(problem(group(late_start), images=40, time=200))
+    plan = planned(problem(group(late_start), images=40, time=200, part_size=1))
     assert plan.finish_at_confidence_us == plan.expected_finish_us
 
 

@@ -119,7 +119,7 @@ def test_a_step_more_than_fit_beside_a_late_start_is_refused() -> None:
 
 
 def test_a_finish_that_is_too_early_to_be_promised_is_refused() -> None:
-    asked = two_classes()
+    asked = two_classes(part_size=1)
     plan = plan_of(asked)
     check(asked, plan.groups, finish_us=plan.finish_at_confidence_us)
     with pytest.raises(WrongPlan, match=f"not accepted at {plan.finish_at_confidence_us - 1} us"):

@@ -82,7 +82,7 @@ def test_jobs_that_come_within_seconds_get_their_places_in_the_order_in_which_th
     cluster.run(4)
     # It isn't stopped a second time before it has done something.
     assert cluster.changes("long") == [("GaveWay", 3, 2), ("GaveWay", 2, 0)]
-    assert [replan.images_in_sink for replan in cluster.status("long").replans] == [0, 256]
+    assert [replan.images_in_sink for replan in cluster.status("long").replans] == [0, 512]
     cluster.run(300, until=lambda: cluster.jobs["long"].is_done)
     assert cluster.ended_s("shorter") <= 44
     assert cluster.ended_s("short") <= 82
