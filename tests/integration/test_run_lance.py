@@ -39,6 +39,7 @@ def job(tmp_path: Path, path: Path) -> Iterator[Job]:
     """The job of the example, over the dataset."""
     source = yaml.safe_load((REPOSITORY / "examples" / "lance.yaml").read_text())["spec"]["source"]
     source["lance"]["uri"] = str(path)
+    source["keep"] = ["label"]
     job = Job(folder=tmp_path, spec={"source": source, "maxFailedImages": 1})
     yield job
     job.clean_up()
@@ -57,6 +58,7 @@ def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(
     assert job.run() == 0, job.said()
     rows = job.rows()
     assert [row["uri"] for row in rows] == [f"{file_uri(str(path))}#{name}" for name in names()]
+    assert [(row["name"], row["label"]) for row in rows] == [(name, int(name[1:])) for name in names()]
     assert [row["index"] for row in rows if row["error"]] == [1]
     assert (job.sink / "_SUCCESS").exists()
     require_rows_of_folder(job, tmp_path / "photos")

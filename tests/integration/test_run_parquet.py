@@ -30,6 +30,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
         (tmp_path / f"train-{number:05d}.parquet").write_bytes(data)
     source = yaml.safe_load((REPOSITORY / "examples" / "parquet.yaml").read_text())["spec"]["source"]
     source["parquet"]["uri"] = str(tmp_path / Path(source["parquet"]["uri"]).name)
+    source["keep"] = ["label"]
     job = Job(folder=tmp_path, spec={"source": source, "maxFailedImages": FILES})
     yield job
     job.clean_up()
@@ -42,6 +43,9 @@ def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(job: 
     assert [row["uri"] for row in rows] == [
         f"{file_uri(str(tmp_path))}/train-{number // IMAGES:05d}.parquet#{number:05d}.jpg"
         for number in range(FILES * IMAGES)
+    ]
+    assert [(row["name"], row["label"]) for row in rows] == [
+        (f"{number:05d}.jpg", number % IMAGES) for number in range(FILES * IMAGES)
     ]
     assert [row["index"] for row in rows if row["error"]] == [1, IMAGES + 1, 2 * IMAGES + 1]
     assert (job.sink / "_SUCCESS").exists()

@@ -22,9 +22,11 @@ def job(tmp_path: Path) -> Iterator[Job]:
         mine = photos[shard * IMAGES : (shard + 1) * IMAGES]
         mine[1].write_bytes(b"not a photo")
         members = [(f"./{path.name}", path.read_bytes()) for path in mine]
+        members += [(f"./{path.stem}.cls", str(int(path.stem) % 7).encode()) for path in mine]
+        members.sort()
         (tmp_path / f"{shard:03d}.tar").write_bytes(tar_of([("labels.json", b"{}" * 9000), *members], kind="pax"))
     uri = f"{tmp_path}/{{000..{SHARDS - 1:03d}}}.tar"
-    job = Job(folder=tmp_path, spec={"source": {"uri": uri}, "maxFailedImages": SHARDS})
+    job = Job(folder=tmp_path, spec={"source": {"uri": uri, "keep": ["cls"]}, "maxFailedImages": SHARDS})
     yield job
     job.clean_up()
 
@@ -35,6 +37,9 @@ def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(job: 
     rows = job.rows()
     assert [row["uri"] for row in rows] == [
         f"{file_uri(str(tmp_path))}/{number // IMAGES:03d}.tar#./{number:05d}.jpg" for number in range(SHARDS * IMAGES)
+    ]
+    assert [(row["name"], row["cls"]) for row in rows] == [
+        (f"./{number:05d}.jpg", number % 7) for number in range(SHARDS * IMAGES)
     ]
     assert [row["index"] for row in rows if row["error"]] == [1, IMAGES + 1, 2 * IMAGES + 1]
     assert (job.sink / "_SUCCESS").exists()

@@ -147,7 +147,7 @@ NAN = float("nan")
         ),
         pytest.param(
             {"source": {"uri": "a.tar", "keep": [f"c{number}" for number in range(33)]}},
-            "spec.source.keep: must be a list of length at most 32",
+            "spec.source.keep: must be a list of length at most 32, but is ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', ...]",
             id="too much to keep",
         ),
         pytest.param(

@@ -5,13 +5,13 @@ The files of an image stand together in the tar, in any order.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 from dueby_api.errors import first_line
 from dueby_worker.index.kept import KeptColumns, kept_text, number_or_text
-from dueby_worker.index.tar_members import Beside, Found
+from dueby_worker.index.tar_members import MAX_BESIDE, Beside, Found
 
 _JSON = "json"
 # Images of one name, such as a photo and its mask.
@@ -35,12 +35,10 @@ def with_kept(members: Iterable[Found | Beside], kept: KeptColumns) -> Iterator[
         return
     for _, sample in groupby(members, key=lambda member: _key_of(member.name)):
         images: list[Found] = []
-        texts: dict[str, str] = {}
-        keys: dict[str, Any] = {}
+        files: dict[str, Beside] = {}
         for member in sample:
             if isinstance(member, Beside):
-                texts[ending := ending_of(member.name)] = _text_of(member)
-                keys |= _keys_of(member) if ending == _JSON else {}
+                files[ending_of(member.name)] = member
             else:
                 images.append(member)
             if len(images) > _MAX_IMAGES:
@@ -48,9 +46,16 @@ def with_kept(members: Iterable[Found | Beside], kept: KeptColumns) -> Iterator[
                     f"has more than {_MAX_IMAGES:,} images that are called {_key_of(member.name)!r} up to the first "
                     "dot, and what is beside one of them can't be told; leave out source.keep"
                 )
-        kept.see((*texts, *keys))
-        values = [number_or_text(texts[name]) if name in texts else keys.get(name) for name in kept.names]
-        yield from ((image, kept_text(None, values, kept.names, where=image.name)) for image in images)
+        if images:
+            values = _values_of(files, kept)
+            yield from ((image, kept_text(None, values, kept.names, where=repr(image.name))) for image in images)
+
+
+def _values_of(files: Mapping[str, Beside], kept: KeptColumns) -> list[Any]:
+    """Return what the files beside an image, by their endings, say of it."""
+    keys = _keys_of(files[_JSON]) if _JSON in files else {}
+    kept.see((*files, *keys))
+    return [number_or_text(_text_of(files[name])) if name in files else keys.get(name) for name in kept.names]
 
 
 def _key_of(name: str) -> str:
@@ -60,16 +65,18 @@ def _key_of(name: str) -> str:
 
 
 def _text_of(member: Beside) -> str:
+    if len(member.data) > MAX_BESIDE:
+        raise ValueError(f"{member.name!r} in it has more than {MAX_BESIDE:,} bytes; leave out source.keep")
     try:
         return member.data.decode()
     except UnicodeDecodeError:
-        raise ValueError(f"{member.name!r} in it is not UTF-8 text") from None
+        raise ValueError(f"{member.name!r} in it is not UTF-8 text; leave out source.keep") from None
 
 
 def _keys_of(member: Beside) -> dict[str, Any]:
     """Return what the JSON says; nothing if it is no object."""
     try:
-        found = json.loads(member.data)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{member.name!r} in it is not JSON ({first_line(error)})") from None
+        found = json.loads(_text_of(member))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{member.name!r} in it is not JSON ({first_line(error)}); leave out source.keep") from None
     return found if isinstance(found, dict) else {}

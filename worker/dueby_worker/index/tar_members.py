@@ -20,8 +20,8 @@ from dueby_worker.index.globs import is_image_name
 
 # The most that tarfile may ask for: a header with the longest name and attributes. A damaged one may claim to be huge.
 _MAX_READ = 256 * 1024
-# Of a file beside an image.
-_MAX_BESIDE = 64 * 1024
+# The most that may be kept a part of: a file beside an image.
+MAX_BESIDE = 64 * 1024
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 UNPACK = "an image can't be read without all that is before it, so unpack the file to a plain .tar"
 _MAKE_PLAIN = "make the tar with --dereference --hard-dereference and without --sparse"
@@ -44,10 +44,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Another file in a tar, with its bytes."""
+    """Another file in a tar."""
 
     name: str
     data: bytes
+    """Its first bytes: one more than MAX_BESIDE if it has more."""
 
 
 def list_members(
@@ -66,10 +67,7 @@ def list_members(
         if member.isreg() and end > size:
             raise ValueError(f"is cut off: {member.name!r} ends at byte {end:,}, and the tar has {size:,}")
         if member.isreg() and not is_image_name(member.name) and wants(member.name):
-            if member.size > _MAX_BESIDE:
-                large = f"{member.name!r} in it has {counted(member.size, 'byte')}, more than {_MAX_BESIDE:,}"
-                raise ValueError(f"{large}, which is too much to keep anything of; leave out source.keep")
-            yield Beside(member.name, file.peek(member.offset_data, member.size))
+            yield Beside(member.name, file.peek(member.offset_data, min(member.size, MAX_BESIDE + 1)))
         if member.isdir() or not _is_image(member.name):
             continue
         if not member.isreg() or member.issparse():

@@ -152,6 +152,7 @@ def test_what_webdataset_writes_beside_an_image_is_kept(tmp_path: Path, folder: 
         *sample("b/2", image="seg.png", cls="cat"),
         *sample("b/3", json=["no", "object"]),
         ("b/._3.json", b"of macOS"),
+        ("b/all.json", b"[" * 70_000),
     ]
     (folder / "1.tar").write_bytes(tar_of(members))
     columns = described(Source(uri=f"{folder}/1.tar", keep=("cls", "size", "caption")), tmp_path)
