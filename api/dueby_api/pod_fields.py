@@ -33,9 +33,9 @@ class WorkerResources(Spec, frozen=True, kw_only=True):
     """What a worker asks for and may use, without its device."""
 
     requests: Amounts = field(default_factory=dict)
-    """Quantities that are asked for, by resource: cpu, memory."""
+    """Quantities that are asked for, by resource: cpu, memory. Write one with a fraction as text: "0.5" or 500m."""
     limits: Amounts = field(default_factory=dict)
-    """Quantities that may be used, by resource."""
+    """Quantities that may be used, by resource, written in the same way."""
 
     def __post_init__(self) -> None:
         for part, amounts in (("requests", self.requests), ("limits", self.limits)):

@@ -116,6 +116,12 @@ def format_time(micros: int) -> str:
     return from_micros(micros).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
+def slack_between(finish_us: int, deadline_us: int) -> str:
+    """Return how long before the deadline the finish is, by both times to the second, as `format_time` shows them."""
+    seconds = deadline_us // MICROS_PER_SECOND - finish_us // MICROS_PER_SECOND
+    return format_duration(seconds * MICROS_PER_SECOND)
+
+
 def format_time_at_least(micros: int) -> str:
     """Return microseconds since 1970 as RFC 3339 in UTC, to the second and no earlier, as advice has to be."""
     return format_time(-(-micros // MICROS_PER_SECOND) * MICROS_PER_SECOND)

@@ -95,7 +95,9 @@ def _starts(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
 def _ends(before: JobStatus, status: JobStatus, now_us: int) -> str | None:
     """Return when the job is expected to end, or did."""
     if is_over(status):
-        return before.ends if is_over(before) else format_time(now_us)
+        if is_over(before):
+            return before.ends
+        return status.ends if is_true(status, ConditionType.COMPLETE) else format_time(now_us)
     if status.phase == "Queued":
         return None
     if status.progress and (status.progress.expected_finish or status.gpus):

@@ -11,7 +11,7 @@ the step is done                                Complete, or Failed with TooMany
 from dueby_api.conditions import Reason
 from dueby_api.status import ProgressStatus
 from dueby_api.step_messages import FinishResult
-from dueby_api.units import format_duration, format_progress, format_time
+from dueby_api.units import format_progress, format_time, slack_between
 from dueby_api.words import counted, faults
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.steps import follow_step
@@ -62,7 +62,7 @@ def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome
         images_done=result.rows,
         images_failed=result.errors,
         expected_finish=given.status.progress.expected_finish if given.status.progress else None,
-        slack=format_duration(given.deadline_us - ended_us),
+        slack=slack_between(ended_us, given.deadline_us),
     )
     faulty = faults(result.errors, result.warnings)
     summary = f"{counted(result.rows, 'row')}{faulty}{',' if faulty else ''} in {given.spec.sink.uri}."
@@ -70,6 +70,6 @@ def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome
     reason = Reason.TOO_MANY_FAILED_IMAGES if too_many else Reason.EVERY_IMAGE_HAS_A_ROW
     return Outcome(
         conditions=(met, NewCondition(reason=reason, message=f"{too_many} {summary}".lstrip())),
-        status=given.status.replace(progress=progress),
+        status=given.status.replace(progress=progress, ends=format_time(ended_us)),
         ends=True,
     )

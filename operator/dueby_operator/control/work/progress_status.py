@@ -2,7 +2,7 @@
 
 from dueby_api.conditions import Reason
 from dueby_api.status import ProgressStatus
-from dueby_api.units import MICROS_PER_SECOND, format_duration, format_progress, format_time
+from dueby_api.units import format_progress, format_time, slack_between
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
 from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
@@ -22,9 +22,7 @@ def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> 
     if model.is_complete and before is not None:  # the last rows are being counted
         expected_finish, slack = before.expected_finish, before.slack
     elif finish_us is not None and model.alive:
-        # To the second, as the status has both times, so that whoever subtracts them finds the same.
-        seconds = model.deadline_us // MICROS_PER_SECOND - finish_us // MICROS_PER_SECOND
-        expected_finish, slack = format_time(finish_us), format_duration(seconds * MICROS_PER_SECOND)
+        expected_finish, slack = format_time(finish_us), slack_between(finish_us, model.deadline_us)
     else:
         expected_finish = slack = None
     return ProgressStatus(

@@ -56,13 +56,13 @@ def test_the_finish_step_starts_once_every_part_is_there_and_only_once() -> None
 
 def test_a_job_whose_rows_are_counted_is_complete_and_says_whether_in_time() -> None:
     begun = started()
-    in_time = look(ended(begun, {"rows": 10_000, "errors": 0}, at_us=NOW + 50 * SECOND))
+    in_time = look(ended(begun, {"rows": 10_000, "errors": 0}, at_us=NOW + 50 * SECOND), now_us=NOW + 55 * SECOND)
     assert in_time.said("Complete") == ("True", "EveryImageHasARow")
     assert in_time.said("DeadlineMet") == ("True", "InTime")
     assert in_time.status.phase == "Succeeded"
     assert in_time.status.progress is not None
     assert (in_time.status.progress.images, in_time.status.progress.slack) == ("10000/10000", "10s")
-    assert in_time.status.gpus is None
+    assert (in_time.status.gpus, in_time.status.ends) == (None, format_time(NOW + 50 * SECOND))
     assert "OnTrack" not in [condition.type for condition in in_time.status.conditions]
 
     late = look(ended(begun, {"rows": 10_000, "errors": 0}, at_us=NOW + 70 * SECOND), now_us=NOW + 71 * SECOND)
