@@ -21,7 +21,7 @@ def test_a_full_sink_is_said_until_the_workers_go_on() -> None:
     found = seen(begun, a_wait(), a_wait(seconds=11, error="disk quota exceeded"))
     assert found.said("OnTrack") == ("False", "SinkNotWritable")
     assert found.message("OnTrack") == (
-        f"2 of {count} workers can't write to rows: no space left on device. Free space, renew the credentials or mend "
+        f"2 of {count} workers can't write to rows: no space left on device. Free space, renew the credentials or fix "
         "the store: the workers go on by themselves then, and no row is lost."
     )
     assert seen(begun, None).said("OnTrack") == ("True", "InTime")
