@@ -44,10 +44,15 @@ def what_for(plan: Plan) -> str:
     return f"{counted(plan.gpus, device_word(problem.pool))} for {counted(problem.images, 'image')}"
 
 
-def when(plan: Plan) -> str:
-    """Return how long the plan has, when it ends, and how that stands to the deadline."""
+def when(plan: Plan, *, whole_us: int | None = None) -> str:
+    """Return how long the plan has, when it ends, and how that stands to the deadline.
+
+    `whole_us` is the time that the job had at its start, if that was before: the run's end is told by that clock.
+    """
     problem = plan.problem
     within = f"in {format_duration(problem.time_us)}" if problem.time_us > 0 else "after the deadline"
+    if whole_us is not None and problem.time_us > 0:
+        within = f"in the {format_duration(problem.time_us)} left of {format_duration(whole_us)}"
     return (
         f"{within}: expected after {format_duration(plan.expected_finish_us)}, at confidence {problem.confidence:g} "
         f"after {format_duration(plan.finish_at_confidence_us)}, {slack_words(plan.slack_us)}."

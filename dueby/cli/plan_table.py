@@ -23,12 +23,13 @@ def print_plan(
     *,
     cost: InputCost = FREE,
     advise: Callable[[int], str] = format_duration,
+    whole_us: int | None = None,
     warnings_on: Console | None = None,
 ) -> None:
     """Print the plan of the verdict, or what would be feasible instead; with the job's input cost if it is known.
 
-    `advise` makes of the least time that the job takes from now what to write into its manifest. Warnings are printed
-    on a console of their own if there is one.
+    `advise` makes of the least time that the job takes from now what to write into its manifest. `whole_us` is as in
+    `plan_words.when`. Warnings are printed on a console of their own if there is one.
     """
     warnings = verdict.plan.warnings if verdict.plan else ()
     if verdict.infeasible:
@@ -37,7 +38,7 @@ def print_plan(
         if verdict.plan:
             console.print(f"\n{plan_words.LATE_PLAN}\n")
     if verdict.plan:
-        _print_one(console, verdict.plan)
+        _print_one(console, verdict.plan, whole_us)
         # Without images to read there is nothing to explain.
         if cost != FREE:
             console.print(Text(_terms(cost)))
@@ -45,7 +46,7 @@ def print_plan(
         (warnings_on or console).print(Text(f"Warning: {warning}.", style="yellow"))
 
 
-def _print_one(console: Console, plan: Plan) -> None:
+def _print_one(console: Console, plan: Plan, whole_us: int | None) -> None:
     columns = [
         Column(heading=heading, cells=cells, is_text=heading in plan_words.TEXT_COLUMNS)
         for heading, *cells in zip(plan_words.GROUP_COLUMNS, *plan_words.group_rows(plan), strict=True)
@@ -53,7 +54,7 @@ def _print_one(console: Console, plan: Plan) -> None:
     console.print(fitted_table(columns, width=console.width))
     console.print()
     devices, _, images = plan_words.what_for(plan).partition(" for ")
-    console.print(Text.assemble((devices, "bold"), f" for {images} {plan_words.when(plan)}"))
+    console.print(Text.assemble((devices, "bold"), f" for {images} {plan_words.when(plan, whole_us=whole_us)}"))
     console.print(plan_words.odds(plan))
     console.print(plan_words.proof(plan))
 

@@ -248,7 +248,8 @@ class Session:
         def advise(earliest_us: int) -> str:
             return advise_deadline(self.job.spec, earliest_us, now_us=now_us(), start_us=self.start_us)
 
-        print_plan(verdict, console, cost=self.indexed.cost, advise=advise)
+        whole_us = self.deadline_us - self.start_us
+        print_plan(verdict, console, cost=self.indexed.cost, advise=advise, whole_us=whole_us)
 
     def _show_refusal(self, end: JobEnd) -> None:
         if end.verdict:

@@ -39,6 +39,14 @@ def test_the_table_fits_terminals_and_nothing_in_it_is_cut(width: int) -> None:
     assert "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb" in "".join(word for word in table if re.search(r"-|\dg", word))
 
 
+def test_in_a_run_the_plan_says_how_much_is_left_of_the_deadline_that_the_end_is_told_by() -> None:
+    out = io.StringIO()
+    found = group(choice(64, 14_000, 900_000), count=8)
+    verdict = judge(problem(found, images=200_000, time=10_000_000), "Soft")
+    print_plan(verdict, Console(file=out, width=200), whole_us=25_000_000)
+    assert "for 200,000 images in the 10s left of 25s: expected after" in out.getvalue()
+
+
 def test_the_proof_is_a_sentence_and_says_what_it_holds_for(plan: Plan) -> None:
     _, out, _ = plan(confidence=0.5)
     assert "4 GPUs can do at most 166,656 of 200,000 images by the deadline." in out
