@@ -25,8 +25,7 @@ from support.run import profile_document, write_photos
 from support.s3_in_cluster import S3_IMAGE, start_s3
 
 S3_NAMESPACE, S3_ROWS = "chaos-s3", "rows"
-# A crowd has a namespace of its own, since whoever has more than is read waits with all jobs.
-HOSTILE, CROWD = "chaos-hostile", "chaos-crowd"
+HOSTILE = "chaos-hostile"
 CLOCK_LIBRARY = "libfaketimeMT.so.1"
 CLOCKS = {"worker": WORKER_IMAGE, "operator": OPERATOR_IMAGE}
 # What the library is told: steps of the clock alone are skewed, and neither durations nor times of files.

@@ -16,6 +16,10 @@ class Grid:
     part_size: int
     mark: str = ""
     """What the names of its parts end with, so that those of another job in the same sink are no parts of it."""
+    generation: int = 1
+    """Which of the sink's generations it is."""
+    first_image: int = 0
+    """Images of the generations before it, from which on the rows of this one are counted."""
 
     @property
     def parts(self) -> int:
@@ -26,6 +30,11 @@ class Grid:
         """Return the first and last image of the part, both inclusive."""
         first = part * self.part_size
         return first, min(first + self.part_size, self.images) - 1
+
+    def indexes(self, part: int) -> tuple[int, int]:
+        """Return what the rows of the part's first and last image have as their index in the whole sink."""
+        first, last = self.bounds(part)
+        return self.first_image + first, self.first_image + last
 
     def size(self, part: int) -> int:
         """Return the number of images in the part."""

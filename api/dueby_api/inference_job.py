@@ -56,6 +56,10 @@ QUEUE_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 # Slices of cores, on a slow node of its own too.
 CPU_CLASS = r"^cpu-[1-9][0-9]{0,3}(@.+)?$"
 CPU_CLASSES_SENTENCE = "slices of cores are called cpu-1, cpu-2 and so on, in small letters, by the cores of one"
+NO_MADE_ONES = "Append takes what is new in a source, and synthetic images are always the same; use Resume"
+NAMED_ROWS = (
+    "is missing; Append knows images by their names, and the numbers of a Lance dataset's rows change with its versions"
+)
 RESERVE_WITHIN_MAX = "devices that may be lost count within max, and can't be more; raise max or lower reserve"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
@@ -69,9 +73,10 @@ class Sink(Spec, frozen=True, kw_only=True):
 
     uri: Uri
     """A folder at file, s3 or gs, which is not in the source. It is created if it does not exist."""
-    if_exists: Literal["Resume", "Fail", "Overwrite"] = "Resume"
+    if_exists: Literal["Resume", "Fail", "Overwrite", "Append"] = "Resume"
     """Resume: keep the finished parts of the same job and do the rest. Fail: refuse a sink in use. Overwrite: start
-    again, even over another job's rows. Rows of this very job, and those finished after it was created, stay."""
+    again, even over another job's rows. Rows of this very job, and those finished after it was created, stay. Append:
+    classify the images that the sink has no row of, and add their rows to those that are there."""
 
     def __post_init__(self) -> None:
         require_folder("uri", self.uri)
@@ -196,6 +201,11 @@ class JobSpec(Spec, frozen=True, kw_only=True):
         require_time("deadlineTime", self.deadline_time)
         if (self.deadline is None) == (self.deadline_time is None):
             raise ValueError("give exactly one of deadline and deadlineTime")
+        if self.sink.if_exists == "Append":
+            if self.source.synthetic is not None:
+                raise ValueError(f"sink.ifExists: {NO_MADE_ONES}")
+            if self.source.lance is not None and self.source.lance.name is None:
+                raise ValueError(f"source.lance.name: {NAMED_ROWS}")
         if self.source.synthetic is not None and self.images is None:
             raise ValueError("images: is missing; a synthetic source has as many images as you say")
         if self.source.decoder == "gpu" and runs_on_cpu(self.model.engine):

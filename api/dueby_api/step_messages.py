@@ -144,6 +144,8 @@ class IndexResult(LenientSpec, frozen=True, kw_only=True):
     """What getting and decoding an image costs."""
     agreement: Agreement | None = None
     """How far the job's int8 network is from fp32; absent at other precisions, and where it was not measured."""
+    note: Sentence = ""
+    """How the images stand to those that the sink knew before, where it is added to."""
     part_size: Annotated[int, Meta(ge=1, le=MAX_N)] | None = None
     """The part size of a sink that was begun before; absent for a new one."""
     parts_there: PartsText = ""
@@ -151,7 +153,7 @@ class IndexResult(LenientSpec, frozen=True, kw_only=True):
 
 
 class FinishResult(LenientSpec, frozen=True, kw_only=True):
-    """The last words of a finish step that is done, and the content of `_SUCCESS`."""
+    """The last words of a finish step that is done; `_SUCCESS` holds those of every generation."""
 
     job: Word = ""
     """The job whose results these are."""
@@ -168,9 +170,13 @@ class FinishResult(LenientSpec, frozen=True, kw_only=True):
     fingerprint: Word = ""
     """The job's fingerprint."""
     part_size: Count = 0
-    """Images in a part. The names of the parts, and nothing else, follow from it, the images and the mark."""
+    """Images in a part. The names of the parts, and nothing else, follow from it, the images and what is below."""
     mark: Word = ""
     """What the names of the parts end with; empty: nothing."""
+    generation: Count = 1
+    """Which of the sink's generations it is."""
+    first_image: Count = 0
+    """Images of the generations before it."""
     finished_unix_micros: Annotated[int, Meta(ge=0, le=10**17)] = 0
     """When the rows were complete, in microseconds since 1970."""
 

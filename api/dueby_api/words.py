@@ -21,6 +21,11 @@ def noun_of(count: int, noun: str, plural: str = "") -> str:
     return noun if count == 1 else plural or noun + "s"
 
 
+def verb_of(count: int) -> str:
+    """Return is or are, for so many."""
+    return "is" if count == 1 else "are"
+
+
 def times(count: int) -> str:
     """Return once, twice or 3 times."""
     return {1: "once", 2: "twice"}.get(count, f"{count:,} times")

@@ -79,7 +79,7 @@ def gather(store: Store, name: str) -> Report:
     """Return everything that the page shows, read from the sink and the source."""
     from dueby.report.page import Report
     from dueby.report.parts import find_parts, read_classified, read_failed
-    from dueby_worker.output.success import names_of_rows
+    from dueby_worker.output.success import known_generations, names_of_rows
 
     record = read_run(store, name)
     parts = find_parts(names_of_rows(store))
@@ -87,7 +87,14 @@ def gather(store: Store, name: str) -> Report:
     is_clean = record.failed == 0 and not record.inherited
     failed = () if is_clean else read_failed(parts, store, most=_MAX_FAILED)
     rows = () if record.synthetic else read_classified(parts, store, count=_MAX_PHOTOS)
-    return Report(sink=store.uri, run=record, parts=len(parts), failed=failed, photos=load_photos(rows, store))
+    return Report(
+        sink=store.uri,
+        run=record,
+        parts=len(parts),
+        failed=failed,
+        photos=load_photos(rows, store),
+        generations=known_generations(store),
+    )
 
 
 def read_run(store: Store, name: str) -> Run:
@@ -107,7 +114,7 @@ def load_photos(rows: tuple[Classified, ...], sink: Store) -> tuple[Photo, ...]:
     from dueby_worker.images.jpeg import encode
     from dueby_worker.images.unreadable import UnreadableImage
     from dueby_worker.images.within import read_within
-    from dueby_worker.index.frozen_index import find_index
+    from dueby_worker.index.additions import find_places
     from dueby_worker.models.preprocessing import Preprocessing
     from dueby_worker.storage.retry import RetryPolicy
     from dueby_worker.storage.store import Unavailable
@@ -118,8 +125,7 @@ def load_photos(rows: tuple[Classified, ...], sink: Store) -> tuple[Photo, ...]:
         resize_side=SIDE, crop_side=SIDE, interpolation="bicubic", antialias=True, mean=(0, 0, 0), std=(1, 1, 1)
     )
 
-    index = find_index(sink) if rows else None
-    member_of = index.member_of if index is not None else None
+    place_of = find_places(sink)
 
     def load(row: Classified, place: Place | None) -> Photo:
         try:
@@ -132,7 +138,7 @@ def load_photos(rows: tuple[Classified, ...], sink: Store) -> tuple[Photo, ...]:
             return Photo(row=row, picture=None, reason=f"The photo can't be read now: {error}")
 
     with ThreadPoolExecutor(_READERS) as pool:
-        return tuple(pool.map(load, rows, [member_of(row.index) if member_of else None for row in rows]))
+        return tuple(pool.map(load, rows, [place_of(row.index) for row in rows]))
 
 
 def write_page(page: str, *, store: Store, name: str, output: str | None) -> str:

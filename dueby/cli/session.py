@@ -42,10 +42,7 @@ from dueby_api.units import from_micros
 from dueby_api.words import counted
 from dueby_planner.deadline_classes import Verdict
 from dueby_worker.engines.host import process_environment
-from dueby_worker.output.sink import parts_there
-from dueby_worker.output.sink_manifest import read_sink_manifest
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 
 # Once the rows are there, the record of the run is worth so much waiting, not a worker's ten minutes.
@@ -113,6 +110,8 @@ class Session:
         """Index the source and return the job as it is planned. `on_machine` are the processes of all jobs."""
         self.on_machine = on_machine
         self.indexed = steps.index(self.job, self.folder, self.teller.say_of_step)
+        if self.indexed.note:
+            self.teller.say(self.indexed.note)
         self.sink = open_store(self.job.spec.sink.uri)
         # The loop can't wait for a sink that is full or away: it shows that the workers do.
         self.sink_at_once = open_store(self.job.spec.sink.uri, retry=RetryPolicy(total_s=0))
@@ -209,7 +208,7 @@ class Session:
         job = first_snapshot(
             self.job,
             indexed,
-            parts_there=_parts_there(self.sink, part_size) if part_size else NONE,
+            parts_there=steps.parts_of_job(self.sink, indexed, part_size) if part_size else NONE,
             accepted_us=self.start_us,
         )
         record = Record(start_us=self.start_us, deadline_us=self.deadline_us, images=indexed.images, cost=indexed.cost)
@@ -285,16 +284,10 @@ class Session:
 
     def _parts_there_at_once(self, images: int, part_size: int) -> Parts | None:
         try:
-            return _parts_there(self.sink_at_once, part_size)
+            return steps.parts_of_job(self.sink_at_once, self.indexed, part_size)
         except Transient:
             return None
 
 
 def _refusal_beside_others(end: JobEnd) -> str:
     return f"Infeasible: {end.sentence}"
-
-
-def _parts_there(sink: Store, part_size: int) -> Parts:
-    """Return the parts in a sink that is cut so; none before the first worker has begun it."""
-    manifest = read_sink_manifest(sink)
-    return NONE if manifest is None or manifest.part_size != part_size else parts_there(sink, manifest)

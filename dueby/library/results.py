@@ -51,7 +51,8 @@ class Results:
 
         Its columns are index, uri, name (what the source calls the image), those of source.keep, classes, labels and
         scores (the best answer first) or what else spec.output asks for, and warning, which says what is wrong with the
-        file of an image that was classified all the same.
+        file of an image that was classified all the same. Of a sink that was added to (sink.ifExists: Append),
+        generation says by which job, from 1.
         """
         return self.classified.table()
 
@@ -109,12 +110,12 @@ def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expres
         from dueby.report.dataset import HAS_ERROR, HAS_WARNING, Scan, dataset_of, known_of_failed, scan_of
         from dueby.report.parts import find_parts
         from dueby_worker.index.frozen_index import find_index
-        from dueby_worker.output.sink_manifest import read_sink_manifest
+        from dueby_worker.output.sink_manifest import read_newest_manifest
         from dueby_worker.output.success import names_of_rows
         from dueby_worker.storage.stores import open_store
 
     store = open_store(path_of(sink, field="sink"), field="sink")
-    manifest, index = read_sink_manifest(store), find_index(store)
+    manifest, index = read_newest_manifest(store), find_index(store)
     parts = find_parts(names_of_rows(store))
     if not parts and not manifest:
         if index:
@@ -126,7 +127,7 @@ def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expres
         sink=store.uri,
         dataset=dataset,
         done=sum(part.last - part.first + 1 for part in parts),
-        images=manifest.images if manifest else None,
+        images=manifest.grid.first_image + manifest.images if manifest else None,
         unlisted=index.document.summary.unlisted if index else "",
         classified=scan_of(store.uri, dataset, columns=columns, wanted=filter),
         failed=Scan(sink=store.uri, dataset=dataset, columns=known_of_failed(dataset), wanted=HAS_ERROR),

@@ -22,6 +22,7 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
 from dueby_api.input_cost import FREE, InputCost
+from dueby_api.parts import NONE, Parts
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, FinishResult, IndexResult, StepError
 from dueby_api.units import MICROS_PER_SECOND
@@ -30,9 +31,9 @@ from dueby_operator.model.step_configs import finish_config, images_without_inde
 from dueby_planner.model.capacity import best_capacities
 from dueby_planner.profiles.pool import build_pool
 from dueby_worker.output.sink import parts_there
-from dueby_worker.output.sink_manifest import read_sink_manifest
+from dueby_worker.output.sink_manifest import read_newest_manifest, read_sink_manifest
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import Unavailable
+from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import canonical_uri, file_path, scheme_of
 from dueby_worker.system.end_with_parent import ending_with_me
@@ -59,6 +60,8 @@ class Indexed:
     cost: InputCost
     unlisted: str = ""
     """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
+    note: str = ""
+    """How the images stand to those that the sink knew before, where it is added to."""
     agreement: Agreement | None = None
     """How far the job's int8 network is from fp32; None if that was not measured."""
 
@@ -78,6 +81,7 @@ def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
         part_size=found.part_size,
         cost=found.input_cost or FREE,
         unlisted=found.unlisted,
+        note=found.note,
         agreement=found.agreement,
     )
 
@@ -109,13 +113,22 @@ def images_left(job: InferenceJob) -> int | None:
     # A store that doesn't answer, or has something else, is the index step's to tell of.
     store = open_store(job.spec.sink.uri, retry=RetryPolicy(total_s=0))
     try:
-        manifest = read_sink_manifest(store)
+        manifest = read_newest_manifest(store)
         if manifest is None:
             return job.spec.images
         parts_left = max(0, manifest.grid.parts - len(parts_there(store, manifest)))
         return min(manifest.images, parts_left * manifest.part_size)
     except (Transient, Unavailable):
         return job.spec.images
+
+
+def parts_of_job(sink: Store, indexed: Indexed, part_size: int) -> Parts:
+    """Return the parts of a job that is cut so; none before its first worker has begun the sink, or its generation."""
+    manifest = read_newest_manifest(sink)
+    if manifest is None or manifest.part_size != part_size:
+        return NONE
+    is_own = indexed.fingerprint in (None, manifest.fingerprint)
+    return parts_there(sink, manifest) if is_own else NONE
 
 
 def finish(job: InferenceJob, folder: Path, say: Say | None = None) -> FinishResult:

@@ -20,6 +20,7 @@ from dueby_api.output import Output
 from dueby_worker.index.frozen_index import Index
 from dueby_worker.models.columns import columns_of, empty_columns
 from dueby_worker.output.damaged_parts import read_end_of_part, read_part
+from dueby_worker.output.part_names import generation_in
 from dueby_worker.output.rows import LABELS_KEY, Origin, Rows, comes_of_source, encode_rows
 from dueby_worker.output.sink_manifest import Components
 from dueby_worker.storage.arrow_readers import file_system_of
@@ -38,6 +39,8 @@ _READERS = 32
 _LABELS = LABELS_KEY.encode()
 # Parts of an older DueBy lack this column.
 _LATER = pa.schema([("warning", pa.string())])
+# Of a sink that was added to; it is in the parts' names.
+_GENERATION = pa.field("generation", pa.int32())
 # One part is decoded while the caller works on the one before. (By default it would be dozens.)
 _AHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
 
@@ -45,8 +48,8 @@ _AHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
 def dataset_of(store: Store, names: Sequence[str], *, components: Components | None, index: Index | None) -> Dataset:
     """Return the rows of these parts, in their order, with every column that one of them has.
 
-    Without parts its columns are those of the rows that a job of these components and this index makes. Raise Invalid
-    if a part is damaged.
+    In a sink that was added to, `generation` says by which job: 1 for the first one. Without parts its columns are
+    those of the rows that a job of these components and this index makes. Raise Invalid if a part is damaged.
     """
     with ThreadPoolExecutor(_READERS) as pool:
         schemas = list(pool.map(lambda name: read_end_of_part(store, name, _schema_in), names))
@@ -55,9 +58,17 @@ def dataset_of(store: Store, names: Sequence[str], *, components: Components | N
     # The labels of probabilities are the same in all parts; what else their metadata say differs.
     labels = next((found[_LABELS] for schema in schemas if _LABELS in (found := schema.metadata or {})), None)
     schema = pa.unify_schemas([*(schema.remove_metadata() for schema in schemas), _LATER])
+    generations = [generation_in(name) for name in names]
+    if max(generations, default=1) > 1:
+        schema = schema.append(_GENERATION)
     schema = schema.with_metadata(labels and {_LABELS: labels})
-    files = file_system_of(store.uri)
-    return ds.FileSystemDataset.from_paths(list(names), schema=schema, format=ds.ParquetFileFormat(), filesystem=files)
+    return ds.FileSystemDataset.from_paths(
+        list(names),
+        schema=schema,
+        format=ds.ParquetFileFormat(),
+        filesystem=file_system_of(store.uri),
+        partitions=[pc.field(_GENERATION.name) == pa.scalar(number, _GENERATION.type) for number in generations],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

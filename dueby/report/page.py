@@ -16,6 +16,7 @@ from dueby.report.sections.headline import headline
 from dueby.report.sections.plans import plan_notes, shown_plans
 from dueby.report.sections.results import contact_sheet, failures
 from dueby.report.sections.workers import workers_section
+from dueby_api.step_messages import FinishResult
 from dueby_pages.templating import render
 
 
@@ -29,6 +30,8 @@ class Report:
     """Number of parts in the sink."""
     failed: tuple[FailedImage, ...]
     photos: tuple[Photo, ...]
+    generations: tuple[FinishResult, ...] = ()
+    """What jobs have added to the sink, one after the other; empty if there was only one."""
 
 
 def render_page(report: Report) -> str:
@@ -48,5 +51,5 @@ def render_page(report: Report) -> str:
         failures=failures(report.failed, count=run.failed),
         sheet=contact_sheet(report.photos),
         photo_side=SIDE,
-        about=about(run),
+        about=about(run, report.generations),
     )

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from dueby_worker.output.damaged_parts import read_part
 from dueby_worker.storage.store import Store
 
-_PART = re.compile(r"part-(\d{12})-(\d{12})(?:\.[0-9a-f]+)?\.parquet")
+_PART = re.compile(r"part-(\d{12})-(\d{12})(?:\.g\d{4,})?(?:\.[0-9a-f]+)?\.parquet")
 # Where the file of a part of probabilities has its labels, as JSON.
 _LABELS = b"dueby.labels"
 # Of probabilities, so many are shown: as many as the rows have that hold no others.

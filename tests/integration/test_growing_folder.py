@@ -2,14 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
 
+import dueby
+from dueby_api.errors import Invalid, Transient
+from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
 from support.decisions import MADE, infj, job, look, pod_of
 from support.pictures import write_photos
 from support.processes import ProcessJob
 from support.run import Job
+from support.worker import a_manifest
 
 
 @pytest.fixture
@@ -36,7 +42,7 @@ def test_a_job_in_a_cluster_over_a_folder_that_has_grown_fails_with_what_it_foun
     write_photos(folder / "photos", 40)
     step = steps.index(uid="u-2", images=None)
     assert step.wait() == 2
-    said = f"the source has 40 images, the results in {file_uri(steps.sink)} are for 30 of them"
+    said = f"the source has 40 images, the results in {file_uri(steps.sink)} are for 30 of them: sink.ifExists: Append"
     (created,) = look(infj(source=source)).created
     ended = {"exitCode": 2, "message": json.dumps(step.last_words()), "finishedAt": MADE}
     pod = pod_of(created, phase="Failed", containerStatuses=[{"name": "dueby", "state": {"terminated": ended}}])
@@ -46,3 +52,187 @@ def test_a_job_in_a_cluster_over_a_folder_that_has_grown_fails_with_what_it_foun
     assert said in seen.message("Indexed")
     # The job whose status was lost is the same job, of the images that there were.
     assert steps.index_here(uid="u-1")["partsThere"] == "0-2"
+
+
+class Nights:
+    """A sink that jobs add to, night after night; each has an InferenceJob of its own."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.folder, self.photos = folder, folder / "photos"
+        self.steps = ProcessJob(
+            folder=folder,
+            source={"uri": str(self.photos)},
+            sink=str(folder / "rows"),
+            images=30,
+            part_size=10,
+            if_exists="Append",
+            **changes,
+        )
+        self.store = open_store(self.steps.sink)
+        self.night = 0
+
+    def index(self, **changes: Any) -> dict[str, Any]:
+        """Run a night's index step."""
+        self.night += 1
+        found = self.steps.index_here(**{"uid": f"u-{self.night}", "images": None, **changes})
+        self.steps.images = found["images"]
+        self.steps.part_size = found.get("partSize", self.steps.part_size)
+        return found
+
+    def work(self, found: dict[str, Any], **changes: Any) -> None:
+        self.steps.work_here(**{"uid": f"u-{self.night}", "fingerprint": found["fingerprint"], **changes})
+
+    def work_partly(self, found: dict[str, Any]) -> None:
+        """Do all parts of a night but its last one."""
+        self.work(found)
+        self.store.delete(max(name for name in self.store.list_names() if name.startswith("part-")))
+
+    def run(self) -> dict[str, Any]:
+        """Run a whole night; return what its index step has found."""
+        found = self.index()
+        self.work(found)
+        self.steps.finish_here()
+        return found
+
+    def rows(self) -> list[tuple[int, str, int]]:
+        """Return index, name and generation of all rows, as any reader of the folder finds them, in their order."""
+        table = dueby.read(self.steps.sink).rows
+        names = [uri.rpartition("/")[2] for uri in table["uri"].to_pylist()]
+        generations = table["generation"].to_pylist() if "generation" in table.column_names else [1] * len(table)
+        whole = ds.dataset(sorted(Path(self.steps.sink).glob("part-*.parquet"))).to_table()
+        assert sorted(whole["uri"].to_pylist()) == sorted(table["uri"].to_pylist())
+        return list(zip(table["index"].to_pylist(), names, generations, strict=True))
+
+
+@pytest.fixture
+def nights(folder: Path) -> Nights:
+    return Nights(folder)
+
+
+def test_each_night_adds_what_is_new_as_a_generation(nights: Nights) -> None:
+    assert nights.run()["images"] == 30
+    # New names come before, between and after those that there are.
+    for name in ("00000-a", "00017-a", "99999"):
+        (nights.photos / f"{name}.jpg").write_bytes((nights.photos / "00003.jpg").read_bytes())
+    (nights.photos / "00005.jpg").unlink()
+    found = nights.run()
+    assert found["images"] == 3
+    assert "generation 2 of a sink of 30 images" in found["note"]
+    write_photos(nights.photos, 45)
+    assert nights.run()["images"] == 15
+    first = [(number, f"{number:05}.jpg", 1) for number in range(30)]
+    second = [(30, "00000-a.jpg", 2), (31, "00017-a.jpg", 2), (32, "99999.jpg", 2)]
+    assert nights.rows() == [*first, *second, *((33 + n, f"{30 + n:05}.jpg", 3) for n in range(15))]
+    success = json.loads(nights.store.read("_SUCCESS"))
+    told = [(each["generation"], each["images"], each["firstImage"]) for each in (*success["earlier"], success)]
+    assert told == [(1, 30, 0), (2, 3, 30), (3, 15, 33)]
+    names = nights.store.list_names()
+    mark = a_manifest(uid="u-2").grid.mark
+    assert f"part-000000000030-000000000032.g0002.{mark}.parquet" in names
+
+
+def test_where_nothing_is_new_the_job_ends_with_what_is_there(nights: Nights) -> None:
+    nights.run()
+    before = nights.store.list_names()
+    found = nights.index()
+    assert (found["images"], found["partsThere"]) == (30, "0-2")
+    assert "Nothing is new" in found["note"]
+    nights.steps.finish_here()
+    assert nights.store.list_names() == before
+    assert "_SUCCESS" in before
+
+
+def test_success_is_away_from_when_images_without_a_row_are_known_until_they_have_one(nights: Nights) -> None:
+    nights.run()
+    write_photos(nights.photos, 41)
+    found = nights.index()
+    assert not nights.store.exists("_SUCCESS")
+    assert len(nights.rows()) == 30
+    assert dueby.read(nights.steps.sink).images == 30
+    nights.work_partly(found)
+    assert (dueby.read(nights.steps.sink).images, len(nights.rows())) == (41, 40)
+    with pytest.raises(Transient, match="still lacks 1 of 2 parts"):
+        nights.steps.finish_here()
+    nights.work(found)
+    nights.steps.finish_here()
+    assert nights.store.exists("_SUCCESS")
+    assert [index for index, *_ in nights.rows()] == list(range(41))
+
+
+def test_a_night_that_was_not_finished_is_finished_by_the_next_one(nights: Nights) -> None:
+    nights.run()
+    write_photos(nights.photos, 41)
+    nights.work_partly(nights.index())
+    write_photos(nights.photos, 50)
+    found = nights.run()
+    assert (found["images"], found["partsThere"]) == (11, "0")
+    assert "is for the next job with sink.ifExists: Append" in found["note"]
+    assert nights.run()["images"] == 9
+    assert [index for index, *_ in nights.rows()] == list(range(50))
+
+
+@pytest.mark.parametrize("lost", ["finish", "index"])
+def test_a_step_that_was_killed_is_made_up_for(nights: Nights, lost: str) -> None:
+    nights.work(nights.index())
+    if lost == "index":
+        nights.steps.finish_here()
+        write_photos(nights.photos, 35)
+        nights.index()
+        nights.store.delete("_dueby/index/index.g0002.json")
+    write_photos(nights.photos, 40)
+    assert nights.run()["images"] == 10
+    assert [index for index, *_ in nights.rows()] == list(range(40))
+
+
+def test_the_same_job_goes_on_with_the_generation_that_it_began(nights: Nights) -> None:
+    nights.run()
+    write_photos(nights.photos, 40)
+    nights.run()
+    write_photos(nights.photos, 50)
+    found = nights.steps.index_here(uid="u-2", images=None)
+    assert (found["images"], found["partsThere"], found["note"]) == (10, "0", "")
+
+
+def test_another_model_adds_nothing_and_takes_nothing_away(nights: Nights) -> None:
+    nights.run()
+    write_photos(nights.photos, 40)
+    with pytest.raises(Invalid, match="its weights were others"):
+        nights.index(model={**nights.steps.model, "weights": "none"})
+    assert nights.store.exists("_SUCCESS")
+    assert nights.store.list_names("_dueby/index") == ["index.json"]
+
+
+def test_a_limit_is_one_of_what_is_new(nights: Nights) -> None:
+    nights.run()
+    write_photos(nights.photos, 40)
+    assert nights.index(images=4)["images"] == 4
+
+
+def test_resume_goes_on_with_a_sink_that_was_added_to_and_overwrite_empties_it(nights: Nights) -> None:
+    nights.run()
+    write_photos(nights.photos, 40)
+    nights.run()
+    nights.steps.if_exists = "Resume"
+    assert nights.index()["partsThere"] == "0"
+    write_photos(nights.photos, 45)
+    with pytest.raises(
+        Invalid, match=r"the source has 45 images, the results in .* are for 40 of them: sink\.ifExists"
+    ):
+        nights.index()
+    nights.steps.if_exists = "Overwrite"
+    nights.index()
+    assert nights.store.list_names() == []
+    assert nights.store.list_names("_dueby/index") == ["index.json"]
+    assert not [name for name in nights.store.list_names("_dueby") if name.startswith("job")]
+
+
+def test_a_local_run_adds_what_is_new_and_says_so(folder: Path) -> None:
+    run = Job(folder=folder, spec={"sink": {"uri": str(folder / "rows"), "ifExists": "Append"}})
+    assert run.run() == 0, run.said()
+    write_photos(folder / "photos", 37)
+    assert run.run() == 0, run.said()
+    assert "generation 2 of a sink of 30 images" in run.said()
+    assert run.record("summary.json")["images"] == 7
+    assert [row["index"] for row in run.rows()] == list(range(37))
+    assert run.run() == 0, run.said()
+    assert "Nothing is new" in run.said()

@@ -21,7 +21,9 @@ def build(
     source: Source, sink: Store, *, limit: int | None = None, replace: bool = False, is_own: bool = False
 ) -> IndexSummary:
     """Build the index of the source, without waiting long for a store."""
-    return build_index(source, sink, limit=limit, preprocessing=SMALL, replace=replace, is_own=is_own, retry=HURRIED)
+    index = build_index(source, sink, limit=limit, preprocessing=SMALL, replace=replace, is_own=is_own, retry=HURRIED)
+    assert index is not None
+    return index.document.summary
 
 
 def index_of(source: Source, sink: Store, *, limit: int | None = None) -> Index:

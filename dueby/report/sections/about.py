@@ -1,11 +1,14 @@
 """About this run: what ran, where and with what, so that somebody can do the same again."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from dueby.report.run import Run
 from dueby.report.sections.facts import Facts, flatten
 from dueby_api.inference_job import JobSpec
 from dueby_api.run_record import MachineRecord
+from dueby_api.step_messages import FinishResult
+from dueby_api.words import counted, faults
 from dueby_pages.wording import size
 
 # Names of workers that say the same of their parity, before an ellipsis stands for the others.
@@ -13,11 +16,18 @@ _MAX_NAMES = 4
 _MIB = 2**20
 
 
-def about(run: Run) -> dict[str, Facts]:
+def about(run: Run, generations: Sequence[FinishResult] = ()) -> dict[str, Facts]:
     """Return facts by heading; a heading of which nothing is known is left out."""
     model, machine = run.summary.model, run.summary.machine
     blocks: dict[str, Facts] = {
         "Job": [*(_job_facts(run.job.spec) if run.job else ()), *_unlisted(run.summary.unlisted)],
+        "Generations of the sink": [
+            (
+                str(added.generation),
+                f"{counted(added.images, 'image')}{faults(added.errors, added.warnings)}, by {added.job}",
+            )
+            for added in generations
+        ],
         "Model": list(flatten(model.document())) if model else (),
         "Machine": _machine_facts(machine) if machine else (),
         "Software": list(flatten(run.summary.software)),

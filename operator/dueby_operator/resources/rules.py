@@ -14,6 +14,8 @@ from dueby_api.inference_job import (
     CPU_CLASSES_SENTENCE,
     ENGINE_BESIDE_GPU_DECODER,
     MAX_N,
+    NAMED_ROWS,
+    NO_MADE_ONES,
     QUEUE_NAME,
     READ_ONLY_SINK,
     RESERVE_WITHIN_MAX,
@@ -102,6 +104,14 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         (
             "!has(self.source.synthetic) || has(self.images)",
             "images: is missing; a synthetic source has as many images as you say",
+        ),
+        (
+            "!has(self.source.synthetic) || self.sink.ifExists != 'Append'",
+            f"sink.ifExists: {NO_MADE_ONES}",
+        ),
+        (
+            "!has(self.source.lance) || has(self.source.lance.name) || self.sink.ifExists != 'Append'",
+            f"source.lance.name: {NAMED_ROWS}",
         ),
         (
             f"self.source.decoder != 'gpu' || !(self.model.engine in {_CPU_ENGINES})",

@@ -182,6 +182,18 @@ NAN = float("nan")
             "spec.images: is missing; a synthetic source has as many images as you say",
             id="synthetic without N",
         ),
+        pytest.param(
+            {"source": {"synthetic": {}}, "images": 9, "sink": {"uri": "b", "ifExists": "Append"}},
+            "spec.sink.ifExists: Append takes what is new in a source, and synthetic images are always the same; use "
+            "Resume",
+            id="synthetic images that are to grow",
+        ),
+        pytest.param(
+            {"source": {"lance": {"uri": "a.lance"}}, "sink": {"uri": "b", "ifExists": "Append"}},
+            "spec.source.lance.name: is missing; Append knows images by their names, and the numbers of a Lance "
+            "dataset's rows change with its versions",
+            id="a Lance dataset that grows without names",
+        ),
     ],
 )
 def test_a_wrong_job_is_refused_in_a_sentence_that_names_the_field(spec: dict[str, Any], sentence: str) -> None:

@@ -2,12 +2,13 @@
 
 An index that the same InferenceJob has made is taken as it is. For any other job or run the source is listed again. The
 same images are the same index, whatever the source is called. Where they differ, the job is refused with what differs:
-its rows would be taken for those of all images.
+its rows would be taken for those of all images. A job that adds to the sink has an index of what is new.
 """
 
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace as changed
 
 from dueby_api.errors import Invalid
 from dueby_api.input_cost import InputCost
@@ -16,10 +17,9 @@ from dueby_api.step_config import MAX_PIXELS
 from dueby_api.words import counted
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
-from dueby_worker.index.difference import Difference, compare_images
+from dueby_worker.index.additions import indexes_before, is_alike, require_same_images, require_same_words, take_new
 from dueby_worker.index.freeze import FrozenFiles, freeze
 from dueby_worker.index.frozen_index import (
-    DOCUMENT,
     FORMAT,
     Index,
     IndexDocument,
@@ -41,7 +41,6 @@ from dueby_worker.system.scratch import scratch_folder
 LISTING_RETRY = RetryPolicy(max_pause_s=10.0, total_s=60.0)
 
 OnProgress = Callable[[str, int], None]
-_OTHER_IMAGES = "use another sink, or set sink.ifExists: Overwrite to classify all of them again"
 _GO_ON = " If all of them are to have a row with an error, set source.allowUnreadable: true."
 
 
@@ -54,38 +53,40 @@ def build_index(
     max_pixels: int = MAX_PIXELS,
     replace: bool = False,
     is_own: bool = False,
-    require_unchanged: Callable[[], None] = lambda: None,
+    generation: int = 1,
+    before_commit: Callable[[], None] = lambda: None,
     on_progress: OnProgress = lambda stage, count: None,
     retry: RetryPolicy = LISTING_RETRY,
-) -> IndexSummary:
-    """List, freeze and sample the source, put the index into the sink unless it is synthetic, and return its summary.
+) -> Index | None:
+    """List, freeze and sample the source, put the index into the sink unless it is synthetic, and return it.
 
     An index of the same images that is in the sink stays, unless `replace`; one of others raises Invalid, unless it
-    `is_own`: then this very job has made it of the images that there were.
+    `is_own`: then the job goes on with the images that there were. In a `generation` after the first one, an index that
+    is replaced is of the images that no earlier one has; None if there are none.
     `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
     """
     is_tolerant, allows_unreadable = source.decode == "tolerant", source.allow_unreadable
     source = sized(canonical_source(source), preprocessing)
     if source.synthetic is not None:
-        return describe_synthetic(source, limit, preprocessing).summary
-    found = None if replace else find_index(sink)
-    if found is not None and is_own and (found.document.source, found.document.limit) == (source, limit):
-        return found.document.summary
+        return Index(store=sink, document=describe_synthetic(source, limit, preprocessing))
+    found = None if replace else find_index(sink, generation)
+    if found is not None and is_own and is_alike(found.document.source, source):
+        return _rename(found, source, limit)
     decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1, is_tolerant=is_tolerant)
     with closing(decoder), scratch_folder("index") as scratch:
-        frozen = freeze(source, scratch, limit, on_progress, retry)
+        frozen = freeze(source, scratch, limit if generation == 1 else None, on_progress, retry)
         if found is not None:
-            _require_same_images(found, frozen, source, limit)
-            _require_same_words(found, frozen, source)
+            require_same_images(found, frozen, source, limit)
+            require_same_words(found, frozen, source)
             return _rename(found, source, limit)
-        fetcher = Fetcher(retry=retry, give_up_after_s=retry.total_s, field=field_of(source))
-        cost, witnesses = _sample(
-            frozen, source, decoder, fetcher, on_progress=on_progress, allows_unreadable=allows_unreadable
-        )
-        for number in range(frozen.chunks):
-            # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
-            put = sink.replace if replace else sink.create
-            put(chunk_path(frozen.kept_digest or frozen.digest, number), frozen.chunk(number).read_bytes())
+        earlier = indexes_before(sink, generation)
+        if generation > 1:
+            new = take_new(frozen, earlier, source, scratch, limit, on_progress)
+            if new is None:
+                return None
+            frozen = new
+        cost, witnesses = _sample(source, frozen, decoder, retry, on_progress, allows_unreadable=allows_unreadable)
+        _put_files(frozen, sink, replace=replace)
     summary = IndexSummary(
         images=frozen.images, digest=frozen.digest, input_cost=cost, unlisted=frozen.unlisted, kept=frozen.kept_digest
     )
@@ -98,26 +99,35 @@ def build_index(
         chunk_digests=frozen.chunk_digests,
         named_by=source,
         kept_types=dict(frozen.kept_types),
+        first_image=sum(index.images for index in earlier) or None,
     )
     if replace:
-        require_unchanged()
-    return _commit(sink, document, replace=replace)
+        before_commit()
+    return _commit(Index(store=sink, document=document, generation=generation), replace=replace)
+
+
+def _put_files(frozen: FrozenFiles, sink: Store, *, replace: bool) -> None:
+    # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
+    put = sink.replace if replace else sink.create
+    for number in range(frozen.chunks):
+        put(chunk_path(frozen.kept_digest or frozen.digest, number), frozen.chunk(number).read_bytes())
 
 
 def _sample(
-    frozen: FrozenFiles,
     source: Source,
+    frozen: FrozenFiles,
     decoder: IsolatedDecoder,
-    fetcher: Fetcher,
-    *,
+    retry: RetryPolicy,
     on_progress: OnProgress,
+    *,
     allows_unreadable: bool,
 ) -> tuple[InputCost, tuple[str, ...]]:
-    """Return what an image costs, and witnesses. Raise Invalid if none can be read, unless that is allowed."""
+    """Return what images cost, and some that can be read. Raise Invalid if none can, unless that is allowed."""
     chosen = choose(frozen.images, seed=frozen.digest)
     if source.parquet is not None:
         chosen = neighbours(chosen, frozen.rows, images_in_all=frozen.images)
     rows = frozen.rows(chosen)
+    fetcher = Fetcher(retry=retry, give_up_after_s=retry.total_s, field=field_of(source))
     cost, witnesses = sample_files(
         rows, decoder=decoder, fetcher=fetcher, on_progress=lambda count: on_progress("sampling", count)
     )
@@ -128,59 +138,38 @@ def _sample(
     return cost, witnesses
 
 
-def _commit(sink: Store, document: IndexDocument, *, replace: bool) -> IndexSummary:
-    """Write the document. Return its summary, or that of another process that was faster."""
-    data = json.dumps(document.document(), indent=1).encode()
+def _commit(index: Index, *, replace: bool) -> Index:
+    """Write the document. Return the index, or that of another process that was faster."""
     if replace:
-        sink.replace(DOCUMENT, data)
-    elif not sink.create(DOCUMENT, data):
-        return _require_same(open_index(sink), document.source, document.limit)
-    return document.summary
+        _write(index)
+    elif not index.store.create(index.path, _encode(index.document)):
+        return _require_same(open_index(index.store), index.document.source, index.document.limit)
+    return index
 
 
-def _rename(found: Index, source: Source, limit: int | None) -> IndexSummary:
-    """Note by what source and limit the index is known now, and return its summary.
+def _write(index: Index) -> None:
+    index.store.replace(index.path, _encode(index.document))
+
+
+def _encode(document: IndexDocument) -> bytes:
+    return json.dumps(document.document(), indent=1).encode()
+
+
+def _rename(found: Index, source: Source, limit: int | None) -> Index:
+    """Note by what source and limit the index is known now, and return it.
 
     Workers compare their job's source with the index's.
     """
     document = found.document.replace(source=source, limit=limit)
-    if document != found.document:
-        found.store.replace(DOCUMENT, json.dumps(document.document(), indent=1).encode())
-    return document.summary
+    if document == found.document:
+        return found
+    renamed = changed(found, document=document)
+    _write(renamed)
+    return renamed
 
 
-def _require_same_images(found: Index, frozen: FrozenFiles, source: Source, limit: int | None) -> None:
-    """Raise Invalid, with what differs, unless the index is of the images that were listed."""
-    if found.digest == frozen.digest:
-        return
-    known = found.uris_of_all()
-    difference = compare_images(frozen.uris(), known, images=frozen.images, scratch=frozen.folder)
-    raise Invalid(found.store.field, f"{_difference_words(difference, found, source, limit)}; {_OTHER_IMAGES}")
-
-
-def _difference_words(difference: Difference, found: Index, source: Source, limit: int | None) -> str:
-    new, sink = difference.new, found.store.uri
-    if not new and not difference.gone:
-        return f"files of {field_of(source)} were written again since the results in {sink} were begun"
-    limited = "" if limit is None else f" up to spec.images: {limit}"
-    listed = f"the source has {counted(difference.images, 'image')}{limited}"
-    words = f"{listed}, the results in {sink} are for {difference.images - new:,} of them"
-    return f"{words} and for {counted(difference.gone, 'other')}" if difference.gone else words
-
-
-def _require_same_words(found: Index, frozen: FrozenFiles, source: Source) -> None:
-    """Raise Invalid, with what differs, unless the index has what the source says of its images beside their URIs."""
-    known, sink = found.document, found.store.uri
-    if known.source.keep != source.keep:
-        was, now = (", ".join(keep) or "nothing" for keep in (known.source.keep, source.keep))
-        raise Invalid(found.store.field, f"the results in {sink} keep {was} of the source, now {now}; {_OTHER_IMAGES}")
-    if known.named_by is not None and known.summary.kept != frozen.kept_digest:
-        words = f"the source has other names or other kept values than when the results in {sink} were begun"
-        raise Invalid(found.store.field, f"{words}; {_OTHER_IMAGES}")
-
-
-def _require_same(found: Index, source: Source, limit: int | None) -> IndexSummary:
-    """Return the summary of an index that is there. Raise Invalid if it is one of another source or limit."""
+def _require_same(found: Index, source: Source, limit: int | None) -> Index:
+    """Return an index that is there. Raise Invalid if it is one of another source or limit."""
     there = found.document
     if (there.source, there.limit) != (source, limit):
         raise Invalid(
@@ -188,4 +177,4 @@ def _require_same(found: Index, source: Source, limit: int | None) -> IndexSumma
             f"{found.store.uri} holds the index of another source or another limit ({there.source.document()}, "
             f"images: {there.limit}); use another sink, or set sink.ifExists: Overwrite",
         )
-    return there.summary
+    return found

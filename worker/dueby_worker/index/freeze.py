@@ -8,16 +8,18 @@ import json
 import tempfile
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
-from dueby_worker.index.chunks import Row, cells_of, chunk_digest, row_at, table_of, text_of
+from dueby_worker.index.chunks import KEPT, Row, cells_of, chunk_digest, row_at, table_of, text_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
 from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.lance_listing import list_lance
@@ -68,6 +70,15 @@ class FrozenFiles:
             with pq.ParquetFile(self.chunk(number)) as file:
                 yield from file.read(columns=["uri"]).column("uri").to_pylist()
 
+    def rows_where(self, wanted: NDArray[np.bool_]) -> Iterator[Row]:
+        """Yield the images of which this is true, in their order."""
+        for number in range(self.chunks):
+            with pq.ParquetFile(self.chunk(number)) as file:
+                table = file.read()
+            for row in np.flatnonzero(wanted[number * ROWS : (number + 1) * ROWS]):
+                kept = table.column(KEPT)[row].as_py() if KEPT in table.column_names else None
+                yield row_at(table, int(row))._replace(kept=kept or "")
+
     def rows(self, images: Collection[int]) -> list[Row]:
         """Return these images in the order given. Each file is read once."""
         found: dict[int, Row] = {}
@@ -93,33 +104,39 @@ def freeze(
     source: Source, scratch: Path, limit: int | None, on_progress: Callable[[str, int], None], retry: RetryPolicy
 ) -> FrozenFiles:
     """List the source and write the first `limit` of its images, in order, to files in `scratch`."""
-    digest, images, chunk_digests = hashlib.sha256(), 0, []
-    kept, kept_digest = KeptColumns(source.keep), hashlib.sha256(json.dumps(source.keep).encode())
-    says_more = bool(source.keep)
     # The last one is of the attempt that has listed the whole source.
     unlisted: list[Unlisted] = []
+    kept = KeptColumns(source.keep)
     with closing(_listed(source, scratch, limit, on_progress, retry, unlisted, kept)) as listed:
-        rows = islice(listed, limit)
-        for number in count():
-            chunk = list(islice(rows, ROWS))
-            if not chunk:
-                break
-            digest.update(text_of(map(cells_of, chunk)))
-            text = text_of((*cells_of(row), row.kept or None) for row in chunk)
-            chunk_digests.append(chunk_digest(text))
-            kept_digest.update(text)
-            for row in chunk:
-                says_more |= row.kept != ""
-                kept.note(row.kept, uri=row.uri)
-            pq.write_table(table_of(chunk), scratch / chunk_name(number), compression="zstd", row_group_size=ROWS)
-            images += len(chunk)
-            on_progress("freezing", images)
-    _require_some(source, images)
+        frozen = write_frozen(islice(listed, limit), scratch, kept, on_progress)
+    _require_some(source, frozen.images)
+    return replace(frozen, unlisted=str(unlisted[-1]) if unlisted else "")
+
+
+def write_frozen(
+    rows: Iterator[Row], folder: Path, kept: KeptColumns, on_progress: Callable[[str, int], None]
+) -> FrozenFiles:
+    """Write an index's files of these images."""
+    digest, images, chunk_digests = hashlib.sha256(), 0, []
+    kept_digest, says_more = hashlib.sha256(json.dumps(kept.names).encode()), bool(kept.names)
+    for number in count():
+        chunk = list(islice(rows, ROWS))
+        if not chunk:
+            break
+        digest.update(text_of(map(cells_of, chunk)))
+        text = text_of((*cells_of(row), row.kept or None) for row in chunk)
+        chunk_digests.append(chunk_digest(text))
+        kept_digest.update(text)
+        for row in chunk:
+            says_more |= row.kept != ""
+            kept.note(row.kept, uri=row.uri)
+        pq.write_table(table_of(chunk), folder / chunk_name(number), compression="zstd", row_group_size=ROWS)
+        images += len(chunk)
+        on_progress("freezing", images)
     return FrozenFiles(
-        folder=scratch,
+        folder=folder,
         images=images,
         digest=digest.hexdigest(),
-        unlisted=str(unlisted[-1]) if unlisted else "",
         chunk_digests=tuple(chunk_digests),
         kept_digest=kept_digest.hexdigest() if says_more else "",
         kept_types=kept.types,

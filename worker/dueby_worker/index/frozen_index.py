@@ -5,7 +5,8 @@ plain reads. The files lie in a folder named after the digest of the list. `inde
 are, is created last and once: an index is complete or does not exist. A killed index step is simply run again, and of
 two at the same time one wins.
 
-Images in tars, Parquet files and Lance datasets have rows that also say where they are (chunks.py). Synthetic images
+What is added to a sink has an index of its own, with the number of its generation in its document's name. Images in
+tars, Parquet files and Lance datasets have rows that also say where they are (chunks.py). Synthetic images
 leave nothing in the sink: their index follows from their size and number. build.py makes an index.
 """
 
@@ -31,6 +32,7 @@ from dueby_worker.index.listing import canonical_source, shards_of
 from dueby_worker.index.names import namer_of
 from dueby_worker.index.sampling import sample_synthetic
 from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.storage.generations import newest_generation, path_in
 from dueby_worker.storage.store import NotFound, Store, Unavailable
 from dueby_worker.system.text_columns import text_column
 
@@ -76,6 +78,8 @@ class IndexDocument(Spec, frozen=True, kw_only=True):
     another source later, the names stay."""
     kept_types: dict[str, str] = spec_field(default_factory=dict)
     """The types of the columns of source.keep."""
+    first_image: int | None = None
+    """Images of the generations before this one; absent in the first one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,8 @@ class Index:
 
     store: Store
     document: IndexDocument
+    generation: int = 1
+    """Which of the sink's generations it is of."""
     _chunks: dict[int, pa.Table] = field(default_factory=dict, repr=False, compare=False)
     """The file that was read last, by its number."""
 
@@ -105,6 +111,11 @@ class Index:
     def uris(self, first: int, last: int) -> list[str]:
         """Return the URIs of the images first..last, both inclusive."""
         return [uri for _, uri in self.items(first, last)]
+
+    @property
+    def path(self) -> str:
+        """The path of its document in the sink."""
+        return path_in(self.generation, DOCUMENT)
 
     def uris_of_all(self) -> Iterator[str]:
         """Yield the URIs of all images. One file at a time is held in memory."""
@@ -174,7 +185,7 @@ class Index:
             data = self.store.read(path)
         except Unavailable as error:
             # The file was there before index.json was: it is missed only if the store is there, and shows that.
-            if isinstance(error, NotFound) and self.store.exists(DOCUMENT):
+            if isinstance(error, NotFound) and self.store.exists(self.path):
                 raise Invalid(self.store.field, f"{uri}, a file of the index, is gone; {_ADVICE}") from None
             raise Transient(f"{uri}, a file of the index, can't be read: {error}") from error
         try:
@@ -189,21 +200,24 @@ class Index:
         return table
 
 
-def find_index(sink: Store) -> Index | None:
-    """Return the sink's index; None if it has none."""
+def find_index(sink: Store, generation: int | None = None) -> Index | None:
+    """Return the sink's index of a generation, by default of the newest that has one; None if there is none."""
+    generation = generation or max(1, newest_generation(sink, DOCUMENT))
+    path = path_in(generation, DOCUMENT)
     try:
-        text = sink.read(DOCUMENT)
+        text = sink.read(path)
     except NotFound:
         return None
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        raise Invalid(sink.field, f"{sink.uri_of(DOCUMENT)} is not JSON; {_ADVICE}") from None
-    return Index(store=sink, document=validate(IndexDocument, content, origin=sink.uri_of(DOCUMENT)))
+        raise Invalid(sink.field, f"{sink.uri_of(path)} is not JSON; {_ADVICE}") from None
+    document = validate(IndexDocument, content, origin=sink.uri_of(path))
+    return Index(store=sink, document=document, generation=generation)
 
 
 def open_index(sink: Store) -> Index:
-    """Return the sink's index. Raise Invalid if it has none."""
+    """Return the newest index of the sink. Raise Invalid if it has none."""
     if (index := find_index(sink)) is None:
         raise Invalid(
             sink.field,
@@ -214,7 +228,7 @@ def open_index(sink: Store) -> Index:
 
 
 def resolve_index(source: Source, sink: Store, *, images: int, preprocessing: Preprocessing) -> Index:
-    """Return a worker's index: the sink's, or that of synthetic images. Raise Invalid if the sink's is another's.
+    """Return a worker's index: the sink's newest, or that of synthetic images. Raise Invalid if it is another's.
 
     Whether it is this job's index in every other way is checked with the sink's manifest, because the digest is part of
     the fingerprint.

@@ -5,6 +5,8 @@
     Overwrite, of a sink of this very job         goes on: its status was lost, or its index step is repeated
     Overwrite, of rows finished since it exists   goes on if they are of its images and model; else Invalid
     Overwrite, of any other sink                  begins anew, when nothing else can go wrong any more: see `empty`
+    Append, of rows that aren't finished          goes on with them
+    Append, of finished rows                      begins a generation beside them, for what is new
     anything, of a job restored from a backup     as Resume
 
 A backup restores an InferenceJob without its status and with a new uid, so that it looks like one that was never run.
@@ -14,7 +16,7 @@ overwritten is what the step found, and before it deletes anything it looks whet
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.step_config import IndexConfig
@@ -28,9 +30,10 @@ from dueby_worker.output.sink_manifest import (
     SINK_MANIFEST,
     SinkManifest,
     decode_sink_manifest,
-    read_manifest_data,
+    read_newest_data,
 )
-from dueby_worker.output.success import SUCCESS, is_of, read_success
+from dueby_worker.output.success import SUCCESS, Success, is_of, read_success, set_aside
+from dueby_worker.storage.generations import delete_later
 from dueby_worker.storage.store import Store
 
 _DELETING_THREADS = 16
@@ -53,10 +56,16 @@ class Admission:
     """On what terms a job uses its sink, as the index step found it."""
 
     store: Store
+    newest: int
+    """The newest generation that was there, or 1."""
     begun: bytes | None
-    """The manifest that was there, as it stood there; None if there was none."""
+    """Its manifest, as it stood there; None if there was none."""
     manifest: SinkManifest | None = None
-    """The manifest that the job goes on with; None if it begins anew."""
+    """The manifest that the job goes on with; None if it begins anew, or begins another generation."""
+    before: SinkManifest | None = None
+    """The manifest of the generation before the one that the job begins; None if it begins none, or the first."""
+    success: Success | None = None
+    """What `_SUCCESS` says of the generations up to that one."""
     is_own: bool = False
     """Whether this very job began it, under this uid or, before a backup was restored, under another one."""
     advice: str = ADVICE
@@ -64,8 +73,21 @@ class Admission:
 
     def require_unchanged(self) -> None:
         """Raise SinkChanged unless the sink has the manifest that was found."""
-        if read_manifest_data(self.store) != self.begun:
+        if read_newest_data(self.store) != (self.newest, self.begun):
             raise SinkChanged(f"{self.store.uri} was begun or emptied by another job or run while it was looked at")
+
+    @property
+    def generation(self) -> int:
+        """The generation that the job's rows are of."""
+        if self.before:
+            return self.newest + 1
+        return self.newest if self.manifest else 1
+
+    def begin(self) -> None:
+        """Look that the sink is as it was, before the index of what the job begins is put into it."""
+        self.require_unchanged()
+        if self.success:
+            set_aside(self.store, self.success)
 
     def empty(self) -> None:
         """Delete the quantized networks and all rows, and then the manifest.
@@ -76,6 +98,13 @@ class Admission:
         """
         self.require_unchanged()
         self.store.delete(SUCCESS)
+        if self.newest > 1:
+            # Before any part: whoever goes on with a later generation believes that those before it are whole.
+            delete_later(self.store, "_dueby", "_dueby/index")
+            _, first = read_newest_data(self.store)
+            replace(self, newest=1, begun=first).empty()
+            self._delete_late_success(self.begun or b"")
+            return
         names = [name for name in self.store.list_names() if is_part_name(name)]
         # A part is younger than its manifest, so what was listed before this look is of the manifest that was found.
         self.require_unchanged()
@@ -108,13 +137,13 @@ class Admission:
 
 def admit(store: Store, config: IndexConfig) -> Admission:
     """Return on what terms the job may use the sink. Raise Invalid if it may not. Nothing is deleted yet."""
-    begun, policy = read_manifest_data(store), config.sink.if_exists
+    (newest, begun), policy = read_newest_data(store), config.sink.if_exists
     if begun is None:
-        return Admission(store=store, begun=None)
+        return Admission(store=store, newest=newest, begun=None)
     if policy == "Overwrite" and not config.is_restored:
         kept = _never_emptied(store, begun, config)
         is_own = kept is not None and _is_own(kept, config)
-        return Admission(store=store, begun=begun, manifest=kept, is_own=is_own, advice=_NEW_OBJECT)
+        return Admission(store=store, newest=newest, begun=begun, manifest=kept, is_own=is_own, advice=_NEW_OBJECT)
     manifest = decode_sink_manifest(begun, sink=store.uri)
     is_own = config.is_restored or _is_own(manifest, config)
     if policy == "Fail" and not is_own:
@@ -124,7 +153,11 @@ def admit(store: Store, config: IndexConfig) -> Admission:
             "or set sink.ifExists to Resume or Overwrite",
         )
     advice = _RESTORED if config.is_restored else ADVICE
-    return Admission(store=store, begun=begun, manifest=manifest, is_own=is_own, advice=advice)
+    admission = Admission(store=store, newest=newest, begun=begun, manifest=manifest, is_own=is_own, advice=advice)
+    success = read_success(store) if policy == "Append" and not is_own else None
+    if success is None or not is_of(success, manifest):
+        return admission
+    return replace(admission, manifest=None, before=manifest, success=success)
 
 
 def _is_own(manifest: SinkManifest, config: IndexConfig) -> bool:

@@ -55,7 +55,7 @@ def require_own_rows(store: Store, part: int, *, manifest: SinkManifest, first: 
 
     `by` is the fingerprint of the job that made them.
     """
-    begin, last = manifest.grid.bounds(part)
+    begin, last = manifest.grid.indexes(part)
     if by != manifest.fingerprint:
         wrong = "was made by another job"
     elif first is None or (first, first + rows - 1) != (begin, last):

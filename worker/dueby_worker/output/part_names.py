@@ -3,7 +3,8 @@
 A part's name depends on the grid alone, so a listing of the sink is all that workers need to coordinate. In a cluster
 it ends with the mark of the job that began the sink: `part-<first>-<last>.<mark>.parquet`. A worker that was cut off
 and writes when another job has emptied the sink and begun it anew then adds a file that nobody takes for a part. Runs
-without a cluster, and DueBy before there were marks, leave the mark out. What is in a part is none of this file's
+without a cluster, and DueBy before there were marks, leave the mark out. What is added to a sink has its generation
+before that: `part-<first>-<last>.g0002.<mark>.parquet`. What is in a part is none of this file's
 business: whoever only lists a sink, as `dueby run` does, loads no library for rows.
 """
 
@@ -15,14 +16,23 @@ from dueby_api.grid import Grid
 # Version of the parts' layout. Parquet metadata and the sink's manifest name it.
 FORMAT_VERSION = 1
 MARK_DIGITS = 8
-_NAME = re.compile(rf"part-(\d{{12}})-(\d{{12}})(?:\.([0-9a-f]{{{MARK_DIGITS}}}))?\.parquet")
+_NAME = re.compile(
+    rf"part-(\d{{12}})-(\d{{12}})(?:\.g(?P<generation>\d{{4,}}))?(?:\.(?P<mark>[0-9a-f]{{{MARK_DIGITS}}}))?\.parquet"
+)
 
 
 def part_name(grid: Grid, part: int) -> str:
-    """Return the file name of a part: its first and last image, both inclusive."""
-    first, last = grid.bounds(part)
+    """Return the file name of a part: the index of its first and last image in the sink, both inclusive."""
+    first, last = grid.indexes(part)
+    generation = f".g{grid.generation:04d}" if grid.generation > 1 else ""
     mark = grid.mark and f".{grid.mark}"
-    return f"part-{first:012d}-{last:012d}{mark}.parquet"
+    return f"part-{first:012d}-{last:012d}{generation}{mark}.parquet"
+
+
+def generation_in(name: str) -> int:
+    """Return which of the sink's generations a part is of, by its file name."""
+    match = _NAME.fullmatch(name)
+    return int(match["generation"] or 1) if match else 1
 
 
 def is_part_name(name: str) -> bool:
@@ -36,9 +46,10 @@ def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
     for name in names:
         match = _NAME.fullmatch(name)
         # Names of other grids and jobs are part names too, but have other bounds than a part of this grid, or marks.
-        if match is None or (match[3] or "") != grid.mark:
+        if match is None or (match["mark"] or "", int(match["generation"] or 1)) != (grid.mark, grid.generation):
             continue
-        if grid.bounds(part := int(match[1]) // grid.part_size) == (int(match[1]), int(match[2])):
+        part = (int(match[1]) - grid.first_image) // grid.part_size
+        if part >= 0 and grid.indexes(part) == (int(match[1]), int(match[2])):
             found.add(part)
     return found
 

@@ -32,6 +32,13 @@ def read_quantized(store: Store, fingerprint: str) -> bytes:
         ) from None
 
 
+def copy_quantized(store: Store, before: str, fingerprint: str) -> None:
+    """Let a generation have the quantized network of the one before, which has another fingerprint."""
+    store.create(quantized_path(fingerprint), read_quantized(store, before))
+    if agreement := read_agreement(store, before):
+        note_agreement(store, fingerprint, agreement)
+
+
 def note_agreement(store: Store, fingerprint: str, agreement: Agreement) -> None:
     """Put into the sink how far the job's quantized network is from fp32, in place of what another one was."""
     store.replace(_agreement_path(fingerprint), json.dumps(agreement.document()).encode())

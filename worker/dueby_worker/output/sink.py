@@ -6,6 +6,8 @@
     _dueby/index/, _dueby/runs/             the frozen index; plans, progress and summaries of runs
     _SUCCESS                                every part is there, and which they are
 
+What `sink.ifExists: Append` adds is a generation: parts, manifest and index of its own, with `.g0002` in their names.
+
 The index step decides once per run whether to resume, refuse or overwrite (admission.py); workers only resume.
 """
 
@@ -20,7 +22,7 @@ from dueby_api.grid import Grid
 from dueby_api.parts import Parts, parts_of
 from dueby_api.words import counted
 from dueby_worker.output.other_grid import OtherGrid
-from dueby_worker.output.part_names import is_part_name, part_name, parts_among, runs_of
+from dueby_worker.output.part_names import generation_in, is_part_name, part_name, parts_among, runs_of
 from dueby_worker.output.sink_manifest import (
     ADVICE,
     SINK_FIELD,
@@ -30,6 +32,7 @@ from dueby_worker.output.sink_manifest import (
     read_sink_manifest,
     require_same_job,
 )
+from dueby_worker.storage.generations import path_in
 from dueby_worker.storage.store import CREATE_ONLY_ADVICE, Store, Unavailable
 
 _DUEBY = "_dueby"
@@ -75,20 +78,20 @@ def require_sink_manifest(store: Store, wanted: SinkManifest, *, is_overwriting:
     A job that overwrites may meet what a worker of the job before has written after the sink was emptied. By their
     names such parts are none of this job's.
     """
-    found = read_sink_manifest(store)
+    generation = wanted.grid.generation
+    path = path_in(generation, SINK_MANIFEST)
+    found = read_sink_manifest(store, generation)
     if found is None:
         _require_no_parts(store, wanted, is_overwriting=is_overwriting)
         was_written = store.was_written
-        if store.create(SINK_MANIFEST, encode_sink_manifest(wanted)):
+        if store.create(path, encode_sink_manifest(wanted)):
             if not was_written:
                 # There was no index step: this worker begins the sink.
                 require_create_only(store)
             return wanted
-        found = read_sink_manifest(store)
+        found = read_sink_manifest(store, generation)
     if found is None:
-        raise Transient(
-            f"{store.uri}: {SINK_MANIFEST} existed a moment ago and is gone; is another job emptying the sink?"
-        )
+        raise Transient(f"{store.uri}: {path} existed a moment ago and is gone; is another job emptying the sink?")
     require_same_job(found, wanted.components, sink=store.uri)
     _require_same_grid(store, found, wanted)
     return found
@@ -96,11 +99,13 @@ def require_sink_manifest(store: Store, wanted: SinkManifest, *, is_overwriting:
 
 def _require_no_parts(store: Store, wanted: SinkManifest, *, is_overwriting: bool) -> None:
     """Raise Invalid if the sink, which has no manifest, holds parts that might be taken for those of `wanted`."""
-    parts = [name for name in store.list_names() if is_part_name(name)]
+    # Those of earlier generations are known by their manifests.
+    generation, found = wanted.grid.generation, (name for name in store.list_names() if is_part_name(name))
+    parts = [name for name in found if generation_in(name) >= generation]
     if is_overwriting and wanted.grid.mark and not parts_among(parts, wanted.grid):
         return
     # Another worker may have created the manifest and committed a part between the two reads.
-    if parts and read_sink_manifest(store) is None:
+    if parts and read_sink_manifest(store, generation) is None:
         raise Invalid(SINK_FIELD, f"{store.uri} holds parts but no {SINK_MANIFEST}, so their job is unknown; {ADVICE}")
 
 

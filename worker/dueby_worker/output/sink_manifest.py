@@ -7,6 +7,8 @@ never taken for new ones. The first worker creates it, once, with the part size,
 Every part is younger than the manifest. Where there is a cluster, it also has the uid of the InferenceJob that began
 the sink: such a job never overwrites its own rows, and the names of the parts end with a mark that is made of it.
 
+What is added to a sink has a manifest of its own (storage/generations.py).
+
 (A job's `source.manifest` is something else: a list of images. See dueby_worker/index/source_manifest.py.)
 """
 
@@ -24,6 +26,7 @@ from dueby_api.source import Source
 from dueby_api.step_config import Count, Uid
 from dueby_api.words import counted
 from dueby_worker.output.part_names import FORMAT_VERSION, MARK_DIGITS
+from dueby_worker.storage.generations import newest_generation, path_in
 from dueby_worker.storage.store import NotFound, Store
 
 if TYPE_CHECKING:
@@ -90,12 +93,22 @@ class SinkManifest(Spec, frozen=True, kw_only=True):
     """Images in a part."""
     uid: Uid | None = None
     """The InferenceJob that created it; absent if it was a run without a cluster, or a DueBy that didn't record it."""
+    generation: Count | None = None
+    """Which of the sink's generations its rows are; absent for the first one."""
+    first_image: Count | None = None
+    """Images of the generations before it; absent if there are none."""
 
     @property
     def grid(self) -> Grid:
         """The grid of its parts."""
         mark = hashlib.sha256(self.uid.encode()).hexdigest()[:MARK_DIGITS] if self.uid else ""
-        return Grid(images=self.images, part_size=self.part_size, mark=mark)
+        return Grid(
+            images=self.images,
+            part_size=self.part_size,
+            mark=mark,
+            generation=self.generation or 1,
+            first_image=self.first_image or 0,
+        )
 
 
 class LoadedFacts(Protocol):
@@ -157,18 +170,29 @@ def decode_sink_manifest(data: bytes, *, sink: str) -> SinkManifest:
     return validate(SinkManifest, document, origin=origin)
 
 
-def read_manifest_data(store: Store) -> bytes | None:
-    """Return the file as it stands in the sink; None if no job has used the sink."""
+def read_newest_data(store: Store) -> tuple[int, bytes | None]:
+    """Return the newest generation and its manifest as it stands in the sink; None if no job has used the sink."""
+    generation = max(1, newest_generation(store, SINK_MANIFEST))
+    return generation, _read(store, generation)
+
+
+def read_newest_manifest(store: Store) -> SinkManifest | None:
+    """Return the manifest of the sink's newest generation; None if no job has used the sink."""
+    _, data = read_newest_data(store)
+    return None if data is None else decode_sink_manifest(data, sink=store.uri)
+
+
+def read_sink_manifest(store: Store, generation: int = 1) -> SinkManifest | None:
+    """Return the manifest of one of the sink's generations; None if no job has begun that."""
+    data = _read(store, generation)
+    return None if data is None else decode_sink_manifest(data, sink=store.uri)
+
+
+def _read(store: Store, generation: int) -> bytes | None:
     try:
-        return store.read(SINK_MANIFEST)
+        return store.read(path_in(generation, SINK_MANIFEST))
     except NotFound:
         return None
-
-
-def read_sink_manifest(store: Store) -> SinkManifest | None:
-    """Return the sink's manifest; None if no job has used the sink."""
-    data = read_manifest_data(store)
-    return None if data is None else decode_sink_manifest(data, sink=store.uri)
 
 
 def require_same_job(found: SinkManifest, components: Components, *, sink: str, advice: str = ADVICE) -> None:

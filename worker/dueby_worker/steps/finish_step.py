@@ -1,7 +1,8 @@
 """The finish step: check that every part is there and is this job's, count its rows, write `_SUCCESS`.
 
 A job is complete when its parts say so, not when its workers do. The names of the parts show that 0..N-1 is covered
-once, because the grid is fixed. The footers give rows, errors, warnings and the fingerprint of what made them. A worker
+once, because the grid is fixed. Of a sink that was added to, only the newest generation is counted: those before it
+were when they were finished. The footers give rows, errors, warnings and the fingerprint of what made them. A worker
 of an older job may outlive an Overwrite; what it leaves has other names, and is deleted. So may this step: it looks
 whether the sink is the one that it has counted before it says so, and after.
 """
@@ -9,6 +10,7 @@ whether the sink is the one that it has counted before it says so, and after.
 import io
 import logging
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -22,8 +24,8 @@ from dueby_worker.output.damaged_parts import read_end_of_part, require_own_rows
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import sweep_sink
-from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest, read_sink_manifest
-from dueby_worker.output.success import SUCCESS, encode_success
+from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest, read_newest_manifest
+from dueby_worker.output.success import SUCCESS, earlier_generations, encode_success, names_in, success_of
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -49,12 +51,14 @@ def finish(store: Store, *, is_overwriting: bool = False) -> FinishResult:
     Parts of other jobs are deleted if the job overwrites them anyhow.
     """
     store.remember_written()  # the workers have
-    manifest = read_sink_manifest(store)
+    manifest = read_newest_manifest(store)
     if manifest is None:
         raise Invalid(SINK_FIELD, f"{store.uri} has no {SINK_MANIFEST}; no worker has run into it yet")
     grid, names = manifest.grid, store.list_names()
+    earlier = earlier_generations(store, grid.generation)
     _require_every_part(names, grid, sink=store.uri)
-    _remove_foreign_parts(store, names, grid, is_overwriting=is_overwriting)
+    others = set(names).difference(names_in(earlier))
+    _remove_foreign_parts(store, others, grid, is_overwriting=is_overwriting)
     footers = _read_footers(store, grid)
     for part, found in enumerate(footers):
         require_own_rows(
@@ -70,9 +74,11 @@ def finish(store: Store, *, is_overwriting: bool = False) -> FinishResult:
         fingerprint=manifest.fingerprint,
         part_size=grid.part_size,
         mark=grid.mark,
+        generation=grid.generation,
+        first_image=grid.first_image,
         finished_unix_micros=time.time_ns() // 1000,
     )
-    _put_success(store, encode_success(result), manifest)
+    _put_success(store, encode_success(success_of(result, earlier)), manifest)
     sweep_sink(store)
     return result
 
@@ -81,7 +87,7 @@ def _put_success(store: Store, data: bytes, manifest: SinkManifest) -> None:
     """Write `_SUCCESS`; take it back if the sink is another job's by then."""
 
     def look() -> None:
-        if read_sink_manifest(store) != manifest:
+        if read_newest_manifest(store) != manifest:
             raise Transient(f"{store.uri} was emptied, or begun by another job, while its rows were counted")
 
     store.replace(SUCCESS, data, before=look)
@@ -101,7 +107,7 @@ def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
         raise Transient(f"{sink} still lacks {missing:,} of {counted(grid.parts, 'part')} ({shown}, ...)")
 
 
-def _remove_foreign_parts(store: Store, names: list[str], grid: Grid, *, is_overwriting: bool) -> None:
+def _remove_foreign_parts(store: Store, names: Collection[str], grid: Grid, *, is_overwriting: bool) -> None:
     """Delete parts that readers of the folder would take for this job's, or raise Invalid."""
     own = {part_name(grid, part) for part in parts_among(names, grid)}
     foreign = [name for name in names if is_part_name(name) and name not in own]

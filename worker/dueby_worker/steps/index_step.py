@@ -11,15 +11,20 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from dueby_api.agreement import Agreement
 from dueby_api.parts import text_of_parts
 from dueby_api.step_config import IndexConfig
 from dueby_api.step_messages import IndexResult
 from dueby_api.words import counted, unlisted_words
+from dueby_worker.index.additions import require_index
 from dueby_worker.index.build import LISTING_RETRY, build_index
-from dueby_worker.models.known_model import know_model
-from dueby_worker.output.admission import SinkChanged, admit
+from dueby_worker.index.frozen_index import Index
+from dueby_worker.models.known_model import KnownModel, know_model
+from dueby_worker.output.admission import Admission, SinkChanged, admit
+from dueby_worker.output.quantized import copy_quantized
 from dueby_worker.output.sink import parts_there, require_create_only
-from dueby_worker.output.sink_manifest import components_of, require_same_job
+from dueby_worker.output.sink_manifest import SinkManifest, components_of, read_newest_manifest, require_same_job
+from dueby_worker.output.success import is_of, read_success
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -48,21 +53,30 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
         from dueby_worker.steps.quantize import require_int8
 
         require_int8()
+    if is_adding := config.sink.if_exists == "Append":
+        _close(store)
     admission = admit(store, config)
-    manifest = admission.manifest
+    manifest, before = admission.manifest, admission.before
     model = know_model(config.model, config.output, Path(config.cache_dir) if config.cache_dir else None)
-    summary = build_index(
+    if before is not None:
+        _require_same_rows(before, model, config, sink=store.uri)
+    index = build_index(
         config.source,
         store,
         limit=config.images,
         preprocessing=model.preprocessing,
         max_pixels=config.max_pixels,
         replace=manifest is None,
-        is_own=admission.is_own,
-        require_unchanged=admission.require_unchanged,
+        is_own=admission.is_own or (is_adding and manifest is not None),
+        generation=admission.generation,
+        before_commit=admission.begin,
         on_progress=_ProgressPrinter().show,
         retry=retry,
     )
+    note = _note(admission, index) if is_adding else ""
+    if index is None:  # nothing is new: the job ends with what is there
+        manifest, index = before, require_index(store, admission.newest)
+    summary = index.document.summary
     if summary.unlisted:
         print(unlisted_words(summary.unlisted), file=sys.stderr, flush=True)
     if config.sink.if_exists == "Overwrite" and manifest is None:
@@ -75,17 +89,15 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
         require_same_job(manifest, components, sink=store.uri, advice=admission.advice)
     agreement = None
     if is_int8:
-        # It loads the model and NNCF, and takes up to a minute.
-        from dueby_worker.steps.quantize import put_quantized
-
-        reading = replace(DEFAULT_RETRY, waits=retry.waits)
-        agreement = put_quantized(
-            config, store, images=summary.images, fingerprint=components.fingerprint, retry=reading
-        )
+        if before is not None and manifest is None:
+            # The rows of all generations are one network's.
+            copy_quantized(store, before.fingerprint, components.fingerprint)
+        agreement = _quantize(config, store, summary.images, components.fingerprint, retry)
     result = IndexResult(
         images=summary.images,
         digest=summary.digest,
         unlisted=summary.unlisted,
+        note=note,
         input_cost=summary.input_cost,
         fingerprint=components.fingerprint,
         classes=components.classes,
@@ -94,8 +106,48 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     if manifest is None:
         return result
     # The job goes on with the sink's grid, and with what is there of it.
-    there = parts_there(store, manifest)
-    return result.replace(part_size=manifest.part_size, parts_there=text_of_parts(there))
+    return result.replace(part_size=manifest.part_size, parts_there=text_of_parts(parts_there(store, manifest)))
+
+
+def _require_same_rows(before: SinkManifest, model: KnownModel, config: IndexConfig, *, sink: str) -> None:
+    """Raise Invalid, with what differs, unless the rows of this job are made as those that it adds to."""
+    known = before.components
+    same = components_of(model, config.model, config.source, index_digest=known.index, kept_digest=known.kept or "")
+    require_same_job(before, same, sink=sink)
+
+
+def _quantize(config: IndexConfig, store: Store, images: int, fingerprint: str, retry: RetryPolicy) -> Agreement | None:
+    # It loads the model and NNCF, and takes up to a minute.
+    from dueby_worker.steps.quantize import put_quantized
+
+    reading = replace(DEFAULT_RETRY, waits=retry.waits)
+    return put_quantized(config, store, images=images, fingerprint=fingerprint, retry=reading)
+
+
+def _close(store: Store) -> None:
+    """Finish rows that are all there and were not counted, so that a generation may follow them."""
+    manifest, success = read_newest_manifest(store), read_success(store)
+    if manifest is None or (success is not None and is_of(success, manifest)):
+        return
+    if len(parts_there(store, manifest)) == manifest.grid.parts:
+        from dueby_worker.steps.finish_step import finish
+
+        finish(store)
+
+
+def _note(admission: Admission, index: Index | None) -> str:
+    """Return how the images of a job that adds to its sink stand to those that are there."""
+    if index is None:
+        return f"Nothing is new: each image of the source is in {admission.store.uri} already."
+    if admission.before is not None:
+        known = counted(index.document.first_image or 0, "image")
+        return f"Only new images are counted: they become generation {index.generation} of a sink of {known}."
+    if admission.manifest is None or admission.is_own:
+        return ""
+    return (
+        f"Generation {index.generation} of the sink was begun before and is finished now. What is new in the source "
+        "since then is for the next job with sink.ifExists: Append."
+    )
 
 
 class _ProgressPrinter:

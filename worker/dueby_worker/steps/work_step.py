@@ -13,7 +13,7 @@ from dueby_api.step_config import WorkConfig
 from dueby_api.step_messages import WorkResult
 from dueby_worker.engines.host import pin_to_cores
 from dueby_worker.output.sink import KnownParts
-from dueby_worker.output.sink_manifest import read_sink_manifest
+from dueby_worker.output.sink_manifest import read_newest_manifest
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -66,7 +66,7 @@ def _is_complete_already(config: WorkConfig, store: Store) -> bool:
     # A retry has work to do in a full sink. Without a fingerprint, nothing says that the sink is this job's.
     if config.retry_failed or config.fingerprint is None:
         return False
-    manifest = read_sink_manifest(store)
+    manifest = read_newest_manifest(store)
     if manifest is None or (manifest.fingerprint, manifest.part_size) != (config.fingerprint, config.part_size):
         return False
     known_parts = KnownParts(store, manifest.grid)

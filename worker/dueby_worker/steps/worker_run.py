@@ -192,8 +192,9 @@ class WorkerRun:
 
     def _open_part(self, part: int) -> OpenPart:
         first, last = self._config.grid.bounds(part)
+        index, _ = self._manifest.grid.indexes(part)
         uris, from_source = self._index.described(first, last)
-        return OpenPart(part, first=first, uris=uris, from_source=from_source, columns=self._loaded.columns)
+        return OpenPart(part, first=index, uris=uris, from_source=from_source, columns=self._loaded.columns)
 
     def _open_retry(self, part: int) -> OpenPart | None:
         rows, origin = read_part(self._store, part_name(self._manifest.grid, part), decode_rows)
@@ -269,6 +270,8 @@ def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkM
         images=config.images,
         part_size=config.part_size,
         uid=config.uid,
+        generation=index.generation if index.generation > 1 else None,
+        first_image=index.document.first_image,
     )
 
 

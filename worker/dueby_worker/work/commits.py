@@ -134,8 +134,8 @@ class Commits:
 
     def _require_own_sink(self) -> None:
         """Raise _OthersSink if the sink isn't this job's any more: another one may have been started there."""
-        manifest = read_sink_manifest(self._store)
-        own = (self._origin.fingerprint, self._known_parts.grid)
+        own = (self._origin.fingerprint, grid := self._known_parts.grid)
+        manifest = read_sink_manifest(self._store, grid.generation)
         if manifest is None or (manifest.fingerprint, manifest.grid) != own:
             raise _OthersSink(SINK_FIELD, f"{self._store.uri} was emptied, or is another job's now")
 

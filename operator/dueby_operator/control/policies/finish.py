@@ -65,7 +65,8 @@ def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome
         slack=slack_between(ended_us, given.deadline_us),
     )
     faulty = faults(result.errors, result.warnings)
-    summary = f"{counted(result.rows, 'row')}{faulty}{',' if faulty else ''} in {given.spec.sink.uri}."
+    summary = f"{counted(result.rows, 'row')}{faulty}{',' if faulty else ''} in {given.spec.sink.uri}"
+    summary += f", of its generation {result.generation}." if result.generation > 1 else "."
     too_many = given.spec.why_too_many(images=result.rows, failed=result.errors)
     reason = Reason.TOO_MANY_FAILED_IMAGES if too_many else Reason.EVERY_IMAGE_HAS_A_ROW
     return Outcome(

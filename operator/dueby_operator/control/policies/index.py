@@ -42,7 +42,8 @@ def index(given: PolicyInput) -> Outcome:
 
 
 def _record(given: PolicyInput, found: IndexResult) -> Outcome:
-    message = f"{counted(found.images, 'image')}. {unlisted_words(found.unlisted)}".rstrip()
+    sentences = (f"{counted(found.images, 'image')}.", found.note, unlisted_words(found.unlisted))
+    message = " ".join(filter(None, sentences))
     if found.agreement:
         message += f" At {given.spec.model.precision}, {found.agreement.sentence}."
     return Outcome(

@@ -50,7 +50,7 @@ def test_an_index_is_made_once_by_a_job_and_of_the_same_images_by_others(tmp_pat
     first = build(source, sink)
     write_photos(tmp_path / "in", 9)
     assert build(source, sink, is_own=True) == first
-    with pytest.raises(Invalid, match=r"the source has 9 images, the results in .*sink are for 5 of them; use another"):
+    with pytest.raises(Invalid, match=r"the source has 9 images, the results in .*sink are for 5 of them: sink"):
         build(source, sink)
     assert build(source, sink, replace=True).images == 9
     assert open_index(sink).images == 9
@@ -61,7 +61,7 @@ def test_an_index_of_another_source_is_refused(tmp_path: Path, sink: Store) -> N
     write_photos(tmp_path / "other", 5)
     build(Source(uri=str(tmp_path / "in")), sink)
     with pytest.raises(
-        Invalid, match=r"the source has 5 images, the results in .* are for 0 of them and for 5 others;"
+        Invalid, match=r"the source has 5 images, the results in .* are for 0 of them and for 5 others:"
     ):
         build(Source(uri=str(tmp_path / "other")), sink)
     with pytest.raises(
