@@ -8,14 +8,16 @@ interpreter. Nothing is asked of the API server.
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dueby_api.inference_job import InferenceJob
+from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.sizes import gpu_sizes, slice_sizes
+from dueby_operator.cluster.nodes import Node, has_slices, is_open, workers_within
+from dueby_operator.cluster.requests import tolerations_of, worker_requests
+from dueby_operator.cluster.stacks import PER_NODE
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.job_values import held_devices
@@ -58,6 +60,14 @@ class _Drawn:
         plan = self.job.status.plan
         groups, windows = (plan.groups, plan.windows) if plan else ((), ())
         return [*self.held, *(group.device_class for group in groups), *(window.device_class for window in windows)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Size:
+    """The devices of a class on nodes that are there."""
+
+    devices: int
+    free: int
 
 
 class CalendarPage:
@@ -138,9 +148,40 @@ def _sizes(devices: ClusterDevices, there: Iterable[_Drawn], drawn: Iterable[_Dr
     # Those that nobody uses come last.
     gpus = sorted(devices.kinds, key=lambda name: (name not in specs, name))[:MAX_CLASSES]
     held = sum((each.held for each in there), Counter[str]())
-    found = {**gpu_sizes(devices, gpus), **slice_sizes(devices, slices)}
+    found = {**_gpu_sizes(devices, gpus), **_slice_sizes(devices, slices)}
     return {
         name: ClassSize(devices=size.devices, others=max(0, size.devices - size.free - held[name]))
         for name, size in found.items()
         if size.devices
     }
+
+
+def _gpu_sizes(devices: ClusterDevices, classes: Collection[str]) -> dict[str, _Size]:
+    """Return the sizes of these classes of GPUs; a GPU is free if no pod has it, whatever else its node lacks."""
+    found = dict.fromkeys(classes, _Size(devices=0, free=0))
+    for node in devices.open_nodes:
+        for name, kind in node.devices.items():
+            if name in found and node.is_ready:
+                size, free = found[name], min(kind.count, workers_within(node.free, kind.request))
+                found[name] = _Size(devices=size.devices + kind.count, free=size.free + free)
+    return found
+
+
+def _slice_sizes(devices: ClusterDevices, users: Mapping[str, JobSpec]) -> dict[str, _Size]:
+    """Return the sizes of these classes of CPU slices, each as what a job that uses it asks for fits on the nodes."""
+    return {name: _slices(devices, name, spec) for name, spec in users.items()}
+
+
+def _slices(devices: ClusterDevices, device_class: str, spec: JobSpec) -> _Size:
+    asked = worker_requests(spec, devices.settings, device_class)
+    per_node = {name: asked[name] for name in PER_NODE}
+    tolerations = tolerations_of(spec)
+
+    def is_usable(node: Node) -> bool:
+        return has_slices(node, device_class) and is_open(node, tolerations=tolerations, selector=None)
+
+    nodes = [node for node in devices.open_nodes if is_usable(node)]
+    return _Size(
+        devices=sum(workers_within(node.allocatable, per_node) for node in nodes),
+        free=sum(workers_within(node.free, per_node) for node in nodes),
+    )

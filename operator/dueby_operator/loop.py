@@ -22,9 +22,9 @@ from dueby_operator import paths
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.fault_log import EVERYBODY, FaultLog
-from dueby_operator.kube.access import Access
 from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.client import Kube
+from dueby_operator.kube.connection import Access
 from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
 from dueby_operator.kube.progress import JobObserver

@@ -35,8 +35,7 @@ from dueby_operator.profiling.attempts import shared_attempts
 from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, without_foreign
 from dueby_operator.profiling.known_profiles import KnownProfiles
 from dueby_operator.profiling.on_demand import store_attempts
-from dueby_operator.profiling.rates import rates
-from dueby_operator.profiling.upkeep import decide_upkeep
+from dueby_operator.profiling.upkeep import decide_upkeep, rates
 from dueby_operator.profiling.used_models import jobs_to_measure_for
 
 Found = TypeVar("Found")

@@ -14,9 +14,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from dueby_api.errors import DueByError, Transient
 from dueby_api.schema import LenientSpec
-from dueby_operator.kube.access import Access
 from dueby_operator.kube.bodies import read_body, read_lines
-from dueby_operator.kube.connection import Connection
+from dueby_operator.kube.connection import Access, Connection
 from dueby_operator.kube.documents import Document, Event, Kind, Page, read_as, read_document
 from dueby_operator.kube.pages import JSON, OBJECT_BYTES, PagedLists, TooLong
 from dueby_operator.kube.trouble import Trouble

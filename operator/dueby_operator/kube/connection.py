@@ -1,21 +1,35 @@
 """The connection to an API server: who we are, where it is, and the sockets, which can be replaced by new ones."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
 
 from dueby_api.errors import Transient
-from dueby_operator.kube.access import Access
 from dueby_operator.kube.pages import JSON
 from dueby_operator.kube.sockets import open_socket
 
 # Tokens of service accounts change every hour; the file is read again so often.
 SIGN_IN_S = 60.0
+
+
+class Access(Protocol):
+    """Where the API server is and what to show it, such as kopf.ConnectionInfo."""
+
+    @property
+    def server(self) -> str:
+        """Address, with its scheme."""
+
+    def as_http_headers(self) -> dict[str, str]:
+        """Return the credentials that are sent with each request."""
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        """Return the credentials that the connection is made with."""
 
 
 class Connection:

@@ -1,10 +1,11 @@
 """Profiling on nodes: what is to be written of profiles, their conditions, and the CronJobs that measure. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dueby_api.gpu_profile import GPUProfile
+from dueby_api.gpu_profile import GPUProfile, images_per_second
 from dueby_api.inference_job import InferenceJob
+from dueby_api.status import ProfileStatus
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.model.writes import Add, Change, Delete, Put, Write
@@ -59,6 +60,15 @@ def decide_upkeep(
     )
     puts = [Put(kind=paths.profiles_path(), document=profile.document()) for profile in stored]
     return (*puts, *following, *again, *conditions)[:MAX_WRITES]
+
+
+def rates(profiles: Iterable[GPUProfile]) -> list[Change]:
+    """Return what brings `status.imagesPerSecond` up to date, where it isn't: a column of GPUProfiles shows it."""
+    return [
+        Change(path=paths.profiles_path(profile.name, "status"), fields={"status": {"imagesPerSecond": rate}})
+        for profile in profiles
+        if (rate := round(images_per_second(profile.spec))) != (profile.status or ProfileStatus()).images_per_second
+    ]
 
 
 def _starting(made: Sequence[Add]) -> dict[str, str]:

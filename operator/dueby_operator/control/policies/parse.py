@@ -12,17 +12,18 @@ from collections.abc import Mapping
 
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
+from dueby_api.inference_job import JobSpec
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.chain import Outcome, PolicyInput, failed, refusal
 from dueby_operator.control.conditions import without_reasons
-from dueby_operator.control.promises import forbidden_class
 from dueby_operator.control.shared import Shared
 from dueby_operator.jobs import names
 from dueby_operator.model.begun_sink import begun_grid, begun_parts
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.settings import Promises
 
 
 def parse(
@@ -37,7 +38,7 @@ def parse(
     manifest = job.manifest
     if isinstance(manifest, Invalid):
         return refusal(manifest)
-    if (sentence := forbidden_class(job, manifest.spec, shared.promises)) and not job.status.plan:
+    if (sentence := _forbidden_class(job, manifest.spec, shared.promises)) and not job.status.plan:
         return failed(Reason.INFEASIBLE, sentence, NewCondition(reason=Reason.NOT_PROMISED, message=sentence))
     spec = shared.devices.with_own_classes(manifest.spec, measured=shared.known.device_classes)
     deadline_us = spec.deadline_us(accepted_us=job.accepted_us)
@@ -51,6 +52,17 @@ def parse(
         status=_with_times(job, deadline_us=deadline_us, now_us=now_us),
         memory=job.memory,
         shared=shared,
+    )
+
+
+def _forbidden_class(job: JobSnapshot, spec: JobSpec, promises: Promises) -> str:
+    """Return that the job's namespace may not use its deadline class, and which it may; empty if it may."""
+    allowed = promises.classes_of(job.namespace)
+    if not allowed or spec.deadline_class in allowed:
+        return ""
+    return (
+        f"Jobs of the namespace {job.namespace} may not be {spec.deadline_class}, by promises.classes. "
+        f"Set spec.deadlineClass to {' or '.join(allowed)}."
     )
 
 

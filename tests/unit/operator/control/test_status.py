@@ -6,7 +6,7 @@ from typing import Any
 from dueby_api.conditions import Reason
 from dueby_api.gpu_profile import GPUProfile, Latency, Spread
 from dueby_operator.model.writes import Change
-from dueby_operator.profiling.rates import rates
+from dueby_operator.profiling.upkeep import rates
 from dueby_operator.resources.crds import job_crd
 from support.decisions import a_batch, cluster, indexed, infj, job, look, look_at, started
 from support.operator import profile

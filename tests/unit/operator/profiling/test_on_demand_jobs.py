@@ -9,7 +9,7 @@ from dueby_api.schema import validate
 from dueby_api.status import ProfileStatus, read_status
 from dueby_api.step_config import ProfileConfig
 from dueby_operator.profiling.class_profiles import profiles_of
-from dueby_operator.profiling.rates import rates
+from dueby_operator.profiling.upkeep import rates
 from support.operator import profile
 from support.profiling import A100, begun, gpu_node, measured
 from support.stored import raw
