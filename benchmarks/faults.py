@@ -43,6 +43,9 @@ def run_one(seed: int, *, is_verbose: bool = False, mutation: str = "") -> "Outc
 
 def run_all(seeds: Iterable[int], *, processes: int, mutation: str) -> Iterator["Outcome"]:
     """Yield the seeds' outcomes as they come."""
+    if processes == 1:
+        yield from map(partial(run_one, mutation=mutation), seeds)
+        return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield from pool.map(partial(run_one, mutation=mutation), seeds, chunksize=4)
 
@@ -50,7 +53,7 @@ def run_all(seeds: Iterable[int], *, processes: int, mutation: str) -> Iterator[
 def main() -> int:
     """Run the seeds; return 1 if anything is broken."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", default="0-99", metavar="A-B")
+    parser.add_argument("--seeds", default="0-99", metavar="A-B,C", type=seeds_of)
     parser.add_argument("--seed", type=int, help="one seed alone, in this process")
     parser.add_argument("-v", "--verbose", action="store_true", help="print what happens")
     parser.add_argument("--processes", type=int, default=2)
@@ -62,9 +65,15 @@ def main() -> int:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     if options.seed is not None:
         return report([run_one(options.seed, is_verbose=options.verbose, mutation=options.mutation)])
-    first, _, last = options.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
-    return report(run_all(seeds, processes=options.processes, mutation=options.mutation), is_first=options.first)
+    return report(
+        run_all(options.seeds, processes=options.processes, mutation=options.mutation), is_first=options.first
+    )
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the seeds that a text such as `0-99,200` names."""
+    ends = (part.partition("-") for part in text.split(","))
+    return [seed for first, _, last in ends for seed in range(int(first), int(last or first) + 1)]
 
 
 def report(outcomes: Iterable["Outcome"], *, is_first: bool = False) -> int:

@@ -45,6 +45,10 @@ class Bucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     fate: Callable[[Process, str, str], Fate] = lambda process, what, uri: USUAL
     """What becomes of a request: who sends it, what it does, and about which object."""
+    is_late: bool = False
+    """Whether the sender of what is done now has given it up."""
+    away: set[str] = field(default_factory=set)
+    """Processes that could not reach the store for a time, by name."""
     written: list[Callable[[Process, str, bytes | None], None]] = field(default_factory=list)
     """Told of each write: who has sent it, the object's URI, its content; None if it was deleted."""
 
@@ -139,6 +143,7 @@ class SimulatedStore(Store):
         answers: list[Answer] = []
 
         def arrive() -> None:
+            bucket.is_late = fate.there_s > fate.answer_s
             answers.append(effect())
             if what in ("create", "replace", "delete"):
                 heard = "" if fate.is_heard else ", and its sender doesn't hear of it"

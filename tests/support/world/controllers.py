@@ -193,7 +193,7 @@ class Controllers:
             asked = _asked(spec)
             names = [name for name in self.nodes if self._takes(name, spec) and _fits(asked, free[name])]
             if names:
-                name = min(names, key=lambda name: (not _prefers(spec, name), name))
+                name = min(names, key=lambda name: (not _prefers(spec, name), -free[name]["pods"], name))
                 free[name].subtract(asked)
                 self.server.change(pod.place.key, {**pod.document, "spec": {**spec, "nodeName": name}})
             elif not status.get("conditions"):

@@ -166,6 +166,7 @@ class Node:
         if container.ended is not None:
             return
         process.is_dead = True
+        process.attributes["exit_code"] = code
         if "ip" in process.attributes:
             network_of(self.world).hosts.pop(f"{process.attributes['ip']}:8080", None)
         message = process.attributes.get("message") if code not in (KILLED, TERMINATED) else None

@@ -28,12 +28,52 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
             replacement="kept = None",
         ),
     ),
+    # A worker looks whose sink it is before and after it writes.
+    "look": (
+        Mutation(
+            module="dueby_worker.work.commits",
+            text="if manifest is None or (manifest.fingerprint, manifest.grid) != own:",
+            replacement="if False:",
+        ),
+    ),
+    # Of several writers of a part one wins.
+    "create-only": (
+        Mutation(
+            module="dueby_worker.work.commits",
+            text="self._store.create(name, data, before=look)",
+            replacement="not self._store.replace(name, data, before=look)",
+        ),
+    ),
     # An operator whose Lease has run out writes nothing.
     "lease": (
         Mutation(
             module="dueby_operator.kube.lease",
             text="return 0.0 if self.is_over else max(0.0, self.until_s - self.margin_s - self.clock_s())",
             replacement="return 100.0",
+        ),
+    ),
+    # A process is taken for dead only if it was one of the same container.
+    "predecessors": (
+        Mutation(
+            module="dueby_operator.loop",
+            text="predecessors=pod,",
+            replacement="predecessors=socket.gethostname(),",
+        ),
+    ),
+    # What is there of the name of an object that is to be made is somebody else's if it has another owner.
+    "own-object": (
+        Mutation(
+            module="dueby_operator.kube.apply",
+            text="if is_own and not there.is_deleting:",
+            replacement="if not there.is_deleting:",
+        ),
+    ),
+    # No more devices are given out than are free.
+    "devices": (
+        Mutation(
+            module="dueby_operator.cluster.stacks",
+            text="idle = min(devices, _count(node.free, asked, kind))",
+            replacement="idle = min(devices, _count(node.free, asked, kind) + 1)",
         ),
     ),
 }

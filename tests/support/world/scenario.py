@@ -8,15 +8,16 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
-from support.world.checks import OVER, Checks
+from dueby_worker.output.sink_manifest import SINK_MANIFEST
+from support.world.checks import Checks
 from support.world.cluster import Cluster, phase_of
+from support.world.excuses import OVER
 from support.world.network import Request
-from support.world.objects import Document, Stored
+from support.world.objects import Document, Stored, place_of
 from support.world.scheduler import World
-from support.world.weather import Weather
+from support.world.weather import NODE_S, Weather
 
 # Faults end, and all jobs must be over so long after the beginning.
 FAULTS_S, LIMIT_S = 150.0, 4000.0
@@ -59,8 +60,6 @@ class Scenario:
     to_come: int = 0
     """What users are yet to do."""
 
-    cost_s: float = 0.0
-    """How late what users do to the cluster may make a job."""
     _acted_s: float = 0.0
     """When a user has done something last."""
     is_over: bool = False
@@ -90,6 +89,8 @@ class Scenario:
             self._later(5, name, self._restore)
         elif plot < 0.6:
             self._crowd()
+        elif plot < 0.7:
+            self._take_name(chance.choice(sorted(self.jobs)))
 
     def _spec(self, source: str, sink: str) -> Document:
         chance = self.cluster.world.chance
@@ -169,6 +170,26 @@ class Scenario:
             self.jobs[name] = {**spec, "deadlineClass": "Hard", "deadline": f"{chance.choice((25, 40, 60))}s"}
             self._later(chance.uniform(0, 15), name, self._submit)
 
+    def _take_name(self, name: str) -> None:
+        """Have somebody make a ConfigMap of a name that the operator is about to give to one of the job's."""
+        server, world = self.cluster.server, self.cluster.world
+        step = world.chance.choice(("index", "r1", "finish"))
+        seconds = world.chance.uniform(5, 60)
+
+        def heard(request: Request) -> None:
+            place, body = place_of(request.path), request.body
+            if (request.method, place.kind) != ("POST", "configmaps") or heard not in server.heard:
+                return
+            if not body["metadata"]["name"].startswith(f"{name}-{step}-"):
+                return
+            self.checks.touched.add(body["metadata"]["ownerReferences"][0]["uid"])
+            made = server.create(place, {**body, "metadata": {**body["metadata"], "ownerReferences": []}})
+            world.tell(f"somebody makes {made.place.name} for {seconds:.0f} s")
+            world.at(seconds, lambda: server.remove(made.place.key))
+            server.heard = [listener for listener in server.heard if listener is not heard]
+
+        server.heard.append(heard)
+
     def _restore(self, name: str) -> None:
         """Lose the status of a job that is done, as a restore does."""
         job = self.cluster.job(name)
@@ -184,20 +205,23 @@ class Scenario:
         working = [
             (node, each) for node, each in containers if each.is_working and each.pod.place.name.startswith(name)
         ]
-        if not working:
+        has_begun = f"{self.jobs[name]['sink']['uri']}/{SINK_MANIFEST}" in self.cluster.bucket.objects
+        if not (working and has_begun):
             if world.seconds < FAULTS_S:
                 self._later(0.5, name, self._take_over)
             return
         node, container = chance.choice(working)
-        self.cost_s = inf
+        pause_s = chance.uniform(3, 150) if chance.random() < 0.6 else 0.0
         if chance.random() < 0.8:
-            world.tell(f"{node.name} is cut off")
+            away_s = pause_s + chance.uniform(20, 100)
+            world.tell(f"{node.name} is cut off for {away_s:.0f} s")
+            self.checks.excuses.note(away_s + NODE_S, node=node.name)
             node.cut_off()
-            world.at(chance.uniform(20, 200), node.come_back)
-        if chance.random() < 0.5:
-            seconds = chance.uniform(3, 150)
-            world.tell(f"{container.process.name} stands still for {seconds:.0f} s")
-            container.process.paused_until_us = world.now_us + round(seconds * 1e6)
+            world.at(away_s, node.come_back)
+        if pause_s:
+            world.tell(f"{container.process.name} stands still for {pause_s:.0f} s")
+            self.checks.excuses.note(pause_s + NODE_S, job=container.process.attributes["job"])
+            container.process.paused_until_us = world.now_us + round(pause_s * 1e6)
         self._delete(name)
         source = f"s3://photos/{name}2"
         self.cluster.put_photos(source, chance.choice((6, 20, 45)))
@@ -224,10 +248,9 @@ def run_seed(seed: int, *, is_verbose: bool = False) -> Outcome:
 def _run(world: World) -> Outcome:
     cpu_s, chance = time.process_time(), world.chance
     cluster = Cluster(world, nodes=chance.choice((1, 2, 3)), devices=chance.choice((1, 2, 2)))
-    weather = Weather(cluster, is_gentle=chance.random() < 0.4, ends_s=FAULTS_S)
     checks = Checks(cluster)
+    weather = Weather(cluster, checks.excuses, is_gentle=chance.random() < 0.4, ends_s=FAULTS_S)
     scenario = Scenario(cluster, checks)
-    checks.cost_s = lambda: weather.cost_s + scenario.cost_s
     checks.begin()
     scenario.begin()
     weather.begin()
@@ -278,7 +301,9 @@ class StoryHandler(logging.Handler):
 
 
 def prepare() -> None:
-    """Make this process ready for many worlds."""
+    """Make this process ready for many worlds, once."""
+    if not gc.isenabled():
+        return
     logging.basicConfig(handlers=[StoryHandler()], level=logging.INFO)
     gc.disable()  # what is unwound must be unwound between two worlds
     gc.freeze()  # what is loaded stays

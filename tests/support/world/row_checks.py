@@ -1,0 +1,152 @@
+"""What must hold of sinks: looked at at each write to one.
+
+Rows are read as readers are told to: of a sink with `_SUCCESS`, the parts that it lists, or all there are if it lists
+none.
+"""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow.parquet as pq
+
+from dueby_api.errors import Invalid
+from dueby_api.grid import Grid
+from dueby_worker.output.part_names import is_part_name, part_name
+from dueby_worker.output.rows import read_footer
+from dueby_worker.output.sink_manifest import SINK_MANIFEST, decode_sink_manifest
+from support.world.cluster import Cluster, photo_name
+from support.world.devices import class_of
+from support.world.objects import Document
+from support.world.scheduler import Process
+
+SUCCESS = "_SUCCESS"
+# A claim that stopped being true while it was made is taken back within this time.
+TAKEN_BACK_S = 20.0
+# So is a part in a sink that is another job's by then.
+DELETED_S = 30.0
+
+
+@dataclass(eq=False)
+class RowChecks:
+    """The checks of all sinks of one world."""
+
+    cluster: Cluster
+    fail: Callable[[str], None]
+    finished: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """When a sink was finished last, and by which job's uid, by its URI."""
+    _there: set[str] = field(default_factory=set)
+    """What is written once: parts and manifests, by URI."""
+    _read: dict[bytes, list[Document]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Look at everything from now on."""
+        self.cluster.bucket.written.append(self._written)
+
+    def look_at_all(self) -> None:
+        """Look at every finished sink."""
+        for uri in list(self.cluster.bucket.objects):
+            if uri.endswith(f"/{SUCCESS}"):
+                self._look_at_sink(uri.removesuffix(f"/{SUCCESS}"))
+
+    def _written(self, by: Process, uri: str, data: bytes | None) -> None:
+        sink, _, name = uri.rpartition("/")
+        job = by.attributes.get("job", "")
+        if name == SUCCESS and data is not None:
+            self.finished[sink] = self.cluster.world.now_us, job
+        elif name == SUCCESS and self.finished.get(sink, (0, ""))[1] == job and by.attributes.get("step") != "finish":
+            self.fail(f"{by.name} empties the sink that its own job has finished: {sink}")
+        if is_part_name(name) or uri.endswith(SINK_MANIFEST):
+            self._look_at_what_is_written_once(by, uri, data)
+        if is_part_name(name) and data is not None:
+            self._look_at_owner(by, sink, uri)
+        if name == SUCCESS or (is_part_name(name) and f"{sink}/{SUCCESS}" in self.cluster.bucket.objects):
+            self._look_at_sink(sink)
+
+    def _look_at_what_is_written_once(self, by: Process, uri: str, data: bytes | None) -> None:
+        if data is None:
+            self._there.discard(uri)
+        elif uri in self._there:
+            self.fail(f"{by.name} writes over what is there already: {uri}")
+        else:
+            self._there.add(uri)
+
+    def _look_at_owner(self, by: Process, sink: str, uri: str) -> None:
+        """See that a worker in whose sink another job has begun takes back what it writes, unless it can't."""
+        if self._is_own(by, sink) or self.cluster.bucket.is_late:
+            return
+        stands_still_s = max(0.0, (by.paused_until_us - self.cluster.world.now_us) / 1e6)
+
+        def look() -> None:
+            is_able = by.attributes.get("exit_code", 0) not in (137, 143) and by.name not in self.cluster.bucket.away
+            if uri in self.cluster.bucket.objects and not self._is_own(by, sink) and is_able:
+                self.fail(f"{by.name} leaves a part in a sink that is another job's: {uri}")
+
+        self.cluster.world.at(stands_still_s + DELETED_S, look)
+
+    def _is_own(self, by: Process, sink: str) -> bool:
+        data = self.cluster.bucket.objects.get(f"{sink}/{SINK_MANIFEST}")
+        try:
+            return data is not None and decode_sink_manifest(data, sink=sink).uid == by.attributes.get("job")
+        except Invalid:
+            return False
+
+    def _look_at_sink(self, sink: str, claimed: bytes = b"") -> None:
+        """Compare the rows of a finished sink with what it claims, or with what it `claimed` some seconds ago.
+
+        That a part is missing is seen by whoever reads, so a finish step has time to take back what it has claimed of a
+        sink that was emptied meanwhile. Other rows than those that are claimed would be seen by nobody.
+        """
+        claim = self.cluster.bucket.objects.get(f"{sink}/{SUCCESS}")
+        if claim is None or claimed not in (b"", claim):
+            return
+        names = [name for name in self.cluster.bucket.below(f"{sink}/") if is_part_name(name)]
+        listed = _listed_in(json.loads(claim), names)
+        if missing := sorted(set(listed) - set(names)):
+            if claimed:
+                self.fail(f"{sink}: {SUCCESS} lists parts that aren't there: {', '.join(missing[:3])}")
+            else:
+                self.cluster.world.at(TAKEN_BACK_S, lambda: self._look_at_sink(sink, claim))
+            return
+        for wrong in self._wrong_rows(sink, json.loads(claim), listed):
+            self.fail(f"{sink}: {wrong}")
+            return
+
+    def _wrong_rows(self, sink: str, claim: Document, names: Iterable[str]) -> Iterator[str]:
+        objects = self.cluster.bucket.objects
+        counts: Counter[int] = Counter()
+        folders = set()
+        for name in names:
+            data = objects[f"{sink}/{name}"]
+            if read_footer(io.BytesIO(data)).origin.fingerprint != claim["fingerprint"]:
+                yield f"{name} is of another job than {SUCCESS}"
+            for row in self._rows_of(data):
+                counts[row["index"]] += 1
+                if row["classes"][0] != class_of(row["index"]):
+                    yield f"{name}: the row of image {row['index']} is another image's"
+                folder, _, photo = row["uri"].rpartition("/")
+                folders.add(folder)
+                if photo != photo_name(row["index"]):
+                    yield f"{name}: the row {row['index']} is of {photo}"
+        if len(folders) > 1:
+            yield f"there are rows of images in {', '.join(sorted(folders))}"
+        if lost := [index for index in range(claim["images"]) if not counts[index]]:
+            yield f"{len(lost)} rows of {claim['images']} are lost, such as that of image {lost[0]}"
+        if doubled := [index for index, count in counts.items() if count > 1 or index >= claim["images"]]:
+            yield f"{len(doubled)} rows too many, such as that of image {doubled[0]}"
+
+    def _rows_of(self, data: bytes) -> list[Document]:
+        """Return the rows of a part; the same part is read once."""
+        if data not in self._read:
+            self._read[data] = pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
+        return self._read[data]
+
+
+def _listed_in(claim: Document, names: list[str]) -> list[str]:
+    """Return the parts that a claim lists; all there are if it lists none."""
+    if not claim.get("partSize"):
+        return names
+    grid = Grid(images=claim["images"], part_size=claim["partSize"], mark=claim.get("mark", ""))
+    return [part_name(grid, part) for part in range(grid.parts)]
