@@ -1,6 +1,6 @@
 """Faults at every write, by seed: DueBy's operator, workers and steps in a simulated cluster, as fast as they compute.
 
-    python benchmarks/faults.py --seeds 0-99            # in two processes; the failing seeds, and their last events
+    python benchmarks/faults.py --seeds 0-99,200        # in two processes; the failing seeds, and their last events
     python benchmarks/faults.py --seed 17 -v            # the same world again, with everything that happens in it
 
 What is simulated, and what is DueBy's own code, is in tests/support/world and docs/decisions.
@@ -34,9 +34,9 @@ def run_one(seed: int, *, is_verbose: bool = False, mutation: str = "") -> "Outc
 
     if mutation:
         mutations.install(mutation)
-    from support.world import scenario
+    from support.world import scenario, story
 
-    scenario.prepare()
+    story.prepare()
     with contextlib.redirect_stderr(io.StringIO()):
         return scenario.run_seed(seed, is_verbose=is_verbose)
 

@@ -4,7 +4,7 @@ Nothing of DueBy is changed. Its modules are loaded as they are, and what they i
 `time` is virtual, their threads are simulated ones, their HTTP client talks to a simulated API server. So the operator
 and the workers run whole, and whatever they do is decided by a seed. It is what madsim does for programs in Rust.
 
-A few modules of DueBy stand for devices, and are replaced as such (machine.py): the network of a model, a decoder of
+A few modules of DueBy stand for devices, and are replaced as such (devices.py): the network of a model, a decoder of
 images, the client of an object store, the solver that is a process of its own.
 
 Import anything of this package before anything of DueBy; a process does either this or real things.

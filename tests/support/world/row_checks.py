@@ -39,7 +39,8 @@ class RowChecks:
     """When a sink was finished last, and by which job's uid, by its URI."""
     _there: set[str] = field(default_factory=set)
     """What is written once: parts and manifests, by URI."""
-    _read: dict[bytes, list[Document]] = field(default_factory=dict)
+    _read: dict[bytes, tuple[str, list[Document]]] = field(default_factory=dict)
+    """The fingerprint and the rows of parts."""
 
     def begin(self) -> None:
         """Look at everything from now on."""
@@ -119,10 +120,10 @@ class RowChecks:
         counts: Counter[int] = Counter()
         folders = set()
         for name in names:
-            data = objects[f"{sink}/{name}"]
-            if read_footer(io.BytesIO(data)).origin.fingerprint != claim["fingerprint"]:
+            fingerprint, rows = self._read_part(objects[f"{sink}/{name}"])
+            if fingerprint != claim["fingerprint"]:
                 yield f"{name} is of another job than {SUCCESS}"
-            for row in self._rows_of(data):
+            for row in rows:
                 counts[row["index"]] += 1
                 if row["classes"][0] != class_of(row["index"]):
                     yield f"{name}: the row of image {row['index']} is another image's"
@@ -137,10 +138,11 @@ class RowChecks:
         if doubled := [index for index, count in counts.items() if count > 1 or index >= claim["images"]]:
             yield f"{len(doubled)} rows too many, such as that of image {doubled[0]}"
 
-    def _rows_of(self, data: bytes) -> list[Document]:
-        """Return the rows of a part; the same part is read once."""
+    def _read_part(self, data: bytes) -> tuple[str, list[Document]]:
+        """Return the fingerprint and the rows of a part; the same part is read once."""
         if data not in self._read:
-            self._read[data] = pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
+            rows = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False).to_pylist()
+            self._read[data] = read_footer(io.BytesIO(data)).origin.fingerprint, rows
         return self._read[data]
 
 

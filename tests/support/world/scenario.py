@@ -4,7 +4,6 @@ Once the faults are over every job must end, and once every job has ended nothin
 """
 
 import gc
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -288,22 +287,3 @@ def _be_quiet(world: World, cluster: Cluster, checks: Checks) -> None:
 
     cluster.server.heard.append(heard)
     world.run(until=lambda: bool(checks.broken), limit_s=begins_s + QUIET_S / 2)
-
-
-class StoryHandler(logging.Handler):
-    """Tells the world what DueBy logs; a bug that it has caught is one of its own."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Tell it."""
-        process = World.current.my_process()
-        name = process.name if process else "nobody"
-        World.current.tell(f"{name}: {record.levelname} {record.getMessage()}")
-
-
-def prepare() -> None:
-    """Make this process ready for many worlds, once."""
-    if not gc.isenabled():
-        return
-    logging.basicConfig(handlers=[StoryHandler()], level=logging.INFO)
-    gc.disable()  # what is unwound must be unwound between two worlds
-    gc.freeze()  # what is loaded stays
