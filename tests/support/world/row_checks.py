@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
-from dueby_worker.output.part_names import is_part_name, part_name
+from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import read_footer
 from dueby_worker.output.sink_manifest import SINK_MANIFEST, decode_sink_manifest
 from support.world.cluster import Cluster, photo_name
@@ -62,7 +62,7 @@ class RowChecks:
         if is_part_name(name) or uri.endswith(SINK_MANIFEST):
             self._look_at_what_is_written_once(by, uri, data)
         if is_part_name(name) and data is not None:
-            self._look_at_owner(by, sink, uri)
+            self._look_at_owner(by, uri)
         if name == SUCCESS or (is_part_name(name) and f"{sink}/{SUCCESS}" in self.cluster.bucket.objects):
             self._look_at_sink(sink)
 
@@ -74,23 +74,25 @@ class RowChecks:
         else:
             self._there.add(uri)
 
-    def _look_at_owner(self, by: Process, sink: str, uri: str) -> None:
+    def _look_at_owner(self, by: Process, uri: str) -> None:
         """See that a worker in whose sink another job has begun takes back what it writes, unless it can't."""
-        if self._is_own(by, sink) or self.cluster.bucket.is_late:
+        if self._is_of_sink(uri) or self.cluster.bucket.is_late:
             return
         stands_still_s = max(0.0, (by.paused_until_us - self.cluster.world.now_us) / 1e6)
 
         def look() -> None:
             is_able = by.attributes.get("exit_code", 0) not in (137, 143) and by.name not in self.cluster.bucket.away
-            if uri in self.cluster.bucket.objects and not self._is_own(by, sink) and is_able:
+            if uri in self.cluster.bucket.objects and not self._is_of_sink(uri) and is_able:
                 self.fail(f"{by.name} leaves a part in a sink that is another job's: {uri}")
 
         self.cluster.world.at(stands_still_s + DELETED_S, look)
 
-    def _is_own(self, by: Process, sink: str) -> bool:
+    def _is_of_sink(self, uri: str) -> bool:
+        """Return whether a part is one of those that the sink's manifest tells of."""
+        sink, _, name = uri.rpartition("/")
         data = self.cluster.bucket.objects.get(f"{sink}/{SINK_MANIFEST}")
         try:
-            return data is not None and decode_sink_manifest(data, sink=sink).uid == by.attributes.get("job")
+            return data is not None and bool(parts_among([name], decode_sink_manifest(data, sink=sink).grid))
         except Invalid:
             return False
 
