@@ -10,6 +10,7 @@ _PURPOSES = {
     "run": "index, plan and run jobs on this machine",
     "calendar": "show which job of a cluster has which devices when",
     "report": "write an HTML page about a run",
+    "doctor": "show what this machine, its engines and its cluster can do, and what to do about the rest",
 }
 # Where a subcommand's name is that of a module of Python's own.
 _MODULES = {"calendar": "show_calendar"}

@@ -17,7 +17,7 @@ from dueby.cli.interruption import Interruption
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.untrusted import printable
 
-SUBCOMMANDS = ("profile", "plan", "run", "calendar", "report")
+SUBCOMMANDS = ("profile", "plan", "run", "calendar", "report", "doctor")
 # What a subcommand takes beyond the small installation.
 _EXTRAS, _LARGEST = {"report": "worker"}, "profiler"
 # Those that continue where they were stopped.

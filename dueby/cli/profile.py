@@ -38,7 +38,6 @@ examples:
   dueby profile                                         measure efficientnet_b0, for plans and runs here
   dueby profile --model resnet50 --quick -o profiles    measure another model, in a hurry
   dueby profile --class cpu-1 --monitor -o profiles     measure one class, and record the machine meanwhile
-  dueby profile --from timm.csv --class NVIDIA-L4 --model timm/resnet50 --precision fp16     take published figures
 """
 
 

@@ -46,6 +46,11 @@ def get_job(name: str, *, namespace: str | None) -> str:
     )
 
 
+def ask(words: Sequence[str], *, doing: str) -> str:
+    """Return what kubectl prints of these words. Raise DueByError with its reason, at the latest after some seconds."""
+    return _call([*words, "--request-timeout=5s"], doing=doing, missing=Invalid("kubectl", _MISSING))
+
+
 def _text_of(moment: date) -> str:
     return moment.isoformat()
 

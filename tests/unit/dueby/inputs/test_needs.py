@@ -81,7 +81,7 @@ def test_what_needs_an_extra_names_it(words: str, said: str, folder: Path) -> No
     "words",
     [
         "--help",
-        *(f"{name} --help" for name in ("run", "profile", "plan", "calendar", "report")),
+        *(f"{name} --help" for name in ("run", "profile", "plan", "calendar", "report", "doctor")),
         *(
             f"plan -f job.yaml --profiles profile.yaml --pool cpu-1=4 -o {output}"
             for output in ("json", "table", "html")
@@ -95,6 +95,14 @@ def test_the_small_installation_helps_plans_and_shows_calendars(words: str, bloc
     assert code in (0, 3), stderr
     assert stdout
     assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("blocked", [EXTRA, [*EXTRA, "fcntl", "resource"]], ids=["small", "another-system"])
+def test_the_doctor_of_the_small_installation_says_what_it_lacks(blocked: list[str], folder: Path) -> None:
+    code, stdout, stderr = without(blocked, "doctor", folder=folder)
+    assert (code, stderr) == (0, "")
+    assert "absent  torch: it is not installed; plan and calendar work without it" in stdout
+    assert "pip install 'dueby[profiler]'" in stdout
 
 
 def test_a_module_of_ours_that_is_missing_is_a_fault() -> None:

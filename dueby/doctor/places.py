@@ -1,0 +1,63 @@
+"""The places that the user asks about: whether their store answers with the credentials that this process has.
+
+Nothing is written there. Of a folder on this machine it is known without that whether results could be.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+
+from dueby.doctor.finding import Asked, Finding
+from dueby.inputs.needs import needing
+from dueby_api.errors import DueByError
+from dueby_api.words import counted
+
+_WILDCARD = re.compile(r"[*?\[{]")
+
+
+def check_places(asked: Asked) -> Iterator[Finding]:
+    """Yield what is at each URI, or why that can't be seen."""
+    for uri in asked.uris:
+        try:
+            sentence = _describe(_place_of(uri))
+        except DueByError as error:
+            advice = "check the name and the credentials; docs/manifest.md says where they are looked for"
+            yield Finding(subject=uri, verdict="fails", sentence=str(error), advice=advice)
+        else:
+            yield Finding(subject=uri, verdict="ok", sentence=sentence)
+
+
+def _place_of(uri: str) -> str:
+    """Return the URI up to the folder in which its wildcards begin."""
+    return _WILDCARD.split(uri)[0].rpartition("/")[0] if _WILDCARD.search(uri) else uri
+
+
+def _describe(uri: str) -> str:
+    with needing("a URI", "worker"):
+        from dueby_worker.storage.retry import RetryPolicy
+        from dueby_worker.storage.stores import open_store
+        from dueby_worker.storage.uris import canonical_uri, file_path, scheme_of
+    # Whoever asks waits for no store that is away.
+    at_once = RetryPolicy(total_s=0)
+    store = open_store(uri, field=uri, retry=at_once)
+    folder, _, name = store.uri.rpartition("/")
+    if open_store(folder, field=uri, retry=at_once).exists(name):
+        return "can be read"
+    scheme = scheme_of(canonical_uri(uri))
+    if scheme in ("http", "https"):
+        return "the server answers, but has no such file"
+    count = len(store.list_names()) + len(store.list_folders())
+    found = (
+        f"can be listed, with {counted(count, 'name')} in it" if count else "the store answers; nothing is there yet"
+    )
+    if scheme == "file":
+        return (
+            f"{found}; results {'can' if _is_writable(file_path(canonical_uri(uri))) else 'can not'} be written there"
+        )
+    return f"{found}; whether results can be written shows only when they are"
+
+
+def _is_writable(path: str) -> bool:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return os.access(path, os.W_OK)
