@@ -175,7 +175,6 @@ def install() -> None:
     replace_devices(
         {
             "dueby_worker.models.loading": {"LoadedModel": LoadedModel, "load_model": load_model},
-            "dueby_worker.models.known_model": {"know_model": _known, "note_model": _nothing},
             "dueby_worker.engines.build": {"build_engine": build_engine},
             "dueby_worker.engines.parity": {"compare": _agrees},
             "dueby_worker.engines.host": {"pin_to_cores": _nothing, "process_environment": lambda *a: {}},
@@ -195,4 +194,9 @@ def install() -> None:
             },
         }
     )
-    replace_parts({"dueby_worker.index.sampling": {"sample_files": sample_files}})
+    replace_parts(
+        {
+            "dueby_worker.index.sampling": {"sample_files": sample_files},
+            "dueby_worker.models.known_model": {"know_model": _known, "note_model": _nothing},
+        }
+    )
