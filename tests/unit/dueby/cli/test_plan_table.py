@@ -57,7 +57,7 @@ def test_the_proof_is_a_sentence_and_says_what_it_holds_for(plan: Plan) -> None:
 def test_the_table_says_when_and_how_likely(plan: Plan) -> None:
     _, out, _ = plan(confidence=0.5)
     assert "5 GPUs for 200,000 images in 10s: expected after 9.6s, at confidence 0.5 after 9.8s, slack 154ms." in out
-    assert "Probability of being in time: 0.9965. Parts of 256 images." in out
+    assert "Probability of being in time: 0.9965. Parts of 4,096 images." in out
 
 
 def test_one_gpu_needs_no_proof_that_none_is_too_few(plan: Plan) -> None:
