@@ -31,6 +31,12 @@ def described(source: Source, tmp_path: Path, limit: int | None = None) -> dict[
 
 def columns_of(source: Source, tmp_path: Path, limit: int | None = None) -> dict[str, pa.Array]:
     """Return the source's columns as a worker reads them from its index."""
+    index = unsampled_index(source, tmp_path, limit)
+    return index.described(0, index.images - 1)[1]
+
+
+def unsampled_index(source: Source, tmp_path: Path, limit: int | None = None) -> Index:
+    """Return the index of a source whose images need be none."""
     files = frozen(source, tmp_path / "scratch", limit)
     store = open_store(str(tmp_path / "sink"))
     for number in range(files.chunks):
@@ -46,7 +52,7 @@ def columns_of(source: Source, tmp_path: Path, limit: int | None = None) -> dict
         chunk_digests=files.chunk_digests,
         kept_types=dict(files.kept_types),
     )
-    return Index(store=store, document=document).described(0, files.images - 1)[1]
+    return Index(store=store, document=document)
 
 
 def written(rows: list[dict[str, Any]], folder: Path, kind: str) -> Source:

@@ -59,9 +59,10 @@ def take_new(
         return None
     rows = islice(frozen.rows_where(difference.is_new), limit)
     (folder := scratch / "new").mkdir()
-    new = write_frozen(rows, folder, KeptColumns(source.keep), on_progress)
+    kept = KeptColumns(source.keep)
     # As all images of the source have them, not only the new ones.
-    new = replace(new, kept_types=frozen.kept_types, unlisted=frozen.unlisted)
+    kept.declare(frozen.kept_types, by=field_of(source))
+    new = replace(write_frozen(rows, folder, kept, on_progress), unlisted=frozen.unlisted)
     _require_same_columns(earlier[-1], new)
     return new
 

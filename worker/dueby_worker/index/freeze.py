@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
-from dueby_worker.index.chunks import KEPT, Row, cells_of, chunk_digest, row_at, table_of, text_of
+from dueby_worker.index.chunks import Row, cells_of, chunk_digest, row_at, table_of, text_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
 from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.lance_listing import list_lance
@@ -76,8 +76,7 @@ class FrozenFiles:
             with pq.ParquetFile(self.chunk(number)) as file:
                 table = file.read()
             for row in np.flatnonzero(wanted[number * ROWS : (number + 1) * ROWS]):
-                kept = table.column(KEPT)[row].as_py() if KEPT in table.column_names else None
-                yield row_at(table, int(row))._replace(kept=kept or "")
+                yield row_at(table, int(row))
 
     def rows(self, images: Collection[int]) -> list[Row]:
         """Return these images in the order given. Each file is read once."""

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import lance
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 from dueby_api.source import Lance, Manifest, Parquet, Source
+from dueby_worker.index.additions import take_new
 from dueby_worker.storage.uris import file_uri
 from support.index import write_files
-from support.kept import columns_of, described, frozen, written
+from support.kept import columns_of, described, frozen, unsampled_index, written
 from support.tars import jpeg, tar_of
 
 Members = list[tuple[str, bytes]]
@@ -109,6 +111,19 @@ def test_parquet_has_its_types(tmp_path: Path, folder: Path, kind: str, source: 
     where = {"manifest": Manifest(uri=f"{folder}/1.parquet")} if source == "list" else {}
     found = Source(**where or {"parquet": Parquet(uri=f"{folder}/1.parquet")}, keep=("x",))  # type: ignore[arg-type]
     assert columns_of(found, tmp_path)["x"] == ARROW_VALUES[kind]
+
+
+def test_new_images_have_the_columns_of_those_before_though_nothing_is_said_of_them(
+    tmp_path: Path, folder: Path
+) -> None:
+    rows = [{"uri": "a.jpg", "x": 1}, {"uri": "b.jpg", "x": None}, {"uri": "c.jpg"}]
+    index = unsampled_index(written(rows[:1], folder, "jsonl").replace(keep=("x",)), tmp_path)
+    source = written(rows, folder, "jsonl").replace(keep=("x",))
+    listed = frozen(source, scratch := tmp_path / "again")
+    new = take_new(listed, [index], source, scratch, None, lambda stage, count: None)
+    assert new is not None
+    assert dict(new.kept_types) == {"x": "int64"}
+    assert [row.kept for row in new.rows_where(np.ones(2, dtype=bool))] == ['["b.jpg",null]', '["c.jpg",null]']
 
 
 def test_columns_of_parquet_may_lie_in_structs_and_be_encoded(tmp_path: Path, folder: Path) -> None:
