@@ -15,6 +15,7 @@ CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confid
 _MEASURED = "measured mini-batch sizes"
 GROUP_COLUMNS = ("CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH")
 TEXT_COLUMNS = ("CLASS", "ENGINE")
+ASSUMED = "Times are assumed from published figures, and were not measured: see the notes on the profiles."
 INFEASIBLE = "Infeasible"
 WAYS_OUT = "Any one of these would be enough:"
 LATE_PLAN = "The plan that ends earliest, which a Soft or Relaxed job starts although it is late:"

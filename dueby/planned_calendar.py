@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from dueby.inputs.manifests import naming
+from dueby.plan_words import ASSUMED
 from dueby.planning import plan_problem
 from dueby_api.calendar import CalendarAnswer, PlannedJob, PlannedWindow
 from dueby_api.errors import Invalid
@@ -71,6 +72,7 @@ def shown_plan(calendar: Calendar, answer: CalendarAnswer, *, now_us: int) -> Sh
             ShownPool(device_class=pool.device_class, devices=pool.devices, peak=pool.peak) for pool in answer.pool
         ),
         device=device_word(calendar.placements[0].job.problem.pool),
+        notes=(ASSUMED,) if any(found.job.problem.pool.is_assumed for found in calendar.placements) else (),
         warnings=answer.warnings,
     )
 

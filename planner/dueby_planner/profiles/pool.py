@@ -49,6 +49,8 @@ class Pool:
     spreads: Spreads
     warnings: tuple[str, ...] = ()
     """What the profiles leave open, in sentences."""
+    is_assumed: bool = False
+    """Whether any of them was derived from published figures, and not measured."""
 
 
 def build_pool(
@@ -93,6 +95,7 @@ def build_pool(
     return Pool(
         groups=tuple(groups),
         spreads=_spreads(used),
+        is_assumed=any(profile.spec.assumed for profile in used),
         warnings=(
             *_agreement_warnings(used, job, agreement),
             *_warnings(used, job, in_cluster=namespace is not None),

@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.console import Console
 from dueby.cli.main import main
 from dueby.cli.run_manifests import find_devices
 from dueby.inputs.files import read_profiles
+from dueby.plan_words import ASSUMED
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import parse_job
 from support.source_tree import REPOSITORY
@@ -33,6 +35,22 @@ def test_the_line_works_in_a_clone(
     assert "4 GPUs for 20,000,000 images in 10m00s" in shown.out
     assert shown.err.count("Warning:") == 1
     assert "is assumed, and was not measured" in shown.err
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_page_says_it_where_it_is_not_overlooked(
+    jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = []
+    for number in range(jobs):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text((REPOSITORY / "examples/published-gpus.yaml").read_text().replace("results", f"rows-{number}"))
+        path.write_text(path.read_text().replace("name: published-gpus", f"name: job-{number}"))
+        files += ["-f", str(path)]
+
+    main(["plan", *files, "--profiles", str(PROFILES), "--pool", "NVIDIA-GeForce-RTX-4090=16", "-o", "html"])
+
+    assert f'<p class="proof">{ASSUMED}</p>' in capsys.readouterr().out
 
 
 def test_readme_shows_it() -> None:
