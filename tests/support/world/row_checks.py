@@ -24,7 +24,7 @@ from support.world.scheduler import Process
 
 SUCCESS = "_SUCCESS"
 # A claim that stopped being true while it was made is taken back within this time.
-TAKEN_BACK_S = 20.0
+TAKEN_BACK_S = 5.0
 # So is a part in a sink that is another job's by then.
 DELETED_S = 30.0
 
