@@ -132,7 +132,7 @@ class Reconciler:
 
     async def _apply_jobs(self, decisions: Decisions) -> list[JobDecision]:
         """Carry the decisions out; return them as the API server's refusals have changed them, but for late ones."""
-        self._away = {}
+        self._away = self._away if self._applying else {}  # whoever is late may wait for it still
         devices = decisions.left.devices
         if not isinstance(devices, ClusterDevices):
             raise TypeError("the cluster's devices became something else in the decision")

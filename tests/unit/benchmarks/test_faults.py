@@ -43,6 +43,7 @@ def test_a_seed_is_the_same_world_each_time() -> None:
         pytest.param("create-only", "3-5", "writes over", id="a part is written over another worker's"),
         pytest.param("own-object", "7,10,17", "somebody else", id="pods are told what somebody else has written"),
         pytest.param("devices", "4,2,24", "are taken", id="workers are started on more devices than are free"),
+        pytest.param("promises", "2-4", "was promised", id="a job in time ends some seconds after its deadline"),
     ],
 )
 def test_a_bug_is_found_by_a_seed_or_a_few(mutation: str, seeds: str, found: str) -> None:

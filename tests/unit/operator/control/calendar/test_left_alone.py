@@ -56,6 +56,7 @@ def begins(seen: JobSnapshot, *, now_us: int = THEN, **spec: Any) -> bool:
         pytest.param(JobMemory(), {"forbidden": "no"}, id="it must not be read"),
         pytest.param(RESTING, {}, id="it rests after a fault"),
         pytest.param(FORBIDDEN, {}, id="its workers were forbidden"),
+        pytest.param(JobMemory(), {"is_under_way": True}, id="what was decided is still being written"),
     ],
 )
 @pytest.mark.parametrize("other", ["Hard", "Soft", "Relaxed", "BestEffort"])
@@ -104,6 +105,12 @@ def test_what_the_api_server_has_forbidden_to_begin_on_is_kept_until_it_is_tried
     assert begun.created
     memory = replace(begun.memory, refused_until_us=THEN + 30 * SECOND)
     assert not begins(left_alone(begun, memory), deadlineClass="Soft", deadline="3600s")
+
+
+def test_what_workers_begin_on_that_are_still_being_made_is_kept(promised: Look) -> None:
+    begun = looks(left_alone(promised, promised.memory), now_us=THEN)["promised"]
+    seen = left_alone(begun, begun.memory, is_under_way=True)
+    assert not begins(seen, deadlineClass="Soft", deadline="3600s")
 
 
 def test_what_was_promised_and_could_not_begin_in_time_comes_before_a_new_job(promised: Look) -> None:
