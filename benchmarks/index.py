@@ -1,9 +1,11 @@
-"""Whether the index step's memory depends on the number of images.
+"""Whether the index step's memory depends on the number of images, and what it takes to find the new ones among many.
 
-    python benchmarks/index.py              # a minute; writes results/index.json
+    python benchmarks/index.py                      # two minutes; writes results/index.json
+    python benchmarks/index.py --added 10000000     # some minutes; prints how 10 million and 1,000 more are compared
 
 The real step, as a process of its own, over manifests of 10,000 and 1,000,000 URIs on a web server of this machine that
-has the same photo for every path. The peak is the whole process's, PyTorch and the model included.
+has the same photo for every path. The peak is the whole process's, PyTorch and the model included. Then the step of a
+job with `sink.ifExists: Append`, over as many and 1,000 more, into a sink that has a row of each but these.
 """
 
 import argparse
@@ -22,9 +24,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dueby_api.schema import validate
+from dueby_api.step_config import IndexConfig
+from dueby_api.step_messages import FinishResult
+from dueby_worker.models.known_model import know_model
+from dueby_worker.output.sink_manifest import SINK_MANIFEST, SinkManifest, components_of, encode_sink_manifest
+from dueby_worker.output.success import SUCCESS, encode_success
+from dueby_worker.storage.stores import open_store
+
 RESULTS = Path(__file__).parent / "results"
 IMAGES = (10_000, 1_000_000)
 BAR = 1.25
+PART_SIZE = 65_536
+# Images that a job with Append finds new, and what 100 million images may take, in MiB.
+NEW, MANY, MOST_MIB = 1_000, 100_000_000, 1024
 MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64}
 
 
@@ -52,41 +65,91 @@ class Photo(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Both sizes, side by side."""
-    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--added", type=int, metavar="N", help="only this: find what is new beside N images")
+    added = parser.parse_args().added
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG")
     Photo.data = buffer.getvalue()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Photo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    if added:
+        measure(server.server_port, added, adds=True)
+        return
     found = [measure(server.server_port, images) for images in IMAGES]
     ratio = found[-1]["peakMiB"] / found[0]["peakMiB"]
     verdict = "ok" if ratio <= BAR else "MORE"
     print(f"{IMAGES[-1]:,} images take {ratio:.2f} times the memory of {IMAGES[0]:,}  {verdict} (bar {BAR})")
+    found += [measure(server.server_port, images, adds=True) for images in IMAGES]
+    (few, many), (fewer, more) = (row["peakMiB"] for row in found[2:]), IMAGES
+    expected = many + (many - few) / (more - fewer) * (MANY - more)
+    verdict = "ok" if expected <= MOST_MIB else "MORE"
+    print(f"at this slope, {MANY:,} images would take {expected:.0f} MiB  {verdict} (bar {MOST_MIB})")
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "index.json").write_text(json.dumps(found, indent=1))
 
 
-def measure(port: int, images: int) -> dict[str, Any]:
-    """The step over so many URIs."""
+def measure(port: int, images: int, *, adds: bool = False) -> dict[str, Any]:
+    """The step over so many URIs; if it `adds`, over some more, into a sink that has a row of each of these."""
     with tempfile.TemporaryDirectory(prefix="dueby-benchmark-") as folder:
-        listed = Path(folder) / "images.txt"
-        with listed.open("w") as file:
-            file.writelines(f"http://127.0.0.1:{port}/photos/{number:09d}.jpg\n" for number in range(images))
-        config = Path(folder) / "config.json"
-        source, sink = {"manifest": {"uri": str(listed), "anyHost": True}}, {"uri": f"{folder}/sink"}
-        config.write_text(json.dumps({"job": "benchmark", "model": MODEL, "source": source, "sink": sink}))
-        began_s = time.monotonic()
-        command = [sys.executable, "-m", "dueby_worker", "index", "--config", str(config)]
-        step = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        assert step.stdout is not None
-        said = json.loads(step.stdout.read().splitlines()[-1])
-        _, status, usage = os.wait4(step.pid, 0)
-        if status or said.get("images") != images:
-            sys.exit(f"index: the step ended with {status}: {said}")
-    row = {"images": images, "seconds": time.monotonic() - began_s, "peakMiB": usage.ru_maxrss / 1024}
-    print(f"{images:>9,} images: peak {row['peakMiB']:.0f} MiB, {row['seconds']:.1f} s")
-    return row
+        said, row = index(Path(folder), port, images)
+        if adds:
+            finish(Path(folder), said)
+            said, row = index(Path(folder), port, images + NEW)
+    row["images"] = images
+    if said["images"] != (NEW if adds else images):
+        sys.exit(f"index: the step has counted others: {said}")
+    what = f" and {NEW:,} new ones" if adds else ""
+    print(f"{images:>11,} images{what}: peak {row['peakMiB']:.0f} MiB, {row['seconds']:.1f} s")
+    return row | {"new": NEW} if adds else row
+
+
+def index(folder: Path, port: int, images: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the step; return its last words, and what it took."""
+    listed = folder / "images.txt"
+    with listed.open("w") as file:
+        file.writelines(f"http://127.0.0.1:{port}/photos/{number:09d}.jpg\n" for number in range(images))
+    document = {
+        "job": "benchmark",
+        "model": MODEL,
+        "source": {"manifest": {"uri": str(listed), "anyHost": True}},
+        "sink": {"uri": f"{folder}/sink", "ifExists": "Append"},
+    }
+    config = folder / "config.json"
+    config.write_text(json.dumps(document))
+    began_s = time.monotonic()
+    command = [sys.executable, "-m", "dueby_worker", "index", "--config", str(config)]
+    step = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert step.stdout is not None
+    said = json.loads(step.stdout.read().splitlines()[-1])
+    _, status, usage = os.wait4(step.pid, 0)
+    if status:
+        sys.exit(f"index: the step ended with {status}: {said}")
+    return said, {"seconds": time.monotonic() - began_s, "peakMiB": usage.ru_maxrss / 1024}
+
+
+def finish(folder: Path, indexed: dict[str, Any]) -> None:
+    """Have the sink say that each image of its index has a row. The index step doesn't look at rows."""
+    config = validate(IndexConfig, json.loads((folder / "config.json").read_text()))
+    model = know_model(config.model, config.output, None)
+    store = open_store(config.sink.uri)
+    manifest = SinkManifest(
+        job=config.job,
+        fingerprint=indexed["fingerprint"],
+        components=components_of(model, config.model, config.source, index_digest=indexed["digest"], kept_digest=""),
+        images=indexed["images"],
+        part_size=PART_SIZE,
+    )
+    store.create(SINK_MANIFEST, encode_sink_manifest(manifest))
+    result = FinishResult(
+        images=manifest.images,
+        rows=manifest.images,
+        errors=0,
+        fingerprint=manifest.fingerprint,
+        part_size=PART_SIZE,
+    )
+    store.create(SUCCESS, encode_success(result))
 
 
 if __name__ == "__main__":
