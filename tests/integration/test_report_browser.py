@@ -27,8 +27,9 @@ def killed(sink: Path) -> None:
 
 
 def late(sink: Path) -> None:
-    """The deadline inside the figures."""
-    write_sink(sink, edit(small_run(), "summary.json", verdict="Late", inTime=False, deadlineSeconds=17.0))
+    """The deadline inside the figures, and a warning."""
+    changes = {"verdict": "Late", "inTime": False, "deadlineSeconds": 17.0, "weightsWarning": "the weights are random"}
+    write_sink(sink, edit(small_run(), "summary.json", **changes))
 
 
 def stuck(sink: Path, until_s: float = 24.0) -> None:
@@ -105,7 +106,8 @@ def test_dark_and_light_differ_and_are_both_readable(
     for dark in (False, True):
         browser.open(page, width=1280, dark=dark)
         contrasts += [
-            browser.ask(CONTRAST % selector) for selector in ("h1", ".quiet", ".verdict", ".banner", "summary")
+            browser.ask(CONTRAST % selector)
+            for selector in ("h1", ".quiet", ".verdict", ".banner", "summary", ".notes li")
         ]
     assert min(contrasts) >= 4.5
 
