@@ -8,10 +8,10 @@ from dueby_api.schema import Meta, Spec
 STRICT_ON_GPUS = "decoder: a GPU can't decode tolerantly; set decoder to cpu, or decode to strict"
 PHOTOS_ON_GPUS = "decoder: synthetic images aren't decoded; leave it out"
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
-# The columns that rows have by themselves, with whatever output.
+# The columns that rows have by themselves, with whatever output, and `dueby.read` gives them.
 ROW_COLUMNS = (
     *("index", "uri", "name", "classes", "labels", "scores", "flagged", "probabilities", "embedding", "error"),
-    "warning",
+    *("warning", "generation"),
 )
 NOT_KEPT = "which the rows have anyhow; give the source's column another name"
 NOTHING_TO_KEEP = "keep: synthetic images have no columns; leave it out"

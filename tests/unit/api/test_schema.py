@@ -146,6 +146,11 @@ NAN = float("nan")
             id="kept under a name of the rows",
         ),
         pytest.param(
+            {"source": {"uri": "a.tar", "keep": ["generation"]}},
+            "spec.source.keep: names generation, which the rows have anyhow; give the source's column another name",
+            id="kept under a name that rows have when they are read",
+        ),
+        pytest.param(
             {"source": {"uri": "a.tar", "keep": [f"c{number}" for number in range(33)]}},
             "spec.source.keep: must be a list of length at most 32, but is ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', ...]",
             id="too much to keep",
