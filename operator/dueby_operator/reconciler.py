@@ -113,7 +113,7 @@ class Reconciler:
         jobs = tuple(replace(job, status=statuses.get(job.uid, job.status)) for job in snapshot.jobs)
         self.snapshot = replace(snapshot, jobs=jobs)
         await self._write_all(decisions.upkeep, "profiling")
-        pause_s = BUSY_S if decisions.jobs else IDLE_S
+        pause_s = BUSY_S if decisions.jobs or applying else IDLE_S
         return min(pause_s, self._gatherer.seconds_to_profiling(snapshot.now_us) or pause_s)
 
     def _forget_all_but(self, jobs: Sequence[JobSnapshot]) -> None:

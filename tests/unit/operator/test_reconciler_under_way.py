@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from dueby_operator import paths
+from dueby_operator.reconciler import BUSY_S
 from dueby_operator.under_way import UnderWay
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import SECOND
@@ -44,6 +45,7 @@ def test_a_job_whose_write_is_not_answered_is_left_alone_until_it_is_and_the_oth
         async with reconciler(store, clock, {}) as loop:
             await asyncio.wait_for(loop.reconcile(), 30)
             assert (store.asked, jobs_of(store)) == (1, set())
+            assert await asyncio.wait_for(loop.reconcile(), 30) == BUSY_S
             store.add(paths.jobs_path("team", "b"), synthetic("b"))
             clock.now_us += 2 * SECOND
             await asyncio.wait_for(loop.reconcile(), 30)
