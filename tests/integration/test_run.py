@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
-from support.run import Job, kill, profile_document, wait_until, write_photos
+from support.run import SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
 
 PHOTOS = 240
 
@@ -90,8 +90,8 @@ def test_a_full_sink_needs_neither_time_nor_a_profile_and_another_models_rows_ar
 def test_with_another_deadline_the_job_goes_on_with_the_parts_of_its_sink(
     make_job: MakeJob, source: dict[str, Any]
 ) -> None:
-    # Of 480 images that take half a minute, the part size is 4 by the long deadline, and 2 by the short one.
-    job = make_job(photos=2 * PHOTOS, deadline="10m", **source)
+    # Of 480 images, the part size is 8 by the long deadline, and less by the short one.
+    job = make_job(photos=2 * PHOTOS, profile=profile_document(latency_us=SMALL_PARTS_US), **source)
     process = job.start()
     wait_until(lambda: has_parts(job, 3), "parts are there")
     process.kill()
@@ -108,7 +108,7 @@ def test_with_another_deadline_the_job_goes_on_with_the_parts_of_its_sink(
 
 
 def test_killed_at_any_time_the_same_command_goes_on_and_its_workers_die_with_it(make_job: MakeJob) -> None:
-    job = make_job(photos=2 * PHOTOS)
+    job = make_job(photos=2 * PHOTOS, profile=profile_document(latency_us=SMALL_PARTS_US))
     for at_least in (1, 20):
         process = job.start()
         wait_until(partial(has_parts, job, at_least), f"{at_least} parts are there")
@@ -124,7 +124,7 @@ def test_killed_at_any_time_the_same_command_goes_on_and_its_workers_die_with_it
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_interrupted_it_says_how_far_it_was_and_can_be_resumed(make_job: MakeJob, number: signal.Signals) -> None:
-    job = make_job(photos=2 * PHOTOS)
+    job = make_job(photos=2 * PHOTOS, profile=profile_document(latency_us=SMALL_PARTS_US))
     process = job.start()
     wait_until(job.parts, "a part is there")
     process.send_signal(number)
@@ -137,7 +137,7 @@ def test_interrupted_it_says_how_far_it_was_and_can_be_resumed(make_job: MakeJob
 
 
 def test_interrupted_with_a_sink_that_is_not_gone_on_with_it_says_what_to_set(make_job: MakeJob) -> None:
-    job = make_job(photos=2 * PHOTOS)
+    job = make_job(photos=2 * PHOTOS, profile=profile_document(latency_us=SMALL_PARTS_US))
     job.write(sink={"uri": str(job.sink), "ifExists": "Fail"})
     process = job.start()
     wait_until(job.parts, "a part is there")

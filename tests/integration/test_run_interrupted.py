@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.run import Job, wait_until, write_photos
+from support.run import SMALL_PARTS_US, Job, profile_document, wait_until, write_photos
 from support.s3 import S3Server, versitygw_server
 
 pytestmark = pytest.mark.s3
@@ -27,7 +27,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server
 @pytest.fixture
 def job(tmp_path: Path, server: S3Server) -> Iterator[Job]:
     write_photos(tmp_path / "photos", 240)
-    job = Job(folder=tmp_path, spec={"sink": {"uri": server.uri("rows")}})
+    job = Job(
+        folder=tmp_path, profile=profile_document(latency_us=SMALL_PARTS_US), spec={"sink": {"uri": server.uri("rows")}}
+    )
     yield job
     job.clean_up()
 

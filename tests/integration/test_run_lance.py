@@ -12,7 +12,7 @@ from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
 from support.fault_proxy import FaultProxy
 from support.lances import append, delete, table_of, upload, write_lance
-from support.run import MAX_WAIT_S, Job, kill, wait_until, write_photos
+from support.run import MAX_WAIT_S, SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
 from support.s3 import S3Server
 from support.source_tree import REPOSITORY
 from support.tars import jpeg
@@ -42,7 +42,11 @@ def job(tmp_path: Path, path: Path) -> Iterator[Job]:
     source["keep"] = ["label"]
     # Of the newest version, a second run would find other images.
     source["lance"]["version"] = lance.dataset(path).version
-    job = Job(folder=tmp_path, spec={"source": source, "maxFailedImages": 1})
+    job = Job(
+        folder=tmp_path,
+        profile=profile_document(latency_us=SMALL_PARTS_US),
+        spec={"source": source, "maxFailedImages": 1},
+    )
     yield job
     job.clean_up()
 

@@ -16,7 +16,7 @@ from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_worker.images.decode import decode_image
 from dueby_worker.models.loading import load_model
-from support.run import MODEL, Job, kill, wait_until, write_photos
+from support.run import MODEL, SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
 from support.source_tree import REPOSITORY
 
 PHOTOS = 160
@@ -27,7 +27,7 @@ EMBEDDING = {"kind": "Embedding", "dtype": "float16", "normalize": True}
 def job(tmp_path: Path) -> Iterator[Job]:
     write_photos(tmp_path / "photos", PHOTOS)
     (tmp_path / "photos" / "00100.jpg").write_bytes(b"not a photo")
-    job = Job(folder=tmp_path, spec={"output": EMBEDDING})
+    job = Job(folder=tmp_path, profile=profile_document(latency_us=SMALL_PARTS_US), spec={"output": EMBEDDING})
     yield job
     job.clean_up()
 

@@ -10,7 +10,7 @@ from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
 from support.fault_proxy import FaultProxy
 from support.parquets import dataset_of, parquet_of
-from support.run import MAX_WAIT_S, Job, kill, wait_until, write_photos
+from support.run import MAX_WAIT_S, SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
 from support.s3 import S3Server
 from support.source_tree import REPOSITORY
 from support.within import kill_after, require_rows_of_folder
@@ -31,7 +31,11 @@ def job(tmp_path: Path) -> Iterator[Job]:
     source = yaml.safe_load((REPOSITORY / "examples" / "parquet.yaml").read_text())["spec"]["source"]
     source["parquet"]["uri"] = str(tmp_path / Path(source["parquet"]["uri"]).name)
     source["keep"] = ["label"]
-    job = Job(folder=tmp_path, spec={"source": source, "maxFailedImages": FILES})
+    job = Job(
+        folder=tmp_path,
+        profile=profile_document(latency_us=SMALL_PARTS_US),
+        spec={"source": source, "maxFailedImages": FILES},
+    )
     yield job
     job.clean_up()
 

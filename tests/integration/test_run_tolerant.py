@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dueby
-from support.run import Job, kill, wait_until, write_photos
+from support.run import SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
 
 PHOTOS = 160
 CUT, NO_IMAGE = {7, 60, 61, 150}, {30}
@@ -20,7 +20,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
         path = tmp_path / "photos" / f"{number:05d}.jpg"
         path.write_bytes(path.read_bytes()[:-900])
     (tmp_path / "photos" / "00030.jpg").write_bytes(b"not a photo")
-    job = Job(folder=tmp_path, spec={"maxFailedImages": "10%"})
+    job = Job(folder=tmp_path, profile=profile_document(latency_us=SMALL_PARTS_US), spec={"maxFailedImages": "10%"})
     yield job
     job.clean_up()
 

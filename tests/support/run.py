@@ -34,6 +34,10 @@ def write_photos(folder: Path, count: int) -> None:
         Image.fromarray(noise.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(folder / f"{number:05d}.jpg")
 
 
+# With steps that take this, a part is one mini-batch of 8, so that a job has parts to be interrupted between.
+SMALL_PARTS_US = 5_000_000
+
+
 def profile_document(*, latency_us: int = 40_000, startup_us: int = 2_000_000, slices: int = 2) -> dict[str, Any]:
     """A `cpu-1` that does 8 images a step; what it says need not be true of this machine."""
     return {

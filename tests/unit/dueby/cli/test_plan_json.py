@@ -41,10 +41,10 @@ def test_a_plan_has_the_fields_that_are_promised_and_no_others(plan: Plan) -> No
 
 
 def test_the_figures_of_the_study_s_own_model_are_those_on_paper(plan: Plan) -> None:
-    # In 10 s each does 1 + floor(9.1 s / 14 ms) = 651 mini-batches: 4 do 166,656 images, 5 do 208,320. 1 % of 40,000 is
-    # 400, so parts of 256: 157 of them each, which 628 mini-batches hold. At z a start takes z / 1.645 x 90 ms more and
-    # x of steps z / 100 x more: with 3 mini-batches less, 207,360 images are 2.70 sigma above N, so z may be what makes
-    # it 3, where 647 steps take (1 + z / 100) x; with 4 less, they would be 2.58 sigma above N.
+    # In 10 s each does 1 + floor(9.1 s / 14 ms) = 651 mini-batches: 4 do 166,656 images, 5 do 208,320. In a second each
+    # does 71, so parts of 4,096: 10 of them each, which 640 mini-batches hold. At z a start takes z / 1.645 x 90 ms
+    # more and x of steps z / 100 x more: with 3 mini-batches less, 207,360 images are 2.70 sigma above N, so z may be
+    # what makes it 3, where 647 steps take (1 + z / 100) x; with 4 less, they would be 2.58 sigma above N.
     _, out, _ = plan("-o", "json", confidence=0.5)
     z = NormalDist().inv_cdf(json.loads(out)["probability"])
     assert [(320 * m - 200_000) / hypot(0.01 * 200_000, 0.02 * sqrt(5) * 64 * m) > z for m in (648, 647)] == [
@@ -60,11 +60,11 @@ def test_the_figures_of_the_study_s_own_model_are_those_on_paper(plan: Plan) -> 
         "proof": "ClosedForm+CBC",
         "confidence": 0.5,
         "probability": pytest.approx(0.9965, abs=5e-5),
-        "partSize": 4096,
+        "partSize": 4_096,
         "images": 200_000,
         "planned": 200_000,
         "expectedSeconds": 9.636,  # 0.9 s + 624 x 14 ms
-        "slackSeconds": 0.154,
+        "slackSeconds": 0.154,  # 640 mini-batches take 9.846 s
         "groups": [{"deviceClass": A100, "engine": "cudagraph", "count": 5, "miniBatchSize": 64, "iterations": 624}],
         "alternatives": None,
         "warnings": [],
