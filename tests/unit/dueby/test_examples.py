@@ -12,8 +12,9 @@ from dueby_api.gpu_profile import parse_profile
 from dueby_api.inference_job import parse_job
 from support.source_tree import REPOSITORY
 
-# In models are descriptions of ONNX files, which the worker's tests read.
-EXAMPLES = sorted(set((REPOSITORY / "examples").rglob("*.yaml")).difference((REPOSITORY / "examples/models").iterdir()))
+# In models are descriptions of ONNX files. The others have tests of their own in tests/unit/docs.
+OTHERS = [path for folder in ("models", "gitops", "nightly") for path in (REPOSITORY / "examples" / folder).iterdir()]
+EXAMPLES = sorted(set((REPOSITORY / "examples").rglob("*.yaml")).difference(OTHERS))
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 PARSERS = {"InferenceJob": parse_job, "GPUProfile": parse_profile}
 
