@@ -137,7 +137,9 @@ def plan_earliest(problem: Problem, *, slower: Fraction = Fraction(0)) -> Plan |
     gpus = late.fewest()
     if gpus is None:
         raise RuntimeError(f"no number of devices is accepted at the earliest time {earliest_us} us")
-    plan = _plan_for(late, gpus, started)
+    # At the earliest time for these: large parts would take what may be later only for the sake of fewer devices.
+    soonest_of_these_us = late.earliest_us(gpus, within_us=earliest_us) or earliest_us
+    plan = _plan_for(replace(late, time_us=soonest_of_these_us), gpus, started)
     return replace(
         plan,
         problem=problem,

@@ -1,6 +1,7 @@
 """From a question to a plan: every figure as the reference's, the steps in their order, and the edges of each."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import assume, given
@@ -200,6 +201,17 @@ def test_a_late_plan_is_late_even_where_its_parts_lose_less_than_is_assumed() ->
     assert late is not None
     assert late.part_size == 4
     assert late.slack_us == 5_030 - 5_040
+
+
+def test_a_late_plan_that_may_be_later_for_fewer_devices_is_not_later_for_larger_parts() -> None:
+    asked = problem(
+        group(choice(10, 100_000, 0), count=8), images=4000, time=2_000_000, confidence=0.95, run=0.02, node=0.02
+    )
+    soonest, later = plan_earliest(asked), plan_earliest(asked, slower=Fraction(1, 10))
+    assert soonest is not None
+    assert later is not None
+    assert later.gpus == soonest.gpus == 8
+    assert later.finish_at_confidence_us == soonest.finish_at_confidence_us
 
 
 def test_what_the_model_does_not_finish_by_any_time_has_no_late_plan() -> None:

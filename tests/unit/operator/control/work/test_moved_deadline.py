@@ -144,7 +144,7 @@ def test_what_gets_helpers_at_once_says_when_it_ends_with_them() -> None:
     cluster.run(1)
     assert len(cluster.jobs["moved"].alive) == 2
     plan, progress = plan_and_progress(cluster)
-    assert (plan.slack, progress.slack) == ("34s", "35s")
+    assert (plan.slack, progress.slack) == ("32s", "35s")
     cluster.run(5)
     _, later = plan_and_progress(cluster)
     assert plan.expected_finish == progress.expected_finish == later.expected_finish
