@@ -1,11 +1,11 @@
 """Whether the index step's memory depends on the number of images, and what it takes to find the new ones among many.
 
-    python benchmarks/index.py                      # two minutes; writes results/index.json
+    python benchmarks/index.py                      # five minutes; writes results/index.json
     python benchmarks/index.py --added 10000000     # some minutes; prints how 10 million and 1,000 more are compared
 
 The real step, as a process of its own, over manifests of 10,000 and 1,000,000 URIs on a web server of this machine that
 has the same photo for every path. The peak is the whole process's, PyTorch and the model included. Then the step of a
-job with `sink.ifExists: Append`, over as many and 1,000 more, into a sink that has a row of each but these.
+job with `sink.ifExists: Append`, over 1 and 4 million and 1,000 more, into a sink that has a row of each but these.
 """
 
 import argparse
@@ -36,8 +36,10 @@ RESULTS = Path(__file__).parent / "results"
 IMAGES = (10_000, 1_000_000)
 BAR = 1.25
 PART_SIZE = 65_536
-# Images that a job with Append finds new, and what 100 million images may take, in MiB.
-NEW, MANY, MOST_MIB = 1_000, 100_000_000, 1024
+# Known images, and the new ones among them. Below a million, what is sorted at a time is not full.
+ADDED, NEW = (1_000_000, 4_000_000), 1_000
+# What so many images may take, in MiB.
+MANY, MOST_MIB = 100_000_000, 1024
 MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64}
 
 
@@ -81,8 +83,8 @@ def main() -> None:
     ratio = found[-1]["peakMiB"] / found[0]["peakMiB"]
     verdict = "ok" if ratio <= BAR else "MORE"
     print(f"{IMAGES[-1]:,} images take {ratio:.2f} times the memory of {IMAGES[0]:,}  {verdict} (bar {BAR})")
-    found += [measure(server.server_port, images, adds=True) for images in IMAGES]
-    (few, many), (fewer, more) = (row["peakMiB"] for row in found[2:]), IMAGES
+    found += [measure(server.server_port, images, adds=True) for images in ADDED]
+    (few, many), (fewer, more) = (row["peakMiB"] for row in found[len(IMAGES) :]), ADDED
     expected = many + (many - few) / (more - fewer) * (MANY - more)
     verdict = "ok" if expected <= MOST_MIB else "MORE"
     print(f"at this slope, {MANY:,} images would take {expected:.0f} MiB  {verdict} (bar {MOST_MIB})")
