@@ -45,7 +45,7 @@ class KeptColumns:
 
     def see(self, columns: Iterable[str]) -> None:
         """Note columns that the source has, whether they are kept or not."""
-        if len(self._seen) <= _SHOWN_COLUMNS:
+        if self.names and len(self._seen) <= _SHOWN_COLUMNS:
             self._seen.update(zip(columns, repeat(None)))
 
     def declare(self, types: Mapping[str, str], *, by: str) -> None:
