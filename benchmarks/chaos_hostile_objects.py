@@ -79,7 +79,7 @@ def odd_files(cluster: Cluster, name: str) -> Document:
         file.truncate(8 * 10**9)
     os.mkfifo(photos / "fifo.jpg")
     (photos / "zero.jpg").symlink_to("/dev/zero")
-    return hostile_job(cluster, name, images=None, source={"uri": "/data/photos"})
+    return hostile_job(cluster, name, images=None, maxFailedImages=0, source={"uri": "/data/photos"})
 
 
 # Each is refused, or Failed with a sentence.
