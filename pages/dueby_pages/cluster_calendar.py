@@ -74,7 +74,7 @@ def _shown_job(job: ClusterJob, *, now_us: int, with_namespace: bool) -> ShownJo
         sure_s=seconds(job.sure_us),
         confidence=job.confidence,
         slack_s=slack_s,
-        gpus=job.gpus or job.planned_gpus,
+        gpus=job.gpus or (job.planned_gpus if job.windows else None),
         holds=(*_running(job, now_us), *_reserved(job, now_us)),
         sentence=f"{name}: {job.message}" if job.message and (is_late or job.phase == "Queued") else "",
     )
@@ -87,8 +87,8 @@ def _called(job: ClusterJob | Refusal, *, with_namespace: bool) -> str:
 def _slack_s(job: ClusterJob, now_us: int) -> float | None:
     if job.deadline_us is None:
         return None
-    # What runs is judged by what its workers report, and what waits by what is promised.
-    ends_us = job.ends_us if job.gpus else job.sure_us or job.ends_us
+    # What has a place is judged by what is promised, and all others by what their workers reported last.
+    ends_us = job.sure_us or job.ends_us if job.windows and not job.gpus else job.ends_us
     if ends_us is None and job.deadline_us >= now_us:
         return None
     # A job that isn't over ends now at the earliest.

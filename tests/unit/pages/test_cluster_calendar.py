@@ -1,11 +1,13 @@
-"""A cluster's refusals on its calendar: the last day's, the newest first, with their reasons."""
+"""A cluster's calendar: what jobs without devices show, and the last day's refusals, the newest first."""
 
 import re
 import time
 
+import pytest
+
 from dueby.cluster.job_list import read_jobs
 from dueby_pages.cluster_calendar import shown_cluster
-from support.cluster_list import listed, refused
+from support.cluster_list import job, listed, moment, plan, refused, reserved
 
 
 def notes(*items: object) -> tuple[str, ...]:
@@ -35,3 +37,13 @@ def test_of_many_refusals_the_newest_are_told() -> None:
 def test_a_refusal_whose_time_cannot_be_read_is_told_of() -> None:
     *_, unreadable = notes(refused("x", at_s="noon", message="Too early."))
     assert unreadable.startswith("team/x can't be read: status.conditions.lastTransitionTime: must be a time")
+
+
+def test_a_job_whose_rows_are_being_counted_has_no_devices_and_the_slack_that_its_workers_reported() -> None:
+    finishing = job("all-in", phase="Finishing", ends=moment(600), plan=plan(1200, gpus=3))
+    scheduled = reserved("promised", ("a100", 2, 600, 1200))
+    found = read_jobs(listed(finishing, scheduled), origin="the list", namespace=None)
+    shown = shown_cluster(found, now_us=time.time_ns() // 1000, with_namespaces=False)
+    assert {job.name: job.gpus for job in shown.jobs} == {"all-in": None, "promised": 1}
+    slacks = {job.name: job.slack_s for job in shown.jobs}
+    assert slacks == {"all-in": pytest.approx(3000, abs=2), "promised": pytest.approx(2400, abs=2)}
