@@ -25,7 +25,8 @@ from support.run import profile_document, write_photos
 from support.s3_in_cluster import S3_IMAGE, start_s3
 
 S3_NAMESPACE, S3_ROWS = "chaos-s3", "rows"
-HOSTILE = "chaos-hostile"
+# A crowd has a namespace of its own, since whoever has more than is read waits with all jobs.
+HOSTILE, CROWD = "chaos-hostile", "chaos-crowd"
 CLOCK_LIBRARY = "libfaketimeMT.so.1"
 CLOCKS = {"worker": WORKER_IMAGE, "operator": OPERATOR_IMAGE}
 # What the library is told: steps of the clock alone are skewed, and neither durations nor times of files.

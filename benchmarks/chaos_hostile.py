@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chaos_cluster import AbortedError, Document, World, insist, seen
+from chaos_cluster import CROWD, AbortedError, Document, World, insist, seen
 from chaos_hostile_objects import (
     DEADLINE_S,
     TAKEN_OVER,
@@ -63,7 +63,8 @@ class HostileCases:
         self.endings: list[Ending] = []
 
     def prepare(self) -> None:
-        """Put there what the cases take variables from."""
+        """Put there what the cases take variables from, and the namespace of crowds."""
+        self.cluster.within(CROWD)
         self.cluster.apply(*(variables(step, does) for step, does in TAKEN_OVER))
 
     def run(self, case: str) -> None:
@@ -173,9 +174,9 @@ class HostileCases:
                 raise AbortedError
         return None
 
-    def create(self, document: Mapping[str, Any], *options: str) -> tuple[bool, str]:
-        """Create the object or the list of them; whether the API server took it, and its words."""
-        return insist(self.world, self.cluster, "create", "-f", "-", *options, stdin=json.dumps(document))
+    def create(self, document: Mapping[str, Any]) -> tuple[bool, str]:
+        """Create the object; whether the API server took it, and its words."""
+        return insist(self.world, self.cluster, "create", "-f", "-", stdin=json.dumps(document))
 
     def delete(self, kind: str, name: str) -> None:
         insist(self.world, self.cluster, "delete", kind, name, "--wait=false", "--ignore-not-found")

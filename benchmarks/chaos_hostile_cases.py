@@ -2,9 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from chaos_cluster import Document, insist
+from chaos_cluster import CROWD, Document, insist
 from chaos_hostile import MAX_LATE_S, Case, HostileCases
 from chaos_hostile_crowd import CROWD_DEADLINE_S, LABEL, OWNER, in_requests, make_crowd, owned_by
 from chaos_hostile_objects import BAD_JOBS, Make
@@ -14,35 +14,42 @@ from chaos_hostile_sinks import SINK_CASES
 def crowded(cases: HostileCases, name: str) -> tuple[str, str, bool]:
     """Hundreds of jobs, some of them as large as etcd takes, and forged Jobs, ConfigMaps and pods; each job is told."""
     made = make_crowd(name, seed=int(name.rpartition("-")[2]))
-    refused = 0
-    for request in in_requests(made["inferencejobs"]):
-        # What the definition doesn't know is dropped, as by whoever sends it without kubectl.
-        refused += not cases.create(request, "--validate=ignore")[0]
+    refused = _create(cases, made["inferencejobs"])
     for job in made["inferencejobs"]:
         if "status" in job:
             refused += not _write_status(cases, job)
-    uid = cases.until(lambda: cases.cluster.get("infj", f"{name}-{OWNER}"))["metadata"]["uid"]
+    owner = cases.until(lambda: cases.cluster.get("infj", f"{name}-{OWNER}", namespace=CROWD), MAX_LATE_S)
     for kind in ("jobs", "configmaps", "pods"):
-        for request in in_requests([owned_by(uid, document) for document in made[kind]]):
-            refused += not cases.create(request)[0]
+        refused += _create(cases, [owned_by(owner["metadata"]["uid"], document) for document in made[kind]])
     cases.until(lambda: None, CROWD_DEADLINE_S)  # a list of them all is many megabytes
     jobs = cases.until(lambda: _told(cases, name), MAX_LATE_S) or []
     for kind in ("infj", "pods", "jobs", "configmaps"):
-        insist(cases.world, cases.cluster, "delete", kind, "-l", f"{LABEL}={name}", "--wait=false")
+        _kubectl(cases, "delete", kind, "-l", f"{LABEL}={name}", "--wait=false")
     phases = Counter(job["status"]["phase"] for job in jobs)
     told = f"{len(jobs)} jobs: {', '.join(f'{count} {phase}' for phase, count in sorted(phases.items()))}"
     return "Survived", f"{told}; {refused} requests were refused", bool(jobs)
 
 
+def _create(cases: HostileCases, documents: Sequence[Document]) -> int:
+    """Create them and return how many requests were refused."""
+    # What the definition doesn't know is dropped, as by whoever sends it without kubectl.
+    words = ("create", "-f", "-", "--validate=ignore")
+    return sum(not _kubectl(cases, *words, stdin=json.dumps(request)) for request in in_requests(documents))
+
+
 def _write_status(cases: HostileCases, job: Document) -> bool:
     patch = json.dumps({"status": job["status"]})
-    command = ("patch", "infj", job["metadata"]["name"], "--subresource=status", "--type=merge", "-p", patch)
-    return insist(cases.world, cases.cluster, *command)[0]
+    words = ("patch", "infj", job["metadata"]["name"], "--subresource=status", "--type=merge")
+    return _kubectl(cases, *words, "--patch-file=/dev/stdin", stdin=patch)
+
+
+def _kubectl(cases: HostileCases, *words: str, stdin: str | None = None) -> bool:
+    return insist(cases.world, cases.cluster, "-n", CROWD, *words, stdin=stdin)[0]
 
 
 def _told(cases: HostileCases, name: str) -> list[Document]:
     """Return the crowd's jobs once all of them are over, or told why not; none before."""
-    jobs = cases.cluster.items("infj", f"{LABEL}={name}")
+    jobs = cases.cluster.items("infj", f"{LABEL}={name}", namespace=CROWD)
     waiting = [job for job in jobs if not is_told(job.get("status", {}))]
     return [] if waiting else jobs
 

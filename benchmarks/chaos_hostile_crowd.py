@@ -7,7 +7,7 @@ gated, so no node runs them.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from chaos_cluster import HOSTILE, Document
+from chaos_cluster import CROWD, Document
 from dueby_operator.jobs import names
 from support.crowd import TENANT, crowd
 
@@ -64,7 +64,7 @@ def _taken(name: str, kind: str, document: Document) -> Document:
     ]
     metadata = {
         "name": f"{name}-{before['name']}",
-        "namespace": HOSTILE,
+        "namespace": CROWD,
         "labels": {**_labels(name, document), LABEL: name},
         "annotations": before.get("annotations", {}),
         "ownerReferences": owners,
