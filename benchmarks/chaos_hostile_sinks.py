@@ -78,7 +78,7 @@ def was_there_before(cases: HostileCases, name: str) -> Ended:
     message = status.get("message", "")
     return (
         status.get("phase", "Unfinished"),
-        f"{rows} rows of the other job; {message}",
+        f"{len(rows)} rows of the other job; {message}",
         (first[2] and status.get("phase") == "Failed" and rows == list(range(IMAGES))),
     )
 
