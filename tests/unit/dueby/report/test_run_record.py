@@ -180,6 +180,6 @@ def another(value: Any) -> Any:
         return not value
     if isinstance(value, str):
         return {"openvino": "eager", "Succeeded": "Late", "Late": "Failed"}.get(value, f"{value}x")
-    if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+    if value and isinstance(value, tuple) and all(isinstance(item, str) for item in value):
         return (*value, "one more")
     return value / 2 if isinstance(value, float) else value * 2 + 1 if isinstance(value, int) else value
