@@ -20,6 +20,7 @@ from dueby_worker.engines.agreement import Photo, measure_agreement
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.interface import Engine
 from dueby_worker.engines.quantizing import CALIBRATION_PHOTOS, quantize
+from dueby_worker.index.chunks import Row
 from dueby_worker.index.photos import read_photos
 from dueby_worker.models.loading import LoadedModel, load_model
 from photos import write_photos
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--model", default="efficientnet_lite0", help="the classifier (default: %(default)s)")
     loaded = load_model(Model(name=parser.parse_args().model))
     with tempfile.TemporaryDirectory() as folder:
-        taken = [(path.as_uri(), None) for path in write_photos(Path(folder), MANY + COMPARED)]
+        taken = [Row(path.as_uri()) for path in write_photos(Path(folder), MANY + COMPARED)]
         photos = list(read_photos(taken, Source(uri=folder), loaded.preprocessing, threads=2))
     ways = list(_ways(loaded, photos[:MANY]))
     engines = [

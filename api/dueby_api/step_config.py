@@ -73,6 +73,9 @@ class IndexConfig(OnceConfig, frozen=True, kw_only=True):
 class FinishConfig(OnceConfig, frozen=True, kw_only=True):
     """The finish step: see that every part is there, count rows and errors, write `_SUCCESS`."""
 
+    uid: Uid | None = None
+    """The InferenceJob's uid; absent without a cluster. `_SUCCESS` says who has found the rows complete."""
+
 
 class EarlyConfig(Spec, frozen=True, kw_only=True):
     """A worker that is started before there is a plan: what it loads until it is told its WorkConfig."""

@@ -152,6 +152,10 @@ class IndexResult(LenientSpec, frozen=True, kw_only=True):
     """Parts that are in that sink; of very many runs the longest."""
 
 
+# Jobs that `_SUCCESS` names.
+MAX_FINISHERS = 16
+
+
 class FinishResult(LenientSpec, frozen=True, kw_only=True):
     """The last words of a finish step that is done; `_SUCCESS` holds those of every generation."""
 
@@ -179,6 +183,8 @@ class FinishResult(LenientSpec, frozen=True, kw_only=True):
     """Images of the generations before it."""
     finished_unix_micros: Annotated[int, Meta(ge=0, le=10**17)] = 0
     """When the rows were complete, in microseconds since 1970."""
+    uids: Annotated[tuple[Word, ...], Meta(max_length=MAX_FINISHERS)] = ()
+    """The InferenceJobs that have found them complete, the last ones: none of these may empty the sink any more."""
 
 
 class ProfilingProgress(LenientSpec, frozen=True, kw_only=True):

@@ -81,7 +81,8 @@ def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Ob
     """Return ConfigMap and Job of a step that there is once."""
     name, labels = step_job_name(owner, step), names.labels(owner.name, step)
     request = PodRequest(step=step, config_map=name, labels=labels, requests={"cpu": "100m", "memory": "1Gi"})
-    config = {**_STEP_CONFIGS[step](owner.job), **(_identity(owner) if step == "index" else {}), **LISTENS}
+    identity = _identity(owner) if step == "index" else {"uid": owner.uid}
+    config = {**_STEP_CONFIGS[step](owner.job), **identity, **LISTENS}
     return Objects(
         config_map=config_map_document(name, owner, {"config.json": config}, labels),
         job=job_document(
@@ -95,7 +96,7 @@ def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Ob
 
 
 def _identity(owner: Owner) -> Document:
-    """Return what the index step is told of the object itself: whose rows it may not empty a sink of."""
+    """Return what the index step is told of the object itself: of whose rows it may not empty a sink."""
     created = {} if owner.created_us is None else {"createdUnixMicros": owner.created_us}
     return {"uid": owner.uid, **created, "isRestored": owner.is_restored}
 

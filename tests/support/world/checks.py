@@ -116,7 +116,7 @@ class Checks:
     def _look_at_lease(self, before: Stored | None, after: Stored) -> None:
         """See that nobody takes the Lease from a living operator before it has run out."""
         held_by, taken_by = (each.document["spec"].get("holderIdentity") if each else "" for each in (before, after))
-        if taken_by and held_by and taken_by != held_by:
+        if before and taken_by and held_by and taken_by != held_by:
             is_living = any(each.name == self.leader and not each.is_dead for each in self.cluster.operators)
             since_s = self.cluster.world.seconds - self._renewed_s
             if is_living and since_s < before.document["spec"]["leaseDurationSeconds"] - LEASE_TRAVEL_S:

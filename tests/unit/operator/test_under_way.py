@@ -1,12 +1,15 @@
 """Calls of which one that isn't answered holds up nobody else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import pytest
 
 from dueby_operator.under_way import AT_ONCE, UnderWay
+
+Call = Callable[[], Coroutine[Any, Any, int]]
 
 
 async def answer(number: int) -> int:
@@ -39,7 +42,7 @@ def test_one_that_hangs_is_left_under_way_and_goes_on() -> None:
             return found
 
         calls = UnderWay(patience_s=0.05)
-        assert await calls.make([late, partial(answer, 1)]) == [1]
+        assert await calls.make(list[Call]([late, partial(answer, 1)])) == [1]
         answered.set()
         await ended.wait()
 
@@ -55,7 +58,7 @@ def test_those_without_a_turn_are_not_made() -> None:
             return 1
 
         calls = UnderWay(patience_s=0.05)
-        assert await calls.make([*[partial(hang, answered)] * AT_ONCE, note]) == []
+        assert await calls.make(list[Call]([*[partial(hang, answered)] * AT_ONCE, note])) == []
         answered.set()
         assert await calls.make([note]) == [1]
         assert made == [1]
@@ -69,7 +72,7 @@ def test_what_one_raises_is_raised_and_who_is_cancelled_cancels_them() -> None:
 
     async def go() -> None:
         with pytest.raises(ZeroDivisionError):
-            await UnderWay().make([fail, partial(answer, 1)])
+            await UnderWay().make(list[Call]([fail, partial(answer, 1)]))
         cancelled = asyncio.Event()
 
         async def note() -> int:

@@ -2,7 +2,8 @@
 
     Resume                                        goes on with the sink's manifest
     Fail                                          Invalid if there is one
-    Overwrite, of a sink of this very job         goes on: its status was lost, or its index step is repeated
+    Overwrite, of a sink that this very job has   goes on: its status was lost, or its index step is repeated
+      begun or finished
     Overwrite, of rows finished since it exists   goes on if they are of its images and model; else Invalid
     Overwrite, of any other sink                  begins anew, when nothing else can go wrong any more: see `empty`
     Append, of rows that aren't finished          goes on with them
@@ -177,6 +178,9 @@ def _never_emptied(store: Store, begun: bytes, config: IndexConfig) -> SinkManif
     success = read_success(store)
     if config.created_unix_micros is None or success is None or not is_of(success, manifest):
         return None
+    if config.uid in success.uids:
+        log.warning("%s is not emptied: this very job has finished it, and goes on with it", store.uri)
+        return manifest
     if success.finished_unix_micros <= config.created_unix_micros + _CLOCKS_DIFFER_US:
         return None
     finished = from_micros(success.finished_unix_micros).isoformat(timespec="seconds")

@@ -18,14 +18,22 @@ from itertools import islice
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
 from dueby_api.step_config import FinishConfig
-from dueby_api.step_messages import FinishResult
+from dueby_api.step_messages import MAX_FINISHERS, FinishResult
 from dueby_api.words import counted
 from dueby_worker.output.damaged_parts import read_end_of_part, require_own_rows
 from dueby_worker.output.part_names import is_part_name, part_name, parts_among
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import sweep_sink
 from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest, read_newest_manifest
-from dueby_worker.output.success import SUCCESS, earlier_generations, encode_success, names_in, success_of
+from dueby_worker.output.success import (
+    SUCCESS,
+    earlier_generations,
+    encode_success,
+    is_of,
+    names_in,
+    read_success,
+    success_of,
+)
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
@@ -42,13 +50,13 @@ def finish_sink(config: FinishConfig) -> FinishResult:
     """Finish the sink of the configuration; while it can't be used, say so to whoever asks."""
     waits, _ = serve_waits(config)
     store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=waits))
-    return finish(store, is_overwriting=config.sink.if_exists == "Overwrite")
+    return finish(store, is_overwriting=config.sink.if_exists == "Overwrite", uid=config.uid)
 
 
-def finish(store: Store, *, is_overwriting: bool = False) -> FinishResult:
+def finish(store: Store, *, is_overwriting: bool = False, uid: str | None = None) -> FinishResult:
     """Write `_SUCCESS` and return what it holds. Raise Transient while parts are missing, Invalid if some are wrong.
 
-    Parts of other jobs are deleted if the job overwrites them anyhow.
+    Parts of other jobs are deleted if the job overwrites them anyhow. `uid` is that of the InferenceJob.
     """
     store.remember_written()  # the workers have
     manifest = read_newest_manifest(store)
@@ -77,10 +85,18 @@ def finish(store: Store, *, is_overwriting: bool = False) -> FinishResult:
         generation=grid.generation,
         first_image=grid.first_image,
         finished_unix_micros=time.time_ns() // 1000,
+        uids=_finishers(store, manifest, uid),
     )
     _put_success(store, encode_success(success_of(result, earlier)), manifest)
     sweep_sink(store)
     return result
+
+
+def _finishers(store: Store, manifest: SinkManifest, uid: str | None) -> tuple[str, ...]:
+    """Return who has found these rows complete: those that `_SUCCESS` names already, and this job."""
+    before = read_success(store)
+    known = before.uids if before is not None and is_of(before, manifest) else ()
+    return tuple(dict.fromkeys([*known, *([uid] if uid else ())]))[-MAX_FINISHERS:]
 
 
 def _put_success(store: Store, data: bytes, manifest: SinkManifest) -> None:

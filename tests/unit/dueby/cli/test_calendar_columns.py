@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from functools import reduce
 from typing import Any
 
 import pytest
@@ -36,8 +35,10 @@ LATER: dict[str, Document] = {
 
 def column(job: Document, title: str) -> Any:
     """What kubectl shows of the job; None if there is nothing."""
-    names = PATHS[title].removeprefix(".").split(".")
-    return reduce(lambda found, name: (found or {}).get(name), names, job)
+    found: Any = job
+    for name in PATHS[title].removeprefix(".").split("."):
+        found = (found or {}).get(name)
+    return found
 
 
 def add(store: Store, jobs: dict[str, Document]) -> None:

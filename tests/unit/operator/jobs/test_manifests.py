@@ -94,6 +94,7 @@ def test_steps_and_workers_are_told_whose_rows_they_are() -> None:
         "isRestored": True,
     }
     assert json.loads(workers().config_map["data"]["config.json"])["uid"] == "u-1"
+    assert json.loads(step_objects(restored, SETTINGS, "finish").config_map["data"]["config.json"])["uid"] == "u-1"
     # An InferenceJob that is read again has the same step.
     assert step_job_name(restored, "index") == step_job_name(owner(), "index")
 

@@ -108,15 +108,16 @@ def test_parquet_has_its_types(tmp_path: Path, folder: Path, kind: str, source: 
     names = ["a.jpg", "b.jpg", "c.jpg"]
     table = pa.table({"uri": names, "image": [b"x"] * 3, "x": ARROW_VALUES[kind]})
     pq.write_table(table, folder / "1.parquet", row_group_size=2)
-    where = {"manifest": Manifest(uri=f"{folder}/1.parquet")} if source == "list" else {}
-    found = Source(**where or {"parquet": Parquet(uri=f"{folder}/1.parquet")}, keep=("x",))  # type: ignore[arg-type]
+    uri = f"{folder}/1.parquet"
+    where = Source(manifest=Manifest(uri=uri)) if source == "list" else Source(parquet=Parquet(uri=uri))
+    found = where.replace(keep=("x",))
     assert columns_of(found, tmp_path)["x"] == ARROW_VALUES[kind]
 
 
 def test_new_images_have_the_columns_of_those_before_though_nothing_is_said_of_them(
     tmp_path: Path, folder: Path
 ) -> None:
-    rows = [{"uri": "a.jpg", "x": 1}, {"uri": "b.jpg", "x": None}, {"uri": "c.jpg"}]
+    rows: list[dict[str, Any]] = [{"uri": "a.jpg", "x": 1}, {"uri": "b.jpg", "x": None}, {"uri": "c.jpg"}]
     index = unsampled_index(written(rows[:1], folder, "jsonl").replace(keep=("x",)), tmp_path)
     source = written(rows, folder, "jsonl").replace(keep=("x",))
     listed = frozen(source, scratch := tmp_path / "again")

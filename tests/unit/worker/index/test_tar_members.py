@@ -28,7 +28,8 @@ class Counted:
         return self.data[offset : offset + length]
 
     def members(self, *, block_bytes: int = 4 * KIB) -> list[Found]:
-        return list(list_members(self.read, size=len(self.data), block_bytes=block_bytes))
+        members = list_members(self.read, size=len(self.data), block_bytes=block_bytes)
+        return [member for member in members if isinstance(member, Found)]
 
 
 @pytest.mark.parametrize("kind", FORMATS)

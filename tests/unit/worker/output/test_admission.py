@@ -57,7 +57,7 @@ def begin(store: Store, manifest: SinkManifest, *, finished_us: int | None = Non
         put_success(store, manifest, finished_us)
 
 
-def put_success(store: Store, manifest: SinkManifest, finished_us: int) -> None:
+def put_success(store: Store, manifest: SinkManifest, finished_us: int, *uids: str) -> None:
     success = FinishResult(
         images=manifest.images,
         rows=manifest.images,
@@ -66,6 +66,7 @@ def put_success(store: Store, manifest: SinkManifest, finished_us: int) -> None:
         part_size=manifest.part_size,
         mark=manifest.grid.mark,
         finished_unix_micros=finished_us,
+        uids=uids,
     )
     store.replace(SUCCESS, encode_success(success))
 
@@ -95,6 +96,15 @@ def test_overwrite_spares_what_the_job_itself_or_a_later_one_has_done(
     admission = admit(store, in_cluster("Overwrite", **changes))
     assert admission.manifest == (manifest if is_kept else None)
     assert len(store.list_names()) == 2 + (finished_us is not None)
+
+
+@pytest.mark.parametrize(("uids", "is_kept"), [(("u-0", "u-1"), True), (("u-0",), False)])
+def test_overwrite_spares_what_the_job_has_finished_for_another_one(
+    store: Store, uids: tuple[str, ...], is_kept: bool
+) -> None:
+    begin(store, OTHERS)
+    put_success(store, OTHERS, CREATED_US + 1_000_000, *uids)
+    assert admit(store, in_cluster("Overwrite")).manifest == (OTHERS if is_kept else None)
 
 
 def test_a_success_of_the_job_before_says_nothing_of_the_rows_that_are_there(store: Store) -> None:

@@ -47,7 +47,7 @@ def run(job: ProcessJob, uid: str) -> dict[str, Any]:
     """Run the job to its end; return what its `_SUCCESS` holds."""
     found = job.index_here(**created(uid))
     job.work_here(uid=uid, fingerprint=found["fingerprint"])
-    finish(open_store(job.sink), is_overwriting=True)
+    finish(open_store(job.sink), is_overwriting=True, uid=uid)
     success: dict[str, Any] = json.loads(open_store(job.sink).read(SUCCESS))
     return success
 
@@ -68,6 +68,12 @@ def test_whose_rows_stay(job: ProcessJob, again: Mapping[str, Any], stay: bool) 
     assert indexed.get("partsThere", "") == ("0-2" if stay else "")
     assert len(list(Path(job.sink).glob("part-*.parquet"))) == (3 if stay else 0)
     assert (Path(job.sink) / SUCCESS).exists() == stay
+
+
+def test_who_has_finished_the_rows_of_another_job_does_not_empty_them(job: ProcessJob) -> None:
+    assert run(job, "u-1")["uids"] == ["u-1"]
+    assert finish(open_store(job.sink), is_overwriting=True, uid="u-2").uids == ("u-1", "u-2")
+    assert job.index_here(**created("u-2"))["partsThere"] == "0-2"
 
 
 def test_without_a_cluster_each_run_overwrites(job: ProcessJob) -> None:
