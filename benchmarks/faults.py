@@ -38,7 +38,7 @@ def run_one(seed: int, *, is_verbose: bool = False, mutation: str = "") -> "Outc
 
     story.prepare()
     with contextlib.redirect_stderr(io.StringIO()):
-        return scenario.run_seed(seed, is_verbose=is_verbose)
+        return scenario.run_seed(seed, is_verbose=is_verbose, surely=mutations.SURELY.get(mutation, ()))
 
 
 def run_all(seeds: Iterable[int], *, processes: int, mutation: str) -> Iterator["Outcome"]:

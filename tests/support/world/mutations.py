@@ -87,6 +87,13 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
 }
 
 
+# Faults that a world with the bug has in any case, since it shows only under them.
+SURELY: Mapping[str, tuple[str, ...]] = {
+    "lease": ("paused operator", "two operators"),
+    "create-only": ("late store", "unheard store", "paused worker"),
+}
+
+
 def install(name: str) -> None:
     """Put a bug into DueBy before it is loaded."""
     for mutation in MUTATIONS[name]:

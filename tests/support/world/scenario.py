@@ -237,18 +237,19 @@ class Scenario:
         self.is_over = is_seen and len(jobs) == len(self.jobs) and all(phase_of(job) in OVER for job in jobs)
 
 
-def run_seed(seed: int, *, is_verbose: bool = False) -> Outcome:
-    """Run the world of this seed to its end."""
-    outcome = _run(World(seed, is_verbose=is_verbose))
+def run_seed(seed: int, *, is_verbose: bool = False, surely: tuple[str, ...] = ()) -> Outcome:
+    """Run the world of this seed to its end, with these kinds of faults in any case."""
+    outcome = _run(World(seed, is_verbose=is_verbose), surely)
     gc.collect()  # what was killed unwinds now, while its world is over
     return outcome
 
 
-def _run(world: World) -> Outcome:
+def _run(world: World, surely: tuple[str, ...]) -> Outcome:
     cpu_s, chance = time.process_time(), world.chance
     cluster = Cluster(world, nodes=chance.choice((1, 2, 3)), devices=chance.choice((1, 2, 2)))
     checks = Checks(cluster)
-    weather = Weather(cluster, checks.excuses, is_gentle=chance.random() < 0.4, ends_s=FAULTS_S)
+    is_gentle = chance.random() < 0.4
+    weather = Weather(cluster, checks.excuses, is_gentle=is_gentle, ends_s=FAULTS_S, surely=surely)
     scenario = Scenario(cluster, checks)
     checks.begin()
     scenario.begin()

@@ -46,6 +46,8 @@ class Weather:
     excuses: Excuses
     is_gentle: bool
     ends_s: float
+    surely: tuple[str, ...] = ()
+    """Kinds that happen often in this world: without them a bug that is looked for would need hundreds of worlds."""
     rates: dict[str, float] = field(default_factory=dict)
     """How often each kind happens, of each chance that it has."""
     happened: int = 0
@@ -59,6 +61,7 @@ class Weather:
         for kind in kinds:
             if chance.random() < 0.35:
                 self.rates[kind] = RARE * (OFTEN / RARE) ** chance.random()
+        self.rates |= dict.fromkeys(self.surely, OFTEN)
         self.cluster.world.tell(f"faults: {', '.join(f'{kind} {rate:.3f}' for kind, rate in self.rates.items())}")
         self.cluster.server.fault = self._api_fault
         network_of(self.cluster.world).fate = self._travel

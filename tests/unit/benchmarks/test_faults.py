@@ -34,19 +34,19 @@ def test_a_seed_is_the_same_world_each_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mutation", "seeds", "found"),
+    ("mutation", "found"),
     [
-        pytest.param("lease", "30,20-27", "holds the Lease", id="an operator writes after its Lease has run out"),
-        pytest.param("predecessors", "1,5,11", "takes the Lease", id="a living operator is taken for a dead one"),
-        pytest.param("own-rows", "0,6,11", "has finished", id="a job that was restored overwrites its own rows"),
-        pytest.param("look", "5,8,9", "another job's", id="a worker writes into a sink that is another job's by then"),
-        pytest.param("create-only", "3-5", "writes over", id="a part is written over another worker's"),
-        pytest.param("own-object", "7,10,17", "somebody else", id="pods are told what somebody else has written"),
-        pytest.param("devices", "4,2,24", "are taken", id="workers are started on more devices than are free"),
-        pytest.param("promises", "2-4", "was promised", id="a job in time ends some seconds after its deadline"),
+        pytest.param("lease", "holds the Lease", id="an operator writes after its Lease has run out"),
+        pytest.param("predecessors", "takes the Lease", id="a living operator is taken for a dead one"),
+        pytest.param("own-rows", "has finished", id="a job that was restored overwrites its own rows"),
+        pytest.param("look", "another job's", id="a worker writes into a sink that is another job's by then"),
+        pytest.param("create-only", "writes over", id="a part is written over another worker's"),
+        pytest.param("own-object", "somebody else", id="pods are told what somebody else has written"),
+        pytest.param("devices", "are taken", id="workers are started on more devices than are free"),
+        pytest.param("promises", "was promised", id="a job in time ends some seconds after its deadline"),
     ],
 )
-def test_a_bug_is_found_by_a_seed_or_a_few(mutation: str, seeds: str, found: str) -> None:
-    ended = run("--seeds", seeds, "--mutation", mutation, "--first")
+def test_a_bug_is_found_within_a_hundred_seeds(mutation: str, found: str) -> None:
+    ended = run("--seeds", "0-99", "--mutation", mutation, "--first")
     assert ended.returncode == 1
     assert found in ended.stdout
