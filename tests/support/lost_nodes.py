@@ -20,3 +20,7 @@ def bring_back(cluster: Cluster, node: str) -> None:
     before = renewed()
     call("docker", "start", node)
     cluster.wait(lambda: ready(cluster, node)["status"] == "True" and renewed() != before, f"{node} is back")
+    # Those that were to leave it hold its devices until its kubelet has seen to them.
+    on_node = ("get", "pods", "--all-namespaces", f"--field-selector=spec.nodeName={node}", "-o")
+    leaving = "jsonpath={.items[*].metadata.deletionTimestamp}"
+    cluster.wait(lambda: not cluster.kubectl(*on_node, leaving).strip(), f"the pods that were to leave {node} are gone")
