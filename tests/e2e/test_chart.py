@@ -143,7 +143,12 @@ def test_every_query_of_the_dashboard_has_data_while_a_job_runs(cluster: Cluster
         assert {watched[0]} <= at_work <= set(watched)
         assert watched[0] in prometheus.label_values(f"dueby_job_replans{here}", "inferencejob")
         ours = {"namespace": cluster.namespace, "inferencejob": watched[-1]}
-        (counted,) = [s for s in prometheus.query("dueby_job_images") if s["metric"]["inferencejob"] == watched[-1]]
+
+        def counts() -> list[dict[str, Any]]:
+            return [s for s in prometheus.query("dueby_job_images") if s["metric"]["inferencejob"] == watched[-1]]
+
+        # The operator that a test beside this one has killed shows nothing until the next one has begun.
+        (counted,) = cluster.wait(counts, "the operator shows how many images the job has")
         assert (counted["metric"].items() >= ours.items(), counted["value"][1]) == (True, str(MANY))
     cluster.wait_for_phase(watched[-1], "Succeeded")
     assert indices_of(folder / "rows") == list(range(MANY))

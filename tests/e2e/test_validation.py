@@ -116,7 +116,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "what to do with a sink in use": (
         {"sink": {"uri": "a", "ifExists": "Delete"}},
-        'supported values: "Fail", "Overwrite", "Resume"',
+        'supported values: "Append", "Fail", "Overwrite", "Resume"',
     ),
     "a model without a name": ({"model": {"name": ""}}, "spec.model.name in body should be at least 1 chars long"),
     "a tiny image": ({"model": {"imageSize": 8}}, "spec.model.imageSize in body should be greater than or equal to 32"),
