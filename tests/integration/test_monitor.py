@@ -72,10 +72,10 @@ folder = pathlib.Path({str(tmp_path / "monitor")!r})
 with Monitor(folder, model=model, node="n", clock=time.monotonic, on_message=messages.append, period_s=0.02) as monitor:
     with monitor.watch(open_group, layout=layout, engine="eager") as group:
         group.build(2)
-        group.run(0.5)
+        group.run(2.0)
         pathlib.Path(os.environ["NVML_STANDIN_LOST"]).touch()
         group.build(4)
-        group.run(0.5)
+        group.run(2.0)
 samples = pq.read_table(folder / "samples")
 (warmup,) = pq.read_table(folder / "warmups").to_pylist()
 steady = [row for row in samples.to_pylist() if row["phase"] == "steady"]
