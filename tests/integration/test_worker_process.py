@@ -81,6 +81,9 @@ def test_photos_become_rows_from_the_index_to_success(new_job: Any, tmp_path: Pa
         "fingerprint": indexed["fingerprint"],
         "partSize": 16,
         "mark": "",
+        "generation": 1,
+        "firstImage": 0,
+        "uids": [],
     }
     rows = rows_in(open_store(job.sink))
     assert [uri for part in rows for uri in part.uris] == [f"file://{photos}/{n:06d}.jpg" for n in range(50)]
