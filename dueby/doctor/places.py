@@ -4,7 +4,6 @@ Nothing is written there. Of a folder on this machine it is known without that w
 """
 
 import os
-import re
 from collections.abc import Iterator
 
 from dueby.doctor.finding import Asked, Finding
@@ -12,14 +11,12 @@ from dueby.inputs.needs import needing
 from dueby_api.errors import DueByError
 from dueby_api.words import counted
 
-_WILDCARD = re.compile(r"[*?\[{]")
-
 
 def check_places(asked: Asked) -> Iterator[Finding]:
     """Yield what is at each URI, or why that can't be seen."""
     for uri in asked.uris:
         try:
-            sentence = _describe(_place_of(uri))
+            sentence = _describe(uri)
         except DueByError as error:
             advice = "check the name and the credentials; docs/manifest.md says where they are looked for"
             yield Finding(subject=uri, verdict="fails", sentence=str(error), advice=advice)
@@ -27,16 +24,12 @@ def check_places(asked: Asked) -> Iterator[Finding]:
             yield Finding(subject=uri, verdict="ok", sentence=sentence)
 
 
-def _place_of(uri: str) -> str:
-    """Return the URI up to the folder in which its wildcards begin."""
-    return _WILDCARD.split(uri)[0].rpartition("/")[0] if _WILDCARD.search(uri) else uri
-
-
 def _describe(uri: str) -> str:
     with needing("a URI", "worker"):
         from dueby_worker.storage.retry import RetryPolicy
         from dueby_worker.storage.stores import open_store
-        from dueby_worker.storage.uris import canonical_uri, file_path, scheme_of
+        from dueby_worker.storage.uris import canonical_uri, file_path, is_glob, literal_folder, scheme_of
+    uri = literal_folder(uri) if is_glob(uri) else uri
     # Whoever asks waits for no store that is away.
     at_once = RetryPolicy(total_s=0)
     store = open_store(uri, field=uri, retry=at_once)

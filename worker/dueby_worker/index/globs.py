@@ -7,7 +7,7 @@ and `{jpg,png}` are as in a shell. There is one matcher for every store, because
 from dataclasses import dataclass
 
 from dueby_worker.index.glob_matcher import GlobMatcher
-from dueby_worker.storage.uris import is_glob
+from dueby_worker.storage.uris import is_glob, literal_folder
 
 IMAGE_EXTENSIONS = frozenset(
     {
@@ -41,9 +41,8 @@ def select(path: str) -> Selection:
     """Return the selection that a folder's path or a glob means. Raise ValueError if the glob is wrong."""
     if not is_glob(path):
         return Selection(folder=path.rstrip("/"), pattern=None)
-    names = path.split("/")
-    literal = next(i for i, name in enumerate(names) if is_glob(name))
-    rest = "/".join(names[literal:])
+    folder = literal_folder(path)
+    rest = path.removeprefix(folder).removeprefix("/")
     if rest.endswith("/"):
         raise ValueError("ends with /, so it can only match folders; add a name, such as *.jpg")
-    return Selection(folder="/".join(names[:literal]), pattern=GlobMatcher(rest))
+    return Selection(folder=folder, pattern=GlobMatcher(rest))

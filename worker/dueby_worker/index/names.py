@@ -9,15 +9,12 @@
 It is derived from the URI, so an index is no larger for it. A name that isn't UTF-8 keeps its percent escapes.
 """
 
-import re
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 from dueby_api.source import Source
 from dueby_worker.index.shards import names_shards
-from dueby_worker.storage.uris import member_uri, split
-
-_GLOB = re.compile(r"[*?\[{]")
+from dueby_worker.storage.uris import literal_folder, member_uri, split
 
 
 def namer_of(source: Source) -> Callable[[str], str]:
@@ -29,7 +26,7 @@ def namer_of(source: Source) -> Callable[[str], str]:
         return _label
     path = split(uri)[1].rstrip("/")
     # A folder's name may have a [, so the path of an image tells it from a glob.
-    fixed = _GLOB.split(path)[0].rpartition("/")[0]
+    fixed = literal_folder(path)
 
     def below(image: str) -> str:
         found = split(image)[1]

@@ -32,6 +32,11 @@ def is_glob(path: str) -> bool:
     return _GLOB_CHARACTERS.search(path) is not None
 
 
+def literal_folder(glob: str) -> str:
+    """Return the folder of a glob, or of a path, up to the name in which its first such character is."""
+    return _GLOB_CHARACTERS.split(glob)[0].rpartition("/")[0]
+
+
 def canonical_uri(uri: str) -> str:
     """Return the URI as an absolute one. A bare path is relative to the working directory.
 
