@@ -1,11 +1,12 @@
 """Index: is the source listed and frozen, so that N is known?
 
     indexed already                          nothing
+    suspended, and the sink is in use        nothing: the sink policy forgets what it finds
     synthetic images of the model's size     indexed at once: there is nothing to list
     the step failed                          Failed, IndexFailed
     the step is done                         N, fingerprint, input cost, the sink's grid, and how far int8 is from fp32
                                              are recorded
-    otherwise                                Indexing, with what the step waits for; it is started, or started anew
+    otherwise                                Indexing, with what the step waits for; it is started, or started again
 
 What the step depends on is part of its Job's name, so that after an edit nothing that was found before it counts.
 A job that isn't indexed goes on to be profiled meanwhile; only its plan waits.
@@ -25,7 +26,7 @@ LISTING = "The source is being listed."
 
 def index(given: PolicyInput) -> Outcome:
     """Return whether the source is indexed, and start what indexes it."""
-    if is_true(given.status, ConditionType.INDEXED):
+    if is_true(given.status, ConditionType.INDEXED) or given.job.key in given.shared.sink_holders:
         return Outcome()
     is_begun = "index" in given.job.steps or "index" in given.job.outdated_steps
     if not is_begun and (images := images_without_index(given.spec)):

@@ -9,8 +9,11 @@ import pytest
 from dueby_api.conditions import ConditionType
 from dueby_operator.control.conditions import condition
 from dueby_operator.control.decide import decide
+from dueby_operator.model.actions import StartStep, StopJobs
 from dueby_operator.model.job_snapshot import JobSnapshot
-from support.decisions import MADE, SECOND, cluster, indexed, infj, job
+from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.parse import parse
+from support.decisions import MADE, SECOND, cluster, indexed, infj, job, look
 
 Document = dict[str, Any]
 SAME: Document = {"sink": {"uri": "s3://rows/out"}}
@@ -87,7 +90,7 @@ def test_of_two_jobs_with_a_sink_on_a_volume(uri: str, volumes: list[Document], 
     assert ("second" in found) == waits
 
 
-def test_a_job_that_waited_begins_when_the_other_is_over_and_says_meanwhile_what_it_waits_for() -> None:
+def test_a_job_that_waited_says_what_for_and_lists_its_source_again_when_the_other_is_over() -> None:
     first, second = made("first", age_s=10), made("second")
     decisions = {decision.job.name: decision for decision in decide(cluster(first, second)).jobs}
     waiting = decisions["second"]
@@ -95,7 +98,20 @@ def test_a_job_that_waited_begins_when_the_other_is_over_and_says_meanwhile_what
     assert waiting.status.phase == "Queued"
     (message,) = (found.message for found in waiting.status.conditions if found.reason == "SinkInUse")
     assert message.startswith("The job first writes to s3://rows/out, too")
+    assert waiting.status.images is None
     after = replace(second, status=waiting.status)
     (begun,) = decide(cluster(made("first", age_s=10, status=DONE), after)).jobs
-    assert begun.starts_workers
+    assert begun.actions == (StartStep(step="index"),)
     assert not [found for found in begun.status.conditions if found.reason == "SinkInUse"]
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_what_an_index_step_finds_in_a_sink_that_is_in_use_doesnt_count(suspended: bool) -> None:
+    (create,) = look(infj()).created
+    step = parse(BatchJob, {**create.job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+    second = replace(made("second", suspend=suspended), steps={"index": step})
+    (waiting,) = (
+        found for found in decide(cluster(made("first", age_s=10), second)).jobs if found.job.name == "second"
+    )
+    assert StopJobs(jobs=(step.name,)) in waiting.actions
+    assert condition(waiting.status, ConditionType.INDEXED) is None
