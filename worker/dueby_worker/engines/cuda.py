@@ -4,6 +4,7 @@ Two mini-batches are in flight. While one is computed, the bytes of the next (ui
 pinned memory on a stream of their own. Only what the rows hold comes back.
 """
 
+import gc
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 
 from dueby_api.engines import EngineName, Precision
 from dueby_worker.engines.network import RowNetwork, tuned_network
+from dueby_worker.engines.torch_gpu import explain, read_gpu
 from dueby_worker.models.columns import Column, Columns, empty_columns
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
@@ -95,13 +97,21 @@ class CudaEngine:
         self._in_flight.clear()
         self._free.clear()
         del self._run, self._network
-        torch.cuda.empty_cache()
+        release_memory()
+
+
+def release_memory() -> None:
+    """Give the GPU what no tensor holds: torch's cache, and cuBLAS's workspaces, one for each stream that was used."""
+    # A traced network is a cycle, which keeps the weights until it is collected.
+    gc.collect()
+    torch._C._cuda_clearCublasWorkspaces()
+    torch.cuda.empty_cache()
 
 
 def find_obstacle(precision: Precision) -> str | None:
     """Return why the engines for GPUs can't run here at that precision; None if they can."""
-    if not torch.cuda.is_available():
-        return "there is no NVIDIA GPU here that torch can use; use the engine eager, openvino or auto"
+    if (obstacle := explain(read_gpu())) is not None:
+        return obstacle
     if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return f"{torch.cuda.get_device_name()} has no bf16; set precision to fp16 or fp32"
     if precision == "int8":
@@ -130,7 +140,7 @@ def make_engine(
     """Return an engine on the current device that calls the network as `prepare` returns it."""
     # On the host, torch only prepares images in the decoders' threads, which have a core each.
     torch.set_num_threads(1)
-    _refuse_tf32()
+    refuse_tf32()
     # Shapes never change, so trying cuDNN's algorithms once pays.
     torch.backends.cudnn.benchmark = True
     side = loaded.preprocessing.crop_side
@@ -155,12 +165,12 @@ def _make_slot(shape: Shape, columns: Mapping[str, Column]) -> BatchSlot:
     )
 
 
-def _refuse_tf32() -> None:
+def refuse_tf32() -> None:
     """Compute fp32 as fp32: cuDNN's default for convolutions, TF32, keeps only 10 bits of the mantissa."""
-    # Since torch 2.9 there are new switches, which must not be mixed with the old ones.
+    # The old switches first: as long as they differ from the new ones, which torch has since 2.9, reading them raises,
+    # and inductor and `torch.backends.cudnn.flags` read them.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     if hasattr(torch.backends, "fp32_precision"):
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
         torch.backends.cuda.matmul.fp32_precision = "ieee"
-    else:
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False

@@ -94,7 +94,7 @@ def _make_plan(loaded: LoadedModel, mini_batch_size: int, precision: Precision) 
         export_onnx(network, name=loaded.name, images=images, file=file)
         # TensorRT asks CUDA for memory, and finds what PyTorch keeps for itself missing.
         del network, images
-        torch.cuda.empty_cache()
+        cuda.release_memory()
         return make_plan(file, shape=shape)
 
 
