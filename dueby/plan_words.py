@@ -1,6 +1,6 @@
 """One job's plan in words: its groups of devices, the sentences with the proof, and the ways out if it can't be met.
 
-The table in a terminal (cli/plan_table.py) and the page (planned_job.py) are made of these words, so both say the same.
+The table (terminal/plan_table.py) and the page (planned_job.py) are made of these words, so both say the same.
 """
 
 from collections.abc import Callable

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dueby.cli.console import people_console
-from dueby.cli.tables import Column, broken, fitted_table
+from dueby.terminal.console import people_console
+from dueby.terminal.tables import Column, broken, fitted_table
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted, time_span
 from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob

@@ -1,16 +1,27 @@
 """`dueby doctor`: what this machine, its engines, its credentials and its cluster can do, a line each."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
 from rich.text import Text
 
-from dueby.cli.console import people_console
 from dueby.cli.documents import print_document
-from dueby.doctor.checks import examine
-from dueby.doctor.finding import Asked, Finding, Verdict
+from dueby.doctor.cluster import check_cluster
+from dueby.doctor.finding import Asked, Check, Finding, Verdict
+from dueby.doctor.machine import check_engines, check_machine, check_profiles, check_torch
+from dueby.doctor.places import check_places
+from dueby.terminal.console import people_console
 
+CHECKS: Sequence[Check] = (
+    check_machine,  # the system, cores and memory
+    check_torch,  # what models run by, and the GPUs that it sees
+    check_engines,  # each engine, and its precisions
+    check_profiles,  # what was measured here
+    check_places,  # the URIs that are asked about
+    check_cluster,  # kubectl, the CRDs, the operator, and one's rights
+)
 EXAMPLES = """\
 examples:
   dueby doctor                                       this machine, and the cluster that kubectl reaches
@@ -33,8 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show what each check finds; return 1 if anything fails, else 0."""
+    asked = Asked(uris=tuple(arguments.uris), namespace=arguments.namespace)
     findings = []
-    for finding in examine(Asked(uris=tuple(arguments.uris), namespace=arguments.namespace)):
+    for finding in (finding for check in CHECKS for finding in check(asked)):
         findings.append(finding)
         if arguments.output == "table":
             _print(finding, people_console())

@@ -8,6 +8,7 @@ import argparse
 import re
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dueby.cli.documents import print_document, print_page
 from dueby.cli.exit_codes import EXIT_INFEASIBLE
@@ -20,6 +21,9 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
+
+if TYPE_CHECKING:
+    from dueby_planner.calendar.calendar import Calendar
 
 EXAMPLES = """\
 examples:
@@ -84,11 +88,38 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int:
+    """Plan the jobs on one pool and print the calendar; return 3 if a Hard or a Soft job is late, else 0."""
     # Imported here, since the plan of one job doesn't need it.
-    from dueby.cli.plan_calendar import plan_all
+    from dueby.planned_calendar import calendar_of, machine_of
+    from dueby_planner.calendar.pool import PROMISED
+    from dueby_planner.profiles.size_prediction import predictions
 
     profiles = read_profiles(arguments.profiles or default_profiles(jobs[0].spec.model))
-    return plan_all(jobs, profiles, parse_pool(arguments.pool), output=arguments.output)
+    known = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
+    now_us = time.time_ns() // 1000
+    calendar = calendar_of(known, parse_pool(arguments.pool) or machine_of(known), now_us=now_us)
+    _print_calendar(calendar, arguments.output, now_us=now_us)
+    urgent = [found for found in calendar.placements if found.job.deadline_class in PROMISED]
+    return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
+
+
+def _print_calendar(calendar: "Calendar", output: str, *, now_us: int) -> None:
+    """Print the calendar on stdout as `print_answer` does a plan."""
+    from dueby.planned_calendar import shown_plan
+    from dueby_planner.calendar.answer import calendar_answer
+
+    answer = calendar_answer(calendar)
+    if output in ("json", "yaml"):
+        print_document(answer.complete_document(), output)
+        return
+    shown = shown_plan(calendar, answer, now_us=now_us)
+    if output == "html":
+        print_page(shown)
+        return
+    # Imported here because rich takes 50 ms, which a script shall not pay.
+    from dueby.cli.calendar_table import print_table
+
+    print_table(shown)
 
 
 def parse_pool(entries: list[str]) -> dict[str, int]:
@@ -116,8 +147,8 @@ def print_answer(verdict: Verdict, output: str, *, job: InferenceJob) -> None:
         print_page(shown_verdict(job, verdict, now_us=now_us))
     elif output == "table":
         # Imported here because rich takes 50 ms, which a script that plans many jobs shall not pay.
-        from dueby.cli.console import people_console
-        from dueby.cli.plan_table import print_plan
+        from dueby.terminal.console import people_console
+        from dueby.terminal.plan_table import print_plan
 
         print_plan(
             verdict,

@@ -1,11 +1,19 @@
-"""`dueby run`: index, plan and run jobs on this machine (run_manifests.py)."""
+"""`dueby run`: index, plan and run jobs on this machine (runs/run_manifests.py)."""
 
 import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from dueby.cli.exit_codes import EXIT_INFEASIBLE, EXIT_INVALID, EXIT_LATE
 from dueby.inputs.manifests import read_manifests
 from dueby.inputs.needs import require_linux
 from dueby_api.errors import Invalid
 
+if TYPE_CHECKING:
+    from dueby.runs.session import End
+
+# From what is worst: a failure, wrong input, a refusal, a late job.
+_WORST_FIRST = (1, EXIT_INVALID, EXIT_INFEASIBLE, EXIT_LATE, 0)
 EXAMPLES = """\
 examples:
   dueby run -f job.yaml                   run the job, or continue it where it was stopped
@@ -39,12 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the jobs and return the exit code; of several jobs the worst (run_all.py)."""
+    """Run the jobs and return the exit code; of several jobs the worst."""
     require_linux("run")
     # The small installation has --help without these.
-    from dueby.cli.run_all import worst
-    from dueby.cli.run_manifests import run_manifests
-    from dueby.cli.screen import Screen
+    from dueby.runs.run_manifests import run_manifests
+    from dueby.runs.screen import Screen
 
     manifests = read_manifests(arguments.file)
     is_one = len(manifests) == 1
@@ -52,4 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise Invalid("--retry-failed", "takes one job at a time; name a --file with one job")
     screen = Screen(is_of_one=is_one)
     ends = run_manifests(manifests, screen, paths=arguments.profiles, retry_failed=arguments.retry_failed)
-    return worst([end.code for end in ends.values()])
+    return worst(ends.values())
+
+
+def worst(ends: "Iterable[End]") -> int:
+    """Return the exit code of jobs that ended so."""
+    return min(map(_code, ends), key=_WORST_FIRST.index, default=0)
+
+
+def _code(end: "End") -> int:
+    if end.summary:
+        return 0 if end.summary.verdict == "Succeeded" else EXIT_LATE
+    if end.error is None:
+        return EXIT_INFEASIBLE
+    return EXIT_INVALID if isinstance(end.error, Invalid) else 1

@@ -10,11 +10,11 @@ from rich.live import Live
 from rich.text import Text
 
 from dueby.cli.calendar_table import lines_of, print_table
-from dueby.cli.console import can_redraw, people_console
 from dueby.cli.documents import print_document, print_page
 from dueby.cluster.job_list import MAX_LIST, read_jobs
 from dueby.cluster.kubectl import list_jobs
 from dueby.inputs.files import read_text
+from dueby.terminal.console import can_redraw, people_console
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.units import format_time
 from dueby_pages.calendar import ShownCalendar

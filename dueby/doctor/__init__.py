@@ -1,1 +1,1 @@
-"""What this machine and its cluster can do, one file for each check; checks.py has them in order."""
+"""What this machine and its cluster can do: the checks of `dueby doctor`."""

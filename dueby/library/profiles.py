@@ -55,8 +55,8 @@ def profile(
         dueby.profile("resnet50", quick=True, tell=print)
     """
     with needing("profile", "profiler"):
-        from dueby.cli.console import plain_console
-        from dueby.cli.profile import measure, named_photos, weights_for
+        from dueby.runs.measuring import measure, named_photos, weights_for
+        from dueby.terminal.console import plain_console
 
         options = {
             "name": model,
@@ -78,7 +78,7 @@ def profile(
 
 
 def _section(found: GPUProfile) -> Section:
-    from dueby.cli.profile_table import HEADINGS, facts_of, rows_of, title_of
+    from dueby.terminal.profile_table import HEADINGS, facts_of, rows_of, title_of
 
     return Section(
         heading=title_of(found),

@@ -13,7 +13,7 @@ from dueby_api.errors import DueByError
 from dueby_api.run_record import Summary
 
 if TYPE_CHECKING:
-    from dueby.cli.session import End
+    from dueby.runs.session import End
 
 
 class Finished(WithPage, Summary, frozen=True, kw_only=True, dict=True):
@@ -70,9 +70,9 @@ def _run(
     retry_failed: bool = False,
 ) -> tuple[Finished, ...]:
     with needing("run", "profiler"):
-        from dueby.cli.console import plain_console
-        from dueby.cli.run_manifests import run_manifests
-        from dueby.cli.screen import Screen
+        from dueby.runs.run_manifests import run_manifests
+        from dueby.runs.screen import Screen
+        from dueby.terminal.console import plain_console
 
     paths, is_one = paths_of(profiles), len(manifests) == 1
     with Progress(tell) as progress:
@@ -96,7 +96,7 @@ def _finished(manifest: Manifest, end: "End") -> Finished:
 
 
 def _page(sink: str, run: str) -> str:
-    from dueby.cli.report import gather
+    from dueby.report.gather import gather
     from dueby.report.page import render_page
     from dueby_worker.storage.stores import open_store
 

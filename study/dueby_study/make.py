@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from dueby.cli.console import people_console
 from dueby.cli.profile import add_subject_arguments
-from dueby.cli.progress_bar import show_progress
 from dueby.inputs.files import folder_name, require_folder
+from dueby.terminal.console import people_console
+from dueby.terminal.progress_bar import show_progress
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate

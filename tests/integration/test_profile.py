@@ -14,7 +14,7 @@ import pytest
 from matplotlib import image
 
 from dueby.cli.main import main
-from dueby.cli.profile_table import facts_of
+from dueby.terminal.profile_table import facts_of
 from dueby_api.inference_job import Model
 from dueby_api.source import Source
 from dueby_profiler.analysis import figures

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dueby.cli.summary import summarise
 from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby.local.slots import Slot
+from dueby.runs.summary import summarise
 from dueby_api.grid import Share
 from dueby_api.inference_job import parse_job
 from dueby_api.input_cost import InputCost

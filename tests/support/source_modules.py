@@ -100,5 +100,17 @@ def read_modules(*folders: Path) -> tuple[Module, ...]:
     return tuple(Module(path=str(file.relative_to(REPOSITORY)), source=file.read_text()) for file in files)
 
 
+def loaded_by(modules: tuple[Module, ...], *, start: tuple[str, ...]) -> list[Module]:
+    """Every module that importing the modules named `start` imports, in whatever way."""
+    by_name = {module.name: module for module in modules}
+    waiting, loaded = list(start), dict[str, Module]()
+    while waiting:
+        name = waiting.pop()
+        if name in by_name and name not in loaded:
+            loaded[name] = by_name[name]
+            waiting += [own.module for own in by_name[name].own_imports]
+    return list(loaded.values())
+
+
 # Every file of the product.
 MODULES = read_modules(*PACKAGES.values())

@@ -1,4 +1,4 @@
-"""The architecture as a test: imports run one way, and the decision is pure.
+"""The architecture as a test: imports run one way. (What the decision may load is in test_decision.py.)
 
     study ──▶ dueby ──▶ operator ──▶ planner ──▶ api        dueby ──▶ profiler ──▶ worker ──▶ api
                            └───────▶ pages ────▶ api
@@ -10,25 +10,28 @@ inside the worker
       │        └─────▶ telemetry
       └─────▶ index ──▶ images ──▶ models, storage        several of them ──▶ system
 
+inside `dueby`
+
+    cli, library ──▶ runs ──▶ local ──▶ inputs        runs ──▶ terminal, report
+
 and inside the operator
 
     reconciler ──▶ kube ──▶ control ──▶ profiling ──▶ jobs ──▶ cluster ──▶ model ──▶ objects
 
-The decision (everything that control/decide.py loads) reads no clock, and knows neither clients nor asyncio.
-
 A rule is a function from a module to what breaks it; every break is reported at once, with its file and line.
 """
 
-import ast
 from collections.abc import Iterator, Mapping
 
 import pytest
 
-from support.source_modules import MODULES, Module, Rule, broken
+from support.source_modules import MODULES, Module, Rule, broken, loaded_by
 from support.source_tree import PACKAGES
 
 # Small files of the operator that others stand on.
 BASE = ("paths", "settings")
+# Files of the command and the library that plan, and say so in words.
+PLANS = {"deadline_advice", "plan_words", "planned_calendar", "planned_job", "planning"}
 # Which of our packages each package may import.
 MAY_IMPORT = {
     "dueby_api": set[str](),
@@ -43,6 +46,18 @@ MAY_IMPORT = {
 
 # Which other folders of its own package each folder may import. Files beside the folders belong to the one named first.
 FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
+    "dueby": {
+        "library": {"cluster", "inputs", "report", "runs", "terminal", *PLANS},
+        "cli": {"cluster", "doctor", "inputs", "report", "runs", "terminal", *PLANS},
+        "doctor": {"cluster", "inputs"},
+        "runs": {"inputs", "local", "report", "terminal", *PLANS},
+        "local": {"inputs", *PLANS},
+        "terminal": PLANS,
+        **{file: {"inputs", *PLANS} for file in PLANS},
+        "cluster": set(),
+        "inputs": set(),
+        "report": set(),
+    },
     "dueby_worker": {
         "steps": {"engines", "images", "index", "models", "output", "storage", "system", "telemetry", "work"},
         "system": set(),
@@ -70,18 +85,6 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
 }
 # What the command may know of the operator: the decision, and the values that it is about.
 COMMAND_MAY_IMPORT = ("dueby_operator.model", "dueby_operator.control")
-# What the decision may not import, in the operator or below it. It is given the time, and does nothing but compute.
-DECISION = "dueby_operator.control.decide"
-NOT_IN_DECISION = {
-    *("aiohttp", "asyncio", "http", "kopf", "kubernetes", "logging", "os", "random", "socket", "subprocess"),
-    *("threading", "time", "urllib"),
-}
-# It opens nothing: names are quoted with it.
-PURE = "urllib.parse"
-# datetime turns microseconds into text and back; these ask it for the time.
-CLOCKS = {"now", "today", "utcnow"}
-# A plan says how long it took to make. This stop-watch decides nothing.
-STOP_WATCH = ("dueby_planner.model.plan", "time")
 # The planner computes; time, chance and the world are given to it.
 NO_WORLD = {"asyncio", "http", "logging", "random", "shutil", "socket", "subprocess", "threading", "urllib"}
 
@@ -154,49 +157,6 @@ def test_the_table_of_folders_names_every_folder(package: str) -> None:
     assert folders - FOLDERS_MAY_IMPORT[package].keys() == set()
 
 
-def loaded_by(modules: tuple[Module, ...], *, start: tuple[str, ...]) -> list[Module]:
-    """Every module that importing the modules named `start` imports, in whatever way."""
-    by_name = {module.name: module for module in modules}
-    waiting, loaded = list(start), dict[str, Module]()
-    while waiting:
-        name = waiting.pop()
-        if name in by_name and name not in loaded:
-            loaded[name] = by_name[name]
-            waiting += [own.module for own in by_name[name].own_imports]
-    return list(loaded.values())
-
-
-def world_in_decision(modules: tuple[Module, ...]) -> list[str]:
-    """Imports that the decision must do without, and clocks that it reads."""
-    found = []
-    for module in loaded_by(modules, start=(DECISION,)):
-        for imported in module.imports:
-            name = imported.module.partition(".")[0]
-            is_barred = name in NOT_IN_DECISION or imported.module.startswith("dueby_operator.kube")
-            if is_barred and imported.module != PURE and (module.name, name) != STOP_WATCH:
-                found.append(f"{module.path}:{imported.line}: the decision may not import {imported.module}")
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
-                found.append(f"{module.path}:{node.lineno}: the decision is given the time and reads no clock")
-    return found
-
-
-def test_the_decision_has_no_client_no_clock_and_no_event_loop() -> None:
-    assert len(loaded_by(MODULES, start=(DECISION,))) > 50
-    found = world_in_decision(MODULES)
-    assert not found, "\n" + "\n".join(found)
-
-
-def test_a_clock_anywhere_below_the_decision_is_noticed() -> None:
-    decision = Module(path="operator/dueby_operator/control/decide.py", source="from dueby_planner.x import y")
-    clock = Module(path="planner/dueby_planner/x.py", source="def y():\n    import time")
-    today = Module(path="planner/dueby_planner/x.py", source="def y():\n    return datetime.now(UTC)")
-    client = Module(path="planner/dueby_planner/x.py", source="from dueby_operator.kube import client")
-    assert world_in_decision((decision, clock))
-    assert world_in_decision((decision, today))
-    assert world_in_decision((decision, client))
-
-
 def in_circles(modules: tuple[Module, ...]) -> list[str]:
     """Modules that import themselves by way of others, in whatever way."""
     own = {module.name: tuple(found.module for found in module.own_imports) for module in modules}
@@ -265,6 +225,12 @@ def test_each_folder_is_an_ordinary_package() -> None:
             "operator/dueby_operator/control/x.py",
             "from dueby_operator.kube.client import Kube",
             id="the operator's control imports its client",
+        ),
+        pytest.param(
+            folders_import_one_way,
+            "dueby/library/x.py",
+            "def f():\n    from dueby.cli.report import run",
+            id="the library imports a subcommand",
         ),
         pytest.param(
             the_command_knows_the_decision_alone,

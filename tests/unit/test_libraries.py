@@ -16,7 +16,7 @@ SPREAD = {
     "prometheus_client": ("worker/dueby_worker/telemetry/metrics.py", "operator/dueby_operator/metrics.py"),
     # tables: the index, the rows, what the report reads of them, what the monitor saw
     "pyarrow": ("worker/", "dueby/report/", "profiler/", "study/"),
-    "rich": ("dueby/cli/", "study/dueby_study/make.py"),  # what is shown to people
+    "rich": ("dueby/cli/", "dueby/runs/", "dueby/terminal/", "study/dueby_study/make.py"),  # what is shown to people
     "torch": ("worker/", "profiler/", "study/"),  # the models, and every engine that runs them
     "torchvision": ("worker/",),  # the registry of models, and the weights that are published for them
     # manifests in, manifests out, and what is beside an ONNX file
@@ -25,7 +25,7 @@ SPREAD = {
 # Nothing that `dueby plan` loads, directly or not, may import these at its top: it has half a second for everything.
 PLAN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.plan")
 # Nor may what `dueby run` loads: its steps and workers are processes of their own.
-RUN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.run", "dueby.cli.run_manifests")
+RUN_LOADS = ("dueby.cli.main", "dueby.cli.arguments", "dueby.cli.run", "dueby.runs.run_manifests")
 SLOW_TO_IMPORT = {
     *("aiohttp", "fsspec", "gcsfs", "jinja2", "kopf", "kubernetes", "matplotlib", "numpy", "onnxruntime", "openvino"),
     *(

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from dueby.cli.main import main
-from dueby.cli.run_manifests import find_devices
 from dueby.inputs.files import read_profiles
 from dueby.plan_words import ASSUMED
+from dueby.runs.run_manifests import find_devices
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import parse_job
 from support.source_tree import REPOSITORY

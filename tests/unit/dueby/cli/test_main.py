@@ -38,7 +38,7 @@ def run_with(stdout: int, program: str) -> tuple[int, str]:
 PRINTS = "def run(): print('a plan'); return 0"
 DRAWS = """
 def run():
-    from dueby.cli.console import people_console
+    from dueby.terminal.console import people_console
     people_console().print('a plan')
     return 0
 """

@@ -15,10 +15,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby.cli.console import people_console
 from dueby.cli.main import main
-from dueby.cli.run_manifests import find_devices
 from dueby.inputs.manifests import read_manifests
+from dueby.runs.run_manifests import find_devices
+from dueby.terminal.console import people_console
 from dueby_api.errors import Invalid
 from dueby_operator.resources.crds import profile_crd
 from support.hostile import SCHEMA, accepted

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dueby.cli.main import main
-from dueby.cli.report import load_photos
+from dueby.report.gather import load_photos
 from dueby.report.parts import Classified
 from dueby_api.source import Source
 from dueby_worker.storage.stores import open_store

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dueby.cli.console import Teller
 from dueby.cli.main import main
-from dueby.cli.run_all import worst
-from dueby.cli.session import Session
+from dueby.cli.run import worst
 from dueby.local.slots import Slot
 from dueby.local.this_machine import LocalPool, shared_pool
-from dueby_api.errors import Invalid
+from dueby.runs.session import End, Session
+from dueby.terminal.console import Teller
+from dueby_api.errors import Invalid, Transient
+from dueby_api.run_record import Summary
 from support.planner import job, job_document
 
 
@@ -24,11 +25,24 @@ def test_runs_that_begin_together_have_each_a_folder_of_its_own(tmp_path: Path) 
     assert names == sorted(names)  # the newest is the last
 
 
+DONE, LATE = (End(summary=Summary(job="a", verdict=verdict)) for verdict in ("Succeeded", "Late"))
+REFUSED = End(refusal="Infeasible")
+WRONG, FAILED = (End(refusal="no", error=error) for error in (Invalid("spec", "no"), Transient("no")))
+
+
 @pytest.mark.parametrize(
-    ("codes", "code"), [([0], 0), ([0, 4], 4), ([4, 3, 0], 3), ([3, 2, 4], 2), ([2, 1], 1), ([], 0)]
+    ("ends", "code"),
+    [
+        pytest.param([DONE], 0, id="in time"),
+        pytest.param([DONE, LATE], 4, id="one late"),
+        pytest.param([LATE, REFUSED, DONE], 3, id="one refused"),
+        pytest.param([REFUSED, WRONG, LATE], 2, id="one that is wrong"),
+        pytest.param([WRONG, FAILED], 1, id="one that has failed"),
+        pytest.param([], 0, id="none"),
+    ],
 )
-def test_the_exit_code_of_several_jobs_is_the_worst(codes: list[int], code: int) -> None:
-    assert worst(codes) == code
+def test_the_exit_code_of_several_jobs_is_the_worst(ends: list[End], code: int) -> None:
+    assert worst(ends) == code
 
 
 def written(folder: Path, name: str, **spec: Any) -> str:

@@ -9,8 +9,8 @@ import pytest
 from dueby.cli.main import main
 from dueby.doctor.cluster import check_cluster
 from dueby.doctor.finding import Asked, Finding
+from dueby.doctor.machine import check_profiles
 from dueby.doctor.places import check_places
-from dueby.doctor.profiles import check_profiles
 from support.nvml import build_nvml, run_with_nvml
 from support.programs import put_kubectl
 
@@ -118,7 +118,7 @@ def test_gpus_that_torch_does_not_see_are_a_failure(tmp_path: Path) -> None:
     script = """
 import dataclasses, json
 from dueby.doctor.finding import Asked
-from dueby.doctor.torch import check_torch
+from dueby.doctor.machine import check_torch
 print(json.dumps([dataclasses.asdict(finding) for finding in check_torch(Asked())]))
 """
     found = run_with_nvml(build_nvml(tmp_path), script, CUDA_VISIBLE_DEVICES="")

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from dueby.cli.console import can_redraw
+from dueby.terminal.console import can_redraw
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dueby.local.windows import planned_windows
+from dueby.local.record import planned_windows
 from dueby_api.grid import Share
 from support.run_record import BY_WINDOWS, SECOND, START_US, assignment
 

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dueby.cli.tables import Column, fitted_table
+from dueby.terminal.tables import Column, fitted_table
 from dueby_api.units import format_duration, format_progress
 from dueby_api.words import from_now, noun_of, slack_words
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from dueby.cli.tables import Column, fitted_table
+from dueby.terminal.tables import Column, fitted_table
 
 LONG = "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"
 

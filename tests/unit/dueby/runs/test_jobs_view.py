@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from dueby.cli.jobs_view import JobsView, JobView
-from dueby.cli.run_view import RunView, WorkerView
-from dueby.cli.screen import Screen
+from dueby.runs.jobs_view import JobsView, JobView
+from dueby.runs.run_view import RunView, WorkerView
+from dueby.runs.screen import Screen
 
 SECOND = 1_000_000
 WORKER = WorkerView(name="w0", device_class="cpu-1", engine="openvino", mini_batch_size=64, state="running")

@@ -1,4 +1,4 @@
-"""The end of a run: summary.json, which the report reads, and the last lines on the screen."""
+"""The end of a run: summary.json, which the report reads, the last lines on the screen, and why a job is Failed."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,15 +8,19 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 from rich.text import Text
 
-from dueby.cli.exit_codes import EXIT_LATE
 from dueby.local.process import Process
 from dueby.local.record import Record
-from dueby_api.inference_job import InferenceJob
+from dueby.terminal.console import Teller
+from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.run_record import MachineRecord, RunVerdict, Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted, faults
 from dueby_planner.deadline_classes import Verdict
+from dueby_worker.storage.store import Store
+
+# Errors of a job with too many.
+_MAX_ERRORS = 3
 
 
 def summarise(
@@ -96,8 +100,8 @@ def print_summary(summary: Summary, sink: str, console: Console, *, prefix: str 
     _print_places(sink, console)
 
 
-def print_complete(job: InferenceJob, closed: FinishResult, console: Console, *, prefix: str = "") -> int:
-    """Print that there was nothing to do, and return the exit code. The prefix names the job, if need be."""
+def print_complete(job: InferenceJob, closed: FinishResult, console: Console, *, prefix: str = "") -> Summary:
+    """Print that there was nothing to do, and return the summary. The prefix names the job, if need be."""
     failed = bool(job.spec.why_too_many(images=closed.rows, failed=closed.errors))
     faulty = faults(closed.errors, closed.warnings)
     console.print(
@@ -108,7 +112,15 @@ def print_complete(job: InferenceJob, closed: FinishResult, console: Console, *,
         )
     )
     _print_places(job.spec.sink.uri, console)
-    return EXIT_LATE if failed else 0
+    return Summary(
+        job=job.metadata.name,
+        images=closed.rows,
+        images_done=closed.rows,
+        images_failed=closed.errors,
+        images_warned=closed.warnings,
+        verdict="Failed" if failed else "Succeeded",
+        model=job.spec.model,
+    )
 
 
 def _print_places(sink: str, console: Console) -> None:
@@ -130,3 +142,22 @@ def _times(summary: Summary) -> str:
 
 def _duration(value_s: float) -> str:
     return format_duration(max(0, round(value_s * MICROS_PER_SECOND)))
+
+
+def tell_failures(spec: JobSpec, *, images: int, failed: int, sink: Store, teller: Teller) -> None:
+    """Print why a job with too many failed images is Failed, and what to do; nothing if the job allows so many."""
+    sentence = spec.why_too_many(images=images, failed=failed)
+    if not sentence:
+        return
+    # pyarrow takes a third of a second to import, and few jobs fail.
+    from dueby.report.parts import find_parts, read_failed
+
+    teller.say(sentence)
+    for image in read_failed(find_parts(sink.list_names()), sink, most=_MAX_ERRORS):
+        teller.say(f"  {image.uri}: {image.error}")
+    if failed > _MAX_ERRORS:
+        teller.say(f"  and {failed - _MAX_ERRORS:,} more; the column error of the results has them all")
+    teller.say(
+        "To accept them, raise spec.maxFailedImages and run the same command again. "
+        "To classify them once they are fixed, add --retry-failed."
+    )

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from dueby.local.observations import rows_of_run
 from dueby.local.process import Process
 from dueby.local.record import Record
 from dueby.local.slots import Slot
 from dueby.local.this_machine import LocalPool
+from dueby.runs.observations import rows_of_run
 from dueby_api.gpu_profile import ObservedJob, parse_profile
 from dueby_api.grid import Share
 from dueby_api.inference_job import InferenceJob

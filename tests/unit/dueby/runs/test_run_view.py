@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dueby.cli.run_view import RunView, WorkerView
-from dueby.cli.screen import LINE_EVERY_S, Screen
+from dueby.runs.run_view import RunView, WorkerView
+from dueby.runs.screen import LINE_EVERY_S, Screen
 
 SECOND = 1_000_000
 WORKER = WorkerView(

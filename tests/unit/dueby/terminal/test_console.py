@@ -8,9 +8,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dueby.cli.console import PeopleConsole
 from dueby.cli.main import exit_code
-from dueby.cli.tables import Column, fitted_table
+from dueby.terminal.console import PeopleConsole
+from dueby.terminal.tables import Column, fitted_table
 from dueby_api.errors import DueByError, Invalid, Transient
 
 # Sets the window's title, clears the screen, colours what follows, and turns the letters after it around.

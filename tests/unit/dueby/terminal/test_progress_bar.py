@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from dueby.cli.progress_bar import show_progress
+from dueby.terminal.progress_bar import show_progress
 from dueby_profiler.progress_listener import ProgressUpdate
 
 UPDATE = ProgressUpdate(doing="NVIDIA-A100-SXM4-40GB-MIG-1g.5gb: comparing engines: cudagraph", left_s=123.0)

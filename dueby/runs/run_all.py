@@ -13,18 +13,15 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from dueby.cli.screen import Screen
-from dueby.cli.session import End, Session
 from dueby.local.clock import now_us
 from dueby.local.loop import Loop, Seams
 from dueby.local.process import Process
 from dueby.local.processes import TICK_S, SinkBegun, wait_for_an_end
 from dueby.local.running_job import JobEnd, RunningJob
 from dueby.local.this_machine import LocalPool
-from dueby_api.errors import DueByError, Invalid
-
-# From what is worst: a failure, wrong input, a refusal, a late job.
-_WORST_FIRST = (1, 2, 3, 4, 0)
+from dueby.runs.screen import Screen
+from dueby.runs.session import End, Session
+from dueby_api.errors import DueByError
 
 
 class RunAll:
@@ -140,14 +137,9 @@ class RunAll:
 
     def _fail(self, name: str, error: DueByError) -> None:
         self.errors.append(error)
-        self.ends[name] = End(code=2 if isinstance(error, Invalid) else 1, refusal=str(error))
+        self.ends[name] = End(refusal=str(error), error=error)
         if not self.screen.is_of_one:
             self.screen.teller(name).say(str(error))
-
-
-def worst(codes: Sequence[int]) -> int:
-    """Return the exit code of several jobs."""
-    return min(codes, key=_WORST_FIRST.index, default=0)
 
 
 def _in_background(work: Callable[[], None]) -> Future[None]:

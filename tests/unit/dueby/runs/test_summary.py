@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dueby.cli.summary import print_summary
+from dueby.runs.summary import print_summary
 from dueby_api.run_record import Summary
 
 SUMMARY: dict[str, Any] = {

@@ -8,14 +8,11 @@ kill -9, a power cut), the same command continues where it stopped.
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from dueby.cli.complete import close_complete
-from dueby.cli.run_all import RunAll
-from dueby.cli.screen import Screen
-from dueby.cli.session import End, Session
 from dueby.inputs.files import PROFILES_VARIABLE, profile_home, read_profiles
 from dueby.inputs.manifests import Manifest, naming
 from dueby.inputs.places import sink_uri
@@ -23,10 +20,17 @@ from dueby.local import steps
 from dueby.local.other_runs import announced
 from dueby.local.this_machine import NO_DEVICES, LocalPool, find_pool, runs_folder, shared_pool
 from dueby.planning import require_plannable
+from dueby.runs.measuring import measure
+from dueby.runs.run_all import RunAll
+from dueby.runs.screen import Screen
+from dueby.runs.session import End, Session
+from dueby.runs.summary import print_complete, tell_failures
+from dueby.terminal.console import Teller
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
+from dueby_worker.storage.stores import open_store
 from dueby_worker.system.scratch import scratch_folder
 
 
@@ -42,7 +46,7 @@ def run_manifests(
         folders = {name: stack.enter_context(scratch_folder("run")) for name in by_name}
         images_left = {name: steps.images_left(manifest.job) for name, manifest in by_name.items()}
         complete = {
-            name: partial(close_complete, manifest.job, folders[name], screen.teller(name))
+            name: partial(_close_complete, manifest.job, folders[name], screen.teller(name))
             for name, manifest in by_name.items()
             if not retry_failed and images_left[name] == 0
         }
@@ -70,6 +74,18 @@ def run_manifests(
         return RunAll(sessions, complete, pool, screen, retry_failed=retry_failed).run()
 
 
+def _close_complete(job: InferenceJob, folder: Path, teller: Teller) -> End:
+    """Finish a sink that holds every part already, which needs no device, no plan and no time.
+
+    Raise Invalid if the rows are of other images or another model.
+    """
+    steps.index(job, folder, teller.say_of_step)
+    closed = steps.finish(job, folder, teller.say_of_step)
+    summary = print_complete(job, closed, teller.console, prefix=teller.prefix)
+    tell_failures(job.spec, images=closed.rows, failed=closed.errors, sink=open_store(job.spec.sink.uri), teller=teller)
+    return End(summary=summary)
+
+
 def find_devices(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Console) -> LocalPool:
     """Return this machine's devices for the jobs; raise Invalid for whatever `dueby plan` refuses of them."""
     profiles = _profiles(jobs, paths, console)
@@ -95,8 +111,6 @@ def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Conso
     for model, source in zip(models, sources, strict=True):
         if not matching(found, model):
             console.print(Text(f"No profile of {model.name} in {home}: measuring this machine first."))
-            from dueby.cli.profile import measure
-
             # At int8 the index step does it, with the very network that the workers run.
             photos = None if model.precision == "int8" else source
             measure(model, home, quick=True, source=photos, console=console, field=PROFILES_VARIABLE)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dueby import plan_words
-from dueby.cli.tables import Column, fitted_table
+from dueby.terminal.tables import Column, fitted_table
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.units import format_duration
 from dueby_planner.deadline_classes import Verdict

@@ -10,8 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from dueby.cli.run_view import RunView, rate_words
-from dueby.cli.tables import Column, fitted_table
+from dueby.runs.run_view import RunView, rate_words
+from dueby.terminal.tables import Column, fitted_table
 from dueby_api.units import format_progress
 from dueby_api.words import from_now
 

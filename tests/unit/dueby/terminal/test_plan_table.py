@@ -6,8 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from dueby.cli.plan_table import print_plan
 from dueby.plan_words import CLAIM
+from dueby.terminal.plan_table import print_plan
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.input_cost import InputCost
 from dueby_planner.deadline_classes import judge

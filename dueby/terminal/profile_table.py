@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from dueby.cli.tables import Column, fitted_table
+from dueby.terminal.tables import Column, fitted_table
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted

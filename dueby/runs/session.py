@@ -13,12 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dueby.cli.console import Teller, plain_console
-from dueby.cli.exit_codes import EXIT_INFEASIBLE, EXIT_LATE
-from dueby.cli.failures import tell_failures
-from dueby.cli.observations import note_rows
-from dueby.cli.plan_table import print_plan
-from dueby.cli.summary import print_summary, summarise
 from dueby.deadline_advice import advise_deadline
 from dueby.inputs.files import to_yaml, without_secrets
 from dueby.local import steps
@@ -27,13 +21,16 @@ from dueby.local.early_plan import first_devices
 from dueby.local.early_workers import EarlyWorkers
 from dueby.local.edits import ManifestWatch
 from dueby.local.job import first_snapshot
-from dueby.local.observations import rows_of_run
 from dueby.local.process import Process
 from dueby.local.processes import Processes, SinkBegun
 from dueby.local.record import Record
 from dueby.local.running_job import JobEnd, JobSeams, RunningJob
 from dueby.local.this_machine import LocalPool, cache_folder, machine_record
-from dueby_api.errors import Invalid, Transient
+from dueby.runs.observations import note_rows, rows_of_run
+from dueby.runs.summary import print_summary, summarise, tell_failures
+from dueby.terminal.console import Teller, plain_console
+from dueby.terminal.plan_table import print_plan
+from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
 from dueby_api.parts import NONE, Parts
 from dueby_api.run_record import Summary
@@ -53,14 +50,14 @@ _RECORD_RETRY_S = 30.0
 class End:
     """How a job's run ended."""
 
-    code: int
-    """The exit code."""
     run: str = ""
     """The run's name in the sink; empty if none was begun."""
     summary: Summary | None = None
     """What came of it; None if it was refused or failed."""
     refusal: str = ""
     """Why it was refused, or failed without a summary; empty otherwise."""
+    error: DueByError | None = None
+    """What it failed with, without a summary; None if it was refused."""
 
 
 class Session:
@@ -147,7 +144,7 @@ class Session:
             raise end.error
         if end.ended == "Refused":
             self._show_refusal(end)
-            return End(code=EXIT_INFEASIBLE, refusal=self._refusal(end))
+            return End(refusal=self._refusal(end))
         closed = self._finish(end, retry_failed=retry_failed)
         # What is done over is done after the loop's end.
         ended_us = now_us() if retry_failed else end.now_us
@@ -161,7 +158,7 @@ class Session:
         )
         for sentence in note_rows(rows, self.pool.profiles, self.profiles, node=self.pool.node):
             self.teller.say(sentence)
-        return End(code=0 if summary.verdict == "Succeeded" else EXIT_LATE, run=self.name, summary=summary)
+        return End(run=self.name, summary=summary)
 
     def end(
         self, running: RunningJob, end: JobEnd | None, *, now_us: int, closed: FinishResult | None = None

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dueby.cli.observations import note_rows
 from dueby.inputs.files import read_profiles, write_profile
+from dueby.runs.observations import note_rows
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, parse_profile
 from dueby_planner.profiles.observed import MAX_JOBS, learn
 from support.planner import profile_document
@@ -116,7 +116,7 @@ def test_a_file_that_can_t_be_written_is_named_and_stays_as_it_was(
     def fill_the_disk(path: Path, text: str) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("dueby.cli.observations.write_text", fill_the_disk)
+    monkeypatch.setattr("dueby.runs.observations.write_text", fill_the_disk)
     assert note(path, row(1)) == [f"What this run has shown could not be noted in {path}: No space left on device."]
     assert noted(path) == ()
 
@@ -133,7 +133,7 @@ def test_a_command_that_is_killed_while_it_notes_leaves_a_whole_file_that_others
     lines = (
         "from datetime import UTC, datetime",
         "from dueby.inputs.files import read_profiles",
-        "from dueby.cli.observations import note_rows",
+        "from dueby.runs.observations import note_rows",
         "from dueby_api.gpu_profile import ObservedJob",
         f"path, node = {str(path)!r}, {NODE!r}",
         "while True:",
