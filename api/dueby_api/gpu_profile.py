@@ -59,7 +59,9 @@ class Step(Spec, frozen=True, kw_only=True):
     warmup_micros: Quantiles | None = None
     """W, the first mini-batch of a process. If it is missing, the next larger size's is used."""
     memory_mib: Annotated[int, Meta(ge=0, le=MAX_N)] | None = field(default=None, name="memoryMiB")
-    """Peak memory in MiB."""
+    """Peak memory in MiB: the GPU's, or a CPU slice's."""
+    host_memory_mib: Annotated[int, Meta(ge=0, le=MAX_N)] | None = field(default=None, name="hostMemoryMiB")
+    """Peak of the host's memory beside a GPU's, in MiB."""
 
 
 class Spread(Spec, frozen=True, kw_only=True):

@@ -18,7 +18,6 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.source import Source
 from dueby_profiler.analysis.document import Facts, build_profile
-from dueby_profiler.analysis.memory import largest
 from dueby_profiler.analysis.remarks import remarks
 from dueby_profiler.machine.interference import BUSY_CORES, read_times
 from dueby_profiler.machine.layouts import Layout
@@ -135,7 +134,7 @@ class _LayoutProfiler:
                 f"Warning: other programs used {what} while {layout.device_class} was measured. Its profile is "
                 "marked busy: true; measure again when the machine is idle."
             )
-        for clause in remarks(groups, end=survey.end):
+        for clause in remarks(groups, end=survey.end, crash=survey.crash):
             self.listener.on_message(f"{layout.device_class}: {clause}.")
         if survey.disagreement:
             self.listener.on_message(f"Warning: {layout.device_class}: {survey.target.engine} {survey.disagreement}.")
@@ -212,7 +211,7 @@ class _LayoutProfiler:
             engine=engine,
             open_group=open_watched,
             usable_mib=self.machine.usable_mib(layout),
-            peaks_mib=lambda points: self.machine.peaks_mib(layout, points),
+            usable_host_mib=self.machine.usable_host_mib(layout),
             folder=self.folder,
             clock=clock,
             read_times=lambda: read_times(self.machine.limits.cores, clock=clock),
@@ -251,9 +250,7 @@ class _LayoutProfiler:
                 busy=busy,
                 agreement=agreement,
             )
-            peaks = {size: max(peaks) for size, peaks in found.peak_mib.items()}
-            mb = largest(found.sizes, peaks, survey.target.usable_mib, failed=survey.failed_size)
-            profiles.append(build_profile(found, facts, mb))
+            profiles.append(build_profile(found, facts, survey.largest(found)))
         return profiles
 
     def _report(self, doing: str, left_s: float) -> None:

@@ -3,6 +3,7 @@
    Two GPUs: 0 has everything; 1 is in MIG mode, of which a container may ask nothing, and has one slice, the third of
    seven: a slice has no utilisation, power, energy, clocks of its own.
    GPU 0 is lost once the file named by NVML_STANDIN_LOST is there, and found nowhere from then on, as after an Xid 79.
+   NVML_STANDIN_INIT is what NVML answers when it is started; with NVML_STANDIN_UNIFIED GPU 0 shares the host's memory.
    Built with -DOLD_DRIVER, it lacks a function, as a driver from before it does. */
 
 #include <stdio.h>
@@ -60,6 +61,7 @@ static nvmlReturn_t text(char *to, unsigned int length, const char *from) {
 nvmlReturn_t nvmlInitWithFlags(unsigned int flags) {
     (void)flags;
     if (getenv("NVML_STANDIN_NO_DRIVER")) return NVML_ERROR_DRIVER_NOT_LOADED;
+    if (getenv("NVML_STANDIN_INIT")) return (nvmlReturn_t)atoi(getenv("NVML_STANDIN_INIT"));
     started++;
     return NVML_SUCCESS;
 }
@@ -129,6 +131,7 @@ nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int len
 }
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory) {
     REQUIRE_USABLE(device);
+    if (device->index == 0 && getenv("NVML_STANDIN_UNIFIED")) return NVML_ERROR_NOT_SUPPORTED;
     *memory = (nvmlMemory_t){.total = device->memory, .free = device->memory - 3 * GIB, .used = 3 * GIB};
     return NVML_SUCCESS;
 }

@@ -14,7 +14,6 @@ from dueby_api.engines import EngineName, runs_on
 from dueby_api.gpu_profile import Device, GPUProfile
 from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import Facts, build_profile
-from dueby_profiler.analysis.memory import largest
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import is_known
 from dueby_profiler.machine.interference import BUSY_CORES, CpuTimes
@@ -23,7 +22,7 @@ from dueby_profiler.machine.limits import Limits, read_limits
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.messages import Built, Contended, Point
-from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, contention_s
 from dueby_profiler.measuring.rounds import MeasuringTarget, Survey
 from dueby_profiler.presets import Preset
 
@@ -76,8 +75,12 @@ class SimulatedMachine:
     image_mib: int = 4
     memory_mib: int = 8192
     """Of one device."""
+    host_mib: int = 10**6
+    """Memory of the host for one process."""
     killed_from: int = 10**9
     """Mini-batches of this size and more are killed for their memory."""
+    crashes_from: int = 10**9
+    """Processes crash at mini-batches of this size and more."""
     contention: float = 1.2
     bursts: list[Burst] = field(default_factory=list)
     now_s: float = 1000.0
@@ -101,9 +104,9 @@ class SimulatedMachine:
         return MeasuringTarget(
             layout=Layout(device_class="NVIDIA-L4" if gpu else "cpu-1", slices=slices),
             engine=engine,
-            open_group=lambda: SimulatedGroup(self, slowness),
+            open_group=lambda: SimulatedGroup(self, slowness, gpu=gpu),
             usable_mib=self.memory_mib,
-            peaks_mib=lambda points: [point.peak_mib for point in points],
+            usable_host_mib=self.host_mib,
             folder=Path("/nowhere"),
             clock=lambda: self.now_s,
             read_times=self.read_times,
@@ -131,7 +134,8 @@ class SimulatedMachine:
 class SimulatedGroup:
     """Measures as ProcessGroup does, in simulated time."""
 
-    def __init__(self, machine: SimulatedMachine, slowness: float) -> None:
+    def __init__(self, machine: SimulatedMachine, slowness: float, *, gpu: bool) -> None:
+        self.gpu = gpu
         self.began_s = 0.0
         self.machine, self.size, self.peak, self.is_fresh = machine, 0, 0, True
         moment = machine.random.gauss(1, machine.moments)
@@ -163,6 +167,8 @@ class SimulatedGroup:
         machine, step_s = self.machine, self.machine.step_s(self.size)
         if self.size >= machine.killed_from:
             raise OutOfMemory(self.size)
+        if self.size >= machine.crashes_from:
+            raise Crashed(1, "RuntimeError: no", size=self.size)
         began_s = machine.now_s + 1.7 * step_s
         points, ends_s = [], []
         for bias in self.bias:
@@ -181,7 +187,9 @@ class SimulatedGroup:
                     check_us=200_000 if self.is_fresh else 0,
                     started_us=started_us,
                     ended_us=ended,
-                    peak_mib=self.peak,
+                    # Pinned memory, which the host has no less of than the images take.
+                    peak_mib=2000 + 2 * self.size if self.gpu else self.peak,
+                    gpu_mib=self.peak if self.gpu else None,
                 )
             )
         self.is_fresh = False
@@ -213,9 +221,7 @@ def some_facts(*, model: Model | None = None, device: Device | None = None) -> F
 def profile_of(survey: Survey) -> GPUProfile:
     """Return the profile of a survey that is done."""
     found = survey.groups.counted
-    peaks = {size: max(peaks) for size, peaks in found.peak_mib.items()}
-    mb = largest(found.sizes, peaks, survey.target.usable_mib, failed=survey.failed_size)
-    return build_profile(found, some_facts(), mb)
+    return build_profile(found, some_facts(), survey.largest(found))
 
 
 def a_point(size: int = 8, *, starts_us: int, durations_us: Sequence[int], warmup_us: int = 900) -> Point:

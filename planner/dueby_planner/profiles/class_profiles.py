@@ -179,6 +179,7 @@ def _mean_step(size: int, rows: Sequence[Step]) -> Step:
         latency_micros=Latency(mean=_mean_up([s.latency_micros.mean for s in rows])),
         warmup_micros=_worst([s.warmup_micros for s in rows if s.warmup_micros]),
         memory_mib=max(s.memory_mib or 0 for s in rows) or None,
+        host_memory_mib=max(s.host_memory_mib or 0 for s in rows) or None,
     )
 
 

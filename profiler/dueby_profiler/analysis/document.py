@@ -179,7 +179,7 @@ def _steps(found: Measurements) -> tuple[Step, ...]:
 
 def _step(found: Measurements, size: int, warmups: Sequence[int], stretch: float) -> Step:
     durations = [duration for visit in found.visits[size] for duration in visit.durations_us]
-    peaks = found.peak_mib.get(size)
+    peaks, host_peaks = found.peak_mib.get(size), found.host_mib.get(size)
     return Step(
         mini_batch_size=size,
         samples=len(durations),
@@ -191,6 +191,7 @@ def _step(found: Measurements, size: int, warmups: Sequence[int], stretch: float
         ),
         warmup_micros=_quantiles(warmups, stretch=stretch) if warmups else None,
         memory_mib=max(peaks) if peaks else None,
+        host_memory_mib=max(host_peaks) if host_peaks else None,
     )
 
 

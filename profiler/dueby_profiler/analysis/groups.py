@@ -73,6 +73,7 @@ class MeasuredGroups:
         return replace(
             better,
             peak_mib=found.peak_mib,
+            host_mib=found.host_mib,
             rough_startups_us=found.rough_startups_us,
             rough_warmups_us=found.rough_warmups_us,
             contentions=better.contentions or found.contentions,

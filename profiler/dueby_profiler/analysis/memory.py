@@ -43,10 +43,14 @@ def fitting_size(peak_mib: Mapping[int, int], limit_mib: int) -> int | None:
     return max(0, last + floor((limit_mib - peak_mib[last]) / steepest)) if steepest > 0 else None
 
 
-def largest(sizes: Sequence[int], peak_mib: Mapping[int, int], limit_mib: int, *, failed: int | None) -> Largest:
-    """Return MB: at least the largest measured size, and below the size `failed` that ran out of memory, if one did."""
+def largest(sizes: Sequence[int], *memories: tuple[Mapping[int, Sequence[int]], int], failed: int | None) -> Largest:
+    """Return MB: at least the largest measured size, and below the size `failed` that ran out of memory, if one did.
+
+    `memories` are the peaks by size, and the limit, of each memory that a process takes: the device's, and the host's.
+    """
     measured = max(sizes)
     if failed is not None:  # the end of memory was found, so nothing has to be computed
         return Largest(mini_batch_size=measured, extrapolated=False)
-    fitting = min(MAX_SIZE, fitting_size(peak_mib, limit_mib) or measured)
+    found = [fitting_size({size: max(of) for size, of in peaks.items()}, limit) for peaks, limit in memories]
+    fitting = min([MAX_SIZE, *filter(None, found)]) if any(found) else measured
     return Largest(mini_batch_size=max(measured, fitting), extrapolated=fitting > measured)

@@ -50,6 +50,8 @@ class Measurements:
     """Start-ups of the first processes, which had to compile and took longer. Used if nothing better is known."""
     peak_mib: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     """Peak memory of fresh processes, by the size they began with."""
+    host_mib: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """Peak of the host's memory beside a GPU's, likewise."""
     contentions: list[float] = field(default_factory=list)
     """The contention factor of each process."""
     group_size: int = 1
@@ -95,18 +97,18 @@ class Measurements:
         for process, durations in enumerate(while_all_busy(points), start=first_process):
             self.visits[points[0].size].append(Visit(process=process, durations_us=durations))
 
-    def add_fresh(
-        self, built: Sequence[Built], points: Sequence[Point], peaks_mib: Sequence[int], *, cached: bool
-    ) -> None:
+    def add_fresh(self, built: Sequence[Built], points: Sequence[Point], *, cached: bool) -> None:
         """Add what only the first mini-batch size of a process shows.
 
         `cached` says whether the engine's compiled model was in its cache already.
         """
-        for ready, point, peak in zip(built, points, peaks_mib, strict=True):
+        for ready, point in zip(built, points, strict=True):
             startups_us = self.startups_us if cached else self.rough_startups_us
             startups_us.append(ready.startup_us + point.check_us)
             self.warmups_us[point.size].append(point.warmup_us)
-            self.peak_mib[point.size].append(peak)
+            self.peak_mib[point.size].append(point.device_mib)
+            if point.gpu_mib is not None:
+                self.host_mib[point.size].append(point.peak_mib)
 
     def add_rough(self, points: Sequence[Point]) -> None:
         """Add the warm-up at a size that was not the first of its processes."""
@@ -120,6 +122,8 @@ class Measurements:
             self.warmups_us[size].extend(warmups_us)
         for size, peaks_mib in other.peak_mib.items():
             self.peak_mib[size].extend(peaks_mib)
+        for size, peaks_mib in other.host_mib.items():
+            self.host_mib[size].extend(peaks_mib)
         self.startups_us.extend(other.startups_us)
         self.contentions.extend(other.contentions)
         self.rough_startups_us.extend(other.rough_startups_us)
@@ -134,6 +138,7 @@ class Measurements:
             warmups_us=_grouped({s: w[number::devices] for s, w in self.warmups_us.items()}),
             startups_us=self.startups_us[number::devices],
             peak_mib=_grouped({s: p[number::devices] for s, p in self.peak_mib.items()}),
+            host_mib=_grouped({s: p[number::devices] for s, p in self.host_mib.items()}),
             contentions=self.contentions[number::devices],
             rough_startups_us=self.rough_startups_us,
             rough_warmups_us=self.rough_warmups_us,
@@ -141,7 +146,7 @@ class Measurements:
 
     def drop_from(self, size: int) -> None:
         """Remove this size and all larger ones."""
-        for by_size in (self.visits, self.warmups_us, self.peak_mib):
+        for by_size in (self.visits, self.warmups_us, self.peak_mib, self.host_mib):
             for known in [known for known in by_size if known >= size]:
                 del by_size[known]
 

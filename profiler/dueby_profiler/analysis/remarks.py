@@ -14,10 +14,10 @@ from dueby_profiler.analysis.statistics import WANTED_ERROR, relative_error
 from dueby_profiler.measuring.sweep import End
 
 
-def remarks(groups: MeasuredGroups, *, end: End) -> Iterator[str]:
+def remarks(groups: MeasuredGroups, *, end: End, crash: str | None = None) -> Iterator[str]:
     """Yield clauses, each without the layout's name and without a full stop."""
     found = groups.counted
-    yield f"mini-batch sizes up to {found.sizes[-1]}: {end.value}"
+    yield f"mini-batch sizes up to {found.sizes[-1]}: {end.value}{f' ({crash})' if crash else ''}"
     if not found.startups_us:
         yield (
             "no time was left for fresh processes, so the start-up includes compiling (too long) and the warm-up is "

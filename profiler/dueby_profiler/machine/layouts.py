@@ -21,6 +21,8 @@ class Slice:
     """The cores that it is pinned to; None if cores can't be assigned one by one."""
     gpu: str | None = None
     """The GPU's UUID; None for a slice of cores."""
+    is_only_gpu: bool = False
+    """Whether its processes see no other GPU anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)

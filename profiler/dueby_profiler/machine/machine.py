@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from socket import gethostname
@@ -13,7 +13,6 @@ from dueby_profiler.analysis.memory import usable_mib
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layouts
 from dueby_profiler.machine.limits import Limits, read_limits
-from dueby_profiler.measuring.messages import Point
 
 # Packages whose version changes how fast a mini-batch is.
 _SOFTWARE = ("torch", "torchvision", "openvino", "ncnn", "dueby")
@@ -53,16 +52,13 @@ class Machine:
 
     def usable_mib(self, layout: Layout) -> int:
         """Return the memory of one device of the layout."""
-        if layout.is_gpu:
-            # GPUs of one product share one MB, so the smallest counts.
-            return usable_mib(min(gpu.memory_mib for gpu in self.gpus if gpu.product == layout.device_class), 1)
-        return usable_mib(self.limits.memory_mib, len(layout.slices))
+        own = [gpu.memory_mib for gpu in self.gpus if gpu.product == layout.device_class and gpu.memory_mib]
+        # GPUs of one product share one MB, so the smallest counts.
+        return usable_mib(min(own), 1) if layout.is_gpu and own else self.usable_host_mib(layout)
 
-    def peaks_mib(self, layout: Layout, points: Sequence[Point]) -> list[int]:
-        """Return the peak memory of each device of the layout after these points were measured on them."""
-        if layout.is_gpu:
-            return [nvml.used_mib(slice_.gpu) for slice_ in layout.slices if slice_.gpu]
-        return [point.peak_mib for point in points]
+    def usable_host_mib(self, layout: Layout) -> int:
+        """Return the host's memory that one process of the layout may take."""
+        return usable_mib(self.limits.memory_mib, len(layout.slices))
 
     def is_gpu_used(self, layout: Layout) -> bool:
         """Return whether a process computes on one of the layout's GPUs now."""
@@ -103,7 +99,8 @@ def one_device(machine: Machine, device_class: str, *, threads: int, gpu: bool) 
             "toolkit on its node",
         )
     named = replace(machine.gpus[0], product=device_class)
-    part = Layout(device_class=device_class, slices=(Slice(threads=threads, gpu=named.uuid),))
+    only = Slice(threads=threads, gpu=named.uuid, is_only_gpu=len(machine.gpus) == 1)
+    part = Layout(device_class=device_class, slices=(only,))
     return replace(machine, gpus=(named,), part=part)
 
 

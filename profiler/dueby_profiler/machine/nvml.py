@@ -12,10 +12,21 @@ from typing import Any
 
 import pynvml
 
+from dueby_api.errors import Invalid
 from dueby_profiler.machine.limits import MIB
 
 # Errors that mean "there is no such value": this GPU has none (a slice has no power meter), or the driver is too old.
 _NO_SUCH_VALUE = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
+# What to do about errors that last.
+_ADVICE = {
+    pynvml.NVMLError_LibRmVersionMismatch: "it was updated and not loaded again: restart the machine",
+    pynvml.NVMLError_GpuIsLost: "a GPU has fallen off the bus: restart the machine, and look for Xid in `dmesg`",
+    pynvml.NVMLError_Unknown: (
+        "a container loses its GPUs when systemd reloads its units: start the container again; otherwise look for Xid "
+        "in `dmesg`"
+    ),
+    pynvml.NVMLError_NoPermission: "its devices (/dev/nvidia*) are not open to this user or container",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +36,8 @@ class Gpu:
     uuid: str
     product: str
     """Its device class."""
-    memory_mib: int
+    memory_mib: int | None
+    """None for a GPU that shares the host's."""
     driver: str
 
 
@@ -40,7 +52,7 @@ def read_gpus() -> list[Gpu]:
             Gpu(
                 uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
                 product=product_label(_text(pynvml.nvmlDeviceGetName(handle))),
-                memory_mib=pynvml.nvmlDeviceGetMemoryInfo(handle).total // MIB,
+                memory_mib=_memory_mib(handle),
                 driver=driver,
             )
             for gpu in gpus
@@ -64,16 +76,17 @@ def _usable(gpu: Any) -> Iterator[Any]:
     yield gpu
 
 
-def used_mib(uuid: str) -> int:
-    """Return the GPU's memory in use now, by anyone. torch's allocator keeps what it took, so this is also the peak."""
-    with _nvml():
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid)).used // MIB)
+def _memory_mib(gpu: Any) -> int | None:
+    with suppress(*_NO_SUCH_VALUE):
+        return int(pynvml.nvmlDeviceGetMemoryInfo(gpu).total // MIB)
+    return None
 
 
 def is_used(uuid: str) -> bool:
-    """Return whether a process computes on the GPU now."""
-    with _nvml():
+    """Return whether a process computes on the GPU now; False if the driver doesn't say."""
+    with _nvml(), suppress(*_NO_SUCH_VALUE, pynvml.NVMLError_NoPermission):
         return bool(pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByUUID(uuid)))
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +132,25 @@ def product_label(name: str) -> str:
 
 @contextmanager
 def _nvml() -> Iterator[bool]:
-    """Start NVML and yield whether there is a driver; stop it afterwards."""
+    """Start NVML and yield whether there is a driver; stop it afterwards. Raise Invalid if it has come to grief."""
     try:
         pynvml.nvmlInit()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
         yield False
         return
+    except pynvml.NVMLError as error:
+        raise _trouble(error) from None
     try:
         yield True
+    except pynvml.NVMLError as error:
+        raise _trouble(error) from None
     finally:
         pynvml.nvmlShutdown()
+
+
+def _trouble(error: pynvml.NVMLError) -> Invalid:
+    advice = _ADVICE.get(type(error), "see what nvidia-smi says of it")
+    return Invalid("this machine", f"NVIDIA's driver can't be asked for its GPUs ({error}); {advice}")
 
 
 def _memory(gpu: Any) -> dict[str, float]:

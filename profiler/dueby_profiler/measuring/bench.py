@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import DueByError
 from dueby_api.output import Output
 from dueby_profiler.measuring.messages import Built, Setup
@@ -105,6 +106,14 @@ class Bench:
         self.is_checked = True
         parity = compare(batch, columns, loaded=self.loaded, precision=self.setup.model.precision)
         return None if parity.ok else parity.sentence
+
+    def gpu_mib(self) -> int | None:
+        """Return how much of the GPU's memory is in use; None if the engine runs on CPUs."""
+        if runs_on_cpu(self.setup.engine):
+            return None
+        from dueby_worker.engines.cuda import used_mib
+
+        return used_mib()
 
     def ready_engine(self) -> "Engine":
         """Return the engine that was built last."""

@@ -31,6 +31,15 @@ from dueby_profiler.measuring.messages import (
 )
 from dueby_profiler.monitor.readers.status_page import NoReporter, Phase, StatusPage, StatusReporter, StatusWriter
 
+# What libraries say in a RuntimeError: torch on CPU and GPU, OpenVINO's C++, cuDNN and cuBLAS.
+_OUT_OF_MEMORY = (
+    *("out of memory", "not enough memory", "can't allocate memory", "bad_alloc"),
+    *("status_alloc_failed", "allocation_failed"),
+)
+# What cuDNN says of layers that it can't compute, and of those for which it finds no memory. If it has computed a
+# mini-batch of another size, they can be computed.
+_NO_ALGORITHM = ("unable to find an engine", "unable to find a valid cudnn algorithm")
+
 
 class Channel:
     """The process's connection to the profiler, which can also be asked whether a message is waiting."""
@@ -103,6 +112,7 @@ def run_point(bench: Bench, start: StartSteps, channel: Channel) -> Point:
         started_us=moments[0],
         ended_us=tuple(moments[1:]),
         peak_mib=peak_mib(),
+        gpu_mib=bench.gpu_mib(),
     )
 
 
@@ -129,7 +139,7 @@ def main() -> None:
     except Invalid as error:
         channel.send(Failed(field=error.field, message=error.message))
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error, has_run=bench is not None and bench.is_checked):
             raise
         channel.send(NoMemory(size=bench.size if bench else 0))
 
@@ -168,12 +178,11 @@ def _private_channel() -> Channel:
     return Channel(reader=0, writer=writer)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out, which libraries report in a RuntimeError: torch on CPU and GPU, OpenVINO's C++."""
+def is_out_of_memory(error: Exception, *, has_run: bool) -> bool:
+    """Return whether memory ran out. `has_run` says whether the process has run a mini-batch before."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(
-        words in text for words in ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
-    )
+    words = (*_OUT_OF_MEMORY, *(_NO_ALGORITHM if has_run else ()))
+    return isinstance(error, MemoryError) or any(word in text for word in words)
 
 
 if __name__ == "__main__":

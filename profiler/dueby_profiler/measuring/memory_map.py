@@ -20,7 +20,6 @@ from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.choices import choose, why_unusable
-from dueby_profiler.measuring.messages import Point
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
@@ -160,8 +159,8 @@ class _MemoryMapper:
         try:
             with group:
                 group.build(size)
-                points: list[Point] = group.run(0)  # the warm-up and one step are enough for the peak
-                return list(self.machine.peaks_mib(layout, points))
+                # The warm-up and one step are enough for the peak.
+                return [point.device_mib for point in group.run(0)]
         except OutOfMemory:
             # Which of several processes ran out of memory is unknown, so each is tried alone.
             if len(sides) == 1:

@@ -84,7 +84,14 @@ class Point(Spec, frozen=True, kw_only=True):
     ended_us: tuple[int, ...]
     """Ends of the steady steps; each began when the one before it ended."""
     peak_mib: int
-    """Peak memory of the process so far."""
+    """Peak of the host's memory that the process took so far."""
+    gpu_mib: int | None = None
+    """Memory of its GPU that is in use, by anyone; absent on CPUs. PyTorch keeps what it took, so it is also a peak."""
+
+    @property
+    def device_mib(self) -> int:
+        """Peak memory of the device that was measured."""
+        return self.peak_mib if self.gpu_mib is None else self.gpu_mib
 
 
 class Contend(Spec, frozen=True, kw_only=True):

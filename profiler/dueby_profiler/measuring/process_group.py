@@ -7,6 +7,7 @@ kills the whole session; and each ends with the profiler, so that even one that 
 """
 
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -52,6 +53,8 @@ _PREPARATION_S = 1.0
 # How much of a dead process's standard error to quote.
 _ERROR_CHARACTERS = 2000
 _READ_BYTES = 1 << 20
+# The line of a traceback that says what went wrong.
+_CAUSE = re.compile(r"\w[\w.]*(Error|Exception|Exit)\b")
 Kind = TypeVar("Kind")
 
 
@@ -66,12 +69,16 @@ class OutOfMemory(DueByError):
 class Crashed(DueByError):
     """A measuring process ended by itself."""
 
-    def __init__(self, code: int, errors: str) -> None:
+    def __init__(self, code: int, errors: str, *, size: int = 0) -> None:
         ended = f"a measuring process ended with exit code {code}"
         super().__init__(f"{ended}:\n{errors}")
-        last = errors.splitlines()[-1:]
-        self.brief = ": ".join([ended, *last])
+        lines = errors.splitlines()
+        # CUDA's errors end with lines of advice that are always the same.
+        causes = [line for line in lines if _CAUSE.match(line)] or lines
+        self.brief = ": ".join([ended, *causes[-1:]])
         """The same in a line."""
+        self.size = size
+        """The mini-batch size that it was at; 0 before the first."""
 
 
 def contention_s(phase_s: float) -> float:
@@ -113,7 +120,8 @@ class ProcessGroup:
     def __enter__(self) -> Self:
         try:
             for number, slice_ in enumerate(self._layout.slices):
-                gpu = {"CUDA_VISIBLE_DEVICES": slice_.gpu} if slice_.gpu else {}
+                # Of a pod's only GPU the container runtime has said which it is, in words of its own.
+                gpu = {"CUDA_VISIBLE_DEVICES": slice_.gpu} if slice_.gpu and not slice_.is_only_gpu else {}
                 # It notes the time: the process's start-up begins here.
                 setup = self._setup(number)
                 pages = self._status_pages[number : number + 1]
@@ -234,7 +242,7 @@ class ProcessGroup:
             return OutOfMemory(self._size)
         member.errors.seek(0)
         text = member.errors.read()[-_ERROR_CHARACTERS:].decode(errors="replace").strip()
-        return Crashed(code, text)
+        return Crashed(code, text, size=self._size)
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

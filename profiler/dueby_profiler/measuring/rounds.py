@@ -10,7 +10,7 @@ differ widely, more of them follow, until it is known how widely. Within a round
 an equal share of the time left.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +19,13 @@ from typing import Protocol
 from dueby_api.engines import EngineName
 from dueby_profiler.analysis.document import is_spread_known
 from dueby_profiler.analysis.groups import MeasuredGroups
-from dueby_profiler.analysis.memory import fitting_size
+from dueby_profiler.analysis.memory import Largest, fitting_size, largest
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.machine.interference import CpuTimes, foreign_cores
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.messages import Built, Contended, Point
-from dueby_profiler.measuring.process_group import OutOfMemory, contention_s
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, contention_s
 from dueby_profiler.measuring.sweep import STEPS_OF_A_POINT, End, next_size, warmup_sizes
 from dueby_profiler.presets import ENOUGH_GROUPS, Preset
 
@@ -62,8 +62,8 @@ class MeasuringTarget:
     """Starts fresh processes."""
     usable_mib: int
     """Memory of one device."""
-    peaks_mib: Callable[[Sequence[Point]], list[int]]
-    """Returns the peak memory of each device after these points."""
+    usable_host_mib: int
+    """The host's memory that one process may take."""
     folder: Path
     """A folder that is deleted afterwards."""
     clock: Callable[[], float]
@@ -85,7 +85,9 @@ class Survey:
     end: End = End.LARGEST
     """Why no larger size was measured."""
     failed_size: int | None = None
-    """The size that did not fit, if one was tried."""
+    """The size that did not fit, or at which a process crashed, if one was tried."""
+    crash: str | None = None
+    """What the process said that crashed."""
     disagreement: str | None = None
     """What is wrong with the engine's results, if anything."""
     round_s: float = float("inf")
@@ -103,6 +105,11 @@ class Survey:
         """What was measured, in disturbed groups, too."""
         return self.groups.found
 
+    def largest(self, found: Measurements) -> Largest:
+        """Return MB of a device of which this was measured."""
+        memories = ((found.peak_mib, self.target.usable_mib), (found.host_mib, self.target.usable_host_mib))
+        return largest(found.sizes, *memories, failed=self.failed_size)
+
     def explore(self, before_end: WhileAlive = lambda group, peak_mib: None) -> None:
         """Grow the sizes from 1; call `before_end` then, unless a size was too large for the processes to survive it.
 
@@ -114,16 +121,15 @@ class Survey:
                 built = self._build(group, 1)
                 budget = self._growing_time(1e-6 * built[0].startup_us)
                 points = group.run(self.preset.explore_s)
-                peaks = self.target.peaks_mib(points)
                 # All slices run the same model with the same engine: one check stands for all of them.
                 self.disagreement = points[0].disagreement
-                found.add_fresh(built, points, peaks, cached=False)
+                found.add_fresh(built, points, cached=False)
                 found.add_steady(0, points)
-                peaks_mib = {1: max(peaks)}
+                peaks_mib = {1: max(point.device_mib for point in points)}
                 self._grow(group, found, peaks_mib, budget)
                 before_end(group, max(peaks_mib.values()))
-        except OutOfMemory as error:
-            self._forget(error.size)
+        except (OutOfMemory, Crashed) as error:
+            self._forget(error)
 
     @contextmanager
     def _fresh_processes(self) -> Iterator[tuple[MeasuringGroup, Measurements]]:
@@ -155,7 +161,7 @@ class Survey:
             points = group.run(self.preset.explore_s)
             found.add_rough(points)
             found.add_steady(0, points)
-            peaks_mib[size] = max(self.target.peaks_mib(points))
+            peaks_mib[size] = max(point.device_mib for point in points)
 
     def measure(self) -> None:
         """Run rounds of fresh processes at the explored sizes, as many as the budget allows and the profile needs."""
@@ -164,10 +170,10 @@ class Survey:
             try:
                 self._round(self.budget.share(1 / rounds))
                 self.round_s = self.target.clock() - began_s
-            except OutOfMemory as error:
+            except (OutOfMemory, Crashed) as error:
                 # The round is made again without this size.
                 self.groups.every.pop()
-                self._forget(error.size)
+                self._forget(error)
 
     def _rounds_to_come(self) -> int:
         """Return how many rounds are to share the time left; 0 if there are to be no more."""
@@ -191,8 +197,7 @@ class Survey:
         with self._fresh_processes() as (group, found):
             built = self._build(group, first)
             points = group.run(self._point_s(steady, 1 + len(others)))
-            peaks = self.target.peaks_mib(points)
-            found.add_fresh(built, points, peaks, cached=True)
+            found.add_fresh(built, points, cached=True)
             found.add_steady(process, points)
             for index, size in enumerate(others):
                 if self._min_point_s(size) <= steady.left_s:
@@ -243,10 +248,12 @@ class Survey:
         size = self.found.sizes[-1]
         return 1e-6 * max(self.found.startups_us or self.found.rough_startups_us) + self._min_point_s(size)
 
-    def _forget(self, failed_size: int) -> None:
-        """Note that this size doesn't fit, and keep the smaller ones."""
-        self.end, self.failed_size = End.MEMORY, failed_size
+    def _forget(self, error: OutOfMemory | Crashed) -> None:
+        """Note that this size can't be measured, and keep the smaller ones; raise the error if there are none."""
+        self.failed_size = error.size
+        self.end = End.MEMORY if isinstance(error, OutOfMemory) else End.CRASH
+        self.crash = error.brief if isinstance(error, Crashed) else None
         for group in self.groups.every:
-            group.found.drop_from(failed_size)
-        if not self.found.sizes:  # not even one image fits
-            raise OutOfMemory(failed_size)
+            group.found.drop_from(error.size)
+        if not self.found.sizes:  # not even one image
+            raise error

@@ -26,6 +26,7 @@ class End(Enum):
 
     FLAT = "two doublings gained less than 3 % throughput"
     MEMORY = "larger mini-batches do not fit into memory"
+    CRASH = "a process that measured a larger mini-batch crashed"
     TIME = "larger mini-batches take too long to measure"
     LARGEST = "this is the largest size that is ever tried"
 

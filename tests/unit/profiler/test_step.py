@@ -34,6 +34,17 @@ def test_a_pod_measures_its_gpu_under_the_clusters_name_for_it() -> None:
     assert [device.uuid for device in part.devices(layout)] == ["GPU-1"]
 
 
+def test_a_pod_with_one_gpu_leaves_it_to_the_container_runtime_which() -> None:
+    for gpus, is_only in (((GPU,), True), ((GPU, replace(GPU, uuid="GPU-2")), False)):
+        (layout,) = one_device(machine(*gpus), "NVIDIA-L4", threads=2, gpu=True).layouts
+        assert [place.is_only_gpu for place in layout.slices] == [is_only]
+
+
+def test_a_gpu_that_shares_the_hosts_memory_has_as_much_of_it() -> None:
+    part = one_device(machine(replace(GPU, memory_mib=None)), "NVIDIA-GB10", threads=2, gpu=True)
+    assert part.usable_mib(part.layouts[0]) == part.usable_host_mib(part.layouts[0]) == int(0.9 * 64_000)
+
+
 def test_a_pod_measures_one_slice_and_not_the_cores_of_the_node() -> None:
     part = one_device(machine(), "cpu-4", threads=4, gpu=False)
     (layout,) = part.layouts

@@ -108,6 +108,15 @@ def release_memory() -> None:
     torch.cuda.empty_cache()
 
 
+def used_mib() -> int:
+    """Return how much of the current device's memory is in use, by anyone.
+
+    CUDA says it of a slice of a GPU too, and of GPUs that share the host's memory; NVML doesn't say it of all of them.
+    """
+    free, total = torch.cuda.mem_get_info()
+    return (total - free) // 2**20
+
+
 def find_obstacle(precision: Precision) -> str | None:
     """Return why the engines for GPUs can't run here at that precision; None if they can."""
     if (obstacle := explain(read_gpu())) is not None:

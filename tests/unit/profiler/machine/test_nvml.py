@@ -34,11 +34,11 @@ def test_gpus_are_found_with_their_class_memory_and_users(driver: Path) -> None:
 import dataclasses, json
 from dueby_profiler.machine import nvml
 gpus = nvml.read_gpus()
-print(json.dumps([[dataclasses.astuple(gpu), nvml.used_mib(gpu.uuid), nvml.is_used(gpu.uuid)] for gpu in gpus]))
+print(json.dumps([[dataclasses.astuple(gpu), nvml.is_used(gpu.uuid)] for gpu in gpus]))
 """
     assert run_with_nvml(driver, script) == [
-        [[WHOLE, "NVIDIA-A100-SXM4-40GB", 40_960, "570.86.15"], 3072, True],
-        [[SLICE, "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", 5120, "570.86.15"], 3072, False],
+        [[WHOLE, "NVIDIA-A100-SXM4-40GB", 40_960, "570.86.15"], True],
+        [[SLICE, "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", 5120, "570.86.15"], False],
     ]
 
 
@@ -92,6 +92,41 @@ def test_a_machine_whose_driver_is_not_loaded_has_no_gpus(driver: Path) -> None:
         f"{OBSERVE}\nwith nvml.observe_gpus() as ask:\n    print(json.dumps([nvml.read_gpus(), seen(ask('GPU-0'))]))"
     )
     assert run_with_nvml(driver, script, NVML_STANDIN_NO_DRIVER="1") == [[], [{}, "the NVIDIA driver is not loaded"]]
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        pytest.param("18", "it was updated and not loaded again: restart the machine", id="updated without a restart"),
+        pytest.param("15", "fallen off the bus", id="lost"),
+        pytest.param("999", "start the container again", id="a container whose devices were taken away"),
+        pytest.param("20", "see what nvidia-smi says", id="any other"),
+    ],
+)
+def test_a_driver_that_has_come_to_grief_is_a_sentence(driver: Path, code: str, words: str) -> None:
+    script = """
+import json
+from dueby_api.errors import Invalid
+from dueby_profiler.machine import nvml
+try:
+    nvml.read_gpus()
+except Invalid as error:
+    print(json.dumps(error.message))
+"""
+    said = run_with_nvml(driver, script, NVML_STANDIN_INIT=code)
+    assert said.startswith("NVIDIA's driver can't be asked for its GPUs (")
+    assert words in said
+
+
+@pytest.mark.compiler
+def test_a_gpu_that_shares_the_hosts_memory_has_none_of_its_own(driver: Path) -> None:
+    script = """
+import json
+from dueby_profiler.machine import nvml
+print(json.dumps([gpu.memory_mib for gpu in nvml.read_gpus()]))
+"""
+    assert run_with_nvml(driver, script, NVML_STANDIN_UNIFIED="1") == [None, 5120]
 
 
 @pytest.mark.gpu

@@ -28,7 +28,7 @@ from dueby_profiler.measuring.messages import (
     read_message,
     write_message,
 )
-from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, ProcessGroup
 
 PAIR = Layout(device_class="cpu-1", slices=(Slice(threads=1), Slice(threads=1)))
 BUILT = '{"built": {"size": 8, "startupUs": 1000, "buildUs": 10}}'
@@ -53,7 +53,7 @@ def a_group(script: str) -> ProcessGroup:
         StartSteps(limit_us=5),
         MeanKnown(),
         StopSteps(),
-        Point(size=8, warmup_us=1, check_us=0, started_us=2, ended_us=(3, 4), peak_mib=5),
+        Point(size=8, warmup_us=1, check_us=0, started_us=2, ended_us=(3, 4), peak_mib=5, gpu_mib=6),
         Contend(moments_us=(1, 2, 3, 4), folder="/x"),
         Contended(decode_us=1.5, model_us=2.5, both_us=3.5),
         NoMemory(size=8),
@@ -129,6 +129,41 @@ sys.stdin.readline()""",
 def test_the_end_of_a_process_is_explained(script: str, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence), a_group(script) as group:
         group.build(8)
+
+
+CUDA_ERROR = """Traceback (most recent call last):
+  File "measure.py", line 1, in <module>
+torch.AcceleratorError: CUDA error: no kernel image is available for execution on the device
+Search for `cudaErrorNoKernelImageForDevice' in https://docs.nvidia.com for more information.
+For debugging consider passing CUDA_LAUNCH_BLOCKING=1
+Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions."""
+
+
+def test_a_crash_in_brief_is_the_line_with_the_errors_class() -> None:
+    assert Crashed(1, CUDA_ERROR).brief == (
+        "a measuring process ended with exit code 1: torch.AcceleratorError: CUDA error: no kernel image is available "
+        "for execution on the device"
+    )
+    assert Crashed(-11, "Fatal\nno kernel").brief == "a measuring process ended with exit code -11: no kernel"
+
+
+@pytest.mark.parametrize(("is_only", "visible"), [(False, "GPU-1"), (True, "the runtime's own")])
+def test_a_pods_only_gpu_is_the_one_that_the_container_runtime_has_chosen(
+    is_only: bool, visible: str, tmp_path: Path
+) -> None:
+    script = f"""
+import os, sys
+sys.stdin.readline(); sys.stdin.readline()
+open({str(tmp_path / "visible")!r}, "w").write(os.environ["CUDA_VISIBLE_DEVICES"])
+print('{BUILT}', flush=True)
+sys.stdin.readline()
+"""
+    layout = Layout(device_class="NVIDIA-L4", slices=(Slice(threads=1, gpu="GPU-1", is_only_gpu=is_only),))
+    command = (sys.executable, "-c", script)
+    own = {"CUDA_VISIBLE_DEVICES": "the runtime's own"}
+    with ProcessGroup(layout, a_setup, environment=own, clock=time.monotonic, command=command) as group:
+        group.build(8)
+    assert (tmp_path / "visible").read_text() == visible
 
 
 def test_nobody_is_left_behind_not_even_what_the_processes_started(tmp_path: Path) -> None:

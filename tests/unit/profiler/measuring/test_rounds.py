@@ -10,7 +10,7 @@ from dueby_profiler.analysis.document import run_spread
 from dueby_profiler.analysis.remarks import describe_certainty, remarks
 from dueby_profiler.analysis.statistics import WANTED_SPREAD_ERROR, spread_error
 from dueby_profiler.measuring.budget import Budget
-from dueby_profiler.measuring.process_group import OutOfMemory
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.sweep import End
 from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, Preset
 from support.examples import examples
@@ -110,6 +110,27 @@ def test_a_size_that_is_killed_ends_the_growth_and_is_no_crash() -> None:
     spec = profile_of(survey).spec
     assert [step.mini_batch_size for step in spec.steps] == [1, 2, 4, 8]
     assert (spec.max_mini_batch_size, spec.extrapolated) == (8, False)
+
+
+def test_a_crash_at_a_larger_size_keeps_the_smaller_ones_and_says_why() -> None:
+    survey = SimulatedMachine(latency_s=lambda size: 0.05, crashes_from=16).measured(QUICK)
+    assert (survey.end, survey.failed_size) == (End.CRASH, 16)
+    spec = profile_of(survey).spec
+    assert ([step.mini_batch_size for step in spec.steps], spec.max_mini_batch_size) == ([1, 2, 4, 8], 8)
+    clauses = " ".join(remarks(survey.groups, end=survey.end, crash=survey.crash))
+    assert "a larger mini-batch crashed (a measuring process ended with exit code 1: RuntimeError: no)" in clauses
+
+
+def test_a_crash_at_the_first_size_is_the_engines() -> None:
+    with pytest.raises(Crashed):
+        SimulatedMachine(crashes_from=1).measured(QUICK)
+
+
+def test_the_hosts_memory_beside_a_gpus_is_measured_and_bounds_the_mini_batch() -> None:
+    spec = profile_of(SimulatedMachine(host_mib=5000).measured(QUICK, gpu=True)).spec
+    measured = {step.mini_batch_size: step.host_memory_mib for step in spec.steps if step.memory_mib}
+    assert measured == {size: 2000 + 2 * size for size in measured}
+    assert spec.max_mini_batch_size == 1500
 
 
 def test_memory_that_shrinks_later_takes_the_larger_sizes_away() -> None:

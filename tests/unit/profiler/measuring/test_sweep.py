@@ -86,6 +86,11 @@ def test_a_first_process_that_took_more_to_start_doesnt_promise_larger_mini_batc
     assert fitting_size({1: 591, 4: 571, 8: 595}, 11_000) == honest == 8 + (11_000 - 595) // 6
 
 
+def each(peaks: dict[int, int]) -> dict[int, list[int]]:
+    """Peaks of one process each."""
+    return {size: [peak] for size, peak in peaks.items()}
+
+
 @pytest.mark.parametrize(
     "peaks",
     [
@@ -97,22 +102,28 @@ def test_a_first_process_that_took_more_to_start_doesnt_promise_larger_mini_batc
 )
 def test_memory_without_a_slope_says_nothing_about_mb(peaks: dict[int, int]) -> None:
     assert fitting_size(peaks, 10_000) is None
-    found = largest([1, 8], peaks, 10_000, failed=None)
+    found = largest([1, 8], (each(peaks), 10_000), failed=None)
     assert (found.mini_batch_size, found.extrapolated) == (8, False)
 
 
 def test_a_larger_mb_than_was_measured_is_marked() -> None:
-    found = largest([1, 2, 4], {1: 110, 4: 140}, 1100, failed=None)
+    found = largest([1, 2, 4], (each({1: 110, 4: 140}), 1100), failed=None)
     assert (found.mini_batch_size, found.extrapolated) == (100, True)
 
 
+def test_mb_fits_the_hosts_memory_as_well_as_the_gpus() -> None:
+    gpu, host = (each({1: 110, 4: 140}), 1100), (each({1: 2020, 4: 2080}), 3000)
+    assert largest([1, 2, 4], gpu, host, failed=None).mini_batch_size == 50
+    assert largest([1, 2, 4], gpu, ({}, 3000), failed=None).mini_batch_size == 100
+
+
 def test_mb_is_never_below_what_was_measured() -> None:
-    found = largest([1, 2, 64], {1: 110, 64: 740}, 500, failed=None)
+    found = largest([1, 2, 64], (each({1: 110, 64: 740}), 500), failed=None)
     assert (found.mini_batch_size, found.extrapolated) == (64, False)
 
 
 def test_mb_is_what_was_measured_where_the_next_size_was_killed() -> None:
-    found = largest([1, 2, 4], {1: 110, 4: 140}, 1100, failed=8)
+    found = largest([1, 2, 4], (each({1: 110, 4: 140}), 1100), failed=8)
     assert (found.mini_batch_size, found.extrapolated) == (4, False)
 
 
