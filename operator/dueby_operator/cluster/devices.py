@@ -58,7 +58,7 @@ class ClusterDevices:
     silent_nodes: frozenset[str] = frozenset()
     """Nodes whose kubelet has stopped renewing its Lease, before Kubernetes calls them not ready."""
     uncounted: str = ""
-    """Which nodes publish GPUs that workers can't ask for, and why; empty if none does."""
+    """Which nodes have GPUs that workers can't have, or only in part, and why; empty if none has."""
     _counted: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
     """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask for the same."""
     _classes: dict[object, set[str]] = field(default_factory=dict, compare=False, repr=False)

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from dueby_api.subject import AT, class_of, node_of, own_class
 from dueby_operator.cluster.absences import with_weekly
+from dueby_operator.cluster.gpu_labels import class_label, labelled_gpus, why_uncounted
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
-from dueby_operator.cluster.resource_slices import GPU, MIG, PublishedGPUs
+from dueby_operator.cluster.resource_slices import PublishedGPUs
 from dueby_operator.model.stacks import Absence
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
 from dueby_operator.objects.parse import micros_of
@@ -26,9 +27,6 @@ from dueby_operator.settings import CLASS_LABELS, WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
 
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
-GPU_RESOURCES = (GPU, "amd.com/gpu")
-# A replica of a time-sliced GPU shares it with strangers, so its times mean nothing.
-SHARED = "-SHARED"
 # What a worker asks for besides its device may be met to within this: sums of floats are not exact.
 _ROUNDING = 1e-9
 
@@ -40,7 +38,7 @@ class DeviceKind:
     resource: str | None = None
     """The extended resource; None for CPU slices."""
     selector: Mapping[str, str] = field(default_factory=dict)
-    """The node label that says which product it is."""
+    """The node labels that say which product it is."""
     count: int = 0
     """How many the node has, whoever uses them."""
     node: str = ""
@@ -94,7 +92,7 @@ class Node:
     other_names: Mapping[str, str] = field(default_factory=dict)
     """By other names under which pods may ask for a resource, the resource."""
     uncounted: str = ""
-    """Why GPUs that it publishes don't count; empty if all do."""
+    """Why GPUs of it don't count; empty if all do."""
     away: tuple[Absence, ...] = ()
     """When it goes away and comes back, in microseconds since 1970, but for weekly windows."""
     away_weekly: tuple[WeeklyWindow, ...] = ()
@@ -137,11 +135,12 @@ def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS) -> 
         uid=found.metadata.uid,
         labels=labels,
         devices=_devices(free, labels, class_labels),
-        is_for_gpus=_class_label(labels, class_labels) is not None,
+        is_for_gpus=class_label(labels, class_labels) is not None,
         taints=found.spec.taints,
         is_ready=is_ready and not found.spec.unschedulable,
         allocatable=free,
         free=free,
+        uncounted=why_uncounted(free, labels, class_labels),
     )
 
 
@@ -154,7 +153,8 @@ def with_published(node: Node, published: PublishedGPUs, class_labels: Sequence[
     devices = _devices({name: found.count for name, found in own.items()}, node.labels, class_labels)
     # Beside a device plugin's, nobody misses what can't be asked for.
     reasons = [published.uncounted] if published.uncounted and not node.devices else []
-    if own and _class_label(node.labels, class_labels) is None:
+    reasons += [node.uncounted] if node.uncounted else []
+    if own and class_label(node.labels, class_labels) is None:
         product = next(iter(own.values())).product
         reasons.append(
             f"no label of the node says their product: `kubectl label node NODE {class_labels[0]}={product}`"
@@ -275,19 +275,7 @@ def _devices(
     there: Mapping[str, float], labels: Mapping[str, str], class_labels: Sequence[str]
 ) -> dict[str, DeviceKind]:
     """Return the GPUs of a node by device class."""
-    label = _class_label(labels, class_labels)
-    if label is None or SHARED in labels[label]:
-        return {}
-    product, found = labels[label], {}
-    for resource, count in there.items():
-        kind = DeviceKind(resource=resource, selector={label: product}, count=int(count))
-        if resource in GPU_RESOURCES:
-            found[product] = kind
-        elif resource.startswith(MIG):
-            found[f"{product}-{resource.removeprefix('nvidia.com/')}"] = kind
-    return found
-
-
-def _class_label(labels: Mapping[str, str], class_labels: Sequence[str]) -> str | None:
-    """Return the label that says which GPU the node has; None if it has none."""
-    return next((label for label in class_labels if label in labels), None)
+    return {
+        name: DeviceKind(resource=found.resource, selector=found.selector, count=int(there[found.resource]))
+        for name, found in labelled_gpus(there, labels, class_labels).items()
+    }

@@ -1,7 +1,7 @@
 """Why no node has room for a worker: which resource is missing, on which nodes. Pure.
 
 "No device is free" is true of a GPU beside which too few cores are left, too. Nobody finds that by looking for GPUs. So
-it is with GPUs that nodes publish and that workers can't ask for.
+it is with GPUs that pods share, and with those that nodes publish and that workers can't ask for.
 
 Jobs' statuses are read by tenants, to whom nodes and what is free on each are told only where the administrator wants.
 """
@@ -49,13 +49,13 @@ def describe_shortage(
 
 
 def describe_uncounted(nodes: Iterable[Node], *, names_nodes: bool = False) -> str:
-    """Return which nodes publish GPUs that don't count, and why; empty if none does."""
+    """Return which nodes have GPUs that don't count, and why; empty if none has."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for node in nodes:
         if node.uncounted:
             by_reason[node.uncounted].append(node.name)
     return "; ".join(
-        f"GPUs in the ResourceSlices of {_nodes(sorted(names), names_nodes)} are not counted, since {reason}"
+        f"GPUs of {_nodes(sorted(names), names_nodes)} are not counted, since {reason}"
         for reason, names in sorted(by_reason.items())
     )
 

@@ -4,12 +4,12 @@ A pod sees a driver only through an engine that uses it, and never the image tha
 the device is, so the operator writes them down beside the measurement and notices when they change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.subject import profile_subject
 from dueby_api.units import MICROS_PER_SECOND, from_micros
-from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.nodes import Node, has_class
 from dueby_operator.objects.pods import CONTAINER, Pod
 
 # GPU feature discovery's labels: the whole version, or its parts by their present and their former names.
@@ -18,6 +18,8 @@ DRIVER_PARTS = (
     tuple(f"nvidia.com/cuda.driver-version.{part}" for part in ("major", "minor", "revision")),
     tuple(f"nvidia.com/cuda.driver.{part}" for part in ("major", "minor", "rev")),
 )
+# The least major version that CUDA 13 works with, for which PyPI's PyTorch is built.
+DRIVER = 580
 # In `spec.software`: the image's digest, and the name by which it was asked for.
 IMAGE, IMAGE_NAME = "image", "imageName"
 # From when a pod was made to when it has measured something, waiting for a device included.
@@ -33,6 +35,20 @@ def driver_of(node: Node) -> str:
         if parts:
             return ".".join(parts)
     return ""
+
+
+def describe_old_drivers(nodes: Iterable[Node], device_class: str) -> str:
+    """Return what is to be known of nodes of the class with old drivers, as a sentence; empty if there are none."""
+    drivers = {driver_of(node) for node in nodes if has_class(node, device_class)}
+    old = sorted(
+        driver for driver in drivers if (major := driver.partition(".")[0]).isdecimal() and int(major) < DRIVER
+    )
+    if not old:
+        return ""
+    return (
+        f"Nodes with {device_class} have NVIDIA's driver {' and '.join(old)}; the worker's image has PyPI's PyTorch, "
+        f"which needs {DRIVER} or newer, unless it is another build (TORCH in Dockerfile.worker)."
+    )
 
 
 def image_of(pod: Pod) -> str:

@@ -31,6 +31,7 @@ from dueby_operator.profiling import profile_messages
 from dueby_operator.profiling.attempts import Attempt, attempts_of, outdated_attempts
 from dueby_operator.profiling.on_demand import keep_own, pack_own
 from dueby_operator.profiling.on_demand_jobs import shared_name
+from dueby_operator.profiling.provenance import describe_old_drivers
 from dueby_planner.profiles.class_profiles import plannable
 from dueby_planner.profiles.size_prediction import is_bearable
 
@@ -254,6 +255,8 @@ def _ready(
 def _unprofiled(given: PolicyInput, measured: Measured, *, busy: Sequence[str]) -> Outcome:
     if measured.failed:
         message = profile_messages.measuring_failed(given.spec.model, measured.failed, busy=busy)
+        drivers = (describe_old_drivers(given.nodes.values(), attempt.device_class) for attempt in measured.failed)
+        message = " ".join(filter(None, [message, *drivers]))
         condition = NewCondition(reason=Reason.PROFILING_FAILED, message=message)
     else:
         devices = given.shared.devices

@@ -72,10 +72,8 @@ def test_gpus_that_do_not_count_are_told_of_once_for_each_reason() -> None:
     assert describe_uncounted([]) == describe_uncounted([gpu_node("a")]) == ""
     nodes.append(replace(gpu_node("f"), uncounted="of that"))
     assert describe_uncounted(nodes) == (
-        "GPUs in the ResourceSlices of 1 node are not counted, since of that; "
-        "GPUs in the ResourceSlices of 5 nodes are not counted, since of this"
+        "GPUs of 1 node are not counted, since of that; GPUs of 5 nodes are not counted, since of this"
     )
     assert describe_uncounted(nodes, names_nodes=True) == (
-        "GPUs in the ResourceSlices of f are not counted, since of that; "
-        "GPUs in the ResourceSlices of a, b, c and 2 more nodes are not counted, since of this"
+        "GPUs of f are not counted, since of that; GPUs of a, b, c and 2 more nodes are not counted, since of this"
     )

@@ -49,5 +49,5 @@ def test_a_pass_counts_what_is_published_and_not_claimed() -> None:
 def test_a_job_is_told_why_what_is_published_does_not_count() -> None:
     free, message = passed(device_class(resource=""))
     assert free == {L4: 0}
-    assert "GPUs in the ResourceSlices of 1 node are not counted, since no DeviceClass" in message
+    assert "GPUs of 1 node are not counted, since no DeviceClass" in message
     assert GPU in message

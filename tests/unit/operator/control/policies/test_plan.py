@@ -47,7 +47,7 @@ def test_a_job_that_waits_says_which_resource_its_nodes_lack() -> None:
 
 
 def test_gpus_that_workers_cant_ask_for_are_told_of_while_a_job_waits_and_in_its_plan() -> None:
-    uncounted = "GPUs in the ResourceSlices of n are not counted, since of that"
+    uncounted = "GPUs of n are not counted, since of that"
     waits = look(infj(status=indexed()), nodes={}, uncounted=uncounted)
     assert f"{uncounted}. The job waits" in waits.message("Feasible")
     plan = look(infj(status=indexed()), uncounted=uncounted).status.plan

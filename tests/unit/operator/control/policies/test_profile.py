@@ -183,7 +183,7 @@ def test_a_gpu_that_runs_a_pod_of_someone_else_is_not_free() -> None:
 
 
 def test_gpus_that_workers_cant_ask_for_are_told_of_where_nothing_can_be_measured() -> None:
-    uncounted = "GPUs in the ResourceSlices of n are not counted, since of that"
+    uncounted = "GPUs of n are not counted, since of that"
     for there in (CPUS, BUSY):
         found = look(infj(), profiles=(), nodes=there, uncounted=uncounted)
         assert condition(found).reason == "NoProfile"

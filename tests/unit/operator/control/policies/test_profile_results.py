@@ -173,6 +173,17 @@ def test_a_class_that_cannot_be_measured_is_said_with_what_to_do(
     assert not created(found)
 
 
+@pytest.mark.parametrize(
+    ("version", "is_old"), [("550.90.07", True), ("580.65.06", False), ("", False), ("unknown", False)]
+)
+def test_an_old_driver_is_named_where_measuring_failed(version: str, is_old: bool) -> None:
+    (create,) = begun(A100)
+    measuring = seen(infj(), job_of(create), pods=[ended_pod(create, '{"error":"boom"}', code=2)])
+    there = gpu_node("gpu-0", labels={"nvidia.com/cuda.driver-version.full": version})
+    message = condition(look(measuring, profiles=(), nodes=nodes(there))).message
+    assert (f"Nodes with {A100} have NVIDIA's driver {version}; the worker's image" in message) == is_old
+
+
 def test_a_class_that_failed_is_left_out_of_the_plan_and_named() -> None:
     first, second = begun(A100, L4)
     document = infj(status=indexed())
