@@ -1,12 +1,12 @@
 """A calendar on the terminal: a table of the jobs with a bar for each over time, the pool, and what is to be said."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dueby.terminal.console import people_console
+from dueby.terminal.console import people_console, print_warnings
 from dueby.terminal.tables import Column, broken, fitted_table
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted, time_span
@@ -22,14 +22,12 @@ _DEADLINE = "╎"
 _NAME = 30
 
 
-def print_table(shown: ShownCalendar) -> None:
-    """Print the calendar on stdout, and its warnings on stderr."""
+def print_table(shown: ShownCalendar, *, notes: Collection[str] = (), is_verbose: bool = False) -> None:
+    """Print the calendar on stdout, and its warnings on stderr; those that are `notes` as `print_warnings` does."""
     console = people_console()
     for line in lines_of(shown, console):
         console.print(line)
-    warnings_on = people_console(stderr=True)
-    for warning in shown.warnings:
-        warnings_on.print(Text(f"Warning: {warning}.", style="yellow"))
+    print_warnings(shown.warnings, people_console(stderr=True), notes=notes, is_verbose=is_verbose)
 
 
 def lines_of(shown: ShownCalendar, console: Console) -> Iterator[Table | Text]:

@@ -64,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of images of jobs that don't say it (default: those of a source on this machine are counted)",
     )
     parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show the notes on the profiles, too, not only how many there are"
+    )
+    parser.add_argument(
         "-o",
         "--output",
         choices=("table", "json", "yaml", "html"),
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_all(jobs, arguments)
     job = jobs[0]
     verdict = judge_job(job, paths=arguments.profiles, counts=parse_pool(arguments.pool))
-    print_answer(verdict, arguments.output, job=job)
+    print_answer(verdict, arguments.output, job=job, is_verbose=arguments.verbose)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
 
 
@@ -98,12 +101,12 @@ def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int
     known = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
     now_us = time.time_ns() // 1000
     calendar = calendar_of(known, parse_pool(arguments.pool) or machine_of(known), now_us=now_us)
-    _print_calendar(calendar, arguments.output, now_us=now_us)
+    _print_calendar(calendar, arguments.output, now_us=now_us, is_verbose=arguments.verbose)
     urgent = [found for found in calendar.placements if found.job.deadline_class in PROMISED]
     return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
 
 
-def _print_calendar(calendar: "Calendar", output: str, *, now_us: int) -> None:
+def _print_calendar(calendar: "Calendar", output: str, *, now_us: int, is_verbose: bool) -> None:
     """Print the calendar on stdout as `print_answer` does a plan."""
     from dueby.planned_calendar import shown_plan
     from dueby_planner.calendar.answer import calendar_answer
@@ -119,7 +122,8 @@ def _print_calendar(calendar: "Calendar", output: str, *, now_us: int) -> None:
     # Imported here because rich takes 50 ms, which a script shall not pay.
     from dueby.cli.calendar_table import print_table
 
-    print_table(shown)
+    notes = {note for placed in calendar.placements for note in placed.job.problem.pool.notes}
+    print_table(shown, notes=notes, is_verbose=is_verbose)
 
 
 def parse_pool(entries: list[str]) -> dict[str, int]:
@@ -135,10 +139,10 @@ def parse_pool(entries: list[str]) -> dict[str, int]:
     return counts
 
 
-def print_answer(verdict: Verdict, output: str, *, job: InferenceJob) -> None:
+def print_answer(verdict: Verdict, output: str, *, job: InferenceJob, is_verbose: bool = False) -> None:
     """Print the answer on stdout: a table or a page for people, or a document for scripts.
 
-    A table's warnings go to stderr.
+    A table's warnings go to stderr; the notes on the profiles are shown in full if it is to be verbose.
     """
     now_us = time.time_ns() // 1000
     if output == "html":
@@ -154,6 +158,7 @@ def print_answer(verdict: Verdict, output: str, *, job: InferenceJob) -> None:
             verdict,
             people_console(),
             warnings_on=people_console(stderr=True),
+            is_verbose=is_verbose,
             advise=lambda earliest_us: advise_deadline(job.spec, earliest_us, now_us=now_us, start_us=now_us),
         )
     else:

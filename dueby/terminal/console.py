@@ -1,6 +1,6 @@
 """The console on which the command speaks to people: a terminal, or a file that is read later."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dueby_api.untrusted import printable
+from dueby_api.words import counted
 
 # Wide enough for the widest table, so that a log file has each row on one line.
 _WIDTH_OF_FILES = 130
@@ -61,6 +62,19 @@ def plain_console(file: IO[str]) -> Console:
 def can_redraw(console: Console) -> bool:
     """Return whether what was drawn can be drawn over; elsewhere progress is a line now and then."""
     return console.is_terminal and not console.is_dumb_terminal
+
+
+def print_warnings(
+    warnings: Sequence[str], console: Console, *, notes: Collection[str] = (), is_verbose: bool = False
+) -> None:
+    """Print each warning in a line of its own, but of those that are `notes` only how many, unless all are wanted."""
+    for warning in warnings:
+        if warning not in notes:
+            console.print(Text(f"Warning: {warning}.", style="yellow"))
+        elif is_verbose:
+            console.print(Text(f"Note: {warning}."))
+    if notes and not is_verbose:
+        console.print(Text(f"{counted(len(notes), 'note')} on the profiles: see `dueby plan -v`."))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dueby import plan_words
+from dueby.terminal.console import print_warnings
 from dueby.terminal.tables import Column, fitted_table
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.units import format_duration
@@ -25,15 +26,15 @@ def print_plan(
     advise: Callable[[int], str] = format_duration,
     whole_us: int | None = None,
     warnings_on: Console | None = None,
+    is_verbose: bool = False,
 ) -> None:
     """Print the plan of the verdict, or what would be feasible instead; with the job's input cost if it is known.
 
     `advise` makes of the least time that the job takes from now what to write into its manifest. `whole_us` is as in
-    `plan_words.when`. Warnings are printed on a console of their own if there is one.
+    `plan_words.when`. Warnings are printed on a console of their own if there is one, and with
+    `is_verbose` the notes on the profiles, too.
     """
-    warnings = verdict.plan.warnings if verdict.plan else ()
     if verdict.infeasible:
-        warnings = warnings or verdict.infeasible.problem.pool.warnings
         _print_infeasible(console, verdict.infeasible, advise)
         if verdict.plan:
             console.print(f"\n{plan_words.LATE_PLAN}\n")
@@ -42,8 +43,13 @@ def print_plan(
         # Without images to read there is nothing to explain.
         if cost != FREE:
             console.print(Text(_terms(cost)))
-    for warning in warnings:
-        (warnings_on or console).print(Text(f"Warning: {warning}.", style="yellow"))
+    warnings_on = warnings_on or console
+    if decided := verdict.plan or verdict.infeasible:
+        pool = decided.problem.pool
+        if pool.is_assumed:
+            warnings_on.print(Text(f"Warning: {plan_words.ASSUMED}", style="yellow"))
+        warnings = verdict.plan.warnings if verdict.plan else pool.warnings
+        print_warnings(warnings, warnings_on, notes=pool.notes, is_verbose=is_verbose)
 
 
 def _print_one(console: Console, plan: Plan, whole_us: int | None) -> None:

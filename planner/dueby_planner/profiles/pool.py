@@ -49,6 +49,8 @@ class Pool:
     spreads: Spreads
     warnings: tuple[str, ...] = ()
     """What the profiles leave open, in sentences."""
+    notes: tuple[str, ...] = ()
+    """Those of the warnings that are normal to know, and ask for nothing to be done."""
     is_assumed: bool = False
     """Whether any of them was derived from published figures, and not measured."""
 
@@ -92,6 +94,7 @@ def build_pool(
     if not any(group.count for group in groups):
         allowed = f" of the classes {_listed(job.gpus.classes)}" if job.gpus.classes else ""
         raise Invalid("pool", f"is empty: there is no device{allowed} to plan with")
+    notes = (*_notes(used, in_cluster=namespace is not None), *remarks)
     return Pool(
         groups=tuple(groups),
         spreads=_spreads(used),
@@ -99,9 +102,10 @@ def build_pool(
         warnings=(
             *_agreement_warnings(used, job, agreement),
             *_warnings(used, job, in_cluster=namespace is not None),
-            *remarks,
+            *notes,
             *([f"{_without_gpu(omitted)}, so that source.decoder: gpu leaves them out"] if omitted else ()),
         ),
+        notes=notes,
     )
 
 
@@ -196,24 +200,11 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
     for profile in profiles:
         spec = profile.spec
         if spec.assumed:
-            yield (
-                f"{profile.name} is assumed, and was not measured. Its steps are from {spec.source}; they are of one "
-                "machine. Start-up is taken to need no time, the first mini-batch no more than others, and decoding "
-                f"nothing, and times to differ by {ASSUMED_SPREADS.run:.0%} between runs. Before you rely on the plan, "
-                "measure such a device with `dueby profile`"
-            )
             continue
-        # `dueby plan` may be given what a cluster has: only Kubernetes gives an object a uid.
-        of_cluster = in_cluster or profile.metadata.uid is not None
-        if spec.spread.run is None:
-            yield f"{profile.name} has no spread between runs; {ASSUMED_SPREADS.run} is assumed"
-        # One machine, where nobody has measured others, has none to tell of.
-        if spec.spread.node is None and of_cluster:
-            yield f"{profile.name} has no spread between nodes; {ASSUMED_SPREADS.node} is assumed"
         run = spec.spread.run or 0.0
         # At a confidence of 0.5 nothing is kept spare.
         if run >= WIDE_SPREAD and (spare := run * quantile(job.planned_confidence)):
-            advice = QUIETER_NODES if of_cluster else QUIETER
+            advice = QUIETER_NODES if _is_of_cluster(profile, in_cluster=in_cluster) else QUIETER
             yield f"the spread between runs of {profile.name} is {run:.1%}, so {spare:.0%} are kept spare; {advice}"
         if job.interpolate and fit_of(spec) is None:
             yield f"{profile.name} has fewer than {MIN_POINTS} mini-batch sizes, so no sizes between them are planned"
@@ -221,6 +212,29 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
             yield f"{profile.name} has no start-up time; 0 is assumed, so workers will start later than planned"
         if spec.busy:
             yield f"{profile.name} was measured while the machine was busy with something else; profile it again"
+
+
+def _notes(profiles: Sequence[GPUProfile], *, in_cluster: bool) -> Iterable[str]:
+    for profile in profiles:
+        spec = profile.spec
+        if spec.assumed:
+            yield (
+                f"{profile.name} is assumed, and was not measured. Its steps are from {spec.source}; they are of one "
+                "machine. Start-up is taken to need no time, the first mini-batch no more than others, and decoding "
+                f"nothing, and times to differ by {ASSUMED_SPREADS.run:.0%} between runs. Before you rely on the plan, "
+                "measure such a device with `dueby profile`"
+            )
+            continue
+        if spec.spread.run is None:
+            yield f"{profile.name} has no spread between runs; {ASSUMED_SPREADS.run} is assumed"
+        # One machine, where nobody has measured others, has none to tell of.
+        if spec.spread.node is None and _is_of_cluster(profile, in_cluster=in_cluster):
+            yield f"{profile.name} has no spread between nodes; {ASSUMED_SPREADS.node} is assumed"
+
+
+def _is_of_cluster(profile: GPUProfile, *, in_cluster: bool) -> bool:
+    # `dueby plan` may be given what a cluster has: only Kubernetes gives an object a uid.
+    return in_cluster or profile.metadata.uid is not None
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -83,6 +83,24 @@ def test_an_infeasible_job_is_warned_of_the_same(plan: Plan) -> None:
     assert err.splitlines()[-1].startswith("Warning: a100 has no start-up time")
 
 
+def test_what_is_normal_to_know_of_profiles_is_one_line_until_it_is_asked_for(plan: Plan) -> None:
+    two = [
+        profile(spread={}, startupMicros=None),
+        {**profile(spread={}, engine="compile"), "metadata": {"name": "compiled", "uid": "u"}},
+    ]
+    _, _, folded = plan(profiles=two)
+    warning, line = folded.splitlines()
+    assert warning.startswith("Warning: a100 has no start-up time")
+    assert line == "3 notes on the profiles: see `dueby plan -v`."
+    _, _, told = plan("-v", profiles=two)
+    assert sorted(line.partition(";")[0] for line in told.splitlines() if line.startswith("Note")) == [
+        "Note: a100 has no spread between runs",
+        "Note: compiled has no spread between nodes",
+        "Note: compiled has no spread between runs",
+    ]
+    assert "on the profiles" not in told
+
+
 def test_infeasible_is_told_with_what_would_do(plan: Plan) -> None:
     code, out, _ = plan(images=400_000, confidence=0.5, deadlineClass="Hard")
     assert code == 3
