@@ -3,6 +3,7 @@
 An index has it as one JSON text an image, `[name, value, ...]`, and only where there is something to say. The name is
 null where it follows from the image's URI (names.py). The types stand in index.json, because those of JSON and CSV are
 known when the last image is listed: there, whole numbers beside texts become texts, and those beside decimals decimals.
+What a file without types says stays a text here, as it is written, and is a number in the rows if the whole column is.
 """
 
 import json
@@ -22,14 +23,15 @@ FIELD = "spec.source.keep"
 MAX_BYTES = 4096
 _KINDS = "texts, numbers, true or false, dates and times can be kept"
 _JSON_TYPES: Mapping[type, str] = {str: "string", bool: "bool", int: "int64", float: "double"}
-# The types whose columns may have whole numbers, too.
-_WITH_WHOLE_NUMBERS = ("double", "string")
+# The values of a column may be of the types before its own, too.
+_WIDER = ("int64", "double", "string")
 _PLAIN = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 _TIMES = (pa.types.is_timestamp, pa.types.is_date)
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
 _MAX_INT = 2**63
-# As text and as number the same: an ID with zeros before it is a text.
+# An ID with zeros before it is a text, as is one with more digits than a number has.
 _WHOLE_NUMBER = re.compile(r"-?[1-9][0-9]{0,17}|0")
+_DECIMAL = re.compile(r"-?(?:[1-9][0-9]{0,17}|0)(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?|[eE][+-]?[0-9]{1,2})")
 # How many columns a message lists.
 _SHOWN_COLUMNS = 10
 
@@ -39,6 +41,8 @@ class KeptColumns:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
+        self.untyped: set[str] = set()
+        """Those of files that know no types: a text may stand for a number."""
         self._types: dict[str, str] = {}
         self._declared_by = ""
         self._seen: dict[str, None] = {}
@@ -65,11 +69,13 @@ class KeptColumns:
         for name, value in zip(self.names, json.loads(text)[1:]):
             if value is None:
                 continue
-            kind = _JSON_TYPES[type(value)]
+            is_untyped = name in self.untyped
+            kind = _written_type(value) if is_untyped and isinstance(value, str) else _JSON_TYPES[type(value)]
             before = self._types.setdefault(name, kind)
-            if before == "int64" and kind in _WITH_WHOLE_NUMBERS:
-                self._types[name] = kind
-            elif kind != before and not (kind == "int64" and before in _WITH_WHOLE_NUMBERS):
+            both = {kind, before}
+            if both <= set(_WIDER) and (is_untyped or "int64" in both):
+                self._types[name] = max(both, key=_WIDER.index)
+            elif kind != before:
                 words = f"`{name}` is {value!r} for {uri}, and was of type {before} for an image before"
                 raise Invalid(FIELD, f"{words}; write it with one type, or leave it out")
 
@@ -110,9 +116,11 @@ def _plain(value: Any) -> Any:
     return str(value) if type(value) is int and abs(value) >= _MAX_INT else value
 
 
-def number_or_text(text: str) -> int | str:
-    """Return a value of a file that knows no types."""
-    return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
+def _written_type(text: str) -> str:
+    """Return the type of a value of a file that knows no types."""
+    if _WHOLE_NUMBER.fullmatch(text):
+        return "int64"
+    return "double" if _DECIMAL.fullmatch(text) else "string"
 
 
 def kept_type(kind: pa.DataType, column: str) -> str:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from dueby_api.errors import first_line
-from dueby_worker.index.kept import KeptColumns, kept_text, number_or_text
+from dueby_worker.index.kept import KeptColumns, kept_text
 from dueby_worker.index.tar_members import MAX_BESIDE, Beside, Found
 
 _JSON = "json"
@@ -55,7 +55,8 @@ def _values_of(files: Mapping[str, Beside], kept: KeptColumns) -> list[Any]:
     """Return what the files beside an image, by their endings, say of it."""
     keys = _keys_of(files[_JSON]) if _JSON in files else {}
     kept.see((*files, *keys))
-    return [number_or_text(_text_of(files[name])) if name in files else keys.get(name) for name in kept.names]
+    kept.untyped.update(files.keys() & set(kept.names))
+    return [_text_of(files[name]) if name in files else keys.get(name) for name in kept.names]
 
 
 def _key_of(name: str) -> str:

@@ -2,8 +2,8 @@
 
 Relative URIs are relative to the manifest's own folder, so a folder can be moved with its manifest. A manifest is first
 copied to this machine in blocks and then read row by row, so its size does not matter. What a row says is kept as it
-is: the URI as the image's name, and the columns of `source.keep`. CSV and TSV know no types, so there whole numbers are
-numbers, and everything else is a text.
+is: the URI as the image's name, and the columns of `source.keep`. CSV and TSV know no types: a column of
+numbers is one of numbers, and any other is one of texts.
 
 (The sink's manifest, `_dueby/job.json`, is something else. See dueby_worker/output/sink_manifest.py.)
 """
@@ -22,7 +22,7 @@ from dueby_api.errors import Invalid, first_line
 from dueby_api.source import Manifest
 from dueby_worker.index.chunks import Row
 from dueby_worker.index.kept import FIELD as KEEP
-from dueby_worker.index.kept import KeptColumns, kept_text, kept_type, kept_values, number_or_text, shown_columns
+from dueby_worker.index.kept import KeptColumns, kept_text, kept_type, kept_values, shown_columns
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
@@ -96,7 +96,7 @@ def _reader_of(uri: str, copy: Path, kept: KeptColumns) -> Callable[[Path], _Row
     if ending in _OTHER_KINDS:
         raise Invalid(FIELD, f"{uri} is a {ending} file; {_KINDS}")
     if separator := _SEPARATORS.get(ending):
-        return partial(_read_columns, separator=separator, keep=kept.names)
+        return partial(_read_columns, separator=separator, kept=kept)
     return _read_json_lines if ending in _JSON_LINES else _read_text
 
 
@@ -147,16 +147,15 @@ def _read_json_lines(copy: Path) -> _Rows:
                 yield f"line {number}", row if isinstance(row, dict) else {}
 
 
-def _read_columns(copy: Path, *, separator: str, keep: Sequence[str]) -> _Rows:
+def _read_columns(copy: Path, *, separator: str, kept: KeptColumns) -> _Rows:
     with copy.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, strict=True, delimiter=separator)
         header = [name.strip() for name in next(rows, [])]
-        _require_columns(header, keep)
+        _require_columns(header, kept.names)
+        kept.untyped.update(kept.names)
         for fields in filter(any, rows):
-            row: dict[str, Any] = dict(zip(header, fields))
-            for name in keep:
-                row[name] = number_or_text(text) if (text := row.get(name)) else None
-            yield f"line {rows.line_num}", row
+            # An empty cell says nothing.
+            yield f"line {rows.line_num}", {name: text or None for name, text in zip(header, fields)}
 
 
 def _read_parquet(copy: Path, *, kept: KeptColumns) -> _Rows:

@@ -56,14 +56,17 @@ def test_a_list_of_uris_makes_an_index_no_larger(tmp_path: Path, folder: Path) -
     [
         pytest.param(["7", "-1", "0"], pa.int64(), [7, -1, 0], id="whole numbers"),
         pytest.param(["007", "8"], pa.string(), ["007", "8"], id="zeros before a number"),
-        pytest.param(["1.50", "2"], pa.string(), ["1.50", "2"], id="decimals stay as they are written"),
+        pytest.param(["1.50", "2", "-0.5", "1e-05"], pa.float64(), [1.5, 2.0, -0.5, 1e-5], id="decimals"),
+        pytest.param(["1.50", "2", "n/a"], pa.string(), ["1.50", "2", "n/a"], id="as written beside a text"),
+        pytest.param(["n/a", "1.50"], pa.string(), ["n/a", "1.50"], id="a text first"),
+        pytest.param(["01.5", "2.5"], pa.string(), ["01.5", "2.5"], id="a decimal with zeros before it"),
         pytest.param(["", "7"], pa.int64(), [None, 7], id="an empty cell"),
         pytest.param(["", ""], pa.string(), [None, None], id="empty cells only"),
         pytest.param(["9" * 19, "1"], pa.string(), ["9" * 19, "1"], id="a number of more than 64 bits"),
         pytest.param(["true", " x"], pa.string(), ["true", " x"], id="texts"),
     ],
 )
-def test_csv_has_whole_numbers_and_texts(
+def test_csv_has_numbers_and_texts(
     tmp_path: Path, folder: Path, values: list[str], kind: pa.DataType, kept: list[Any]
 ) -> None:
     (folder / "list.csv").write_text("x,uri\n" + "".join(f"{value},{n}.jpg\n" for n, value in enumerate(values)))
