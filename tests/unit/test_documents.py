@@ -1,4 +1,4 @@
-"""What the documents name is there: files and folders in backquotes, and links with their headings."""
+"""What the documents name is there: files and folders in backquotes, links with headings. Paragraphs are short."""
 
 import re
 from collections.abc import Iterator
@@ -19,6 +19,11 @@ NAMED = re.compile(rf"`((?:{ROOTS})/[\w./-]+)`")
 # Names of images, and what a command writes.
 NOT_HERE = {"dueby/operator", "dueby/worker", "study/study.md"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+# What a tired reader takes in at once.
+MAX_WORDS = 80
+# What is no prose: fenced text, and tables that benchmarks write.
+MADE = re.compile(r"^```.*?^```|^<!-- \w+: begin -->.*?^<!-- \w+: end -->", re.DOTALL | re.M)
 
 
 def missing(document: Path, text: str) -> Iterator[str]:
@@ -63,3 +68,24 @@ def test_what_is_not_there_is_noticed() -> None:
         "docs/README.md#nothing",
     ]
     assert not list(missing(document, "[c](docs/README.md#decisions) `api/dueby_api/engines.py` `api/NAME.py`"))
+
+
+def long_paragraphs(text: str) -> Iterator[str]:
+    """How each paragraph and each point of a list begins that has too many words; a link's address is none."""
+    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", MADE.sub("", text)):
+        words = re.sub(r"\]\([^)]*\)", "]", block).split()
+        if len(words) > MAX_WORDS and not block.startswith(("|", "    ")):
+            yield " ".join(words[:6])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_paragraph_has_no_more_words_than_are_read_at_once(document: Path) -> None:
+    assert not list(long_paragraphs(document.read_text()))
+
+
+def test_a_long_paragraph_is_noticed() -> None:
+    long = "word " * (MAX_WORDS + 1)
+    assert list(long_paragraphs(f"short\n\n{long}\n\n- a\n  - {long}\n\n|{long}|\n\n```\n{long}\n```\n")) == [
+        "word word word word word word",
+        "- word word word word word",
+    ]
