@@ -1,6 +1,7 @@
 """What is cleared away after a job: its devices, its Jobs with their pods, and at last the job itself. Pure.
 
-at once             workers and measurements of a job that has failed; those of a complete one after some seconds
+at once             workers and measurements of a job that has failed; of a complete one those between two tries, the
+                    others after some seconds
 a while after it    every Job of it: what its pods had to say is in its status, and every pod is watched
 its time to live    the job; its rows stay
 """
@@ -35,8 +36,9 @@ def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) 
     gone = []
     if now_us > ended_us + kept_us:
         gone = [*with_devices, *job.steps.values()]
-    elif now_us >= ended_us + leave_us:
-        gone = [found for found in with_devices if not found.is_over]
+    else:
+        is_due = now_us >= ended_us + leave_us
+        gone = [found for found in with_devices if found.waits_to_retry or (is_due and not found.is_over)]
     deletions = [delete_job(found) for found in gone if not found.metadata.is_deleting]
     if is_expired(job, now_us=now_us, time_to_live_us=time_to_live_us):
         deletions.append(Delete(path=paths.jobs_path(job.namespace, job.name), uid=job.uid))

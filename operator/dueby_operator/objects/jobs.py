@@ -36,6 +36,10 @@ class BatchJobStatus(LenientSpec, frozen=True, kw_only=True):
     conditions: tuple[StatusCondition, ...] = ()
     completed_indexes: str = ""
     failed_indexes: str = ""
+    active: int = 0
+    """Pods that are there and not over."""
+    failed: int = 0
+    """Pods that have failed."""
     start_time: str | None = None
     completion_time: str | None = None
 
@@ -71,6 +75,11 @@ class BatchJob(LenientSpec, frozen=True, kw_only=True):
     def is_over(self) -> bool:
         """Whether it has ended, well or not."""
         return self.is_complete or self.is_failed
+
+    @property
+    def waits_to_retry(self) -> bool:
+        """Whether a pod of it has failed, and there is none until the pause before the next is over."""
+        return self.status.failed > 0 and not self.status.active and not self.is_over
 
     @property
     def completed_us(self) -> int | None:

@@ -126,6 +126,7 @@ class Controllers:
                 **status,
                 "startTime": status.get("startTime", now),
                 "active": len(living),
+                "failed": sum(self._failed[uid, index] for index in range(completions)),
                 "completedIndexes": _runs(done) if is_indexed else "",
                 "failedIndexes": _runs(given_up) if is_indexed else "",
                 **({"conditions": said} if said else {}),

@@ -1,5 +1,6 @@
 """What is cleared away after a job, and when."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,16 @@ def cleared(kind: str, *, after_us: int, time_to_live_us: int | None = None, **s
     """The names of what is deleted."""
     seen = over(kind, after_us=after_us, **spec)
     return {write.path.rpartition("/")[2] for write in clear(seen, now_us=NOW, time_to_live_us=time_to_live_us)}
+
+
+def test_a_worker_that_would_be_tried_again_takes_no_device_once_every_row_is_there() -> None:
+    seen = over("Complete", after_us=SECOND)
+    running, done = seen.worker_jobs
+    for active, gone in ((0, {RUNNING}), (1, set())):
+        status = running.job.status.replace(failed=1, active=active)
+        tried = replace(running, job=running.job.replace(status=status))
+        writes = clear(replace(seen, worker_jobs=(tried, done)), now_us=NOW)
+        assert {write.path.rpartition("/")[2] for write in writes} == gone
 
 
 EVERY_JOB = {INDEX_JOB, RUNNING, DONE}
