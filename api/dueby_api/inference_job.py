@@ -30,7 +30,7 @@ from dueby_api.pod_fields import (
 )
 from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, matching, require_duration, require_time, validate
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
-from dueby_api.source import Source, Uri
+from dueby_api.source import ONLY_APPENDED, ONLY_FILES, Source, Uri
 from dueby_api.units import parse_duration_us, to_micros
 from dueby_api.volumes import Name, NamedObject, Volume
 from dueby_api.words import counted
@@ -77,9 +77,13 @@ class Sink(Spec, frozen=True, kw_only=True):
     """Resume: keep the finished parts of the same job and do the rest. Fail: refuse a sink in use. Overwrite: start
     again, even over another job's rows. Rows of this very job, and those finished after it was created, stay. Append:
     classify the images that the sink has no row of, and add their rows to those that are there."""
+    changed: bool = False
+    """With Append: classify images again whose files have changed, by ETag, or size and time, since they had a row."""
 
     def __post_init__(self) -> None:
         require_folder("uri", self.uri)
+        if self.changed and self.if_exists != "Append":
+            raise ValueError(f"changed: {ONLY_APPENDED}")
         if self.uri.lower().startswith(tuple(f"{scheme}://" for scheme in READ_ONLY)):
             raise ValueError(f"uri: {READ_ONLY_SINK}")
 
@@ -206,6 +210,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
                 raise ValueError(f"sink.ifExists: {NO_MADE_ONES}")
             if self.source.lance is not None and self.source.lance.name is None:
                 raise ValueError(f"source.lance.name: {NAMED_ROWS}")
+        if self.sink.changed and self.source.uri is None:
+            raise ValueError(f"sink.changed: {ONLY_FILES}")
         if self.source.synthetic is not None and self.images is None:
             raise ValueError("images: is missing; a synthetic source has as many images as you say")
         if self.source.decoder == "gpu" and runs_on_cpu(self.model.engine):

@@ -8,14 +8,20 @@ from dueby_api.schema import Meta, Spec
 STRICT_ON_GPUS = "decoder: a GPU can't decode tolerantly; set decoder to cpu, or decode to strict"
 PHOTOS_ON_GPUS = "decoder: synthetic images aren't decoded; leave it out"
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
+# The column of rows that says which row of an earlier generation a row replaces, since the image's file has changed.
+REPLACES = "replaces"
 # The columns that rows have by themselves, with whatever output, and `dueby.read` gives them.
 ROW_COLUMNS = (
     *("index", "uri", "name", "classes", "labels", "scores", "flagged", "probabilities", "embedding", "error"),
-    *("warning", "generation"),
+    *("warning", "generation", REPLACES),
 )
 NOT_KEPT = "which the rows have anyhow; give the source's column another name"
 NOTHING_TO_KEEP = "keep: synthetic images have no columns; leave it out"
 KEPT_TWICE = "keep: names a column twice"
+ONLY_APPENDED = "classifies images again beside the rows that there are, which is what ifExists: Append does; add that"
+ONLY_FILES = (
+    "compares files by what their store says of them when it lists a folder; give a folder or a glob as source.uri"
+)
 # Where Lance datasets aren't read, and what is said of one that is there.
 NOT_FOR_LANCE = ("gs", "http", "https")
 NO_LANCE_THERE = "Lance datasets are read at file and s3; copy this one there"

@@ -181,6 +181,8 @@ class FinishResult(LenientSpec, frozen=True, kw_only=True):
     """Which of the sink's generations it is."""
     first_image: Count = 0
     """Images of the generations before it."""
+    replaced: Count = 0
+    """Rows of these that its rows replace, since the images' files have changed."""
     finished_unix_micros: Annotated[int, Meta(ge=0, le=10**17)] = 0
     """When the rows were complete, in microseconds since 1970."""
     uids: Annotated[tuple[Word, ...], Meta(max_length=MAX_FINISHERS)] = ()

@@ -26,9 +26,10 @@ class Results:
     """Where they are."""
     dataset: "Dataset"
     """Every row as a pyarrow Dataset, for whatever scans one, such as DuckDB. The column `error` says why an image was
-    not classified, and is null in the rows of all others."""
+    not classified, and is null in the rows of all others. If there is a column `replaces`, rows whose index is in it no
+    longer count."""
     done: int
-    """Images that have a row, with or without an error."""
+    """Images that have a row, with or without an error, of the file that is known to be there."""
     images: int | None
     """N; None if the sink doesn't say."""
     unlisted: str = ""
@@ -52,7 +53,8 @@ class Results:
         Its columns are index, uri, name (what the source calls the image), those of source.keep, classes, labels and
         scores (the best answer first) or what else spec.output asks for, and warning, which says what is wrong with the
         file of an image that was classified all the same. Of a sink that was added to (sink.ifExists: Append),
-        generation says by which job, from 1.
+        generation says by which job, from 1. With sink.changed, an image whose file has changed has the row of its
+        newest generation alone, and replaces is the index of the row that it had before.
         """
         return self.classified.table()
 
@@ -98,16 +100,16 @@ def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expres
 
     `sink` is the job's sink.uri: a folder, s3:// or gs://, with the credentials that the job uses. `columns` are those
     that `rows` shall have, by default all of them, and `filter` is an expression of pyarrow.compute that is true of
-    each of them. Until the rows are asked for, only the ends of the files are read. A job without a finished part has
-    no rows, but their columns. Raise Invalid if nothing is in the sink, or if the columns or the filter are of none of
-    its rows, and Transient if its job has no worker yet.
+    each of them. Until the rows are asked for, only the ends of the files are read, and which rows replace others. A
+    job without a finished part has no rows, but their columns. Raise Invalid if nothing is in the sink, or if the
+    columns or the filter are of none of its rows, and Transient if its job has no worker yet.
 
         results = dueby.read("s3://bucket/results")
         results.rows["labels"], results.errors["error"], results.to_pandas()
         dueby.read("s3://bucket/results", columns=["uri"], filter=pyarrow.compute.field("flagged")).to_pandas()
     """
     with needing("read", "worker"):
-        from dueby.report.dataset import HAS_ERROR, HAS_WARNING, Scan, dataset_of, known_of_failed, scan_of
+        from dueby.report.dataset import HAS_ERROR, HAS_WARNING, Scan, counting, dataset_of, known_of_failed, scan_of
         from dueby.report.parts import find_parts
         from dueby_worker.index.frozen_index import find_index
         from dueby_worker.output.sink_manifest import read_newest_manifest
@@ -115,7 +117,8 @@ def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expres
         from dueby_worker.storage.stores import open_store
 
     store = open_store(path_of(sink, field="sink"), field="sink")
-    manifest, index = read_newest_manifest(store), find_index(store)
+    manifest = read_newest_manifest(store)
+    index = find_index(store, manifest.grid.generation if manifest else None)
     parts = find_parts(names_of_rows(store))
     if not parts and not manifest:
         if index:
@@ -123,15 +126,17 @@ def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expres
         raise Invalid("sink", f"{store.uri} has no results (yet); give the job's sink.uri")
     components = manifest.components if manifest else None
     dataset = dataset_of(store, [part.name for part in parts], components=components, index=index)
+    counts = counting(dataset)
+    replaced = index.document.replaced if index else 0
     return Results(
         sink=store.uri,
         dataset=dataset,
-        done=sum(part.last - part.first + 1 for part in parts),
-        images=manifest.grid.first_image + manifest.images if manifest else None,
+        done=sum(part.last - part.first + 1 for part in parts) - replaced,
+        images=manifest.grid.first_image + manifest.images - replaced if manifest else None,
         unlisted=index.document.summary.unlisted if index else "",
-        classified=scan_of(store.uri, dataset, columns=columns, wanted=filter),
-        failed=Scan(sink=store.uri, dataset=dataset, columns=known_of_failed(dataset), wanted=HAS_ERROR),
-        warned=Scan(sink=store.uri, dataset=dataset, columns=(), wanted=HAS_WARNING),
+        classified=scan_of(store.uri, dataset, columns=columns, wanted=filter, counts=counts),
+        failed=Scan(sink=store.uri, dataset=dataset, columns=known_of_failed(dataset), wanted=HAS_ERROR & counts),
+        warned=Scan(sink=store.uri, dataset=dataset, columns=(), wanted=HAS_WARNING & counts),
     )
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid, Transient, first_line
 from dueby_api.output import Output
+from dueby_api.source import REPLACES
 from dueby_worker.index.frozen_index import Index
 from dueby_worker.models.columns import columns_of, empty_columns
 from dueby_worker.output.damaged_parts import read_end_of_part, read_part
@@ -120,8 +121,10 @@ class Scan:
             raise Transient(f"{self.sink} can't be read now: {first_line(error)}") from error
 
 
-def scan_of(sink: str, dataset: Dataset, *, columns: Sequence[str] | None, wanted: Expression | None) -> Scan:
-    """Return the rows without an error that are wanted, by default all of them.
+def scan_of(
+    sink: str, dataset: Dataset, *, columns: Sequence[str] | None, wanted: Expression | None, counts: Expression
+) -> Scan:
+    """Return the rows without an error that count and are wanted, by default all that count.
 
     Raise Invalid if there are no such columns, or if what is wanted says nothing of such rows.
     """
@@ -132,13 +135,21 @@ def scan_of(sink: str, dataset: Dataset, *, columns: Sequence[str] | None, wante
         if name not in names:
             raise Invalid("columns", f"{name!r} is none of the rows' columns, which are {', '.join(names)}")
     try:
-        both = ~HAS_ERROR if wanted is None else ~HAS_ERROR & wanted
+        both = ~HAS_ERROR & counts if wanted is None else ~HAS_ERROR & counts & wanted
         dataset.scanner(filter=both)
     except (TypeError, ValueError, NotImplementedError) as error:  # of pyarrow
         raise Invalid(
             "filter", f"must be an expression of pyarrow.compute about these rows: {first_line(error)}"
         ) from None
     return Scan(sink=sink, dataset=dataset, columns=tuple(names if columns is None else columns), wanted=both)
+
+
+def counting(dataset: Dataset) -> Expression:
+    """Return what is true of the rows that count: no other row replaces them, as the image's file has not changed."""
+    if REPLACES not in dataset.schema.names:
+        return pc.scalar(True)
+    replaced = dataset.to_table(columns=[REPLACES], filter=pc.is_valid(pc.field(REPLACES)))[REPLACES]
+    return ~pc.field("index").isin(replaced.combine_chunks())
 
 
 def _schema_in(end: bytes) -> pa.Schema:

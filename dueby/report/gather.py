@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from dueby.report.page import Report
-from dueby.report.parts import Classified, find_parts, read_classified, read_failed
+from dueby.report.parts import NO_ROWS, Classified, find_parts, read_classified, read_failed, read_replaced
 from dueby.report.photos import QUALITY, SIDE, Photo, to_data_uri
 from dueby.report.run import FILES, Run, parse_run
 from dueby_api.errors import Invalid, Transient
@@ -13,6 +13,7 @@ from dueby_worker.images.jpeg import encode
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.images.within import Place, read_within
 from dueby_worker.index.additions import find_places
+from dueby_worker.index.frozen_index import find_index
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.output.success import known_generations, names_of_rows
 from dueby_worker.storage.retry import RetryPolicy
@@ -46,8 +47,10 @@ def gather(store: Store, name: str) -> Report:
     parts = find_parts(names_of_rows(store))
     # If the run began with an empty sink and no image failed, no part has a row with an error.
     is_clean = record.failed == 0 and not record.inherited
-    failed = () if is_clean else read_failed(parts, store, most=_MAX_FAILED)
-    rows = () if record.synthetic else read_classified(parts, store, count=_MAX_PHOTOS)
+    index = find_index(store)
+    replaced = read_replaced(parts, store) if index and index.document.replaced else NO_ROWS
+    failed = () if is_clean else read_failed(parts, store, most=_MAX_FAILED, replaced=replaced)
+    rows = () if record.synthetic else read_classified(parts, store, count=_MAX_PHOTOS, replaced=replaced)
     return Report(
         sink=store.uri,
         run=record,

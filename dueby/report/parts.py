@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dueby_api.source import REPLACES
 from dueby_worker.output.damaged_parts import read_part
+from dueby_worker.output.part_names import generation_in
 from dueby_worker.storage.store import Store
 
 _PART = re.compile(r"part-(\d{12})-(\d{12})(?:\.g\d{4,})?(?:\.[0-9a-f]+)?\.parquet")
@@ -28,6 +30,7 @@ _LABELS = b"dueby.labels"
 _SHOWN_ANSWERS = 5
 # These threads wait for a store and don't compute: enough of them to hide an object store's latency.
 _READERS = 8
+NO_ROWS = pa.array([], pa.int64())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,32 +86,46 @@ def spread(parts: Sequence[Part], count: int) -> dict[Part, list[int]]:
     return chosen
 
 
-def read_classified(parts: Sequence[Part], sink: Store, *, count: int) -> tuple[Classified, ...]:
-    """Return about `count` rows without an error; for a row with an error, the next one of its part is taken."""
+def read_replaced(parts: Sequence[Part], sink: Store) -> pa.Array:
+    """Return the indices of the rows that others replace, since their images' files have changed."""
+    later = [part.name for part in parts if generation_in(part.name) > 1]
+    with ThreadPoolExecutor(_READERS) as pool:
+        return pa.concat_arrays([NO_ROWS, *pool.map(lambda name: read_part(sink, name, _replaced), later)])
+
+
+def read_classified(
+    parts: Sequence[Part], sink: Store, *, count: int, replaced: pa.Array = NO_ROWS
+) -> tuple[Classified, ...]:
+    """Return about `count` rows that count and have no error; in place of others, the next one of their part."""
     chosen = spread(parts, count)
     with ThreadPoolExecutor(_READERS) as pool:
-        picked = pool.map(lambda part: read_part(sink, part.name, partial(_pick, indices=chosen[part])), chosen)
+        picked = pool.map(
+            lambda part: read_part(sink, part.name, partial(_pick, indices=chosen[part], replaced=replaced)), chosen
+        )
         return tuple(row for rows in picked for row in rows)
 
 
-def read_failed(parts: Sequence[Part], sink: Store, *, most: int) -> tuple[FailedImage, ...]:
-    """Return the first failed images, by index; parts after those that hold enough are not read."""
+def read_failed(
+    parts: Sequence[Part], sink: Store, *, most: int, replaced: pa.Array = NO_ROWS
+) -> tuple[FailedImage, ...]:
+    """Return the first failed images whose rows count, by index; parts after those that hold enough are not read."""
+    errors = partial(_errors, replaced=replaced)
     found: list[FailedImage] = []
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(parts), _READERS):
-            for failures in pool.map(lambda part: read_part(sink, part.name, _errors), parts[start : start + _READERS]):
+            for failures in pool.map(lambda part: read_part(sink, part.name, errors), parts[start : start + _READERS]):
                 found += failures
             if len(found) >= most:
                 break
     return tuple(found[:most])
 
 
-def _pick(data: bytes, indices: Sequence[int]) -> list[Classified]:
+def _pick(data: bytes, indices: Sequence[int], replaced: pa.Array) -> list[Classified]:
     file = pq.ParquetFile(pa.BufferReader(data))
     schema = file.schema_arrow
     shown = ("index", "uri", "labels", "scores", "probabilities", "error")
     table = file.read(columns=[name for name in shown if name in schema.names])
-    table = table.filter(pc.is_null(table["error"]))
+    table = _counting(table, replaced).filter(pc.field("error").is_null())
     places = np.unique(np.searchsorted(table["index"].to_numpy(), indices))
     rows = table.take(places[places < len(table)]).to_pylist()
     if "embedding" in schema.names:
@@ -135,7 +152,7 @@ def _best(row: Mapping[str, Any], labels: Sequence[str]) -> Classified:
     )
 
 
-def _errors(data: bytes) -> list[FailedImage]:
+def _errors(data: bytes, replaced: pa.Array) -> list[FailedImage]:
     file = pq.ParquetFile(pa.BufferReader(data))
     footer = file.metadata
     place = footer.schema.names.index("error")
@@ -143,5 +160,16 @@ def _errors(data: bytes) -> list[FailedImage]:
     # A part of another writer may have no statistics, and its rows are read then.
     if all(column.statistics is not None and column.statistics.null_count == column.num_values for column in columns):
         return []
-    table = file.read(columns=["index", "uri", "error"])
-    return [FailedImage(**row) for row in table.filter(pc.is_valid(table["error"])).to_pylist()]
+    table = _counting(file.read(columns=["index", "uri", "error"]), replaced)
+    return [FailedImage(**row) for row in table.filter(pc.field("error").is_valid()).to_pylist()]
+
+
+def _replaced(data: bytes) -> pa.Array:
+    file = pq.ParquetFile(pa.BufferReader(data))
+    if REPLACES not in file.schema_arrow.names:
+        return NO_ROWS
+    return file.read(columns=[REPLACES])[REPLACES].combine_chunks().drop_null()
+
+
+def _counting(table: pa.Table, replaced: pa.Array) -> pa.Table:
+    return table.filter(~pc.field("index").isin(replaced)) if len(replaced) else table

@@ -151,9 +151,13 @@ def tell_failures(spec: JobSpec, *, images: int, failed: int, sink: Store, telle
         return
     # pyarrow takes a third of a second to import, and few jobs fail.
     from dueby.report.parts import find_parts, read_failed
+    from dueby_worker.output.part_names import generation_in
 
     teller.say(sentence)
-    for image in read_failed(find_parts(sink.list_names()), sink, most=_MAX_ERRORS):
+    names = sink.list_names()
+    newest = max(map(generation_in, names), default=1)
+    parts = find_parts(name for name in names if generation_in(name) == newest)
+    for image in read_failed(parts, sink, most=_MAX_ERRORS):
         teller.say(f"  {image.uri}: {image.error}")
     if failed > _MAX_ERRORS:
         teller.say(f"  and {failed - _MAX_ERRORS:,} more; the column error of the results has them all")

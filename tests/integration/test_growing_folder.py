@@ -2,16 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-import pyarrow.dataset as ds
 import pytest
 
 import dueby
 from dueby_api.errors import Invalid, Transient
-from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
 from support.decisions import MADE, infj, job, look, pod_of
+from support.nights import Nights
 from support.pictures import write_photos
 from support.processes import ProcessJob
 from support.run import Job
@@ -52,56 +50,6 @@ def test_a_job_in_a_cluster_over_a_folder_that_has_grown_fails_with_what_it_foun
     assert said in seen.message("Indexed")
     # The job whose status was lost is the same job, of the images that there were.
     assert steps.index_here(uid="u-1")["partsThere"] == "0-2"
-
-
-class Nights:
-    """A sink that jobs add to, night after night; each has an InferenceJob of its own."""
-
-    def __init__(self, folder: Path, **changes: Any) -> None:
-        self.folder, self.photos = folder, folder / "photos"
-        self.steps = ProcessJob(
-            folder=folder,
-            source={"uri": str(self.photos)},
-            sink=str(folder / "rows"),
-            images=30,
-            part_size=10,
-            if_exists="Append",
-            **changes,
-        )
-        self.store = open_store(self.steps.sink)
-        self.night = 0
-
-    def index(self, **changes: Any) -> dict[str, Any]:
-        """Run a night's index step."""
-        self.night += 1
-        found = self.steps.index_here(**{"uid": f"u-{self.night}", "images": None, **changes})
-        self.steps.images = found["images"]
-        self.steps.part_size = found.get("partSize", self.steps.part_size)
-        return found
-
-    def work(self, found: dict[str, Any], **changes: Any) -> None:
-        self.steps.work_here(**{"uid": f"u-{self.night}", "fingerprint": found["fingerprint"], **changes})
-
-    def work_partly(self, found: dict[str, Any]) -> None:
-        """Do all parts of a night but its last one."""
-        self.work(found)
-        self.store.delete(max(name for name in self.store.list_names() if name.startswith("part-")))
-
-    def run(self) -> dict[str, Any]:
-        """Run a whole night; return what its index step has found."""
-        found = self.index()
-        self.work(found)
-        self.steps.finish_here()
-        return found
-
-    def rows(self) -> list[tuple[int, str, int]]:
-        """Return index, name and generation of all rows, as any reader of the folder finds them, in their order."""
-        table = dueby.read(self.steps.sink).rows
-        names = [uri.rpartition("/")[2] for uri in table["uri"].to_pylist()]
-        generations = table["generation"].to_pylist() if "generation" in table.column_names else [1] * len(table)
-        whole = ds.dataset(sorted(Path(self.steps.sink).glob("part-*.parquet"))).to_table()
-        assert sorted(whole["uri"].to_pylist()) == sorted(table["uri"].to_pylist())
-        return list(zip(table["index"].to_pylist(), names, generations, strict=True))
 
 
 @pytest.fixture
@@ -212,14 +160,14 @@ def test_resume_goes_on_with_a_sink_that_was_added_to_and_overwrite_empties_it(n
     nights.run()
     write_photos(nights.photos, 40)
     nights.run()
-    nights.steps.if_exists = "Resume"
+    nights.sink["ifExists"] = "Resume"
     assert nights.index()["partsThere"] == "0"
     write_photos(nights.photos, 45)
     with pytest.raises(
         Invalid, match=r"the source has 45 images, the results in .* are for 40 of them: sink\.ifExists"
     ):
         nights.index()
-    nights.steps.if_exists = "Overwrite"
+    nights.sink["ifExists"] = "Overwrite"
     nights.index()
     assert nights.store.list_names() == []
     assert nights.store.list_names("_dueby/index") == ["index.json"]

@@ -137,6 +137,16 @@ class StoreContract:
         with pytest.raises(NotFound):
             list(store.walk("nowhere"))
 
+    def test_a_listing_shows_which_objects_were_written_again(self, store: Store) -> None:
+        for path in ("f/a", "f/b"):
+            store.create(path, b"1")
+        before = dict(store.walk_versions("f"))
+        assert sorted(before) == ["a", "b"]
+        store.replace("f/b", b"22")
+        after = dict(store.walk_versions("f"))
+        assert before["a"] == after["a"]
+        assert before["b"] != after["b"]
+
     def test_an_object_comes_in_blocks_too(self, store: Store) -> None:
         data = bytes(range(256)) * 10_000
         store.create("a", data)

@@ -24,7 +24,8 @@ def about(run: Run, generations: Sequence[FinishResult] = ()) -> dict[str, Facts
         "Generations of the sink": [
             (
                 str(added.generation),
-                f"{counted(added.images, 'image')}{faults(added.errors, added.warnings)}, by {added.job}",
+                f"{counted(added.images, 'image')}{_of_changed(added.replaced)}{faults(added.errors, added.warnings)}, "
+                f"by {added.job}",
             )
             for added in generations
         ],
@@ -34,6 +35,10 @@ def about(run: Run, generations: Sequence[FinishResult] = ()) -> dict[str, Facts
         "Parity with torch eager": _parity_facts(run),
     }
     return {name: facts for name, facts in blocks.items() if facts}
+
+
+def _of_changed(images: int) -> str:
+    return f" ({images:,} of files that had changed)" if images else ""
 
 
 def _unlisted(unlisted: str | None) -> Facts:

@@ -31,6 +31,8 @@ from dueby_api.source import (
     NOT_FOR_LANCE,
     NOT_KEPT,
     NOTHING_TO_KEEP,
+    ONLY_APPENDED,
+    ONLY_FILES,
     PHOTOS_ON_GPUS,
     ROW_COLUMNS,
     STRICT_ON_GPUS,
@@ -113,6 +115,7 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             "!has(self.source.lance) || has(self.source.lance.name) || self.sink.ifExists != 'Append'",
             f"source.lance.name: {NAMED_ROWS}",
         ),
+        ("!self.sink.changed || has(self.source.uri)", f"sink.changed: {ONLY_FILES}"),
         (
             f"self.source.decoder != 'gpu' || !(self.model.engine in {_CPU_ENGINES})",
             f"model.engine: {ENGINE_BESIDE_GPU_DECODER}",
@@ -175,6 +178,7 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             "!self.uri.contains('*') && !self.uri.contains('?')",
             "uri: is a glob, but results go to one folder; leave out * and ?",
         ),
+        ("!self.changed || self.ifExists == 'Append'", f"changed: {ONLY_APPENDED}"),
         # Without a cluster a relative path is one of the working directory.
         (
             "self.uri.startsWith('/') || self.uri.lowerAscii().matches('^[a-z0-9]+://')",

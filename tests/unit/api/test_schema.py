@@ -199,6 +199,18 @@ NAN = float("nan")
             "dataset's rows change with its versions",
             id="a Lance dataset that grows without names",
         ),
+        pytest.param(
+            {"source": {"uri": "a"}, "sink": {"uri": "b", "changed": True}},
+            "spec.sink.changed: classifies images again beside the rows that there are, which is what ifExists: Append "
+            "does; add that",
+            id="changed images of a sink that is not added to",
+        ),
+        pytest.param(
+            {"source": {"manifest": {"uri": "a.csv"}}, "sink": {"uri": "b", "ifExists": "Append", "changed": True}},
+            "spec.sink.changed: compares files by what their store says of them when it lists a folder; give a folder "
+            "or a glob as source.uri",
+            id="changed images of a list",
+        ),
     ],
 )
 def test_a_wrong_job_is_refused_in_a_sentence_that_names_the_field(spec: dict[str, Any], sentence: str) -> None:

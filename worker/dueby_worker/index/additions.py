@@ -5,14 +5,14 @@ has its row, so an image that an index has is one that has a row, or is about to
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, compress, count, islice
 from pathlib import Path
 
 from dueby_api.errors import Invalid
-from dueby_api.source import Source
-from dueby_api.words import counted, verb_of
+from dueby_api.source import ONLY_FILES, Source
+from dueby_api.words import counted, noun_of, verb_of
 from dueby_worker.images.within import Place
 from dueby_worker.index.difference import Difference, compare_images
 from dueby_worker.index.freeze import FrozenFiles, write_frozen
@@ -22,6 +22,7 @@ from dueby_worker.index.listing import field_of, shards_of
 from dueby_worker.storage.generations import newest_generation
 from dueby_worker.storage.store import Store
 
+CHANGED_FIELD = "spec.sink.changed"
 _OTHERS = "use another sink, or set sink.ifExists: Overwrite to classify all of them again"
 
 
@@ -49,15 +50,22 @@ def take_new(
     scratch: Path,
     limit: int | None,
     on_progress: Callable[[str, int], None],
+    *,
+    changed: bool = False,
 ) -> FrozenFiles | None:
     """Return the first `limit` images that no earlier index has, in their order; None if there are none.
 
-    Raise Invalid if the source says other things of them than of those before.
+    Those whose files have `changed` since are new, too. Raise Invalid if the source says other things of them than of
+    those before.
     """
-    difference = _compare(frozen, earlier, scratch)
+    difference = _compare(frozen, earlier, scratch, with_versions=changed)
     if not difference.new:
         return None
-    rows = islice(frozen.rows_where(difference.is_new), limit)
+    places = compress(count(), difference.is_new)
+    rows = (
+        row._replace(replaces=difference.replaced_by(place))
+        for place, row in zip(places, islice(frozen.rows_where(difference.is_new), limit))
+    )
     (folder := scratch / "new").mkdir()
     kept = KeptColumns(source.keep)
     # As all images of the source have them, not only the new ones.
@@ -65,6 +73,20 @@ def take_new(
     new = replace(write_frozen(rows, folder, kept, on_progress), unlisted=frozen.unlisted)
     _require_same_columns(earlier[-1], new)
     return new
+
+
+def require_versions(frozen: FrozenFiles, sink: Store, generation: int) -> None:
+    """Raise Invalid unless it is known of the source's files, and of those before this generation, what they were."""
+    if not frozen.versions_digest:
+        raise Invalid(CHANGED_FIELD, ONLY_FILES)
+    lacking = [str(index.generation) for index in indexes_before(sink, generation) if not index.document.versions]
+    if lacking:
+        raise Invalid(
+            CHANGED_FIELD,
+            f"{sink.uri} doesn't say what its images' files were in {noun_of(len(lacking), 'generation')} "
+            f"{', '.join(lacking)}, which a job without sink.ifExists: Append, an older DueBy or a list of images has "
+            "made; leave it out, or use another sink",
+        )
 
 
 def _require_same_columns(before: Index, new: FrozenFiles) -> None:
@@ -137,6 +159,8 @@ def _kind_of(source: Source) -> tuple[object, ...]:
     return source.parquet is not None, source.lance is not None, shards_of(source) is not None, source.keep
 
 
-def _compare(frozen: FrozenFiles, indexes: Sequence[Index], scratch: Path) -> Difference:
-    known: Iterator[str] = chain.from_iterable(index.uris_of_all() for index in indexes)
-    return compare_images(frozen.uris(), known, images=frozen.images, scratch=scratch)
+def _compare(
+    frozen: FrozenFiles, indexes: Sequence[Index], scratch: Path, *, with_versions: bool = False
+) -> Difference:
+    known = chain.from_iterable(index.uris_of_all(with_versions=with_versions) for index in indexes)
+    return compare_images(frozen.uris(with_versions=with_versions), known, images=frozen.images, scratch=scratch)

@@ -6,9 +6,9 @@ its rows would be taken for those of all images. A job that adds to the sink has
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace as changed
+from dataclasses import replace as replaced
 
 from dueby_api.errors import Invalid
 from dueby_api.input_cost import InputCost
@@ -17,7 +17,14 @@ from dueby_api.step_config import MAX_PIXELS
 from dueby_api.words import counted
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
-from dueby_worker.index.additions import indexes_before, is_alike, require_same_images, require_same_words, take_new
+from dueby_worker.index.additions import (
+    indexes_before,
+    is_alike,
+    require_same_images,
+    require_same_words,
+    require_versions,
+    take_new,
+)
 from dueby_worker.index.freeze import FrozenFiles, freeze
 from dueby_worker.index.frozen_index import (
     FORMAT,
@@ -53,6 +60,8 @@ def build_index(
     max_pixels: int = MAX_PIXELS,
     replace: bool = False,
     is_own: bool = False,
+    is_adding: bool = False,
+    changed: bool = False,
     generation: int = 1,
     before_commit: Callable[[], None] = lambda: None,
     on_progress: OnProgress = lambda stage, count: None,
@@ -62,7 +71,8 @@ def build_index(
 
     An index of the same images that is in the sink stays, unless `replace`; one of others raises Invalid, unless it
     `is_own`: then the job goes on with the images that there were. In a `generation` after the first one, an index that
-    is replaced is of the images that no earlier one has; None if there are none.
+    is replaced is of the images that no earlier one has, and of those whose files have `changed`; None if there are
+    none. Who `is_adding` has the files' versions noted, for those who ask for changes later.
     `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
     """
     is_tolerant, allows_unreadable = source.decode == "tolerant", source.allow_unreadable
@@ -74,23 +84,42 @@ def build_index(
         return _rename(found, source, limit)
     decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1, is_tolerant=is_tolerant)
     with closing(decoder), scratch_folder("index") as scratch:
-        frozen = freeze(source, scratch, limit if generation == 1 else None, on_progress, retry)
+        most = limit if generation == 1 else None
+        frozen = freeze(source, scratch, most, on_progress, retry, with_versions=is_adding)
+        if changed:
+            require_versions(frozen, sink, generation)
         if found is not None:
             require_same_images(found, frozen, source, limit)
             require_same_words(found, frozen, source)
             return _rename(found, source, limit)
         earlier = indexes_before(sink, generation)
         if generation > 1:
-            new = take_new(frozen, earlier, source, scratch, limit, on_progress)
+            new = take_new(frozen, earlier, source, scratch, limit, on_progress, changed=changed)
             if new is None:
                 return None
-            frozen = new
+            # A night's only new image may be a damaged one.
+            frozen, allows_unreadable = new, True
         cost, witnesses = _sample(source, frozen, decoder, retry, on_progress, allows_unreadable=allows_unreadable)
         _put_files(frozen, sink, replace=replace)
+    document = _describe(frozen, source, limit, cost, witnesses, earlier)
+    if replace:
+        before_commit()
+    return _commit(Index(store=sink, document=document, generation=generation), replace=replace)
+
+
+def _describe(
+    frozen: FrozenFiles,
+    source: Source,
+    limit: int | None,
+    cost: InputCost,
+    witnesses: tuple[str, ...],
+    earlier: Sequence[Index],
+) -> IndexDocument:
+    """Return the document of an index that follows these earlier ones."""
     summary = IndexSummary(
         images=frozen.images, digest=frozen.digest, input_cost=cost, unlisted=frozen.unlisted, kept=frozen.kept_digest
     )
-    document = IndexDocument(
+    return IndexDocument(
         format=FORMAT,
         source=source,
         limit=limit,
@@ -100,17 +129,16 @@ def build_index(
         named_by=source,
         kept_types=dict(frozen.kept_types),
         first_image=sum(index.images for index in earlier) or None,
+        versions=frozen.versions_digest,
+        replaced=frozen.replaced + (earlier[-1].document.replaced if earlier else 0),
     )
-    if replace:
-        before_commit()
-    return _commit(Index(store=sink, document=document, generation=generation), replace=replace)
 
 
 def _put_files(frozen: FrozenFiles, sink: Store, *, replace: bool) -> None:
     # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
     put = sink.replace if replace else sink.create
     for number in range(frozen.chunks):
-        put(chunk_path(frozen.kept_digest or frozen.digest, number), frozen.chunk(number).read_bytes())
+        put(chunk_path(frozen.folder_digest, number), frozen.chunk(number).read_bytes())
 
 
 def _sample(
@@ -163,7 +191,7 @@ def _rename(found: Index, source: Source, limit: int | None) -> Index:
     document = found.document.replace(source=source, limit=limit)
     if document == found.document:
         return found
-    renamed = changed(found, document=document)
+    renamed = replaced(found, document=document)
     _write(renamed)
     return renamed
 

@@ -3,8 +3,9 @@
 A file of tars' images has columns beside `uri`: `version`, `offset`, `length` and `header`. The tar itself is the URI
 up to its last `#`, since a member's name has none (storage/uris.py). A file of images in Parquet files has `version`,
 `column`, `footer`, `group`, `row` and `length`, and one of those in a Lance dataset has `version`, `checksum`,
-`column`, `row` and `length`. What the source says of its images besides is in a last column `kept` (kept.py), if it
-says anything of an image in the file.
+`column`, `row` and `length`. What the source says of its images besides is in a column `kept` (kept.py), if it says
+anything of an image in the file. A sink that is added to has `file_version`, by which a file that was written again is
+known, and for such a file `replaces`: the row of an earlier generation that the image had.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from dueby_api.source import REPLACES
 from dueby_worker.images.lance_rows import LanceRow
 from dueby_worker.images.members import Member
 from dueby_worker.images.row_groups import ParquetRow
@@ -27,11 +29,17 @@ class Row(NamedTuple):
     """Where it is, if it is within something larger."""
     kept: str = ""
     """What the source says of it besides, as kept.py has it."""
+    version: str = ""
+    """A digest of what the store says of its file; empty if nobody asked, or the store says nothing."""
+    replaces: int | None = None
+    """The row of an earlier generation that its row replaces, since its file has changed."""
 
 
 # An index of a billion images has 15,000 files.
 _CHUNK_DIGITS = 32
-KEPT = "kept"
+# Columns of what there is beside URIs and places, if an image in the file has it.
+KEPT, VERSION = "kept", "file_version"
+_BESIDE = ((KEPT, pa.string()), (VERSION, pa.string()), (REPLACES, pa.int64()))
 _OF_TARS = ("version", "offset", "length", "header")
 _OF_PARQUET = ("version", "column", "footer", "group", "row", "length")
 _OF_LANCE = ("version", "checksum", "column", "row", "length")
@@ -42,13 +50,20 @@ def cells_of(row: Row) -> tuple[str | int, ...]:
     return (row.uri, *(() if row.place is None else (getattr(row.place, name) for name in _names(row.place))))
 
 
+def beside(row: Row) -> tuple[str | int | None, ...]:
+    """Return what there is of an image beside its URI and its place, in the order of the columns."""
+    return row.kept or None, row.version or None, row.replaces
+
+
 def table_of(rows: Sequence[Row]) -> pa.Table:
     """Return a file's table. All rows are within objects of one kind, or none is."""
     place = rows[0].place
     columns = zip(*map(cells_of, rows))
     table = pa.table(dict(zip(("uri", *(_names(place) if place is not None else ())), map(list, columns))))
-    kept = [row.kept or None for row in rows]
-    return table.append_column(KEPT, pa.array(kept, pa.string())) if any(kept) else table
+    for (name, kind), cells in zip(_BESIDE, zip(*map(beside, rows))):
+        if any(cell is not None for cell in cells):
+            table = table.append_column(name, pa.array(cells, kind))
+    return table
 
 
 def text_of(rows: Iterable[Iterable[str | int | None]]) -> bytes:
@@ -69,8 +84,10 @@ def digest_of(table: pa.Table) -> str:
 def row_at(table: pa.Table, row: int) -> Row:
     """Return the image in this row."""
     place = member_at(table, row) if "version" in table.column_names else None
-    kept = table.column(KEPT)[row].as_py() if KEPT in table.column_names else None
-    return Row(table.column("uri")[row].as_py(), place, kept or "")
+    kept, version = (
+        table.column(name)[row].as_py() if name in table.column_names else None for name in (KEPT, VERSION)
+    )
+    return Row(table.column("uri")[row].as_py(), place, kept or "", version or "")
 
 
 def member_at(table: pa.Table, row: int) -> Place:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import count, groupby, islice
+from itertools import count, groupby, islice, repeat
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
-from dueby_worker.index.chunks import Row, cells_of, chunk_digest, row_at, table_of, text_of
+from dueby_worker.index.chunks import VERSION, Row, beside, cells_of, chunk_digest, row_at, table_of, text_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
 from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.lance_listing import list_lance
@@ -35,7 +35,8 @@ Counted = TypeVar("Counted")
 _AT_ONCE = RetryPolicy(total_s=0)
 # Listing reports its progress every so many images.
 _REPORT_EVERY = 10_000
-# Stands between an image's URI and what its list says of it while they are sorted. Their JSON has no such character.
+# Stands between an image's URI, what its list says of it, and its version while they are sorted. JSON has no such
+# character.
 _BESIDE = "\1"
 
 
@@ -46,12 +47,16 @@ class FrozenFiles:
     folder: Path
     images: int
     digest: str
+    replaced: int = 0
+    """Rows of earlier generations that the images had."""
     unlisted: str = ""
     """Files in the source's folder that are no images by their endings, such as "3 .txt"."""
     chunk_digests: tuple[str, ...] = ()
     """Of each file's rows."""
     kept_digest: str = ""
     """Of the rows with what the source says of the images besides; empty if it says nothing."""
+    versions_digest: str = ""
+    """Of the rows with everything that is known of the images; empty if no versions are."""
     kept_types: Mapping[str, str] = field(default_factory=dict)
     """The types of the columns of source.keep."""
 
@@ -64,11 +69,18 @@ class FrozenFiles:
         """Return the path of a file."""
         return self.folder / chunk_name(number)
 
-    def uris(self) -> Iterator[str]:
-        """Yield the URIs of all images in their order."""
+    @property
+    def folder_digest(self) -> str:
+        """The digest that the files' folder in the sink is named after."""
+        return self.versions_digest or self.kept_digest or self.digest
+
+    def uris(self, *, with_versions: bool) -> Iterator[tuple[str, str]]:
+        """Yield URI and version of all images in their order; empty versions if nobody asks for them."""
+        columns = ["uri", VERSION] if with_versions else ["uri"]
         for number in range(self.chunks):
             with pq.ParquetFile(self.chunk(number)) as file:
-                yield from file.read(columns=["uri"]).column("uri").to_pylist()
+                uris, *versions = (column.to_pylist() for column in file.read(columns=columns).columns)
+                yield from zip(uris, versions[0] if versions else repeat(""))
 
     def rows_where(self, wanted: NDArray[np.bool_]) -> Iterator[Row]:
         """Yield the images of which this is true, in their order."""
@@ -100,13 +112,22 @@ def count_images(source: Source) -> int:
 
 
 def freeze(
-    source: Source, scratch: Path, limit: int | None, on_progress: Callable[[str, int], None], retry: RetryPolicy
+    source: Source,
+    scratch: Path,
+    limit: int | None,
+    on_progress: Callable[[str, int], None],
+    retry: RetryPolicy,
+    *,
+    with_versions: bool = False,
 ) -> FrozenFiles:
-    """List the source and write the first `limit` of its images, in order, to files in `scratch`."""
+    """List the source and write the first `limit` of its images, in order, to files in `scratch`.
+
+    With versions, the files of a folder can be compared with what they are later.
+    """
     # The last one is of the attempt that has listed the whole source.
     unlisted: list[Unlisted] = []
     kept = KeptColumns(source.keep)
-    with closing(_listed(source, scratch, limit, on_progress, retry, unlisted, kept)) as listed:
+    with closing(_listed(source, scratch, limit, on_progress, retry, unlisted, kept, with_versions)) as listed:
         frozen = write_frozen(islice(listed, limit), scratch, kept, on_progress)
     _require_some(source, frozen.images)
     return replace(frozen, unlisted=str(unlisted[-1]) if unlisted else "")
@@ -118,16 +139,21 @@ def write_frozen(
     """Write an index's files of these images."""
     digest, images, chunk_digests = hashlib.sha256(), 0, []
     kept_digest, says_more = hashlib.sha256(json.dumps(kept.names).encode()), bool(kept.names)
+    versions_digest, has_versions, replaced = hashlib.sha256(), False, 0
     for number in count():
         chunk = list(islice(rows, ROWS))
         if not chunk:
             break
-        digest.update(text_of(map(cells_of, chunk)))
-        text = text_of((*cells_of(row), row.kept or None) for row in chunk)
+        # Two generations may be of the same images, but no row is replaced twice.
+        digest.update(text_of((*cells_of(row), row.replaces) for row in chunk))
+        kept_digest.update(text_of((*cells_of(row), row.kept or None) for row in chunk))
+        text = text_of((*cells_of(row), *beside(row)) for row in chunk)
         chunk_digests.append(chunk_digest(text))
-        kept_digest.update(text)
+        versions_digest.update(text)
         for row in chunk:
             says_more |= row.kept != ""
+            has_versions |= row.version != ""
+            replaced += row.replaces is not None
             kept.note(row.kept, uri=row.uri)
         pq.write_table(table_of(chunk), folder / chunk_name(number), compression="zstd", row_group_size=ROWS)
         images += len(chunk)
@@ -138,6 +164,8 @@ def write_frozen(
         digest=digest.hexdigest(),
         chunk_digests=tuple(chunk_digests),
         kept_digest=kept_digest.hexdigest() if says_more else "",
+        versions_digest=versions_digest.hexdigest() if has_versions else "",
+        replaced=replaced,
         kept_types=kept.types,
     )
 
@@ -160,6 +188,7 @@ def _listed(
     retry: RetryPolicy,
     unlisted: list[Unlisted],
     kept: KeptColumns,
+    with_versions: bool = False,
 ) -> Generator[Row, None, None]:
     """Yield the source's images in their order."""
 
@@ -172,8 +201,10 @@ def _listed(
     def sort() -> Iterator[str]:
         # Each attempt has a folder of its own and starts from the beginning: a listing can't be resumed.
         unlisted.append(Unlisted())
-        rows = counted(list_source(source, scratch=scratch, retry=retry, unlisted=unlisted[-1], kept=kept))
-        lines = (f"{row.uri}{_BESIDE}{row.kept}" for row in rows)
+        listed = list_source(
+            source, scratch=scratch, retry=retry, unlisted=unlisted[-1], kept=kept, with_versions=with_versions
+        )
+        lines = (_BESIDE.join((row.uri, row.kept, row.version)) for row in counted(listed))
         return sort_externally(lines, folder=Path(tempfile.mkdtemp(dir=scratch)))
 
     try:
@@ -185,7 +216,7 @@ def _listed(
             yield from counted(list_lance(lance, scratch=scratch, retry=retry, kept=kept))
         else:
             for line in retry.call(sort, what=field_of(source)):
-                uri, _, said = line.rpartition(_BESIDE)
-                yield Row(uri, kept=said)
+                uri, said, version = line.rsplit(_BESIDE, 2)
+                yield Row(uri, kept=said, version=version)
     except Transient as error:
         raise Transient(f"{field_of(source)}: the images can't be listed: {error}") from error

@@ -15,6 +15,8 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,10 +25,10 @@ from dueby_api.errors import Invalid, Transient, first_line
 from dueby_api.input_cost import InputCost
 from dueby_api.schema import Spec, validate
 from dueby_api.schema import field as spec_field
-from dueby_api.source import Source
+from dueby_api.source import REPLACES, Source
 from dueby_worker.images.synthetic import SyntheticImages, synthetic_uris
 from dueby_worker.images.within import Place
-from dueby_worker.index.chunks import KEPT, digest_of, member_at
+from dueby_worker.index.chunks import KEPT, VERSION, digest_of, member_at
 from dueby_worker.index.kept import read_kept
 from dueby_worker.index.listing import canonical_source, shards_of
 from dueby_worker.index.names import namer_of
@@ -80,6 +82,10 @@ class IndexDocument(Spec, frozen=True, kw_only=True):
     """The types of the columns of source.keep."""
     first_image: int | None = None
     """Images of the generations before this one; absent in the first one."""
+    versions: str = ""
+    """SHA-256 over the rows with everything that is known of the images; empty if no versions of their files are."""
+    replaced: int = 0
+    """Rows that those of this generation and of the ones before it replace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +123,10 @@ class Index:
         """The path of its document in the sink."""
         return path_in(self.generation, DOCUMENT)
 
-    def uris_of_all(self) -> Iterator[str]:
-        """Yield the URIs of all images. One file at a time is held in memory."""
-        return (uri for _, uri in self.items(0, self.images - 1))
+    def uris_of_all(self, *, with_versions: bool) -> Iterator[tuple[str, str]]:
+        """Yield URI and version of all images, empty versions if nobody asks. One file at a time is held in memory."""
+        for start, end in self._pieces(0, self.images - 1):
+            yield from zip(self._read(start, end), self._beside(VERSION, start, end) if with_versions else repeat(""))
 
     def items(self, first: int, last: int) -> Iterator[tuple[int, str]]:
         """Yield (index, URI) of the images first..last, both inclusive. One file at a time is held in memory."""
@@ -130,16 +137,19 @@ class Index:
         """Return the URIs of the images first..last, both inclusive, and the columns that rows have of the source.
 
         These are `name`, what the source calls the images, and those of source.keep; none in an index of before images
-        had names, nor of synthetic images.
+        had names, nor of synthetic images. Where rows replace others, `replaces` says which ones.
         """
-        uris, texts = list[str](), list[str | None]()
+        uris, texts, replaces = list[str](), list[str | None](), list[int | None]()
         for start, end in self._pieces(first, last):
             uris += self._read(start, end)
-            texts += self._kept(start, end)
+            texts += self._beside(KEPT, start, end)
+            replaces += self._beside(REPLACES, start, end) if self.document.replaced else ()
         if (named_by := self.document.named_by) is None:
             return uris, {}
         names, columns = read_kept(texts, self.document.kept_types)
         namer = namer_of(named_by)
+        if self.document.replaced:
+            columns[REPLACES] = pa.array(replaces, pa.int64())
         return uris, {"name": text_column(name or namer(uri) for name, uri in zip(names, uris))} | columns
 
     @property
@@ -157,12 +167,12 @@ class Index:
         for number in range(first // ROWS, last // ROWS + 1):
             yield max(first, number * ROWS), min(last + 1, (number + 1) * ROWS)
 
-    def _kept(self, start: int, end: int) -> list[str | None]:
-        """Return the texts of what is kept of these images, which are in one file."""
-        if self.document.source.synthetic is not None or KEPT not in self._table(start // ROWS).column_names:
+    def _beside(self, name: str, start: int, end: int) -> list[Any]:
+        """Return a column's values, or None for each, of these images, which are in one file."""
+        if self.document.source.synthetic is not None or name not in self._table(start // ROWS).column_names:
             return [None] * (end - start)
-        texts: list[str | None] = self._table(start // ROWS).column(KEPT).slice(start % ROWS, end - start).to_pylist()
-        return texts
+        values: list[Any] = self._table(start // ROWS).column(name).slice(start % ROWS, end - start).to_pylist()
+        return values
 
     def _read(self, start: int, end: int) -> Iterable[str]:
         if (made := self.document.source.synthetic) is not None:
@@ -179,7 +189,9 @@ class Index:
 
     def _read_chunk(self, number: int) -> pa.Table:
         """Return the rows of a file. Raise Invalid if it is damaged or gone, Transient if it can't be read now."""
-        path, digests = chunk_path(self.document.summary.kept or self.digest, number), self.document.chunk_digests
+        document = self.document
+        path = chunk_path(document.versions or document.summary.kept or self.digest, number)
+        digests = document.chunk_digests
         uri = self.store.uri_of(path)
         try:
             data = self.store.read(path)

@@ -4,9 +4,11 @@ A source is a folder, a glob, a single file, or a manifest, which is a list of i
 Parquet files of images by parquet_listing.py, and Lance datasets by lance_listing.py.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 from dueby_api.errors import Invalid
@@ -28,6 +30,8 @@ _EXTENSIONS = ", ".join(sorted(IMAGE_EXTENSIONS))
 # Endings that a sentence names, the most common ones first, and what one may look like.
 _SHOWN_ENDINGS = 5
 _ENDING = re.compile(r"\.[a-z0-9_]{1,12}")
+# Of the digest of what a store says of a file: that a change goes unseen has a probability of 2^-64.
+_VERSION_DIGITS = 16
 
 
 class Unlisted:
@@ -76,18 +80,28 @@ def shards_of(source: Source) -> str | None:
 
 
 def list_source(
-    source: Source, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns, unlisted: Unlisted | None = None
+    source: Source,
+    *,
+    scratch: Path,
+    retry: RetryPolicy,
+    kept: KeptColumns,
+    unlisted: Unlisted | None = None,
+    with_versions: bool = False,
 ) -> Iterator[Row]:
-    """Yield every image of the source, and count the files that are none. Raise Invalid if the source is wrong."""
+    """Yield every image of the source, and count the files that are none. Raise Invalid if the source is wrong.
+
+    With versions, images in a folder have them.
+    """
     if source.manifest is not None:
         manifest = source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD))
         return list_source_manifest(manifest, scratch=scratch, retry=retry, kept=kept)
     if source.keep:
         raise Invalid(KEEP_FIELD, f"{source.uri} has no columns; leave it out, or name the images in a list")
-    return map(Row, _list_uri(_canonical(source.uri or "", FIELD), retry=retry, unlisted=unlisted or Unlisted()))
+    uri = _canonical(source.uri or "", FIELD)
+    return _list_uri(uri, retry=retry, unlisted=unlisted or Unlisted(), with_versions=with_versions)
 
 
-def _list_uri(uri: str, *, retry: RetryPolicy, unlisted: Unlisted) -> Iterator[str]:
+def _list_uri(uri: str, *, retry: RetryPolicy, unlisted: Unlisted, with_versions: bool) -> Iterator[Row]:
     root, path = split(uri)
     store = open_store(root, field=FIELD, retry=retry)
     try:
@@ -95,12 +109,14 @@ def _list_uri(uri: str, *, retry: RetryPolicy, unlisted: Unlisted) -> Iterator[s
         is_folder = store.is_folder(path)
         if not is_folder and store.exists(path):
             _require_image(path)
-            yield store.uri_of(path)
+            yield Row(store.uri_of(path))
             return
         wanted = Selection(folder=path.rstrip("/"), pattern=None) if is_folder else select(path)
-        for name in store.walk(wanted.folder):
+        found = store.walk_versions(wanted.folder) if with_versions else zip(store.walk(wanted.folder), repeat(""))
+        for name, version in found:
             if name in wanted:
-                yield store.uri_of(below(wanted.folder, name))
+                digest = hashlib.sha256(version.encode()).hexdigest()[:_VERSION_DIGITS] if version else ""
+                yield Row(store.uri_of(below(wanted.folder, name)), version=digest)
             elif is_folder:
                 unlisted.add(name)
     except (ValueError, Unavailable) as error:

@@ -96,7 +96,7 @@ class _Sample:
     """An image of the sample, or some of a row group: how to read it, and what shows that the source is there."""
 
     def __init__(self, rows: Sequence[Row], fetcher: Fetcher, ranges: Executor, footers: OpenFiles) -> None:
-        self._uri, self._place, _ = rows[0]
+        self._uri, self._place = rows[0].uri, rows[0].place
         self._group = [row.place for row in rows if isinstance(row.place, ParquetRow)]
         self._fetcher = fetcher
         self._ranges = ranges

@@ -7,7 +7,8 @@
     Embedding       embedding: fixed_size_list<float or halffloat>[values]
 
 `name` is what the source calls the image, and what is kept are the columns of source.keep; parts of an older DueBy have
-neither. The lists of TopK hold the best classes, best first: k of them, or fewer if the model has fewer. With
+neither. In a sink with images whose files have changed, `replaces` follows: the index of the row that the image had
+before. The lists of TopK hold the best classes, best first: k of them, or fewer if the model has fewer. With
 probabilities, the labels are in the file's metadata, as JSON, in the order of the values. If an image could not be
 read, `error` says why and its lists are null. (They are not empty, because nothing is known about the image.) Otherwise
 `error` is null. `warning` says what is wrong with the file of an image that was read whole all the same, and is null in
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dueby_api.source import ROW_COLUMNS
+from dueby_api.source import REPLACES, ROW_COLUMNS
 from dueby_worker.models.columns import FLAGGED, Columns
 from dueby_worker.output.part_names import FORMAT_VERSION
 from dueby_worker.system.text_columns import text_column
@@ -83,6 +84,8 @@ class PartFooter:
     rows: int
     errors: int
     warnings: int
+    replaced: int
+    """Rows of earlier generations that its rows replace."""
     origin: Origin
 
 
@@ -153,9 +156,9 @@ def read_footer(file: BinaryIO) -> PartFooter:
                 raise ValueError(f"it has no statistics of its column {names[place]}")
             yield known
 
-    def count(text: str) -> int:
-        """Return the rows that have such a text. Its place is that of the leaf: a list is one, too."""
-        found: int = footer.num_rows - sum(known.null_count for known in statistics(names.index(text)))
+    def count(column: str) -> int:
+        """Return the rows that have such a value. Its place is that of the leaf: a list is one, too."""
+        found: int = footer.num_rows - sum(known.null_count for known in statistics(names.index(column)))
         return found
 
     return PartFooter(
@@ -163,13 +166,14 @@ def read_footer(file: BinaryIO) -> PartFooter:
         rows=footer.num_rows,
         errors=count("error"),
         warnings=count("warning") if "warning" in names else 0,
+        replaced=count(REPLACES) if REPLACES in names else 0,
         origin=_origin(parquet.schema_arrow.metadata),
     )
 
 
 def comes_of_source(column: str) -> bool:
-    """Return whether a column of the rows is what the source says of its images beside their URIs."""
-    return column == "name" or column not in ROW_COLUMNS
+    """Return whether a column of the rows is what the index has of the images beside their URIs."""
+    return column in ("name", REPLACES) or column not in ROW_COLUMNS
 
 
 def _require_index(schema: pa.Schema) -> None:

@@ -79,6 +79,7 @@ def finish(store: Store, *, is_overwriting: bool = False, uid: str | None = None
         rows=sum(footer.rows for footer in footers),
         errors=sum(footer.errors for footer in footers),
         warnings=sum(footer.warnings for footer in footers),
+        replaced=sum(footer.replaced for footer in footers),
         fingerprint=manifest.fingerprint,
         part_size=grid.part_size,
         mark=grid.mark,

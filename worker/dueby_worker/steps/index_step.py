@@ -58,8 +58,7 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     admission = admit(store, config)
     manifest, before = admission.manifest, admission.before
     model = know_model(config.model, config.output, Path(config.cache_dir) if config.cache_dir else None)
-    if before is not None:
-        _require_same_rows(before, model, config, sink=store.uri)
+    _require_same_rows(before, model, config, sink=store.uri)
     index = build_index(
         config.source,
         store,
@@ -68,16 +67,17 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
         max_pixels=config.max_pixels,
         replace=manifest is None,
         is_own=admission.is_own or (is_adding and manifest is not None),
+        is_adding=is_adding,
+        changed=config.sink.changed,
         generation=admission.generation,
         before_commit=admission.begin,
         on_progress=_ProgressPrinter().show,
         retry=retry,
     )
-    note = _note(admission, index) if is_adding else ""
+    note = _note(admission, index, changed=config.sink.changed) if is_adding else ""
     if index is None:  # nothing is new: the job ends with what is there
         manifest, index = before, require_index(store, admission.newest)
-    summary = index.document.summary
-    if summary.unlisted:
+    if (summary := index.document.summary).unlisted:
         print(unlisted_words(summary.unlisted), file=sys.stderr, flush=True)
     if config.sink.if_exists == "Overwrite" and manifest is None:
         # Only now: a misspelt source or model is to cost nobody the rows of the job before.
@@ -109,8 +109,10 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     return result.replace(part_size=manifest.part_size, parts_there=text_of_parts(parts_there(store, manifest)))
 
 
-def _require_same_rows(before: SinkManifest, model: KnownModel, config: IndexConfig, *, sink: str) -> None:
-    """Raise Invalid, with what differs, unless the rows of this job are made as those that it adds to."""
+def _require_same_rows(before: SinkManifest | None, model: KnownModel, config: IndexConfig, *, sink: str) -> None:
+    """Raise Invalid, with what differs, unless the rows of this job are made as those that it adds to, if any."""
+    if before is None:
+        return
     known = before.components
     same = components_of(model, config.model, config.source, index_digest=known.index, kept_digest=known.kept or "")
     require_same_job(before, same, sink=sink)
@@ -135,18 +137,20 @@ def _close(store: Store) -> None:
         finish(store)
 
 
-def _note(admission: Admission, index: Index | None) -> str:
+def _note(admission: Admission, index: Index | None, *, changed: bool) -> str:
     """Return how the images of a job that adds to its sink stand to those that are there."""
+    wanted = "new or changed" if changed else "new"
     if index is None:
-        return f"Nothing is new: each image of the source is in {admission.store.uri} already."
+        return f"Nothing is {wanted}: each image of the source is in {admission.store.uri} already."
     if admission.before is not None:
         known = counted(index.document.first_image or 0, "image")
-        return f"Only new images are counted: they become generation {index.generation} of a sink of {known}."
+        became = f"they become generation {index.generation} of a sink of {known}"
+        return f"Only images that are {wanted} are counted: {became}."
     if admission.manifest is None or admission.is_own:
         return ""
     return (
-        f"Generation {index.generation} of the sink was begun before and is finished now. What is new in the source "
-        "since then is for the next job with sink.ifExists: Append."
+        f"Generation {index.generation} of the sink was begun before and is finished now. What is {wanted} in the "
+        "source since then is for the next job with sink.ifExists: Append."
     )
 
 

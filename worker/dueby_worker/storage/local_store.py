@@ -53,6 +53,13 @@ class LocalStore(Store):
 
     def walk(self, folder: str = "") -> Iterator[str]:
         """Yield all files below the folder. Links to folders are followed unless they lead back up."""
+        return (path for path, _ in self._entries(folder))
+
+    def walk_versions(self, folder: str = "") -> Iterator[tuple[str, str]]:
+        """Yield all files below the folder, with their sizes and the times at which they were written."""
+        return ((path, _version_of(entry)) for path, entry in self._entries(folder))
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         top = self._path(folder)
         if not os.path.isdir(top):
             raise NotFound("there is no such folder" if not os.path.exists(top) else "it is not a folder")
@@ -228,7 +235,17 @@ def _sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def _walk(top: str, below: str, *, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _version_of(entry: os.DirEntry[str]) -> str:
+    try:
+        status = entry.stat()
+    except OSError as error:
+        if isinstance(failure := _reading_failed(error), Transient):
+            raise failure from error
+        return "unreadable"  # such as a link that leads nowhere; its row will say so
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _walk(top: str, below: str, *, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield the files below top/below.
 
     `above` holds device and inode of each folder on the way down; a link that leads back up is recognised by them.
@@ -244,7 +261,7 @@ def _walk(top: str, below: str, *, above: tuple[tuple[int, int], ...]) -> Iterat
                 if entry.is_dir():
                     yield from _walk(top, path, above=(*above, here))
                 else:
-                    yield path
+                    yield path, entry
     except OSError as error:
         failure = _reading_failed(error)
         raise type(failure)(f"{os.path.join(top, below)} can't be listed: {failure}") from error

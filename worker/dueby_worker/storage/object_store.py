@@ -50,15 +50,19 @@ class ObjectStore(Store):
 
     def walk(self, folder: str = "") -> Iterator[str]:
         """Yield all keys below the folder in one flat listing: an object store has no real folders."""
+        return (path for path, _ in self.walk_versions(folder))
+
+    def walk_versions(self, folder: str = "") -> Iterator[tuple[str, str]]:
+        """Yield all keys below the folder, with their ETags or what else the store has."""
         prefix = self._key(f"{folder}/" if folder else "")
         found = False
         # Each page is asked for again by itself: in a long listing one fails, and it can't begin anew each time.
         for page in self._pages(prefix, delimiter="", ask=self._ask):
-            for key in page.keys:
+            for key, version in page.keys.items():
                 found = True
                 # Web consoles create objects named folder/ to show empty folders.
                 if not key.endswith("/"):
-                    yield key[len(prefix) :]
+                    yield key[len(prefix) :], version
         if not found:
             raise NotFound("there are no objects below it")
 

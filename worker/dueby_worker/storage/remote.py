@@ -39,7 +39,8 @@ _UNCACHED: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache":
 class ListingPage:
     """A page of a listing, in the store's order."""
 
-    keys: list[str]
+    keys: dict[str, str]
+    """What says of the object of each key whether it was written again."""
     prefixes: list[str]
     """The folders, if the listing stops at a delimiter."""
     more: str | None
@@ -115,7 +116,7 @@ class S3Writer:
         with self._request() as files:
             answer = files.call_s3("list_objects_v2", **wanted)
         return ListingPage(
-            keys=[item["Key"] for item in answer.get("Contents", ())],
+            keys={item["Key"]: item.get("ETag") or str(item["LastModified"]) for item in answer.get("Contents", ())},
             prefixes=[item["Prefix"] for item in answer.get("CommonPrefixes", ())],
             more=answer["NextContinuationToken"] if answer.get("IsTruncated") else None,
         )
@@ -188,12 +189,13 @@ class GcsWriter:
 
     def page(self, bucket: str, prefix: str, *, delimiter: str, most: int, more: str | None) -> ListingPage:
         """Return a page of the keys that begin with the prefix: the first, or the one that `more` asks for."""
-        wanted = {"prefix": prefix, "maxResults": most, "fields": "items/name,prefixes,nextPageToken"}
+        fields = "items(name,md5Hash,generation),prefixes,nextPageToken"
+        wanted = {"prefix": prefix, "maxResults": most, "fields": fields}
         wanted |= {name: text for name, text in (("delimiter", delimiter), ("pageToken", more)) if text}
         with translate_failures():
             answer = self._files.call("GET", "b/{}/o", bucket, json_out=True, **wanted)
         return ListingPage(
-            keys=[item["name"] for item in answer.get("items", ())],
+            keys={item["name"]: item.get("md5Hash") or item.get("generation", "") for item in answer.get("items", ())},
             prefixes=list(answer.get("prefixes", ())),
             more=answer.get("nextPageToken") or None,
         )

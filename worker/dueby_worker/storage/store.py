@@ -215,6 +215,13 @@ class Store(ABC):
     def walk(self, folder: str = "") -> Iterator[str]:
         """Yield the paths, relative to the folder, of all objects below it. Raise Unavailable if it can't be listed."""
 
+    def walk_versions(self, folder: str = "") -> Iterator[tuple[str, str]]:
+        """Yield each path that `walk` yields, with a text that is another one once the object is written again.
+
+        It is what the listing says of the object, and empty if it says nothing.
+        """
+        return ((path, "") for path in self.walk(folder))
+
     @abstractmethod
     def is_folder(self, path: str) -> bool:
         """Return whether there can be objects below the path."""

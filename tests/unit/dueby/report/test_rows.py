@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from dueby.report.parts import Classified, Part, find_parts, read_classified, read_failed, spread
+from dueby.report.parts import Classified, Part, find_parts, read_classified, read_failed, read_replaced, spread
 from dueby.report.photos import Photo
 from dueby.report.sections.results import contact_sheet
 from dueby_api.errors import Invalid
@@ -65,6 +66,22 @@ def test_of_embeddings_it_is_said_how_many_values_they_have(tmp_path: Path) -> N
     assert shown == tuple(Classified(index=n, uri=uri, values=8) for n, uri in ((0, "x"), (2, "z"), (3, "x"), (5, "z")))
     (entry, *_) = contact_sheet(tuple(Photo(row=row, picture=None) for row in shown))
     assert (entry.values, entry.title) == (8, "x")
+
+
+def test_of_an_image_whose_file_has_changed_the_newest_row_is_shown(tmp_path: Path) -> None:
+    sink = sink_of(tmp_path, {"embedding": np.ones((3, 8), dtype=np.float16)})
+    names = ("part-000000000006-000000000008.g0002.parquet", "part-000000000009-000000000011.g0003.parquet")
+    for first, name, replaces in ((6, names[0], [4, None, 1]), (9, names[1], [None, 6, None])):
+        from_source = {"replaces": pa.array(replaces, pa.int64())}
+        columns = {"embedding": np.ones((3, 8), dtype=np.float16)}
+        rows = Rows(first=first, uris=list("xyz"), columns=columns, errors={}, from_source=from_source)
+        sink.create(name, encode_rows(rows, labels=(), origin=ORIGIN))
+    parts = [*PARTS, *find_parts(names)]
+    replaced = read_replaced(parts, sink)
+    assert replaced.to_pylist() == [4, 1, 6]
+    assert read_failed(parts, sink, most=9, replaced=replaced) == ()
+    shown = read_classified(parts, sink, count=12, replaced=replaced)
+    assert [row.index for row in shown] == [0, 2, 3, 5, 7, 8, 9, 10, 11]
 
 
 def test_of_probabilities_the_best_are_shown(tmp_path: Path) -> None:
