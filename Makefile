@@ -58,7 +58,7 @@ lint: $(STAMP) ## ruff and mypy alone
 	$(BIN)/mypy
 	$(BIN)/mypy tests benchmarks examples docs/site
 
-format: $(STAMP) ## lay the code out anew and mend what ruff can mend
+format: $(STAMP) ## lay the code out, and fix what ruff can fix
 	$(BIN)/ruff check --fix-only $(CHECKED)
 	$(BIN)/ruff format $(CHECKED)
 

@@ -10,7 +10,7 @@ set.
 - missed: sets that CP-SAT places and DueBy doesn't.
 - proved: sets without a calendar that DueBy refuses with a cut, or because no number of devices would do.
 - wrongly proved: sets that CP-SAT places and DueBy says it can prove impossible; there may be none.
-- one by one: the same with the fewest devices for each job in the order of deadlines, and nothing placed anew.
+- one by one: the same with the fewest devices for each job in the order of deadlines, and nothing placed again.
 """
 
 import argparse

@@ -44,7 +44,7 @@ RESULTS = Path(__file__).parent / "results"
 SEED, ROUNDS = 1, 5
 SIZES = ((10, 100), (100, 1_000), (1_000, 4_096))
 # The median of each kind has to be within so many milliseconds, but for the one in which running jobs are asked for
-# devices: to see whether they can hand any over, all jobs that have places are placed anew up to six times.
+# devices: to see whether they can hand any over, all jobs that have places are placed again up to six times.
 BARS = {(100, 1_000): 100, (1_000, 4_096): 3_000}
 CLASS, SECOND_US, HOUR_US = "gpu", 1_000_000, 3_600_000_000
 HORIZON_US, RUNNING = 8 * HOUR_US, 20
@@ -117,7 +117,7 @@ def known(chance: random.Random, calendar: Calendar) -> list[CalendarJob]:
 def time_one(
     jobs: list[CalendarJob], pool: CalendarPool, what: str, running: Sequence[RunningJob] = ()
 ) -> tuple[Calendar, Timed]:
-    # What a problem computes once is computed again: each pass of the operator makes its problems anew.
+    # What a problem computes once is computed again: each pass of the operator makes new problems.
     fresh = [replace(job, problem=replace(job.problem)) for job in jobs]
     going_on = [replace(each, job=replace(each.job, problem=replace(each.job.problem))) for each in running]
     began_s = time.process_time()

@@ -2,7 +2,7 @@
 
 In the order of deadlines each job is given the least number of GPUs with which it is done in time, where it takes no
 more at any time than the jobs before it leave. A job is admitted if all that were admitted before still have a share
-then. Shares are computed anew at each event and every minute, and workers are started and stopped until all have
+then. Shares are computed again at each event and every minute, and workers are started and stopped until all have
 theirs.
 
 In the paper a GPU that a job is given works at once. With `knows_starts` each start costs the time that it is expected

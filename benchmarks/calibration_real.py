@@ -31,7 +31,7 @@ from traces import Trace, measure_traces, read_traces
 
 # Steady steps of a trace.
 TRACE_S = 6.0
-# Real runs: seconds of work, and runs for which a profile is measured anew.
+# Real runs: seconds of work, and runs for which a profile is measured again.
 WORK_S = (10, 18)
 RUNS_A_PROFILE = 10
 

@@ -45,7 +45,7 @@ from chaos_log import Log
 from chaos_operator_log import kept_log
 from chaos_rows import DISK
 from chaos_schedule import MAX_IMAGES, NAMESPACES, Schedule, make_schedule
-from chaos_server_faults import Setting, mend
+from chaos_server_faults import Setting, repair
 from chaos_table import Outcome, bars, counts, expected_late, tell
 from chaos_watch import Watch
 from support.cluster import OPERATOR_NAMESPACE, has_docker
@@ -59,7 +59,7 @@ DISK_MB = 16
 # At once: faults that last, and hostile objects that are waited for.
 THREADS = 32
 # So long faults have to undo themselves, once no more is begun.
-MEND_AFTER_S = 60.0
+REPAIR_AFTER_S = 60.0
 console = Console(width=120)
 
 
@@ -233,14 +233,14 @@ def begin(
 
 def wait(world: World, jobs: HealthyJobs, under_way: Sequence[Future[None]]) -> None:
     """Wait until they are done. What faults should have undone by themselves is undone once more."""
-    began_s, is_mended = time.monotonic(), False
+    began_s, is_repaired = time.monotonic(), False
     with console.status("") as status:
         while left := sum(not each.done() for each in under_way):
             names = ", ".join(each.planned.name for each in jobs.running())
             status.update(f"waiting for {left}, of which healthy jobs: {names or 'none'}")
-            if not is_mended and time.monotonic() - began_s > MEND_AFTER_S:
-                mend(world)
-                is_mended = True
+            if not is_repaired and time.monotonic() - began_s > REPAIR_AFTER_S:
+                repair(world)
+                is_repaired = True
             time.sleep(1.0)
 
 

@@ -1,7 +1,7 @@
 """Applies the hostile objects of chaos.py, and says how each ended: refused, Failed with a sentence, or survived.
 
 What "survived" means is not judged here: that the operator passes on, counts no fault of its own and isn't started
-anew, and that healthy jobs end as they should, is judged of the whole run.
+again, and that healthy jobs end as they should, is judged of the whole run.
 """
 
 import json

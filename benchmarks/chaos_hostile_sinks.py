@@ -36,7 +36,7 @@ def loses_its_status(cases: HostileCases, name: str) -> Ended:
     _wipe(cases, name)
     again = _ends(cases, name, images=IMAGES)
     is_left_alone = _times(cases, name) == before
-    told = f"{again[1]}; its parts were {'left alone' if is_left_alone else 'written anew'}"
+    told = f"{again[1]}; its parts were {'left alone' if is_left_alone else 'written again'}"
     return again[0], told, ended[2] and again[2] and is_left_alone
 
 
@@ -49,7 +49,7 @@ def is_restored(cases: HostileCases, name: str) -> Ended:
     document["metadata"]["labels"] = {"velero.io/restore-name": "last-night"}
     again = _succeeds(cases, name, document, images=IMAGES)
     is_left_alone = _times(cases, name) == before
-    told = f"{again[1]}; its parts were {'left alone' if is_left_alone else 'written anew'}"
+    told = f"{again[1]}; its parts were {'left alone' if is_left_alone else 'written again'}"
     return again[0], told, ended[2] and again[2] and is_left_alone
 
 

@@ -99,7 +99,7 @@ class HealthyJobs:
         name, probability, found = tracked.planned.name, None, Document()
         made, give_up_s = 1, began_s + tracked.planned.deadline_s + MAX_LATE_S
         while self._log.now_s() < give_up_s and not self._world.aborted.wait(LOOK_S):
-            if tracked.times_made != made:  # and its clock began anew
+            if tracked.times_made != made:  # and its clock began again
                 made, give_up_s = tracked.times_made, self._log.now_s() + tracked.planned.deadline_s + MAX_LATE_S
             try:
                 found = seen(lambda: cluster.get("infj", name)) or found

@@ -75,7 +75,7 @@ def operator_killed(setting: Setting, planned: PlannedFault) -> Iterator[str | N
 
 @contextmanager
 def operator_paused(setting: Setting, planned: PlannedFault) -> Iterator[str | None]:
-    # Its probe fails meanwhile, so that kubelet may start it anew.
+    # Its probe fails meanwhile, so that kubelet may start it again.
     with setting.watch.disturbed(restarts=1), _stopped("-f", OPERATOR_PROCESS) as is_there:
         yield "its process" if is_there else None
 
@@ -87,7 +87,7 @@ def operator_clock(setting: Setting, planned: PlannedFault) -> Iterator[str | No
         return
     _roll_out(setting, "patch", *DEPLOYMENT, "-p", yaml.safe_dump(clock_patch()))
     try:
-        yield "its Deployment, which starts it anew"
+        yield "its Deployment, which starts it again"
     finally:
         _roll_out(setting, "rollout", "undo", *DEPLOYMENT)
 
@@ -142,7 +142,7 @@ def _stopped(*which: str) -> Iterator[bool]:
         in_node(CONTROL_PLANE, "pkill", "-CONT", *which)
 
 
-def mend(world: World) -> None:
+def repair(world: World) -> None:
     """Undo whatever may be left of faults, so that the last jobs can end."""
     for node in world.nodes:
         for verb in ("unpause", "start"):

@@ -3,7 +3,7 @@
 So it works while the API server is away: the operator's process is found on the control plane's node, and its page is
 asked for in that process's network. Beside it the API server is asked whether it is ready. A pass is seen by its count,
 whatever a clock says. The time without one counts while the API server is ready and nothing of ours keeps the operator
-from passing; it begins anew with each such disturbance.
+from passing; it begins again with each such disturbance.
 """
 
 import threading
@@ -127,7 +127,7 @@ class Watch:
 
     @contextmanager
     def disturbed(self, *, restarts: int) -> Iterator[None]:
-        """While this is open, the operator may be silent; soon after it, it may have been started anew so often."""
+        """While this is open, the operator may be silent; soon after it, it may have been started again so often."""
         with self._lock:
             self._open += 1
             self._allowed += [float("inf")] * restarts
@@ -210,7 +210,7 @@ class Watch:
             self._log.say("operator", f"its process is {pid}")
         elif self._allowed:
             self._allowed.remove(min(self._allowed))
-            self._log.say("operator", f"it was started anew: process {pid}")
+            self._log.say("operator", f"it was started again: process {pid}")
         else:
             self._restarts += 1
-            self._log.say("wrong", f"the operator was started anew, and not by us: process {pid}")
+            self._log.say("wrong", f"the operator was started again, and not by us: process {pid}")

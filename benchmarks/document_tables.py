@@ -1,4 +1,4 @@
-"""Tables of a benchmark's results in a document, between two lines that bear the benchmark's name."""
+"""Tables of a benchmark's results in a document, between two lines with the benchmark's name."""
 
 import argparse
 import json

@@ -12,7 +12,7 @@ in the first round, and with all of our tuning that it can take, in all rounds. 
 cores, the smaller ones have a round less. Every way runs in fresh processes, from nothing to the last row on disk, and
 writes a row for each photo; labels and scores are compared at the end, and the command fails if they differ.
 
-Rounds are interleaved and the order is drawn anew in each, so that a change of the machine hits all alike. Ratios are
+Rounds are interleaved and the order is drawn again in each, so that a change of the machine hits all alike. Ratios are
 taken within a round. Writes results/peers.json, or the file of -o, and prints the tables of docs/benchmarks.md; --into
 puts them there, between the lines that say peers.
 """

@@ -6,7 +6,7 @@ Eventual-Inc/Daft, benchmarking/ai/image_classification/ray_data_main.py): `read
 which decode and classify, so that no pixels cross the object store; no progress bars, no dashboard, no torch in the
 driver.
 
-Ray is told of one CPU more than there are: with all CPUs taken by actors, nothing reads, and it waits for ever.
+Ray believes in one CPU more than there are: with all CPUs taken by actors, nothing reads, and it waits for ever.
 """
 
 import argparse

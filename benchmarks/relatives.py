@@ -45,7 +45,7 @@ Point = dict[str, Any]
 def main() -> None:
     """Measure, predict, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--again", action="store_true", help="predict anew from the steps that were measured before")
+    parser.add_argument("--again", action="store_true", help="predict again from the steps that were measured before")
     if parser.parse_args().again:
         points: list[Point] = json.loads(RESULTS.read_text())["points"]
     else:

@@ -10,7 +10,7 @@ reads has one core; the server and its proxies have another one. DueBy reads as 
 DataLoader of two processes that ask for one object after the other, and a pool of 32 threads.
 
 Reading is hidden where the same program is as fast at a distance as without it, in the same round. Rounds are
-interleaved, in an order that is drawn anew; ratios are within a round. Writes results/s3_latency.json and prints the
+interleaved, in an order that is drawn again; ratios are within a round. Writes results/s3_latency.json and prints the
 tables of docs/benchmarks.md; --into puts them there, between the lines that say s3_latency.
 """
 

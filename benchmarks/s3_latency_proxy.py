@@ -4,7 +4,7 @@
 
 It prints its port and runs until it is ended. The first bytes of an answer wait for the delay and the others follow at
 once, so that the delay is that of a round trip and the bandwidth is the server's. It counts the requests that wait for
-their answers: `GET /-/counts` gives how many there were and the most at the same time, and begins to count anew.
+their answers: `GET /-/counts` gives how many there were and the most at the same time, and begins to count again.
 """
 
 import argparse
@@ -30,7 +30,7 @@ class Counts:
         self.most = max(self.most, self.waiting)
 
     def take(self) -> bytes:
-        """The answer with the counts so far, which begin anew."""
+        """The answer with the counts so far, which begin again."""
         body = json.dumps({"requests": self.requests, "mostInFlight": self.most}).encode()
         self.requests = self.most = 0
         return b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)

@@ -22,7 +22,7 @@ REPOSITORY = HERE.parents[1]
 def main() -> int:
     """Make the site and return Sphinx's exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where pages/ and html/ go; both are made anew")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where pages/ and html/ go; both are made again")
     folder: Path = parser.parse_args().folder
     # On a terminal, argparse would colour the usages from Python 3.14 on.
     os.environ["NO_COLOR"] = "1"

@@ -112,7 +112,7 @@ def _limits(schema: Schema) -> Iterator[str]:
 
 
 def _sentences(schema: Schema) -> Iterator[str]:
-    """Yield what is told of whoever breaks a rule."""
+    """Yield what is said to whoever breaks a rule."""
     for message in _messages(schema):
         yield f"{message[0].upper()}{message[1:]}."
 

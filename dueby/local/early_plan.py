@@ -31,7 +31,7 @@ def first_devices(
     try:
         problem = problem_of(job.spec, pool.profiles, pool.counts, images=images or 1, time_us=time_us)
         planned = _planned(problem, job) if images else _fastest(problem)
-    except Invalid:  # which people are told of where the job is planned
+    except Invalid:  # which is reported where the job is planned
         return []
     found = []
     for device_class, engine, count in planned:

@@ -1,6 +1,6 @@
 """The live view of several jobs: a line each, and what those wait for that have no worker. A function of what is known.
 
-It is drawn anew at whatever width the terminal has by then.
+It is drawn again at whatever width the terminal has by then.
 """
 
 from collections.abc import Sequence

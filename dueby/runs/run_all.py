@@ -118,8 +118,8 @@ class RunAll:
 
     def _ended(self, job: RunningJob, end: JobEnd) -> None:
         session = self.sessions[job.name]
-        if isinstance(end.error, SinkBegun) and session.can_begin_anew:
-            again = partial(self._prepare, session, partial(session.begin_anew, job, end.error))
+        if isinstance(end.error, SinkBegun) and session.can_begin_again:
+            again = partial(self._prepare, session, partial(session.begin_again, job, end.error))
             self.preparing.append(_in_background(again))
             return
         close = partial(session.close, job, end, retry_failed=self.retry_failed)

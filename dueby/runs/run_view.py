@@ -1,6 +1,6 @@
 """The live view of a run, as a function of what is known: what people see is tested without a job that runs.
 
-It is drawn anew at whatever width and height the terminal has by then.
+It is drawn again at whatever width and height the terminal has by then.
 """
 
 from collections.abc import Iterator, Sequence

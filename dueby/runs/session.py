@@ -119,13 +119,13 @@ class Session:
         return self._running_job()
 
     @property
-    def can_begin_anew(self) -> bool:
+    def can_begin_again(self) -> bool:
         """Whether it is to be believed that another run has begun the sink. The first time it is, as in the operator
         (control/policies/regrid.py).
         """
         return self.indexed.part_size is None
 
-    def begin_anew(self, running: RunningJob, begun: SinkBegun) -> RunningJob:
+    def begin_again(self, running: RunningJob, begun: SinkBegun) -> RunningJob:
         """Return the job in the parts that another run has begun the sink in."""
         self._take_edit(running)
         size = counted(begun.part_size, "image")

@@ -29,10 +29,10 @@ class DecisionLog:
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[str, ...]] = {}
-        """What was told of the actions of the last pass, by the job's uid."""
+        """What was said of the actions of the last pass, by the job's uid."""
 
     def forget_all_but(self, uids: Collection[str]) -> None:
-        """Forget what was told of other jobs."""
+        """Forget what was said of other jobs."""
         self._told = {uid: told for uid, told in self._told.items() if uid in uids}
 
     def tell(self, job: JobSnapshot, actions: Sequence[Action], events: Sequence[NewEvent]) -> None:

@@ -1,4 +1,4 @@
-"""Where faults of the operator itself are told of: each is counted, and its traceback is logged once.
+"""Where faults of the operator itself are reported: each is counted, and its traceback is logged once.
 
 A job that fails in every pass would otherwise fill the log with the same thirty lines.
 """
@@ -18,7 +18,7 @@ class FaultLog:
     """The faults of one process."""
 
     def __init__(self, *, count: Callable[[str], None] = lambda stage: None) -> None:
-        """`count` is told of the stage of each fault."""
+        """`count` is called with the stage of each fault."""
         self._count = count
         self._seen: set[tuple[str, str, str, str]] = set()
 

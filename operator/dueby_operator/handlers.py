@@ -1,4 +1,4 @@
-"""Kopf's part: signing in, start and stop, probes, and watches that wake the one loop, which reads everything anew.
+"""Kopf's part: signing in, start and stop, probes, and watches that wake the one loop, which reads everything again.
 
 Events say when, lists say what: nothing is lost with an event that is missed, and a storm of them is one pass. So a
 watch of Kopf's may break for any reason without harm. What Kopf takes for the end (an error that the API server sends

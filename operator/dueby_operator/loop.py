@@ -49,13 +49,13 @@ STUCK_S = 120.0
 RETRY_S = 2.0
 # After a bug. One that every pass meets shall not keep a core busy; one of a single moment shall not cost a minute.
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0
-# Passes that fail for so long, while the API server answers others, are told of.
+# Passes that fail for so long, while the API server answers others, are reported.
 FAILING_S = 10.0
 log = logging.getLogger(__name__)
 
 
 class Stuck(Exception):
-    """No pass succeeds, and it isn't the API server's fault: starting anew may help."""
+    """No pass succeeds, and it isn't the API server's fault: starting again may help."""
 
 
 class Pass(Protocol):
@@ -145,7 +145,7 @@ class ControlLoop:
             await kube.close()
 
     def health(self) -> str:
-        """Return how the loop is. Raise Stuck if it should be started anew, which helps against no outage.
+        """Return how the loop is. Raise Stuck if it should be started again, which helps against no outage.
 
         It is raised at once if the resource definitions are older: nobody should think that the operator is ready.
         """
@@ -267,7 +267,7 @@ class ControlLoop:
             await kube.close()
 
     def _go_on(self) -> None:
-        """Begin anew after an outage: what was asked before it may never be answered, and a pass is due."""
+        """Begin again after an outage: what was asked before it may never be answered, and a pass is due."""
         for client in self._clients:
             client.renew()
         self.wake.set()

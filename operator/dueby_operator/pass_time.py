@@ -1,6 +1,6 @@
 """The time of a pass: how much of it is left to decide on jobs, and when the pass last got any further.
 
-With thousands of jobs a pass may take long, and to start the process anew would help nobody while it gets on. Deciding
+With thousands of jobs a pass may take long, and to start the process again would help nobody while it gets on. Deciding
 has a limit of its own, so that what was decided is carried out before it is old. Jobs that are left out by that come
 first in the next pass.
 """

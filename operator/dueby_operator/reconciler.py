@@ -45,7 +45,7 @@ from dueby_operator.pass_time import PassTime
 from dueby_operator.status_writer import StatusWriter, StoredStatus, least_status
 from dueby_operator.under_way import UnderWay
 
-# Between two passes: while there is a job to attend to, and otherwise.
+# Between two passes: while there is a job to watch, and otherwise.
 BUSY_S, IDLE_S = 2.0, 30.0
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Reconciler:
         """By device class, devices that the last pass left idle although jobs wait that could use them."""
         self._faults = faults or FaultLog()
         self._away: dict[str, str] = {}
-        """By namespace, what this pass was told of a webhook without which nothing can be made there."""
+        """By namespace, what this pass has heard of a webhook without which nothing can be made there."""
 
     async def reconcile(self) -> float:
         """Gather, decide and apply once; return the seconds until the next pass is due.
@@ -201,7 +201,7 @@ class Reconciler:
                 return read
             except Refused as error:
                 log.warning("%s/%s: the API server refuses the status: %s", job.namespace, job.name, error)
-            except Exception as error:  # a fault while one is told of is as much this job's alone
+            except Exception as error:  # a fault while one is reported is as much this job's alone
                 self._faults.record(Fault(stage="applying", error=error), about=f"{job.namespace}/{job.name}")
         return read
 
@@ -239,7 +239,7 @@ class Reconciler:
         return decision
 
     def _require_webhooks(self, namespace: str) -> None:
-        """Raise WebhookAway if this pass was told of one that is.
+        """Raise WebhookAway if this pass has heard of one that is.
 
         One that hangs takes ten seconds and more for each job, and the pass waits for all of them.
         """

@@ -61,7 +61,7 @@ class ProfilerSettings(Spec, frozen=True, kw_only=True):
     time_limit: Duration = "1h"
     """After this long a node's run is over, whether or not a device was idle."""
     tolerations: tuple[dict[str, Any], ...] = ()
-    """Taints that its pods bear besides those that workers bear."""
+    """Taints that its pods tolerate besides those that workers tolerate."""
 
     def __post_init__(self) -> None:
         require_duration("timeLimit", self.time_limit)
@@ -208,7 +208,7 @@ class OperatorSettings:
     best_effort_priority: str = ""
     """The PriorityClass of BestEffort jobs' workers, if the job names none; empty: as other pods."""
     ttl_after_finished: str = ""
-    """How long a job that is over is kept, if it doesn't say; empty: for good."""
+    """How long a job that is over is kept, if it doesn't say; empty: permanently."""
     class_labels: tuple[str, ...] = CLASS_LABELS
     """Node labels that say which GPU a node has; the first that a node has counts."""
     profiler: ProfilerSettings | None = None
@@ -227,7 +227,7 @@ class OperatorSettings:
 
     @property
     def time_to_live_us(self) -> int | None:
-        """That time in microseconds; None: for good."""
+        """That time in microseconds; None: permanently."""
         return parse_duration_us(self.ttl_after_finished) if self.ttl_after_finished else None
 
     @property

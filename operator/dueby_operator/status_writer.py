@@ -6,7 +6,7 @@ slowly. What begins, moves or ends workers, plans and jobs is written whatever i
 
 A status is written over the version of the job that was decided on. A label or an annotation that has changed since
 makes no difference. A status that somebody else has written does: it is another operator's. After an edit of the spec
-the job is decided on anew; but one that somebody edits all the time would never start, so after some passes in a row
+the job is decided on again; but one that somebody edits all the time would never start, so after some passes in a row
 the decision counts, and the status says which generation it is about.
 """
 

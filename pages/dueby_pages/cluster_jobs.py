@@ -1,6 +1,6 @@
 """The jobs of a cluster, as their statuses tell of devices and times.
 
-A job whose status makes no sense is told of, and the others are shown.
+A job whose status makes no sense is reported, and the others are shown.
 """
 
 from collections import Counter

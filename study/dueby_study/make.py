@@ -1,7 +1,7 @@
 """`dueby-study`: repeat the study "On Serving Image Classification Models" on this machine, as one page.
 
 Everything is measured point by point and kept, so the same command continues where it was stopped. The page is made
-anew each time from what has been measured so far.
+again each time from what has been measured so far.
 """
 
 import argparse

@@ -147,7 +147,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         "is not the name of an image, such as registry.example.org/team/worker:1.2",
     ),
     "an image with two tags": ({"worker": {"image": "a:b:c"}}, "is not the name of an image"),
-    "for good": ({"ttlAfterFinished": "forever"}, "must be a duration such as 10m"),
+    "permanently": ({"ttlAfterFinished": "forever"}, "must be a duration such as 10m"),
     "a class without a name": ({"gpus": {"classes": [""]}}, "should be at least 1 chars long"),
     "one class as a word": ({"gpus": {"classes": "A100"}}, 'spec.gpus.classes in body must be of type array: "string"'),
     "a queue's name too long": ({"queueName": "q" * 64}, "spec.queueName: Too long: may not be more than 63"),

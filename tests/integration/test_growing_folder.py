@@ -1,4 +1,4 @@
-"""A folder that grows: what was classified stays as it is, and what is new is told of."""
+"""A folder that grows: what was classified stays as it is, and what is new is reported."""
 
 import json
 from pathlib import Path

@@ -231,7 +231,7 @@ def test_on_deadline_stop_ends_with_what_there_is_and_a_later_run_does_the_rest(
     assert_each_image_once(job, 40)
 
 
-def test_more_failed_images_than_allowed_fail_the_job_and_retry_failed_mends_them(make_job: MakeJob) -> None:
+def test_more_failed_images_than_allowed_fail_the_job_and_retry_failed_fixes_them(make_job: MakeJob) -> None:
     job = make_job(photos=40, maxFailedImages=1)
     broken = [job.folder / "photos" / f"{number:05d}.jpg" for number in (3, 17)]
     whole = [path.read_bytes() for path in broken]

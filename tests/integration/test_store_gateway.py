@@ -155,7 +155,7 @@ def test_a_gateway_at_the_first_request_is_waited_for(server: S3Server, proxy: F
 
 
 def test_a_long_listing_goes_on_at_the_page_that_failed(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> None:
-    """It takes longer than one waits for a store, so it could not begin anew."""
+    """It takes longer than one waits for a store, so it could not begin again."""
     for number in range(2_300):
         (server.folder / "long" / f"{number:04d}.jpg").parent.mkdir(exist_ok=True)
         (server.folder / "long" / f"{number:04d}.jpg").touch()

@@ -75,7 +75,7 @@ def wait_until_told(
 
 
 def wait_for_end(cluster: Cluster, name: str, rows: Path) -> dict[str, Any]:
-    """Return the InferenceJob once it is over: a busy machine takes minutes, so each new part begins the wait anew."""
+    """Return the InferenceJob once it is over: a busy machine takes minutes, so each new part begins the wait again."""
 
     def is_over() -> bool:
         return cluster.get("infj", name).get("status", {}).get("phase") in ("Succeeded", "Failed")

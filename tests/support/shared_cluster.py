@@ -103,7 +103,7 @@ class SharedCluster:
         )
 
     def forget(self) -> None:
-        """Start the operator anew: it remembers nothing."""
+        """Start the operator again: it remembers nothing."""
         for running in self.jobs.values():
             fresh = job_of(infj()).memory
             running.snapshot = replace(running.snapshot, memory=fresh)

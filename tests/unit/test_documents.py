@@ -1,4 +1,4 @@
-"""What the documents name is there: files and folders in backquotes, links with headings. Paragraphs are short."""
+"""What the documentation names is there: files and folders in backquotes, links with headings. Paragraphs are short."""
 
 import re
 from collections.abc import Iterator

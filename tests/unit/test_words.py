@@ -1,4 +1,7 @@
-"""Sentences in code count through dueby_api/words.py, so that none says "1 devices", or "-1m01s" for "1m01s ago"."""
+"""Sentences in code count through dueby_api/words.py, so that none says "1 devices", or "-1m01s" for "1m01s ago".
+
+And all text keeps to words that are known in everybody's third language.
+"""
 
 import ast
 import re
@@ -79,3 +82,22 @@ def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:
         'd = f"{rate} images/s"\n'
     )
     assert [line for line, _ in (*sentences(module), *signed(module))] == [1, 2]
+
+
+# What nobody has to look up instead: again, fix or repair, watch, permanently, report, tolerate.
+RARE = re.compile(r"(?<![a-z])(anew|mend(?:s|ed|ing)?|attends? to|for good|told of|bears?)(?![a-z])", re.I)
+FOLDERS = PACKAGES | {name: REPOSITORY / name for name in ("benchmarks", "charts", "crds", "docs", "examples", "tests")}
+TEXTS = ("*.md", "*.py", "*.yaml", "*.j2", "Makefile")
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "the top"])
+def test_words_are_known_in_a_third_language(folder: str) -> None:
+    find = FOLDERS[folder].rglob if folder in FOLDERS else REPOSITORY.glob
+    paths = {path for text in TEXTS for path in find(text)} - {Path(__file__)}
+    found = [
+        f"{path.relative_to(REPOSITORY)}:{number}: {match[0]}"
+        for path in sorted(paths)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for match in RARE.finditer(line)
+    ]
+    assert not found

@@ -249,7 +249,7 @@ def is_open(node: Node, *, tolerations: Sequence[Toleration], selector: Mapping[
 
 
 def are_borne(taints: Iterable[Taint], tolerations: Sequence[Toleration]) -> bool:
-    """Return whether a pod with these tolerations bears the taints."""
+    """Return whether a pod with these tolerations tolerates the taints."""
     return all(
         taint.effect == "PreferNoSchedule" or any(toleration.covers(taint) for toleration in tolerations)
         for taint in taints

@@ -1,8 +1,8 @@
 """What a namespace's ResourceQuotas leave for more workers, now and over time. Pure.
 
 A quota bounds what all pods of a namespace ask for together. What pods of jobs ask for ends with them; what others ask
-for counts as taken for good. Quotas with scopes are taken as if they held for workers, too: a plan that is a device too
-careful beats pods that are never created.
+for counts as taken permanently. Quotas with scopes are taken as if they held for workers, too: a plan that is a device
+too careful beats pods that are never created.
 """
 
 import math

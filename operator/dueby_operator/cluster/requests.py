@@ -67,7 +67,7 @@ def container_resources(
 
 
 def tolerations_of(spec: JobSpec) -> list[Toleration]:
-    """Return the taints that the job's workers bear."""
+    """Return the taints that the job's workers tolerate."""
     documents = [*TOLERATIONS, *(toleration.document() for toleration in spec.worker.tolerations)]
     return [validate(Toleration, document) for document in documents]
 

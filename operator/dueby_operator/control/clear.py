@@ -18,7 +18,7 @@ OVER = (ConditionType.COMPLETE, ConditionType.FAILED)
 # Workers of a complete job end by themselves within this time, but for those that never found a node.
 LEAVE_US = 20_000_000
 # A pod's log is there for as long as its Job. What collects logs has them within minutes; of a job that has failed
-# somebody reads them who was told of it.
+# somebody who was told reads them.
 KEPT_COMPLETE_US, KEPT_FAILED_US = 600_000_000, 3_600_000_000
 
 

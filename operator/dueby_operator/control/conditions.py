@@ -71,7 +71,7 @@ def phase_of(status: JobStatus, stage: JobStage) -> Phase:
         (is_true(status, ConditionType.COMPLETE), "Succeeded"),
         (stage.is_suspended or has_reason(status, Reason.TOO_MANY_JOBS, Reason.SINK_IN_USE), "Queued"),
         (not is_true(status, ConditionType.INDEXED), "Indexing"),
-        # Workers go on while their class is measured anew.
+        # Workers go on while their class is measured again.
         (not stage.has_workers and has_reason(status, Reason.PROFILING), "Profiling"),
         (not stage.has_workers and _is_false(status, ConditionType.PROFILED), "Pending"),
         (stage.is_finishing, "Finishing"),

@@ -2,7 +2,7 @@
 
     a fault, MAX_FAULTS not reached      Failed False, OperatorRetrying; the job is left alone until the next try
     MAX_FAULTS in a row                  Failed True, OperatorError; its devices are freed as those of any failed job
-    a try that goes well                 the condition goes, and the count begins anew
+    a try that goes well                 the condition goes, and the count begins again
 
 Workers that are at work go on meanwhile. The other jobs don't notice.
 """

@@ -48,7 +48,7 @@ from dueby_operator.profiling.observations import observed_profiles
 POLICIES: tuple[Policy, ...] = (
     *(turn, sink, forget, index, suspend, regrid, complete, queue, profile, recover, ready, memory),
 )
-# What can't be made for now is tried again after this long: another manifest would mend neither a full quota nor a name
+# What can't be made for now is tried again after this long: another manifest would fix neither a full quota nor a name
 # that isn't free.
 TRIED_AGAIN_US = {
     Reason.FORBIDDEN: 30_000_000,

@@ -25,7 +25,7 @@ class ClusterSnapshot:
     profiles: tuple[GPUProfile, ...] = ()
     nodes: Mapping[str, Node] = field(default_factory=dict)
     time_to_live_us: int | None = None
-    """How long a job that is over is kept, if it doesn't say; None: for good."""
+    """How long a job that is over is kept, if it doesn't say; None: permanently."""
     promises: Promises = NO_LIMITS
     """What may be promised to jobs."""
     worker_image: str = ""

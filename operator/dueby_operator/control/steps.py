@@ -4,7 +4,7 @@ a Job of before an edit                 is stopped; the step waits until its pod
 no Job                                  the step is started
 the Job failed, or refused its input    the step has failed
 its pod's last words can be read        the step is done
-they are lost, or its ConfigMap is      it is started anew in its place, MAX_ATTEMPTS times in all; then it has failed
+they are lost, or its ConfigMap is      it is started again in its place, MAX_ATTEMPTS times in all; then it has failed
 otherwise                               it is at work, or the message says what keeps its pod from starting, which store
                                         it waits for, or why the pod before it gave up
 """

@@ -61,7 +61,7 @@ class _Pod(LenientSpec, frozen=True, kw_only=True):
 
 
 def needs_trial(job: JobSnapshot, *, now_us: int) -> bool:
-    """Return whether it is asked anew what the API server says of the job's pods. Pods that work are answer enough."""
+    """Return whether it is asked again what the API server says of the job's pods. Pods that work are answer enough."""
     if job.has_workers or is_done_with(job) or now_us < job.memory.refused_until_us:
         return False
     is_new = job.status.observed_generation != job.generation

@@ -96,7 +96,7 @@ def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Ob
 
 
 def _identity(owner: Owner) -> Document:
-    """Return what the index step is told of the object itself: of whose rows it may not empty a sink."""
+    """Return what the index step must know of the object itself: whose rows it may not delete."""
     created = {} if owner.created_us is None else {"createdUnixMicros": owner.created_us}
     return {"uid": owner.uid, **created, "isRestored": owner.is_restored}
 

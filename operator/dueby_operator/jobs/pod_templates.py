@@ -14,7 +14,7 @@ from dueby_operator.settings import OperatorSettings
 
 # Of /metrics, /progress and /parts, in each pod's own network.
 PORT = 8080
-# What a step is told of it.
+# What a step reads of it.
 LISTENS = {"host": "0.0.0.0", "port": PORT}
 CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
 # A step is gone 2 s after SIGTERM, and a worker 2 s after the time that it has for its open part.

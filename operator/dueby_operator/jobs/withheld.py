@@ -44,7 +44,7 @@ class _Wait:
 
 
 class WithheldDevices:
-    """Remembers since when a job's workers have lacked a node. An operator that starts again counts anew."""
+    """Remembers since when a job's workers have lacked a node. An operator that restarts counts from zero."""
 
     def __init__(self) -> None:
         self._waits: dict[_Key, _Wait] = {}

@@ -1,7 +1,7 @@
 """Carry out writes. What each kind of write does to the cluster is known here alone.
 
 What is to be created and exists is ours only if it has the same owner: anybody may make an object of that name, and an
-InferenceJob that was deleted and made anew meets what its predecessor has left. Nothing of either is ever used.
+InferenceJob that was deleted and made again meets what its predecessor has left. Nothing of either is ever used.
 """
 
 import logging
@@ -128,7 +128,7 @@ def _require_own(there: ObjectMeta, document: Document) -> None:
     # Garbage collection deletes what is owned by an object of this kind and name with another uid: that one is gone.
     is_left_over = owner and any((each.kind, each.name) == (owner.kind, owner.name) for each in there.owner_references)
     if there.is_deleting or is_left_over:
-        raise NotYetGone(f"{name} of before is still being deleted; it is made anew once that one is gone.")
+        raise NotYetGone(f"{name} of before is still being deleted; it is made again once that one is gone.")
     owners = ", ".join(f"{each.kind} {each.name}" for each in there.owner_references)
     whose = f"belongs to {owners}" if owners else "belongs to nobody"
     maker = f"this {owner.kind}" if owner else "the operator"

@@ -80,7 +80,7 @@ class Kube:
         answer_s: float = ANSWER_S,
         hear: Callable[[str | None], None] = lambda date: None,
     ) -> None:
-        """`count` is told of every request: method, path, and the answer's code, None where there was none.
+        """`count` is called with every request: method, path, and the answer's code, None where there was none.
 
         `seconds_to_write` is asked directly before each write how long it may take, and raises if there may be none.
         `outage` is told whether the API server answers. No request waits longer than `answer_s`.
@@ -257,5 +257,5 @@ def _failure(status: int, body: str) -> DueByError:
         return kinds[status](message)
     if status >= SERVER_ERROR and WEBHOOK_AWAY in message:
         return WebhookAway(message)
-    # A token that has just run out is answered with 401; it is read anew before the next call.
+    # A token that has just run out is answered with 401; it is read again before the next call.
     return Refused(status, message) if 400 <= status < 500 and status not in (401, 408, 429) else Transient(message)

@@ -37,7 +37,7 @@ class NodeTable:
         self._settings = settings
         self._changed = changed
         self._published: Mapping[str, PublishedGPUs] | None = None
-        """By node; None if it has to be read anew."""
+        """By node; None if it has to be read again."""
         self._told: set[tuple[str, str]] = set()
         """Nodes and what was logged about their annotations."""
         self._nodes = Reflector(
@@ -73,7 +73,7 @@ class NodeTable:
         tables = (self._slices, self._claims, self._classes)
         try:
             slices, claims, classes = await asyncio.gather(*(table.rows() for table in tables))
-        except Refused:  # the table has told of it
+        except Refused:  # the table has reported it
             return {}
         if self._published is None:
             self._published = read_published(slices, claims, classes)

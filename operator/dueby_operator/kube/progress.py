@@ -1,7 +1,7 @@
 """Observe jobs: their Jobs and pods, and what their workers answer, all asked at once and none for long.
 
 What it remembers between two passes could be found again: assignments lie in immutable ConfigMaps, parts in the sink.
-How long a worker has been without a node, or a node silent, counts anew after a restart.
+How long a worker has been without a node, or a node silent, counts again after a restart.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Ten thousand pods are 42 MB of JSON, too much to list in each pass. They are listed once, in pages, and watched from
 there; no more is kept of each than is needed. A watch that breaks is taken up where it broke, so that an API server
-that has just come back isn't asked for everything at once. Where it can't be, the table is made anew from a list, since
+that has just come back isn't asked for everything at once. Where it can't be, the table is made again from a list:
 only an absence from a list shows that an object is gone. While the watch is broken nobody gets the table: it is old.
 
 A kind that an older API server doesn't serve has an empty table, if it may be absent.

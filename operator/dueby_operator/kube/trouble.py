@@ -9,9 +9,9 @@ import logging
 import time
 from collections.abc import Callable
 
-# Trouble that is over sooner is not told of: a watch that breaks, a server that is replaced by another.
+# Trouble that is over sooner is not reported: a watch that breaks, a server that is replaced by another.
 SHORT_S = 2.0
-# While it lasts, another reason is told of after this long.
+# While it lasts, another reason is reported after this long.
 AGAIN_S = 60.0
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Trouble:
         short_s: float = SHORT_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`begins` and `ends` are what the two lines say. Nothing is told of what lies `within` a greater trouble."""
+        """`begins` and `ends` are what the two lines say. Nothing is reported that lies `within` a greater trouble."""
         self._begins, self._ends = begins, ends
         self._within = within
         self._short_s = short_s
@@ -37,16 +37,16 @@ class Trouble:
         self._told_s: float | None = None
         self._told = ""
         self.ended_s = float("-inf")
-        """When the last trouble that was told of was over."""
+        """When the last trouble that was reported was over."""
         self._resting: set[asyncio.Future[None]] = set()
         self._at_end: list[Callable[[], None]] = []
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Have this called whenever trouble that was told of is over."""
+        """Have this called whenever trouble that was reported is over."""
         self._at_end.append(call)
 
     async def rest(self, pause_s: float) -> bool:
-        """Wait so long, or until trouble that was told of is over; return whether it was that."""
+        """Wait so long, or until trouble that was reported is over; return whether it was that."""
         over = asyncio.get_running_loop().create_future()
         self._resting.add(over)
         try:
@@ -57,7 +57,7 @@ class Trouble:
 
     @property
     def lasts(self) -> bool:
-        """Whether there is trouble that was told of and isn't over."""
+        """Whether there is trouble that was reported and isn't over."""
         return self._told_s is not None
 
     def failed(self, why: object) -> None:

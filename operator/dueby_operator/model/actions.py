@@ -47,7 +47,7 @@ class StartWorkers:
 
 @dataclass(frozen=True, kw_only=True)
 class StopWorkers:
-    """Stop these workers. Others take over what they leave; where one hangs, the backend may start it anew."""
+    """Stop these workers. Others take over what they leave; where one hangs, the backend may start it again."""
 
     workers: tuple[str, ...]
     reason: StartReason

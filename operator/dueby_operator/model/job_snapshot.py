@@ -48,7 +48,7 @@ class WorkerJob:
 
     @cached_property
     def given_up(self) -> frozenset[int]:
-        """Indices that the Job doesn't start anew."""
+        """Indices that the Job doesn't start again."""
         return parse_indices(self.job.status.failed_indexes)
 
 
@@ -92,7 +92,7 @@ class JobSnapshot:
     outdated_steps: Mapping[StepName, Sequence[BatchJob]] = field(default_factory=dict)
     """Jobs of those steps that were made of the job before an edit."""
     without_config: Sequence[BatchJob] = ()
-    """Jobs whose ConfigMap is gone, or isn't theirs: pods that start anew never do, or nobody knows what they do."""
+    """Jobs whose ConfigMap is gone, or isn't theirs: pods that start again never do, or nobody knows what they do."""
     worker_jobs: Sequence[WorkerJob] = ()
     profiling: Sequence[BatchJob] = ()
     """The Jobs that measure device classes for it."""

@@ -78,7 +78,7 @@ class Quota:
     used: int
     """Those that somebody has now, workers of the jobs among them."""
     others: int | None = None
-    """Those that are for good others'; None: all that are used beside the jobs' workers are."""
+    """Those that others hold permanently; None: all that are used beside the jobs' workers are."""
     costs: Mapping[JobKey, Mapping[str, int]]
     """By job and device class, how many units a device costs."""
 

@@ -14,7 +14,7 @@ class Taint(LenientSpec, frozen=True, kw_only=True):
 
 
 class Toleration(LenientSpec, frozen=True, kw_only=True):
-    """A taint that a pod bears."""
+    """A taint that a pod tolerates."""
 
     key: str = ""
     """Empty: any."""
@@ -25,7 +25,7 @@ class Toleration(LenientSpec, frozen=True, kw_only=True):
     """Empty: any."""
 
     def covers(self, taint: Taint) -> bool:
-        """Return whether a pod with this toleration bears the taint."""
+        """Return whether a pod with this toleration tolerates the taint."""
         if self.effect not in ("", taint.effect):
             return False
         if self.operator == "Exists":

@@ -147,7 +147,7 @@ def _in_place_of(before: GPUProfile | None, found: GPUProfile) -> GPUProfile:
     """Return the profile with what the API server keeps when the one before it is replaced."""
     if before is None:
         return found
-    # Without these the profile's conditions would look new in this pass, and their times would begin anew.
+    # Without these the profile's conditions would look new in this pass, and their times would begin again.
     metadata = found.metadata.replace(generation=before.metadata.generation)
     return found.replace(metadata=metadata, status=before.status)
 

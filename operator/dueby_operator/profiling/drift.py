@@ -7,7 +7,7 @@
     build         spec.software.image, a digest    of the same
     steps         spec.steps                       what jobs have shown of the class since (spec.observed), if enough
 
-What differs is measured anew at once, by a Job of the node's CronJob that is made once for a drift; what measuring
+What differs is measured again at once, by a Job of the node's CronJob that is made once for a drift; what measuring
 doesn't cure is the CronJob's affair, at its own time. Digests and torch are compared on one node only: nodes of several
 kinds have several builds of one image, and would have each other measured for ever.
 """

@@ -82,7 +82,7 @@ def has_idle_devices(calendar: Calendar, job: CalendarJob) -> bool:
 
 
 def _is_idle(free: FreeDevices, count: int) -> bool:
-    """Return whether none of so many devices is taken that comes free later: what is taken for good is no job's."""
+    """Return whether none of so many devices is taken that comes free later: what is taken permanently is no job's."""
     most = max((step.free for step in free), default=0)
     return 0 < min(count, most) <= least_free(free, 0, NEVER_US)
 

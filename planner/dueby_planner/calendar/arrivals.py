@@ -1,7 +1,7 @@
 """Hard and Soft jobs: what they were given before is kept, and the new ones get their place.
 
     promised  Hard jobs, by deadline: beside all workers; where BestEffort workers give way; where Relaxed ones do;
-              where Soft ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed anew; one
+              where Soft ones do, and what Soft jobs have reserved is placed again; with all Hard jobs placed again; one
               that still has no place where running Hard jobs hand devices over (hand_over.py); with no more images than
               their old windows had to do, and then all who share devices with them so; those that will be a little
               late: as soon as possible beside all in time, and where others took what was their own, these move
@@ -83,7 +83,7 @@ def _squeezed(draft: Draft, jobs: Sequence[CalendarJob]) -> Draft | None:
     """Return the calendar with as many of these jobs as possible if others spare no image; None if it is none."""
     names = frozenset[str]().union(*(job.device_names for job in jobs))
     others = (placed.job for placed in draft.hard)
-    return _all_anew(draft, [_at_least(job) if names & job.device_names else job for job in others], jobs)
+    return _place_all_again(draft, [_at_least(job) if names & job.device_names else job for job in others], jobs)
 
 
 def _place_late(late: Sequence[CalendarJob], draft: Draft) -> Draft:
@@ -94,7 +94,7 @@ def _place_late(late: Sequence[CalendarJob], draft: Draft) -> Draft:
     most = [_most_of(job) for job in late]
     _add(draft, most, "Hard", optional=most)
     others = [placed.job for placed in draft.hard]
-    draft = _all_anew(draft, others, [job for job in most if job.name not in draft.placed]) or draft
+    draft = _place_all_again(draft, others, [job for job in most if job.name not in draft.placed]) or draft
     for job in late:
         draft = draft.without(job.name)
         if _is_little_late(job, draft.left("Hard")) and (found := reserve_soon(job, draft.left("Hard"))):
@@ -107,8 +107,8 @@ def _make_room(hard: Sequence[CalendarJob], draft: Draft, running: Sequence[Runn
     """Return the calendar with those of the Hard jobs for which others give way or move, or hand devices over."""
     draft = _place_hard(draft, _without_place(hard, draft, "Hard"))
     # Once: what this leaves out has its turn in the next pass, and seldom gets a place then.
-    if (anew := _anew(draft, _without_place(hard, draft, "Hard"))) is not None:
-        draft = _place_hard(anew, _without_place(hard, anew, "Hard"))  # it may have made room for others, too
+    if (again := _placed_again(draft, _without_place(hard, draft, "Hard"))) is not None:
+        draft = _place_hard(again, _without_place(hard, again, "Hard"))  # it may have made room for others, too
     if draft.handing_over:
         return draft
     return hand_over(draft, _without_place(hard, draft, "Hard"), running) or draft
@@ -135,8 +135,8 @@ def _is_little_late(job: CalendarJob, free: Free) -> bool:
     return can_be_done(_most_of(job), free, job.problem.time_us)
 
 
-def _all_anew(draft: Draft, placed: Sequence[CalendarJob], new: Sequence[CalendarJob]) -> Draft | None:
-    """Place these Hard jobs anew, and as many of the new ones as possible, and nothing else; None if it is none."""
+def _place_all_again(draft: Draft, placed: Sequence[CalendarJob], new: Sequence[CalendarJob]) -> Draft | None:
+    """Place these Hard jobs again, and as many of the new ones as possible, and nothing else; None if it is none."""
     if not new:
         return None
     names = {job.name for job in new}
@@ -179,9 +179,9 @@ def _add(draft: Draft, jobs: Sequence[CalendarJob], beside: DeadlineClass, *, op
     return found is not None
 
 
-def _anew(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
+def _placed_again(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     """Place all Hard jobs that don't run, and as many of the new ones as possible, and nothing else."""
     promised = draft.hard
     time = DeviceTime(((placed.job, device_us(placed.reservation)) for placed in promised), draft.free)
     candidates = [job for job in new if time_alone_us(job) <= time.left_us(job.problem.time_us, job.device_names)]
-    return _all_anew(draft, [placed.job for placed in promised], candidates)
+    return _place_all_again(draft, [placed.job for placed in promised], candidates)

@@ -2,7 +2,7 @@
 
 What is left by a deadline is what is free until then, less what those jobs take that have to be done by then. A job
 that takes more than is left by its own deadline, or by a later one, hardly has a place. It may have one, since the
-others may take less if they are placed anew, and a little of that is allowed for. But to place them all takes long.
+others may take less if they are placed again, and a little of that is allowed for. But to place them all takes long.
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,7 +13,7 @@ from operator import itemgetter
 from dueby_planner.calendar.jobs import CalendarJob
 from dueby_planner.calendar.pool import Free
 
-# Jobs that are placed anew may take less than they did, but in benchmarks/calendar_speed.py by less than this part.
+# Jobs that are placed again may take less than they did, but in benchmarks/calendar_speed.py by less than this part.
 _AND_SAVED = 1.01
 
 

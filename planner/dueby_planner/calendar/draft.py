@@ -56,7 +56,7 @@ class Draft:
 
     @property
     def free(self) -> Free:
-        """What there is for Hard jobs if all that may be moved are placed anew."""
+        """What there is for Hard jobs if all that may be moved are placed again."""
         return self.only(()).left("Hard")
 
     def only(self, placed: Iterable[Placed]) -> "Draft":

@@ -43,7 +43,7 @@ class _Poured(NamedTuple):
 class Filling:
     """Demands that are poured into the time of so many devices; they ascend by deadline.
 
-    What each leaves is kept for those that are asked about one more demand: only what comes after it is poured anew.
+    What each leaves is kept for those that are asked about one more demand: only what comes after it is poured again.
     """
 
     def __init__(self, demands: Sequence[Demand], devices: int) -> None:

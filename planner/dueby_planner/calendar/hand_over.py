@@ -1,6 +1,6 @@
 """Running Hard jobs that hand devices over to a Hard job that has no place otherwise, and go on later.
 
-    a job has no place, even if all that is reserved for Hard jobs is placed anew
+    a job has no place, even if all that is reserved for Hard jobs is placed again
         of the running jobs, that with the latest deadline first: stop workers, as few as seem to be needed
         place what is reserved, the job, and what the stopped workers would have done (running.py)
         not all fit: try twice as many; all fit: try fewer
@@ -36,7 +36,7 @@ from dueby_planner.calendar.tables import are_free
 # So many sets of workers are tried for one job.
 _MOST_TRIES = 6
 # In one pass so many jobs are looked at if they are more than can be tried. For one that is tried all jobs that have
-# places are placed anew: as many are tried as that is so many in all, but one at least.
+# places are placed again: as many are tried as that is so many in all, but one at least.
 _MOST_LOOKED_AT, _MOST_PLACED = 16, 100
 # Workers that have just started are stopped if another start takes at most this part of the time that their job has.
 _SOON = 0.05
@@ -46,7 +46,7 @@ _GOLDEN_RATIO = (1 + sqrt(5)) / 2
 def hand_over(draft: Draft, new: Sequence[CalendarJob], running: Sequence[RunningJob]) -> Draft | None:
     """Return a draft with a place for one more of the new Hard jobs, if running ones can hand devices over to it.
 
-    What is reserved for Hard jobs is placed anew, and nothing else is in that draft.
+    What is reserved for Hard jobs is placed again, and nothing else is in that draft.
     """
     if not running or not new:
         return None
@@ -155,11 +155,11 @@ class _Search:
         return can_be_done(job, free, job.problem.time_us)
 
     def _promised(self, stopped: Stopped) -> list[Placed]:
-        """Return the Hard jobs that have a place, but for what is placed anew of those that hand over."""
+        """Return the Hard jobs that have a place, but for what is placed again of those that hand over."""
         return [each for each in self._draft.hard if each.job.name not in stopped.names]
 
     def _draft_without(self, stopped: Stopped) -> Draft | None:
-        """Return the draft with all Hard jobs placed anew if these workers are stopped; None if not all of them fit."""
+        """Return the draft with all Hard jobs placed again if these workers are stopped; None if not all fit."""
         pool = stopped.pool(self._draft.pool)
         tight = [each._replace(beside="Hard") for each in self._draft.tight.values()]
         # Workers that stay may do so longer, on devices that a job which nobody moves has after them.

@@ -37,8 +37,7 @@ class CalendarJob:
     goes_on: bool = False
     """Whether the job has or had workers: it is not refused any more, and ends as soon as it can if it is late."""
     least_images: int | None = None
-    """What is stored is kept if it does so many images, which may be less than what is planned anew; None: all of them.
-    """
+    """What is stored is kept if it does so many images, which may be fewer than a new plan does; None: all of them."""
     until_us: int = NEVER_US
     """Beyond this time nothing is promised to it, and it is placed on nothing."""
     quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -41,7 +41,7 @@ def place_on(
     found = placed(left)
     if found and windows_stored(found) > MAX_WINDOWS:
         is_promise = job.deadline_class == "Hard" and not soon
-        # What is no promise is placed anew in the next pass, where it can't be kept.
+        # What is no promise is placed again in the next pass, where it can't be kept.
         found = _in_few_windows(placed, left) or (None if is_promise else found)
     return _to_its_end(job, found) if found and job.stays else found
 

@@ -41,7 +41,7 @@ class CalendarPool:
     """Devices that are made of the same cores: taking one device of a name takes so many of each of these names, or as
     many as there are. No job may use two names that are rivals."""
     change_us: int = 0
-    """What a device takes to change hands: so long before and after a window that is given out anew, it is no other
+    """What a device takes to change hands: so long before and after a window that is given out again, it is no other
     job's. Windows that were given out before are kept where they are, even if they have come closer."""
 
 

@@ -1,6 +1,6 @@
 """What a job holds of the pool: devices, and the windows in which each of them runs a worker.
 
-A device that is taken away between two windows starts anew: S + W is lost in each of them. Within a window a worker
+A device that is taken away between two windows starts again: S + W is lost in each of them. Within a window a worker
 runs without interruption, so its capacity is the study's, for the length of the window (model/capacity.py).
 """
 

@@ -1,6 +1,6 @@
 """Jobs that no promise keeps a place for: Soft ones that are late, Relaxed ones, and BestEffort ones.
 
-They are placed anew each time, on what is left beside the jobs that are in time.
+They are placed again each time, on what is left beside the jobs that are in time.
 """
 
 from collections.abc import Iterable, Sequence

@@ -60,7 +60,7 @@ class Bench:
         self.loaded = replace(self.loaded, quantized=quantize_for_times(self.loaded, self.cache_dir))
 
     def quantize_on(self, photos: "Iterator[tuple[str, Pixels]]", *, images: int) -> None:
-        """Quantize the model on the first of the photos, as the index step does it on a job's, and build it anew.
+        """Quantize the model on the first of the photos, as the index step does it on a job's, and build it again.
 
         Half of the images are left, if there are few.
         """

@@ -20,7 +20,7 @@ class Reading:
     gpu: Mapping[str, float]
     """By the GPU's UUID."""
     cpu: Mapping[str, tuple[float, float]]
-    """By package: the counter, and the value at which it starts anew."""
+    """By package: the counter, and the value at which it starts again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Meter:
 def used(before: Reading, after: Reading) -> Energy:
     """Return the energy between two readings, of the counters that were read both times."""
     gpu = [after.gpu[uuid] - before.gpu[uuid] for uuid in before.gpu.keys() & after.gpu.keys()]
-    # A counter that is lower than before has started anew at its maximum.
+    # A counter that is lower than before has started again at its maximum.
     cpu = [
         now - was if now >= was else now - was + most
         for name, (was, most) in before.cpu.items()

@@ -22,7 +22,7 @@ ASIDE = "/root/kube-apiserver.yaml"
 BACK_S = 10.0
 # For so long etcd is stopped, and then goes on: a request to it takes seconds, and the operator's may take ten.
 STOPPED_S, GOING_S = 2.0, 0.3
-# Each thing that fails, such as a watch, is told of so often at most: when it begins, and when the server comes back.
+# Each thing that fails, such as a watch, is reported so often at most: when it begins, and when the server comes back.
 MOST_TIMES = 3
 TOLD = ("the API server does not answer", "the API server answers again after", "stopped: the Lease")
 

@@ -34,7 +34,7 @@ class _Watch:
     reply: Reply
 
 
-# Told of each change: the object before and after.
+# Called with each change: the object before and after.
 Changed = Callable[[Stored | None, Stored | None], None]
 Fault = Callable[[Request], str]
 
@@ -50,7 +50,7 @@ class APIServer:
         self.fault: Fault = lambda request: ""
         """What goes wrong with a request: "" or a status to answer with, "lost" for one that is done without answer."""
         self.heard: list[Callable[[Request], None]] = []
-        """Told of each write that is about to be done."""
+        """Called with each write that is about to be done."""
         self._history: list[tuple[int, str, Stored]] = []
         self._watches: list[_Watch] = []
         self._made = 0

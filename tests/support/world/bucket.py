@@ -50,7 +50,7 @@ class Bucket:
     away: set[str] = field(default_factory=set)
     """Processes that could not reach the store for a time, by name."""
     written: list[Callable[[Process, str, bytes | None], None]] = field(default_factory=list)
-    """Told of each write: who has sent it, the object's URI, its content; None if it was deleted."""
+    """Called with each write: who has sent it, the object's URI, its content; None if it was deleted."""
 
     def put(self, uri: str, data: bytes, *, only_new: bool, by: Process) -> bool:
         """Write the object; return False if it is there already."""

@@ -93,7 +93,7 @@ class Checks:
     def _look_at_devices(self, job: Document) -> None:
         """See that a new Job asks for no more devices than there are beside the others' pods, made or to be made."""
         wanted = _devices_of(job)
-        # Where a node is away, pods are made anew that still have their devices there.
+        # Where a node is away, pods are made again that still have their devices there.
         if wanted and not any(node.is_cut_off for node in self.cluster.nodes.values()):
             there, taken = count_devices(self.cluster.server)
             if taken + wanted > there:

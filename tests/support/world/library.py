@@ -59,7 +59,7 @@ def module_of(name: str, contents: Mapping[str, object], *, beneath: types.Modul
 
 
 def _copy(name: str) -> types.ModuleType:
-    """Return the standard library's own module, loaded anew on what is simulated."""
+    """Return the standard library's own module, loaded again on what is simulated."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ImportError(name)

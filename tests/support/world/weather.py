@@ -28,11 +28,11 @@ OPERATOR_STARTS_S, LEASE_S = 10.0, 18.0
 ANSWER_S, MOMENT_S, RENEWAL_S = 13.0, 3.0, 8.0
 # A failed pass is repeated, and so is a list whose watch has broken.
 REFUSED_S, CUT_S = 4.5, 5.0
-# A worker starts anew, warms up and computes its open part again, after what the Job's controller waits first.
+# A worker starts again, warms up and computes its open part again, after what the Job's controller waits first.
 WORKER_STARTS_S, FIRST_PAUSE_S = 12.0, 10.0
 # A store that didn't answer is asked again after a pause, which gets as long as it was away, and no longer than this.
 STORE_PAUSE_S = 31.0
-# A node's pods are deleted a while after it was seen to be away, and made anew after a pause.
+# A node's pods are deleted a while after it was seen to be away, and made again after a pause.
 NODE_S = 40.0
 LATE_S = 2.0
 WRITES = ("create", "replace", "delete")

@@ -1,4 +1,4 @@
-"""What Git's operators are told of an InferenceJob's status."""
+"""What Git's operators read of an InferenceJob's status."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the probe is told: a loop that gets on is well, and one that doesn't is started anew."""
+"""What the probe is told: a loop that gets on is well, and one that doesn't is started again."""
 
 import asyncio
 

@@ -87,7 +87,7 @@ def test_after_an_outage_the_same_process_goes_on_and_the_log_has_a_line_for_eac
     assert back.startswith("the API server answers again after")
 
 
-def test_after_an_outage_in_which_connections_die_without_a_word_all_is_asked_anew_within_seconds(
+def test_after_an_outage_in_which_connections_die_without_a_word_all_is_asked_again_within_seconds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def go() -> None:

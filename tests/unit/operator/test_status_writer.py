@@ -163,7 +163,7 @@ def passes_until_written(edited: EditedJob) -> int:
     [
         pytest.param(EditedJob(times=0, of_spec=False), 1, id="nobody edits it"),
         pytest.param(EditedJob(times=3, of_spec=False), 1, id="its labels change"),
-        pytest.param(EditedJob(times=1, of_spec=True), 2, id="it is edited once, and decided on anew"),
+        pytest.param(EditedJob(times=1, of_spec=True), 2, id="it is edited once, and decided on again"),
         pytest.param(EditedJob(times=5, of_spec=True), 4, id="it is edited all the time"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_status_that_another_operator_has_written_is_not_written_over() -> Non
     asyncio.run(go())
 
 
-def test_the_status_of_a_job_that_was_made_anew_meanwhile_is_not_written() -> None:
+def test_the_status_of_a_job_that_was_made_again_meanwhile_is_not_written() -> None:
     edited = EditedJob(times=1, of_spec=False)
 
     async def go() -> None:

@@ -135,7 +135,7 @@ def test_cores_are_arranged_in_every_layout_and_gpus_shared_by_two() -> None:
 
 
 def powercap(folder: Path, **counters: int) -> Path:
-    """Write counters as Linux shows them, in microjoules, that start anew at 100 J."""
+    """Write counters as Linux shows them, in microjoules, that start again at 100 J."""
     for name, energy in counters.items():
         zone = folder / name.replace("_", ":").replace("rapl", "intel-rapl")
         zone.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ def test_energy_is_that_of_whole_packages_and_of_the_gpus_that_are_used(tmp_path
     powercap(tmp_path, rapl_0=1_000_000, rapl_1=99_000_000, rapl_0_0=500_000)
     before = meter.read()
     powercap(tmp_path, rapl_0=3_000_000, rapl_1=2_000_000, rapl_0_0=900_000)
-    assert used(before, meter.read()) == Energy(gpu_j=4.5, cpu_j=5.0)  # the second package's counter started anew
+    assert used(before, meter.read()) == Energy(gpu_j=4.5, cpu_j=5.0)  # the second package's counter started again
 
 
 def test_without_counters_there_is_no_energy(tmp_path: Path) -> None:

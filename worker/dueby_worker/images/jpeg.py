@@ -1,7 +1,7 @@
 """Decode JPEG with simplejpeg, which is twice as fast as Pillow, strict, and releases the interpreter's lock.
 
 `strict` refuses damaged files, which Pillow and torchvision fill up with grey. It also refuses whole ones: those whose
-fault costs no pixel are mended (jpeg_mending.py) and decoded again, just as strictly. There is no second attempt with
+fault costs no pixel are repaired (jpeg_repairs.py) and decoded again, just as strictly. There is no second attempt with
 another decoder: it would turn a damaged file into an invented image. simplejpeg is imported only here.
 """
 
@@ -12,7 +12,7 @@ import simplejpeg
 
 from dueby_worker.images.geometry import Cut, Extent
 from dueby_worker.images.jpeg_header import Header
-from dueby_worker.images.jpeg_mending import MENDS
+from dueby_worker.images.jpeg_repairs import REPAIRS
 from dueby_worker.images.unreadable import BeyondLimit
 from dueby_worker.models.preprocessing import Pixels
 
@@ -50,20 +50,22 @@ def count_scans(data: bytes, header: Header) -> int:
 
 
 def _decode_whole(data: bytes, least: tuple[int, ...], *, colorspace: str) -> tuple[Pixels, tuple[str, ...]]:
-    """Return the pixels, and the faults that had to be mended: each kind at most once, so that this comes to an end."""
-    left, faults = list(MENDS), list[str]()
+    """Return the pixels, and the faults that had to be repaired: each kind at most once, so that this ends."""
+    left, faults = list(REPAIRS), list[str]()
     while True:
         try:
             return _decode_strictly(data, least, colorspace), tuple(faults)
         except ValueError as error:
             warning = str(error)
-            mends = ((mend, mend.apply(data)) for mend in left if mend.warning.search(warning))
-            mend, mended = next(((mend, mended) for mend, mended in mends if mended != data), (None, data))
-            if mend is None:
+            repairs = ((repair, repair.apply(data)) for repair in left if repair.warning.search(warning))
+            repair, repaired = next(
+                ((repair, repaired) for repair, repaired in repairs if repaired != data), (None, data)
+            )
+            if repair is None:
                 raise
-        left.remove(mend)
-        faults.append(mend.fault)
-        data = mended
+        left.remove(repair)
+        faults.append(repair.fault)
+        data = repaired
 
 
 def _decode_strictly(data: bytes, least: tuple[int, ...], colorspace: str) -> Pixels:

@@ -1,10 +1,10 @@
-"""Mend what is wrong in a JPEG file beside its pixels.
+"""Repair what is wrong in a JPEG file beside its pixels.
 
-libjpeg warns of many faults, reads on, and tells only of the first. So each fault that costs no pixel is mended in the
-bytes, and the file is decoded strictly again: it is whole if nothing is wrong any more. What a mend removes can't be a
-part of the picture, because a scan that lacks a single byte is not decoded strictly.
+libjpeg warns of many faults, reads on, and tells only of the first. So each fault that costs no pixel is repaired in
+the bytes, and the file is decoded strictly again: it is whole if nothing is wrong any more. What a repair removes can't
+be a part of the picture, because a scan that lacks a single byte is not decoded strictly.
 
-Nothing here mends a file that ends too early, or a scan whose data make no sense: that would invent pixels.
+Nothing here repairs a file that ends too early, or a scan whose data make no sense: that would invent pixels.
 """
 
 import re
@@ -30,8 +30,8 @@ _SEQUENTIAL = bytes((0, 63, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mend:
-    """One kind of fault, and how it is mended."""
+class Repair:
+    """One kind of fault, and how it is repaired."""
 
     warning: re.Pattern[str]
     """What libjpeg says of it."""
@@ -68,11 +68,11 @@ def _without_profile(data: bytes) -> bytes:
 
 def _with_known_version(data: bytes) -> bytes:
     """Return the file with JFIF 1.1."""
-    mended = bytearray(data)
+    repaired = bytearray(data)
     for marker, begin, end in header_segments(data):
         if marker == _APP0 and data.startswith(_JFIF, begin + 4, end) and end - begin >= 11:
-            mended[begin + 9 : begin + 11] = b"\1\1"
-    return bytes(mended)
+            repaired[begin + 9 : begin + 11] = b"\1\1"
+    return bytes(repaired)
 
 
 def _with_sequential_scans(data: bytes) -> bytes:
@@ -80,13 +80,13 @@ def _with_sequential_scans(data: bytes) -> bytes:
     segments = {marker: begin for marker, begin, _ in header_segments(data)}
     if START_OF_SCAN not in segments or not segments.keys().isdisjoint(PROGRESSIVE_FRAMES):
         return data
-    mended = bytearray(data)
+    repaired = bytearray(data)
     # A sequential image may have a scan for each component.
     for found in _SCAN.finditer(data, segments[START_OF_SCAN]):
         end = found.start() + 2 + int.from_bytes(found[1])
         if end <= len(data):
-            mended[end - 3 : end] = _SEQUENTIAL
-    return bytes(mended)
+            repaired[end - 3 : end] = _SEQUENTIAL
+    return bytes(repaired)
 
 
 def _without(data: bytes, is_dropped: Callable[[Segment], bool]) -> bytes:
@@ -103,24 +103,24 @@ def _scan_start(data: bytes) -> int:
     return max((end for _, _, end in header_segments(data)), default=2)
 
 
-MENDS = (
-    Mend(
+REPAIRS = (
+    Repair(
         warning=re.compile(r"extraneous bytes before marker 0x(?!d9)"),
         fault="junk stands between the parts of its header",
         apply=_without_junk,
     ),
-    Mend(
+    Repair(
         warning=re.compile(r"extraneous bytes before marker 0xd9"),
         fault="there is padding before its end",
         apply=_without_padding,
     ),
-    Mend(warning=re.compile(r"bad ICC marker"), fault="its colour profile is broken", apply=_without_profile),
-    Mend(
+    Repair(warning=re.compile(r"bad ICC marker"), fault="its colour profile is broken", apply=_without_profile),
+    Repair(
         warning=re.compile(r"unknown JFIF revision number"),
         fault="it is of an unknown version of JFIF",
         apply=_with_known_version,
     ),
-    Mend(
+    Repair(
         warning=re.compile(r"Invalid SOS parameters for sequential JPEG"),
         fault="the header of its scan makes no sense",
         apply=_with_sequential_scans,

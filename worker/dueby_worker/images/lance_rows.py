@@ -36,7 +36,7 @@ class LanceRow:
     version: int
     """Version of the dataset that was indexed."""
     checksum: int
-    """Checksum of that version's files: a dataset that is made anew begins with version 1 again."""
+    """Checksum of that version's files: a dataset that is made again begins with version 1."""
     column: str
     """The images' column."""
     row: int
@@ -107,7 +107,7 @@ def _open(fetcher: Fetcher, row: LanceRow) -> LanceDataset:
 
 
 def _look_again(fetcher: Fetcher, row: LanceRow) -> None:
-    """Open the version anew. Raise Transient if the dataset is away, and Invalid if only this version of it is."""
+    """Open the version again. Raise Transient if the dataset is away, and Invalid if only this version of it is."""
     forget_dataset(row.dataset, row.version)
     try:
         _open(fetcher, row)

@@ -5,7 +5,7 @@
     Overwrite, of a sink that this very job has   goes on: its status was lost, or its index step is repeated
       begun or finished
     Overwrite, of rows finished since it exists   goes on if they are of its images and model; else Invalid
-    Overwrite, of any other sink                  begins anew, when nothing else can go wrong any more: see `empty`
+    Overwrite, of any other sink                  begins again, when nothing else can go wrong any more: see `empty`
     Append, of rows that aren't finished          goes on with them
     Append, of finished rows                      begins a generation beside them, for what is new
     anything, of a job restored from a backup     as Resume
@@ -62,7 +62,7 @@ class Admission:
     begun: bytes | None
     """Its manifest, as it stood there; None if there was none."""
     manifest: SinkManifest | None = None
-    """The manifest that the job goes on with; None if it begins anew, or begins another generation."""
+    """The manifest that the job goes on with; None if it begins again, or begins another generation."""
     before: SinkManifest | None = None
     """The manifest of the generation before the one that the job begins; None if it begins none, or the first."""
     success: Success | None = None

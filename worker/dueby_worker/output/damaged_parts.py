@@ -1,6 +1,6 @@
 """Read a part of a sink, and say which file it is if it is damaged, or holds other rows than it should.
 
-A part is written once and whole, but a power cut or a copy that was broken off can leave less of it. No step can mend
+A part is written once and whole, but a power cut or a copy that was broken off can leave less of it. No step can fix
 it: whoever reads of it has to delete the file, and then its images have no rows, so that the job, if it is run again,
 classifies them. The same goes for a part that a worker of an older job has left, which had outlived an Overwrite.
 """

@@ -2,7 +2,7 @@
 
 A part's name depends on the grid alone, so a listing of the sink is all that workers need to coordinate. In a cluster
 it ends with the mark of the job that began the sink: `part-<first>-<last>.<mark>.parquet`. A worker that was cut off
-and writes when another job has emptied the sink and begun it anew then adds a file that nobody takes for a part. Runs
+and writes when another job has emptied the sink and begun it again then adds a file that nobody takes for a part. Runs
 without a cluster, and DueBy before there were marks, leave the mark out. What is added to a sink has its generation
 before that: `part-<first>-<last>.g0002.<mark>.parquet`. What is in a part is none of this file's
 business: whoever only lists a sink, as `dueby run` does, loads no library for rows.

@@ -65,7 +65,7 @@ def run_step(argv: Sequence[str]) -> int:
 def run_to_end(step: Callable[[], Spec], *, for_people: bool = False) -> int:
     """Call the step, leave its result or its error as the process's last words, and return the exit code.
 
-    Somebody who watches wants sentences, and is told of an error by the command that has started the step; a log that
+    Somebody who watches wants sentences, and hears of an error from the command that has started the step; a log that
     is read later has the time and the level of each line, and the error.
     """
     _log_to_stderr(_Sentences() if for_people else _Lines("%(asctime)s %(levelname)s %(message)s"))

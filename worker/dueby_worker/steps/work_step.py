@@ -41,7 +41,7 @@ def work(
     serve_progress(progress, host=config.host, port=config.port, port_file=port_file)
     store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=progress.sink_waits))
     if config.fingerprint is not None:
-        # The index step has written to the sink. If it refuses now, something has changed and will be mended.
+        # The index step has written to the sink. If it refuses now, something has changed and will be fixed.
         store.remember_written()
     is_complete = _is_complete_already(config, store)
     if not is_complete:

@@ -78,7 +78,7 @@ def gcs_reader() -> fs.FileSystem:
 
 
 def forget_readers() -> None:
-    """Make the next readers connect anew."""
+    """Make the next readers connect again."""
     s3_reader.cache_clear()
     gcs_reader.cache_clear()
 

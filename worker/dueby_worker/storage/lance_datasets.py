@@ -204,7 +204,7 @@ def opened_dataset(uri: str, version: int) -> LanceDataset:
 
 
 def forget_dataset(uri: str, version: int) -> None:
-    """Open the version anew when it is wanted again."""
+    """Open the version again when it is next wanted."""
     _opened.forget(_key(uri, version))
 
 

@@ -56,7 +56,7 @@ class ObjectStore(Store):
         """Yield all keys below the folder, with their ETags or what else the store has."""
         prefix = self._key(f"{folder}/" if folder else "")
         found = False
-        # Each page is asked for again by itself: in a long listing one fails, and it can't begin anew each time.
+        # Each page is asked for again by itself: one of many fails, and the listing can't begin again each time.
         for page in self._pages(prefix, delimiter="", ask=self._ask):
             for key, version in page.keys.items():
                 found = True
@@ -114,7 +114,7 @@ class ObjectStore(Store):
         return self._writer.some_bytes(self._bucket, self._key(path), -length, None)[-length:]
 
     def look_again(self, path: str) -> None:
-        """Open the object anew when it is wanted again: what is there may be another one."""
+        """Open the object again when it is next wanted: what is there may be another one."""
         self._open_files.forget(self._place(path))
 
     def _version(self, path: str) -> ObjectVersion:

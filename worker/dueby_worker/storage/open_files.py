@@ -37,6 +37,6 @@ class OpenFiles:
             return entry.file
 
     def forget(self, name: str) -> None:
-        """Open the file anew when it is wanted again."""
+        """Open the file again when it is next wanted."""
         with self._lock:
             self._entries.pop(name, None)

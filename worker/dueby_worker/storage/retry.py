@@ -24,7 +24,7 @@ _MAX_DOUBLINGS = 30
 
 
 class WaitListener(Protocol):
-    """Is told of every call to a store, from many threads."""
+    """Hears of every call to a store, from many threads."""
 
     def begin(self, call: object, *, at_s: float) -> None:
         """Note that the call begins, at this reading of the monotonic clock."""

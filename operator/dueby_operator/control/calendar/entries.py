@@ -96,8 +96,8 @@ class Entry:
     def to_place(self) -> tuple[int, int]:
         """Return the images that its workers won't do by the deadline, or all if it has none, and the least of them.
 
-        More are placed anew than what was placed before has to do: noise must not move it. Workers that wait in a queue
-        are taken to be admitted now.
+        More are placed again than what was placed before has to do: noise must not move it. Workers that wait in a
+        queue are taken to be admitted now.
         """
         left = self.model.images_left
         done = sum(worker.images_within(max(0, self.time_us)) for worker in ongoing(self.model, self.model.alive))

@@ -182,7 +182,7 @@ def _unseen(stack: Stack, seen: int) -> int:
 
 
 def used_by_others(quota: Quota, holds: Iterable[Hold]) -> int:
-    """Return the units of the quota that are counted as taken for good."""
+    """Return the units of the quota that are counted as taken permanently."""
     return max(0, quota.used - _used(quota, holds)) if quota.others is None else quota.others
 
 

@@ -1,6 +1,6 @@
 """Jobs whose windows no longer do by one reading keep them until the next one, which may say otherwise. Pure.
 
-Where a job gets a new place in time for another reason, others that were placed anew move with it, if their new places
+Where a job gets a new place in time for another reason, others that were placed again move with it, if their new places
 are in time, too: they fit together only as they are now. What is late is no place to move to. Who has no other keeps
 its windows, and those are promised to nobody else meanwhile: what the others get is found again beside them. Nobody
 hands devices over because of one reading.
@@ -38,11 +38,11 @@ def place_beside_noise(
         beside = keep_promised(ledger, [entries[key] for key in sorted(kept)], ledger.stacks)
         found = place_all(wanted, beside, running=_without(running, kept), blame=blame)
         faults = faults or found.faults
-        anew = {key: placement for key, (placement, _) in found.placed.items() if _is_anew(placement)}
-        noise = frozenset(key for key, placement in anew.items() if _may_be_noise(entries[key], placement))
-        reasons = anew.keys() - noise - found.handing_over.keys()
-        moving = {anew[key].job.deadline_class for key in reasons if anew[key].is_in_time}
-        staying = frozenset(key for key in noise if not _moves_with(anew[key], moving))
+        placed_again = {key: placement for key, (placement, _) in found.placed.items() if _is_placed_again(placement)}
+        noise = frozenset(key for key, placement in placed_again.items() if _may_be_noise(entries[key], placement))
+        reasons = placed_again.keys() - noise - found.handing_over.keys()
+        moving = {placed_again[key].job.deadline_class for key in reasons if placed_again[key].is_in_time}
+        staying = frozenset(key for key in noise if not _moves_with(placed_again[key], moving))
         if not staying:
             return replace(found, faults=faults), kept
         if not moving:
@@ -55,7 +55,7 @@ def place_beside_noise(
         wanted = {key: wanted[key] for key in found.placed if key in wanted and key not in kept}
 
 
-def _is_anew(placement: Placement) -> bool:
+def _is_placed_again(placement: Placement) -> bool:
     return placement.job.deadline_class in PROMISED and not placement.kept
 
 

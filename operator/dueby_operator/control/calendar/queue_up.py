@@ -1,8 +1,8 @@
 """Jobs that wait in their Kueue queue for quota that others use: nobody knows until when. Pure.
 
-The calendar has no place for such a job, since what others use of a quota counts as taken for good. But only what is in
-the queue has its turn there. So the workers of a job that would begin now without these others are created, and Kueue
-admits them as soon as it can. Jobs that take what is idle don't wait so.
+The calendar has no place for such a job, since what others use of a quota counts as taken permanently. But only what is
+in the queue has its turn there. So the workers of a job that would begin now without these others are created, and
+Kueue admits them as soon as it can. Jobs that take what is idle don't wait so.
 """
 
 from collections.abc import Mapping, Sequence

@@ -104,7 +104,7 @@ def assign_windows(model: JobModel, starting: Sequence[Due], *, part_size: int) 
             choice=each.window.choice,
             iterations=max(0, most // each.window.choice.mini_batch_size - 1),
             share=share,
-            # Kueue would start all workers of a Job anew if one were stopped: they end with the job.
+            # Kueue would start all workers of a Job again if one were stopped: they end with the job.
             until_us=None if model.spec.queue_name else model.now_us + each.window.to_us,
         )
         for number, (each, most, share) in enumerate(zip(devices, images, shares, strict=True), model.next_number)

@@ -3,7 +3,7 @@
 the deadline passed, and onDeadline is Stop     Failed, Stopped; what was done is kept
 parts are missing                               nothing
 every part is there                             Finishing: a step counts rows and writes _SUCCESS; it is started, or
-                                                started anew
+                                                started again
 the step failed                                 Failed, FinishFailed
 the step is done                                Complete, or Failed with TooManyFailedImages; DeadlineMet either way
 """

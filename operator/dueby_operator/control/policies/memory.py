@@ -2,7 +2,7 @@
 
 no worker was OOMKilled twice in a row     nothing; the first time is in the condition OnTrack (jobs/pod_diagnosis)
 a smaller mini-batch may fit               the largest that does is recorded for the class; Jobs of such workers are
-                                           deleted (Admitted False, WaitingForCleanup), and the rest is planned anew
+                                           deleted (Admitted False, WaitingForCleanup), and the rest is planned again
 none does                                  Failed, OutOfMemory
 
 Once may be chance, such as a large image. Twice is none: their Job would start such workers seven times, minutes apart,

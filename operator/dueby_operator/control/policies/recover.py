@@ -2,7 +2,7 @@
 
 every ConfigMap can be read     nothing
 every part is there             nothing: workers have nothing left to do
-one is gone                     Admitted False, AssignmentsLost; its Job is deleted, and what is left is planned anew
+one is gone                     Admitted False, AssignmentsLost; its Job is deleted, and what is left is planned again
 
 Pods of such a Job that are started again never start, and hold a device while they try. An operator that has just
 started knows nothing of the workers either. The parts that they have done are in the sink, so nothing is lost but time.

@@ -3,7 +3,7 @@
 no worker says so             nothing
 one does                      the workers are ended, MAX_STOPPED of their Jobs in a pass; with the last of them go
                               the worker's words, so the sink's grid and what is there of it are recorded then
-they are still being ended    Admitted False, WaitingForCleanup; then the job is planned anew, for that grid
+they are still being ended    Admitted False, WaitingForCleanup; then the job is planned again, for that grid
 
 A job without an index step is planned before anybody has seen its sink, and a sink that was new to the index step may
 have been begun by somebody else since. The worker has seen that the rows are this very job's. That a sink has another

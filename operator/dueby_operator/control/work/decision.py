@@ -84,7 +84,7 @@ class WorkDecision:
 def stoppable(model: JobModel, stop: Stop) -> tuple[str, ...]:
     """Return those of the workers that can be stopped.
 
-    A group that can't shrink is stopped as a whole or not at all. One that hangs is started anew in its place.
+    A group that can't shrink is stopped as a whole or not at all. One that hangs is started again in its place.
     """
     if stop.reason == "WorkerLost":
         return stop.workers

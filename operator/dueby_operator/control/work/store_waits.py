@@ -1,6 +1,6 @@
 """Which store keeps a job's workers waiting, or one of its steps. Pure.
 
-A full sink or a source that is away ends no job: workers ask again until the store is mended, and lose no row. Nobody
+A full sink or a source that is away ends no job: workers ask again until the store is fixed, and lose no row. Nobody
 reads their logs meanwhile, so a condition says what is wrong and what to do.
 """
 
@@ -50,15 +50,15 @@ def waits_sentence(status: JobStatus) -> str:
 
 
 def _sentence(who: str, wait: StoreWait, spec: JobSpec) -> str:
-    """Return what is wrong and what to do. Without the seconds: it would be written anew with each pass."""
+    """Return what is wrong and what to do. Without the seconds: it would be written again with each pass."""
     error = wait.error or "it does not answer"
     if not error.endswith(("?", ".")):
         error += "."
     if wait.store == "sink":
-        wrong, mend = f"write to {spec.sink.uri}", "Free space, renew the credentials or fix the store:"
+        wrong, advice = f"write to {spec.sink.uri}", "Free space, renew the credentials or fix the store:"
     else:
-        wrong, mend = f"read from {_name_of(spec.source)}", "Renew the credentials or fix the store:"
-    return f"{who} can't {wrong}: {error} {mend}"
+        wrong, advice = f"read from {_name_of(spec.source)}", "Renew the credentials or fix the store:"
+    return f"{who} can't {wrong}: {error} {advice}"
 
 
 def _name_of(source: Source) -> str:

@@ -57,7 +57,7 @@ def test_a_run_can_be_chosen_and_the_page_put_elsewhere(
         pytest.param(["_dueby/runs/a"], ["-o", "/nowhere/x"], "-o: /nowhere/x can't be written", id="no such place"),
     ],
 )
-def test_what_cannot_be_reported_is_the_users_to_mend(
+def test_what_cannot_be_reported_is_the_users_to_fix(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], folders: list[str], arguments: list[str], said: str
 ) -> None:
     for folder in folders:

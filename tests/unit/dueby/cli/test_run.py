@@ -57,7 +57,7 @@ def written(folder: Path, name: str, **spec: Any) -> str:
     [
         pytest.param({"name": "a"}, [], "two jobs are named a", id="two of one name"),
         pytest.param({"name": "b", "sink": "a-rows/"}, [], "two jobs write to", id="two that write to one place"),
-        pytest.param({"name": "b"}, ["--retry-failed"], "--retry-failed: takes one job", id="two that are mended"),
+        pytest.param({"name": "b"}, ["--retry-failed"], "--retry-failed: takes one job", id="two to retry"),
     ],
 )
 def test_jobs_that_cannot_run_together_are_refused_before_anything_is_done(

@@ -1,4 +1,4 @@
-"""What a run is told of other runs on this machine."""
+"""What a run hears of other runs on this machine."""
 
 import subprocess
 import sys

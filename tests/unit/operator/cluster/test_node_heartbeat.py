@@ -10,7 +10,7 @@ def test_a_node_whose_lease_stands_still_for_long_enough_is_silent() -> None:
     assert heartbeats.is_silent("a", "10:00", now_us=SILENT_US + 1)
 
 
-def test_a_renewal_begins_the_count_anew() -> None:
+def test_a_renewal_begins_the_count_again() -> None:
     heartbeats = NodeHeartbeats()
     heartbeats.is_silent("a", "10:00", now_us=0)
     assert not heartbeats.is_silent("a", "10:10", now_us=SILENT_US + 1)

@@ -74,7 +74,7 @@ MADE, KEPT = ("made", "", 1), ("kept", "", 1)
         pytest.param(
             [RESERVED, WAITS, status(Reason.WAITING, Reason.MISSED)],
             [MADE, ("broken", "Late", 1)],
-            id="one that was taken back for good",
+            id="one that was taken back permanently",
         ),
         pytest.param(
             [PLANNED, status(Reason.PLANNED, Reason.NO_PROGRESS)],

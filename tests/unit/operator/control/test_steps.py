@@ -1,4 +1,4 @@
-"""The steps that there are once: done again where what came of them is lost, and made anew after an edit."""
+"""The steps that there are once: done again where what came of them is lost, and made again after an edit."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def index_step(*, attempt: int = 1, is_complete: bool = False, **metadata: Any) 
     return create, document
 
 
-def started_anew(found: Look) -> tuple[str, str]:
+def started_again(found: Look) -> tuple[str, str]:
     """The uid of the Job that is deleted, and which attempt is made in its place."""
     delete, create = found.writes
     assert isinstance(delete, Delete)
@@ -43,13 +43,13 @@ def started_anew(found: Look) -> tuple[str, str]:
     return delete.uid, create.job["metadata"]["annotations"][names.ATTEMPT]
 
 
-def test_a_step_whose_pod_is_gone_is_started_anew_in_its_place() -> None:
+def test_a_step_whose_pod_is_gone_is_started_again_in_its_place() -> None:
     _, there = index_step(is_complete=True)
     seen = job(infj(), steps={"index": there})
     at_once = look(seen, now_us=NOW + SECOND)
     assert not at_once.writes, "the pod may still be seen"
     found = look(seen, now_us=NOW + LOST_US + SECOND)
-    assert started_anew(found) == ("j", "2")
+    assert started_again(found) == ("j", "2")
     assert found.said("Indexed") == ("False", "Indexing")
     assert "started again (2 of 3), since its pod was gone" in found.message("Indexed")
 
@@ -81,14 +81,14 @@ def test_a_step_that_is_given_up_has_failed_whether_or_not_its_pods_have_gone() 
         assert look(job(infj(), steps={"index": there})).said("Failed") == ("True", "IndexFailed")
 
 
-def test_a_step_whose_config_map_is_gone_is_started_anew() -> None:
+def test_a_step_whose_config_map_is_gone_is_started_again() -> None:
     _, there = index_step()
     found = look(job(infj(), steps={"index": there}, without_config=(parse(BatchJob, there),)))
-    assert started_anew(found) == ("j", "2")
+    assert started_again(found) == ("j", "2")
     assert "the ConfigMap" in found.message("Indexed")
 
 
-def test_the_finish_step_is_started_anew_too_and_says_what_it_waits_for() -> None:
+def test_the_finish_step_is_started_again_too_and_says_what_it_waits_for() -> None:
     begun = started()
     done = {"parts_there": all_parts(10_000)}
     first = look(begun.job(**done))
@@ -97,7 +97,7 @@ def test_the_finish_step_is_started_anew_too_and_says_what_it_waits_for() -> Non
     complete = {"conditions": [{"type": "Complete", "status": "True"}], "completionTime": MADE}
     there = {**create.job, "metadata": {**create.job["metadata"], "uid": "f"}, "status": complete}
     found = look(begun.job(**done, steps={"finish": there}), now_us=NOW + LOST_US + SECOND)
-    assert started_anew(found) == ("f", "2")
+    assert started_again(found) == ("f", "2")
     assert "its pod was gone" in found.message("Complete")
     assert found.status.message == found.message("Complete")
 

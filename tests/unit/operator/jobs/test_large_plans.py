@@ -101,7 +101,7 @@ def test_each_pod_finds_itself_in_the_configuration_of_its_job() -> None:
 
 
 def test_the_most_workers_that_a_job_may_have_had_still_have_room() -> None:
-    """Helpers of a class of 128 letters that come last, each of them told of all the others."""
+    """Helpers of a class of 128 letters that come last, each of which knows all the others."""
     classes = ["N" * 128]
     everyone = [planned(n, classes=classes, parts=MAX_PARTS, workers=MAX_WORKERS) for n in range(MAX_WORKERS)]
     last = everyone[-MAX_WORKERS_OF_JOB:]

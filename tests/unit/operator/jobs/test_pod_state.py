@@ -93,7 +93,7 @@ def test_indices_that_the_job_has_done_or_given_up_are_done_or_lost() -> None:
     assert states(workers(job(completedIndexes="0-1", failedIndexes="2"))) == ["done", "done", "lost"]
 
 
-def test_a_replaced_pod_is_the_same_worker_and_starts_anew() -> None:
+def test_a_replaced_pod_is_the_same_worker_and_starts_again() -> None:
     old, new = pod(0, name="old", phase="Failed"), pod(0, name="new", phase="Pending", made=LATER)
     before, after = workers(job(), old)[0], workers(job(), new, old)[0]
     assert after.state == "starting"

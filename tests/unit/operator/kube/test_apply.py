@@ -1,4 +1,4 @@
-"""Carrying writes out: what has the name of ours and isn't, and what was made anew meanwhile."""
+"""Carrying writes out: what has the name of ours and isn't, and what was made again meanwhile."""
 
 import asyncio
 from typing import Any
@@ -130,7 +130,7 @@ def test_an_older_api_server_is_asked_once_for_each_of_its_versions() -> None:
                 found.append(await tries(apis, kube, name))
             return found
 
-    # Dry, dry without the field, then for good; and after it is known, dry without the field and for good.
+    # Dry, dry without the field, then permanently; and after it is known, dry without the field and permanently.
     assert asyncio.run(run()) == [3, 2, 2, 3]
 
 

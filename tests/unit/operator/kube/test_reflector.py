@@ -70,7 +70,7 @@ CASES = {
         [1],
         ["list", "watch from 10", "watch from 40", "watch from 41"],
     ),
-    "a version that is too old lists anew, and what is gone from the list is gone": (
+    "a version that is too old lists again, and what is gone from the list is gone": (
         Answers(
             lists=[listed(item("a", 1), version="10"), listed(item("b", 2), version="50")],
             watches=[[{"type": "ERROR", "object": {"code": 410, "message": "too old"}}]],

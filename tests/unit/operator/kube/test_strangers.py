@@ -45,7 +45,7 @@ def test_of_a_stranger_that_stays_one_only_what_it_takes_is_kept(
     assert strangers.note([found], owners={"job"}) == kept
 
 
-def test_a_pod_that_was_somebodys_meanwhile_is_waited_for_anew() -> None:
+def test_a_pod_that_was_somebodys_meanwhile_is_waited_for_again() -> None:
     now_s, found = 0.0, row("p", owner="job")
     strangers = Strangers(clock_s=lambda: now_s)
     for owners in (set[str](), {"job"}, set[str]()):

@@ -97,12 +97,12 @@ def test_a_second_pass_writes_nothing() -> None:
         pytest.param(115, False, id="within 15 % it has recovered"),
     ],
 )
-def test_a_slow_node_that_is_measured_anew_recovers_within_fifteen_percent(ms: int, is_slow: bool) -> None:
+def test_a_slow_node_that_is_measured_again_recovers_within_fifteen_percent(ms: int, is_slow: bool) -> None:
     before = after(on("a", 100), on("b", 140))
-    anew = keep_profiles([on("b", ms) if found.spec.device.node == "b" else found for found in before.profiles])
-    assert bool(anew.slow) is is_slow
-    assert anew.gone == (() if is_slow else (OWN,))
-    assert is_settled(keep_profiles(anew.profiles))
+    again = keep_profiles([on("b", ms) if found.spec.device.node == "b" else found for found in before.profiles])
+    assert bool(again.slow) is is_slow
+    assert again.gone == (() if is_slow else (OWN,))
+    assert is_settled(keep_profiles(again.profiles))
 
 
 def test_a_slow_node_stays_apart_while_there_is_nothing_to_compare_it_with() -> None:

@@ -30,7 +30,7 @@ def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
     assert site.condition(OWN).last_transition_time > since
 
 
-def test_a_class_whose_profile_is_made_anew_keeps_the_time_of_its_condition() -> None:
+def test_a_class_whose_profile_is_made_again_keeps_the_time_of_its_condition() -> None:
     site = measured_site(with_driver("580.95.05", "a"), with_driver("580.95.05", "b"), generation=3)
     step = spec_of(A100).steps[0]
     measure(site, "later", node="b", days=1, steps=(step.replace(latency_micros=Latency(mean=110_000)),))

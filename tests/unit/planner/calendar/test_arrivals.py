@@ -69,7 +69,7 @@ def test_a_soft_job_moves_no_other_job() -> None:
     assert placement(calendar, "long").kept
 
 
-def test_hard_jobs_are_placed_anew_if_all_of_them_are_in_time_then() -> None:
+def test_hard_jobs_are_placed_again_if_all_of_them_are_in_time_then() -> None:
     one = idle_pool(ONE)
     first = online(one, job("late", time=220))
     calendar = online(one, *again(first), job("early"))
@@ -105,7 +105,7 @@ def test_a_running_job_needs_no_start_for_what_its_workers_do() -> None:
     busy = running("Hard", until_us=55)
     new = replace(job("new", time=150), problem=calendar_job("new", images=90, time=150, devices=ONE).problem)
     runs = replace(job("runs", time=110), problem=calendar_job("runs", images=50, time=110, devices=ONE).problem)
-    assert actions(online(busy, new, running=[RunningJob(job=runs)])) == {"new": "Refuse"}, "as if it began anew"
+    assert actions(online(busy, new, running=[RunningJob(job=runs)])) == {"new": "Refuse"}, "as if it began again"
     runs = replace(runs, at_work=(worker(size=10, step=10, rest=10),))
     assert actions(online(busy, new, running=[RunningJob(job=runs)])) == {"new": "Hold"}
 

@@ -97,7 +97,7 @@ def test_two_hard_jobs_that_fit_one_after_the_other_only_are_both_promised() -> 
     assert windows(calendar, "second") == [(100, 200, 1)]
 
 
-def test_jobs_are_placed_anew_where_the_fewest_devices_for_each_leave_no_room() -> None:
+def test_jobs_are_placed_again_where_the_fewest_devices_for_each_leave_no_room() -> None:
     early = calendar_job("early", images=30, time=60)
     middle = calendar_job("middle", images=60, time=110)
     # All of one device's time; alone, `middle` would begin at once on the device that `early` leaves free.

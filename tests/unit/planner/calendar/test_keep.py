@@ -143,7 +143,7 @@ def test_hard_jobs_keep_theirs_before_soft_ones_do() -> None:
     assert placement(calendar, "soft").action == "StartLate"
 
 
-def test_relaxed_jobs_are_placed_anew() -> None:
+def test_relaxed_jobs_are_placed_again() -> None:
     relaxed = replace(job(window(50, 150)), deadline_class="Relaxed")
     calendar = online(idle_pool({"a": 1}), relaxed)
     assert not placement(calendar, "job").kept

@@ -37,7 +37,7 @@ def test_a_planner_that_starts_again_makes_the_same_calendar(drawn: Online) -> N
     first = online(pool, *jobs)
     second = online(pool, *again(first))
     note(f"{actions(first)} {actions(second)}")
-    # All Hard jobs are placed anew once in a pass, so one that waits may have its turn in the next, and move others.
+    # All Hard jobs are placed again once in a pass, so one that waits may have its turn in the next, and move others.
     if any(actions(first)[job.name] == "Hold" != actions(second)[job.name] for job in jobs):
         for job in jobs:
             if job.deadline_class == "Hard" and placement(first, job.name).reservation:

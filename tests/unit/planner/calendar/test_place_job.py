@@ -97,7 +97,7 @@ def test_a_best_effort_one_does_not_begin_on_a_device_that_is_reserved_before_it
     ("free", "earliest_us"),
     [
         pytest.param([(0, 1), (140, 0), (150, 1)], 130, id="before somebody comes"),
-        pytest.param([(0, 1), (140, 0)], 130, id="before the device is gone for good"),
+        pytest.param([(0, 1), (140, 0)], 130, id="before the device is gone permanently"),
         pytest.param([(0, 1), (120, 0), (150, 1)], 280, id="after somebody has left"),
         pytest.param([(0, 1), (120, 0)], None, id="never"),
     ],

@@ -223,7 +223,7 @@ def test_a_network_is_converted_once_for_all_mini_batch_sizes(tmp_path: Path) ->
         pytest.param({"name": "squeezenet1_0"}, id="model"),
     ],
 )
-def test_another_network_is_converted_anew(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_another_network_is_converted_again(tmp_path: Path, other: dict[str, Any]) -> None:
     models = [loaded(**({"image_size": SIDE} | changes)) for changes in ({}, other)]
 
     for model in models:

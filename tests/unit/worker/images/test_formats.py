@@ -209,10 +209,10 @@ def test_a_file_that_is_no_whole_picture_is_refused(kind: str) -> None:
             decode_image(data, SQUARE)
 
 
-def test_a_scan_of_each_component_is_mended_too() -> None:
+def test_a_scan_of_each_component_is_repaired_too() -> None:
     grey = Jpeg(encode(CAT.convert("L"), "JPEG"))
-    mended = decode_image(grey.with_range(b"\1\5\0").data, SQUARE)
-    np.testing.assert_array_equal(mended.pixels, decode_pixels(grey.data, SQUARE))
+    repaired = decode_image(grey.with_range(b"\1\5\0").data, SQUARE)
+    np.testing.assert_array_equal(repaired.pixels, decode_pixels(grey.data, SQUARE))
 
 
 @pytest.mark.parametrize(

@@ -128,16 +128,16 @@ def test_reading_goes_ahead_but_not_for_ever(path: Path, size: int, looked_at: i
     reader.close()
 
 
-def made_anew(path: Path) -> None:
+def made_again(path: Path) -> None:
     shutil.rmtree(path)
     photos_in(path, 30)
 
 
-def test_a_dataset_that_was_made_anew_is_told(path: Path) -> None:
+def test_a_dataset_that_was_made_again_is_told(path: Path) -> None:
     photos_in(path, 30)
     listed = index(path)
     assert not [image.error for image in read(listed) if image.error]
-    made_anew(path)
+    made_again(path)
     with pytest.raises(Invalid, match=r"photos.lance has changed since .* \(its version 1 has other files\)") as caught:
         list(read(listed))
     assert caught.value.field == "spec.source.lance.uri"

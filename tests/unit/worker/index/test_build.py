@@ -1,4 +1,4 @@
-"""A source that is not as it was when the sink was begun: what differs is told of."""
+"""A source that is not as it was when the sink was begun: what differs is reported."""
 
 from pathlib import Path
 

@@ -146,7 +146,7 @@ def test_an_index_of_before_there_were_digests_of_its_files_is_read(tmp_path: Pa
         pytest.param(None, r"is gone; use another sink, or set sink\.ifExists: Overwrite", id="deleted"),
     ],
 )
-def test_a_file_of_the_index_that_is_damaged_is_named_and_mended_by_overwriting(
+def test_a_file_of_the_index_that_is_damaged_is_named_and_repaired_by_overwriting(
     tmp_path: Path, sink: Store, keep: Callable[[bytes], bytes] | None, sentence: str
 ) -> None:
     write_photos(tmp_path / "in", 5)

@@ -128,7 +128,7 @@ def test_the_digest_changes_with_the_architecture_s_settings(folder: str, change
     assert digest_of(folder) != before
 
 
-def test_a_network_with_other_settings_is_converted_anew(folder: str, tmp_path: Path) -> None:
+def test_a_network_with_other_settings_is_converted_again(folder: str, tmp_path: Path) -> None:
     for heads in (2, 4):
         edit(folder, "config.json", num_attention_heads=heads)
         loaded = load_model(Model(name="hf/mine", weights=folder, image_size=SIDE))

@@ -105,7 +105,7 @@ def test_the_digest_is_that_of_weights_and_code_and_nothing_is_noted(tmp_path: P
     assert not (tmp_path / "cache").exists()
 
 
-def test_another_version_of_what_it_imports_is_converted_anew(tmp_path: Path) -> None:
+def test_another_version_of_what_it_imports_is_converted_again(tmp_path: Path) -> None:
     code = CODE.replace("import torch\n", "import torch\nfrom factor import FACTOR\n", 1).replace(
         "8 * found", "FACTOR * found"
     )

@@ -39,7 +39,7 @@ def job(tmp_path: Path) -> ProcessJob:
 
 
 def created(uid: str, *, hours_ago: int = 0, **more: Any) -> dict[str, Any]:
-    """What an index step is told of an InferenceJob that is so old."""
+    """What an index step knows of an InferenceJob that is so old."""
     return {"uid": uid, "createdUnixMicros": time.time_ns() // 1000 - hours_ago * HOUR_US, **more}
 
 

@@ -85,7 +85,7 @@ def test_it_is_kept_in_the_very_pass_in_which_the_job_fails(
 
 @pytest.mark.parametrize("other", ["Hard", "Soft", "Relaxed", "BestEffort"])
 def test_a_promised_device_is_kept_while_a_policy_holds_the_job_back(promised: Look, other: str) -> None:
-    """Here its profile is gone, as it is for a moment where somebody has it measured anew."""
+    """Here its profile is gone, as it is for a moment where somebody has it measured again."""
     found = profile()
     model = found.spec.model.replace(name="resnet18")
     of_other = found.replace(metadata=found.metadata.replace(name="other"), spec=found.spec.replace(model=model))

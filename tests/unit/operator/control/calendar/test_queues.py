@@ -69,7 +69,7 @@ def test_while_others_use_the_quota_a_job_waits_in_its_queue_and_is_counted_once
     assert max(cluster.ended_s("first"), cluster.ended_s("second")) <= 120
 
 
-def test_a_job_whose_workers_are_lost_waits_in_its_queue_anew() -> None:
+def test_a_job_whose_workers_are_lost_waits_in_its_queue_again() -> None:
     cluster = KueueCluster(NODES, night=Share(cores=4))
     cluster.add("job", images=12_000, deadline_s=200, queueName="night")
     cluster.run(20)

@@ -116,7 +116,7 @@ def is_within(time_us: int, window: WindowStatus) -> bool:
     return parse_time_us(window.from_time) <= time_us < parse_time_us(window.to_time)
 
 
-def test_an_operator_that_starts_anew_finds_the_same_calendar() -> None:
+def test_an_operator_that_starts_again_finds_the_same_calendar() -> None:
     cluster = SharedCluster({"a": 4})
     cluster.add("first", images=30_000, deadline_s=60)
     cluster.decide()
