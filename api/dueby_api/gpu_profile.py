@@ -1,7 +1,6 @@
 """GPUProfile: the measured latency, warm-up, memory and start-up of a device class for one model, size and precision.
 
-It is the same document everywhere: written by the profiler, kept as a file or as an object of a cluster, read by the
-planner.
+It is the same document everywhere: written by the profiler, kept as a file or an object of a cluster, and planned by.
 """
 
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dueby_api.schema import LenientSpec, Meta, Spec, Time, field, require_time,
 from dueby_api.status import ProfileStatus
 
 Word = Annotated[str, Meta(max_length=253)]
+Text = Annotated[str, Meta(max_length=1024)]
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=1, le=MAX_N)]
 ASSUMED_IN_CLUSTER = "a cluster's promises take measured profiles; only `dueby plan` takes assumed ones"
@@ -177,9 +177,7 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     cudagraph, onnxruntime and tensorrt on GPUs."""
     device: Device = Device()
     """The device."""
-    software: Annotated[dict[Word, Annotated[str, Meta(max_length=1024)]], Meta(max_length=32)] = field(
-        default_factory=dict
-    )
+    software: Annotated[dict[Word, Text], Meta(max_length=32)] = field(default_factory=dict)
     """Versions of torch and other software."""
     measured_at: Time | None = None
     """When it was measured."""
@@ -201,6 +199,10 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """How much slower a CPU slice is while it decodes as well, relative to the sum of both times."""
     busy: bool = False
     """Whether the machine was busy with something else while it was measured."""
+    cut_short: bool = False
+    """Whether there was no time to measure mini-batches as large as would be faster, or a process crashed at one."""
+    remarks: Annotated[tuple[Text, ...], Meta(max_length=8)] = ()
+    """What is to be known of the measurement: a GPU's clock and power under load, and what held the clock down."""
     agreement: Agreement | None = None
     """How far the results are from fp32's, on photos; absent: it is fp32, or there were no photos or no weights."""
     predicted: Predicted | None = None
@@ -287,14 +289,12 @@ def parse_profile(document: Mapping[str, object], *, origin: str = "") -> GPUPro
 
     Raise Invalid with the field, after the origin, and a sentence.
     """
-    wanted = document
     if isinstance(document, Mapping):
-        wanted = {name: value for name, value in document.items() if name != "status"}
-    return validate(GPUProfile, wanted, origin=origin)
+        document = {name: value for name, value in document.items() if name != "status"}
+    return validate(GPUProfile, document, origin=origin)
 
 
 def images_per_second(spec: ProfileSpec) -> float:
     """Return the rate of one device at its best measured mini-batch size that fits in memory."""
     largest = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
-    fitting = [step for step in spec.steps if step.mini_batch_size <= largest]
-    return max(step.mini_batch_size * 1e6 / step.latency_micros.mean for step in fitting)
+    return max(s.mini_batch_size * 1e6 / s.latency_micros.mean for s in spec.steps if s.mini_batch_size <= largest)

@@ -18,17 +18,19 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.source import Source
 from dueby_profiler.analysis.document import Facts, build_profile
+from dueby_profiler.analysis.heat import describe_heat
 from dueby_profiler.analysis.remarks import remarks
 from dueby_profiler.machine.interference import BUSY_CORES, read_times
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.choices import LayoutChoice, choose, shorten, why_unusable
-from dueby_profiler.measuring.comparison import EngineComparison, compared_size
+from dueby_profiler.measuring.comparison import EngineComparison, compared_size, fastest
 from dueby_profiler.measuring.photos import PhotoList, list_photos
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, ProcessGroup
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Survey
 from dueby_profiler.measuring.start_group import start_group
+from dueby_profiler.measuring.sweep import End
 from dueby_profiler.presets import Preset
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_worker.system.scratch import scratch_folder
@@ -69,26 +71,28 @@ def profile_machine(
         for choice in left_out:
             listener.on_message(f"{choice.layout.device_class} is left out to save time.")
     profiles: list[GPUProfile] = []
+    presets = [preset.on(gpu=choice.layout.is_gpu) for choice in choices]
+    seconds = [own.layout_s for own in presets]
     with scratch_folder("profile") as temporary:
         kept = cache_dir or temporary
         photos = list_photos(model, source, temporary / "photos", listener.on_message)
         if model.precision == "int8":
             # The network is made once and kept. It would take most of a layout's time.
-            listener.on_progress(ProgressUpdate(doing="quantizing", left_s=preset.layout_s * len(choices)))
+            listener.on_progress(ProgressUpdate(doing="quantizing", left_s=sum(seconds)))
             with _one_process(choices[0].layout, model, choices[0].engines[0], kept, machine) as group:
                 group.build(1)
-        total_budget = Budget.starting(preset.layout_s * len(choices), machine.clock)
+        total_budget = Budget.starting(sum(seconds), machine.clock)
         for index, choice in enumerate(choices):
             profiler = _LayoutProfiler(
                 machine=machine,
                 model=model,
-                preset=preset,
+                preset=presets[index],
                 choice=choice,
                 cache_dir=kept,
                 folder=temporary / "pictures",
                 listener=listener,
                 total_budget=total_budget,
-                layouts_after=len(choices) - index - 1,
+                after_s=sum(seconds[index + 1 :]),
                 monitor=monitor,
                 photos=photos,
             )
@@ -115,8 +119,8 @@ class _LayoutProfiler:
     listener: ProgressListener
     total_budget: Budget
     """The time of this layout and of those after it."""
-    layouts_after: int
-    """How many layouts come after this one."""
+    after_s: float
+    """Seconds for the layouts that come after this one."""
     monitor: Watcher | None
     photos: PhotoList | None
 
@@ -124,7 +128,7 @@ class _LayoutProfiler:
         """Return the layout's profile, or one profile for each of its GPUs."""
         machine, layout = self.machine, self.choice.layout
         used = machine.is_gpu_used(layout)
-        survey = self._measure(self.total_budget.share(1 / (1 + self.layouts_after)))
+        survey = self._measure(self.total_budget.share(self.preset.layout_s / (self.preset.layout_s + self.after_s)))
         groups = survey.groups
         busy = used or groups.is_disturbed
         if busy:
@@ -162,7 +166,7 @@ class _LayoutProfiler:
             others=engines[1:],
             open_target=self._target,
             seconds=self.preset.compare_s,
-            takes_turns=self.monitor is None and not self.choice.layout.is_gpu,
+            takes_turns=self.monitor is None,
             on_phase=self._report,
             on_left_out=self._leave_out,
         )
@@ -179,7 +183,7 @@ class _LayoutProfiler:
     def _fastest(self, explored: Survey, comparison: EngineComparison) -> EngineName:
         """Return the engine that classifies the most images per second at one size."""
         rates = comparison.rates(explored)
-        best = max(rates, key=lambda engine: rates[engine])
+        best = fastest(rates)
         if len(rates) > 1:
             name, size = self.choice.layout.device_class, compared_size(explored.found)
             measured = ", ".join(f"{engine} {rate:,.0f}" for engine, rate in rates.items())
@@ -211,6 +215,7 @@ class _LayoutProfiler:
             engine=engine,
             open_group=open_watched,
             usable_mib=self.machine.usable_mib(layout),
+            gpu_states=lambda: self.machine.gpu_states(layout),
             usable_host_mib=self.machine.usable_host_mib(layout),
             folder=self.folder,
             clock=clock,
@@ -238,8 +243,12 @@ class _LayoutProfiler:
 
     def _documents(self, survey: Survey, *, busy: bool, agreement: Agreement | None) -> list[GPUProfile]:
         devices = self.machine.devices(self.choice.layout)
+        states = survey.gpu_states or [{}] * len(devices)
         profiles = []
-        for device, found in zip(devices, survey.groups.counted_by_profile, strict=True):
+        for device, found, state in zip(devices, survey.groups.counted_by_profile, states, strict=True):
+            remarks_on_heat = tuple(describe_heat(state, found.heat))
+            for clause in remarks_on_heat:
+                self.listener.on_message(f"{self.choice.layout.device_class}: {clause}.")
             facts = Facts(
                 device_class=self.choice.layout.device_class,
                 model=self.model,
@@ -249,12 +258,14 @@ class _LayoutProfiler:
                 measured_at=datetime.now(UTC),
                 busy=busy,
                 agreement=agreement,
+                cut_short=survey.end in (End.TIME, End.CRASH),
+                remarks=remarks_on_heat,
             )
             profiles.append(build_profile(found, facts, survey.largest(found)))
         return profiles
 
     def _report(self, doing: str, left_s: float) -> None:
-        left_s = min(self.total_budget.left_s, left_s + self.layouts_after * self.preset.layout_s)
+        left_s = min(self.total_budget.left_s, left_s + self.after_s)
         self.listener.on_progress(ProgressUpdate(doing=f"{self.choice.layout.device_class}: {doing}", left_s=left_s))
 
 

@@ -156,6 +156,17 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *milliwat
     *milliwatts = 312500;
     return NVML_SUCCESS;
 }
+nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned int *milliwatts) {
+    REQUIRE_WHOLE(device);
+    *milliwatts = 400000;
+    return NVML_SUCCESS;
+}
+nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, int type, unsigned int *mhz) {
+    REQUIRE_WHOLE(device);
+    if (type != 1) return NVML_ERROR_INVALID_ARGUMENT;
+    *mhz = 1410;
+    return NVML_SUCCESS;
+}
 #ifndef OLD_DRIVER
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *millijoules) {
     REQUIRE_WHOLE(device);

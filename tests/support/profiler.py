@@ -15,7 +15,7 @@ from dueby_api.gpu_profile import Device, GPUProfile
 from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.points import Measurements
-from dueby_profiler.analysis.statistics import is_known
+from dueby_profiler.analysis.statistics import MIN_GPU_S, MIN_GPU_STEPS, is_known
 from dueby_profiler.machine.interference import BUSY_CORES, CpuTimes
 from dueby_profiler.machine.layouts import Layout, Slice
 from dueby_profiler.machine.limits import Limits, read_limits
@@ -81,6 +81,10 @@ class SimulatedMachine:
     """Mini-batches of this size and more are killed for their memory."""
     crashes_from: int = 10**9
     """Processes crash at mini-batches of this size and more."""
+    heat: float = 1.0
+    """How many times as long steps take ..."""
+    hot_after_s: float = 0.0
+    """... so long after a group was started."""
     contention: float = 1.2
     bursts: list[Burst] = field(default_factory=list)
     now_s: float = 1000.0
@@ -94,6 +98,7 @@ class SimulatedMachine:
     def survey(self, preset: Preset, *, gpu: bool = False) -> Survey:
         """Return a survey of this machine's only layout that has yet to begin."""
         target = self.target("cuda" if gpu else "openvino")
+        preset = preset.on(gpu=gpu)
         budget = Budget.starting(preset.layout_s, target.clock)
         return Survey(target=target, preset=preset, budget=budget, on_phase=lambda doing, left_s: None)
 
@@ -107,6 +112,7 @@ class SimulatedMachine:
             open_group=lambda: SimulatedGroup(self, slowness, gpu=gpu),
             usable_mib=self.memory_mib,
             usable_host_mib=self.host_mib,
+            gpu_states=lambda: [{"sm_clock_mhz": 900.0, "throttle_reasons": 4.0}] * self.slices,
             folder=Path("/nowhere"),
             clock=lambda: self.now_s,
             read_times=self.read_times,
@@ -162,7 +168,7 @@ class SimulatedGroup:
         startup_us, build_us = int(1e6 * (machine.now_s - self.began_s)), int(1e6 * machine.build_s)
         return [Built(size=size, startup_us=startup_us, build_us=build_us) for _ in range(machine.slices)]
 
-    def run(self, limit_s: float) -> list[Point]:
+    def run(self, limit_s: float, at_end: Callable[[], None] | None = None) -> list[Point]:
         """See MeasuringGroup."""
         machine, step_s = self.machine, self.machine.step_s(self.size)
         if self.size >= machine.killed_from:
@@ -173,8 +179,17 @@ class SimulatedGroup:
         points, ends_s = [], []
         for bias in self.bias:
             durations: list[int] = []
-            while sum(durations) < 1e6 * limit_s and not is_known(durations):
-                durations.append(max(1, int(1e6 * step_s * bias * machine.random.gauss(1, machine.noise))))
+            least_s, least = (MIN_GPU_S, MIN_GPU_STEPS) if self.gpu else (0.0, 0)
+            busy_s, next_check = 0.0, 1
+            while busy_s < limit_s:
+                if len(durations) >= next_check and len(durations) >= least and busy_s >= least_s and not at_end:
+                    next_check = len(durations) * 9 // 8 + 1
+                    if is_known(durations):
+                        break
+                heat = machine.heat if self.began_s + machine.hot_after_s < began_s + busy_s else 1.0
+                step = heat * step_s * bias * machine.random.gauss(1, machine.noise)
+                durations.append(max(1, int(1e6 * step)))
+                busy_s += max(1e-6, step)
             durations = durations or [int(1e6 * step_s)]
             started_us = int(1e6 * began_s)
             ended = tuple(started_us + sum(durations[: i + 1]) for i in range(len(durations)))
@@ -193,6 +208,8 @@ class SimulatedGroup:
                 )
             )
         self.is_fresh = False
+        if at_end:
+            at_end()
         machine.now_s = max(ends_s)
         return points
 

@@ -120,6 +120,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         spread=Spread(run=max(runs) if runs else None, node=_spread_of(by_size.values(), nodes)),
         contention=max(p.spec.contention for p in nodes),
         busy=any(p.spec.busy for p in nodes),
+        cut_short=any(p.spec.cut_short for p in nodes),
         latency_fit=None,
         observed=(),
         agreement=min((p.spec.agreement for p in nodes if p.spec.agreement), key=lambda a: a.closeness, default=None),

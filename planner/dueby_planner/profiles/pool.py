@@ -212,6 +212,9 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
             yield f"{profile.name} has no start-up time; 0 is assumed, so workers will start later than planned"
         if spec.busy:
             yield f"{profile.name} was measured while the machine was busy with something else; profile it again"
+        if spec.cut_short:
+            size = spec.steps[-1].mini_batch_size
+            yield f"{profile.name} ends at mini-batches of {size}: time ran out or a process crashed; profile it again"
 
 
 def _notes(profiles: Sequence[GPUProfile], *, in_cluster: bool) -> Iterable[str]:

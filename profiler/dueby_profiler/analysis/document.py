@@ -60,6 +60,8 @@ class Facts:
     measured_at: datetime
     busy: bool
     agreement: Agreement | None = None
+    cut_short: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUProfile:
@@ -80,6 +82,8 @@ def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUPro
         spread=Spread(run=run_spread(found)),
         contention=contention_factor(found.contentions),
         busy=facts.busy,
+        cut_short=facts.cut_short,
+        remarks=facts.remarks,
         agreement=facts.agreement,
         steps=_steps(found),
     )
@@ -178,13 +182,14 @@ def _steps(found: Measurements) -> tuple[Step, ...]:
 
 
 def _step(found: Measurements, size: int, warmups: Sequence[int], stretch: float) -> Step:
-    durations = [duration for visit in found.visits[size] for duration in visit.durations_us]
+    heat = found.heat
+    durations = [ceil(heat * duration) for visit in found.visits[size] for duration in visit.durations_us]
     peaks, host_peaks = found.peak_mib.get(size), found.host_mib.get(size)
     return Step(
         mini_batch_size=size,
         samples=len(durations),
         latency_micros=Latency(
-            mean=ceil(found.mean_us(size)),
+            mean=ceil(heat * found.mean_us(size)),
             p50=quantile(durations, 0.5),
             p90=quantile(durations, 0.9),
             p95=quantile(durations, 0.95),

@@ -74,6 +74,7 @@ class MeasuredGroups:
             better,
             peak_mib=found.peak_mib,
             host_mib=found.host_mib,
+            hot_us=found.hot_us,
             rough_startups_us=found.rough_startups_us,
             rough_warmups_us=found.rough_warmups_us,
             contentions=better.contentions or found.contentions,

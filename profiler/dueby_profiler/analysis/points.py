@@ -8,7 +8,7 @@ another slice was idle.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import fmean
 from typing import TypeVar
 
@@ -54,6 +54,8 @@ class Measurements:
     """Peak of the host's memory beside a GPU's, likewise."""
     contentions: list[float] = field(default_factory=list)
     """The contention factor of each process."""
+    hot_us: list[tuple[int, float]] = field(default_factory=list)
+    """Of each process that was run until its device was hot: the size, and the mean step at the end."""
     group_size: int = 1
     """Processes that count as one sample because they ran side by side: those on a machine's slices of cores. On
     several GPUs it is 1, since each GPU has a profile of its own."""
@@ -84,6 +86,12 @@ class Measurements:
         """Return L: the mean over processes of each one's mean step, because processes differ more than steps do."""
         return fmean(visit.mean_us for visit in self.visits[size])
 
+    @property
+    def heat(self) -> float:
+        """How many times as long steps take on a hot device as they took when they were measured; 1 at least."""
+        ratios = [hot_us / self.mean_us(size) for size, hot_us in self.hot_us if size in self.sizes]
+        return max(1.0, fmean(ratios)) if ratios else 1.0
+
     def images_per_second(self, size: int) -> float:
         """Return the throughput of one device."""
         return size * 1e6 / self.mean_us(size)
@@ -96,6 +104,13 @@ class Measurements:
         """Add the steady steps of processes that ran side by side, numbered from `first_process` on."""
         for process, durations in enumerate(while_all_busy(points), start=first_process):
             self.visits[points[0].size].append(Visit(process=process, durations_us=durations))
+
+    def add_hot(self, points: Sequence[Point]) -> None:
+        """Add what the last third of so many steady steps shows."""
+        for durations in while_all_busy(points):
+            ends_us = list(accumulate(durations))
+            hot = [step for step, end_us in zip(durations, ends_us, strict=True) if 3 * end_us >= 2 * ends_us[-1]]
+            self.hot_us.append((points[0].size, fmean(hot)))
 
     def add_fresh(self, built: Sequence[Built], points: Sequence[Point], *, cached: bool) -> None:
         """Add what only the first mini-batch size of a process shows.
@@ -124,6 +139,7 @@ class Measurements:
             self.peak_mib[size].extend(peaks_mib)
         for size, peaks_mib in other.host_mib.items():
             self.host_mib[size].extend(peaks_mib)
+        self.hot_us.extend(other.hot_us)
         self.startups_us.extend(other.startups_us)
         self.contentions.extend(other.contentions)
         self.rough_startups_us.extend(other.rough_startups_us)
@@ -140,6 +156,7 @@ class Measurements:
             peak_mib=_grouped({s: p[number::devices] for s, p in self.peak_mib.items()}),
             host_mib=_grouped({s: p[number::devices] for s, p in self.host_mib.items()}),
             contentions=self.contentions[number::devices],
+            hot_us=self.hot_us[number::devices],
             rough_startups_us=self.rough_startups_us,
             rough_warmups_us=self.rough_warmups_us,
         )

@@ -20,6 +20,8 @@ from statistics import fmean, stdev
 WANTED_ERROR = 0.02
 # With fewer steps the standard deviation itself is a guess.
 MIN_STEPS = 5
+# On a GPU steps are so even that a few, of some milliseconds, would do, and the clocks would have no time to settle.
+MIN_GPU_STEPS, MIN_GPU_S = 30, 0.5
 # Half the width of a normal distribution's 95 % interval, in standard errors.
 _HALF_INTERVAL = 1.96
 # Standard error of a spread relative to the spread: that of nine samples. They widen the spread by a fifth, where five

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from socket import gethostname
@@ -59,6 +59,10 @@ class Machine:
     def usable_host_mib(self, layout: Layout) -> int:
         """Return the host's memory that one process of the layout may take."""
         return usable_mib(self.limits.memory_mib, len(layout.slices))
+
+    def gpu_states(self, layout: Layout) -> list[Mapping[str, float]]:
+        """Return what NVML says now of each of the layout's GPUs."""
+        return [state.values for state in nvml.read_load(slice_.gpu for slice_ in layout.slices if slice_.gpu)]
 
     def is_gpu_used(self, layout: Layout) -> bool:
         """Return whether a process computes on one of the layout's GPUs now."""

@@ -5,7 +5,7 @@ Kubernetes nodes (NVIDIA-A100-SXM4-40GB). So a profile made by hand and one made
 the driver has no GPUs.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -112,12 +112,18 @@ def observe_gpus() -> Iterator[Callable[[str], GpuState]]:
         yield lambda uuid: _read_state(uuid, handles) if is_available else nothing
 
 
-def _read_state(uuid: str, handles: dict[str, Any]) -> GpuState:
+def read_load(uuids: Iterable[str]) -> list[GpuState]:
+    """Return the state of each GPU now, and between which limits its clock and its power are."""
+    with _nvml():
+        return [_read_state(uuid, {}, (*_STATE, *_LIMITS)) for uuid in uuids]
+
+
+def _read_state(uuid: str, handles: dict[str, Any], readers: "Iterable[Reader] | None" = None) -> GpuState:
     values: dict[str, float] = {}
     try:
         if uuid not in handles:
             handles[uuid] = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        for read in _STATE:
+        for read in readers or _STATE:
             with suppress(*_NO_SUCH_VALUE):
                 values |= read(handles[uuid])
     except pynvml.NVMLError as error:
@@ -169,7 +175,8 @@ def _utilization(gpu: Any) -> dict[str, float]:
 
 
 # All of these are cheap. Values that NVML measures while it is asked, such as PCIe throughput for 20 ms, are left out.
-_STATE: tuple[Callable[[Any], dict[str, float]], ...] = (
+Reader = Callable[[Any], dict[str, float]]
+_STATE: tuple[Reader, ...] = (
     _memory,
     _bar1,
     _utilization,
@@ -179,6 +186,11 @@ _STATE: tuple[Callable[[Any], dict[str, float]], ...] = (
     lambda gpu: {"sm_clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)},
     lambda gpu: {"memory_clock_mhz": pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM)},
     lambda gpu: {"throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)},
+)
+# Which stay as they are.
+_LIMITS: tuple[Reader, ...] = (
+    lambda gpu: {"power_limit_w": pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000},
+    lambda gpu: {"sm_clock_max_mhz": pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM)},
 )
 
 

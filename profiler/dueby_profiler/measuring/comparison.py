@@ -8,12 +8,11 @@ Before, an engine is tried at the smallest size. One that is many times slower t
 larger size could take minutes.
 
 Engines are measured one after the other where both might not fit into memory, where there is no time for the turns, and
-if the explored engine's processes have run out of memory, or any have crashed. So they are on GPUs, which a driver may
-give to one process only and which others' use of the cores hardly slows, and beside the monitor, which watches one
-group at a time.
+if the explored engine's processes have run out of memory, or any have crashed, as on a GPU that the driver gives to one
+process only. So they are beside the monitor, which watches one group at a time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -36,6 +35,8 @@ _TURNS = 3
 # An engine that is so many times slower at the smallest size isn't compared at a larger one. That is more than what an
 # engine's own cost for each mini-batch makes of it there, and more than a burst of other programs does.
 _HOPELESS = 5
+# Operations that are launched one by one take longer while the host decodes, which is no part of the comparison.
+_WANTED_LEAD: Mapping[EngineName, float] = {"cuda": 1.1}
 # What a turn takes beside its time: a warm-up, which may take as long as two steps, and the rest of the last step.
 _STEPS_BESIDE = 3
 
@@ -132,6 +133,11 @@ class EngineComparison:
     def _leave_out(self, engine: EngineName, reason: str) -> None:
         self.left_out.add(engine)
         self.on_left_out(engine, reason)
+
+
+def fastest(rates: Mapping[EngineName, float]) -> EngineName:
+    """Return the engine to take, by images per second."""
+    return max(rates, key=lambda engine: rates[engine] / _WANTED_LEAD.get(engine, 1.0))
 
 
 def compared_size(found: Measurements) -> int:

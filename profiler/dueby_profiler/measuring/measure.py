@@ -7,6 +7,7 @@ are in `messages`.
 
 import os
 import select
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def run_point(bench: Bench, start: StartSteps, channel: Channel) -> Point:
             continue
         is_announced = moments[-1] - checked_us >= start.limit_us
         if len(moments) >= next_check:
-            is_announced = is_announced or is_known([after - before for before, after in pairwise(moments)])
+            is_announced = is_announced or is_enough([after - before for before, after in pairwise(moments)], start)
             # Ever more rarely: the check reads all steps, and after every step it would take longer than the steps do.
             next_check = len(moments) * 9 // 8 + 1
         if is_announced:
@@ -114,6 +115,12 @@ def run_point(bench: Bench, start: StartSteps, channel: Channel) -> Point:
         peak_mib=peak_mib(),
         gpu_mib=bench.gpu_mib(),
     )
+
+
+def is_enough(durations_us: Sequence[int], start: StartSteps) -> bool:
+    """Return whether the mean of these steps is known, and they were as many and as long as they are to be at least."""
+    is_least = len(durations_us) >= start.least_steps and sum(durations_us) >= start.least_us
+    return is_least and is_known(durations_us)
 
 
 def peak_mib(status: Path = Path("/proc/self/status")) -> int:

@@ -59,6 +59,9 @@ class StartSteps(Spec, frozen=True, kw_only=True):
 
     limit_us: int
     """Announce the mean after this long, even if it is not known well enough."""
+    least_us: int = 0
+    """Do not announce it before this long, or before so many steps."""
+    least_steps: int = 0
 
 
 class MeanKnown(Spec, frozen=True, kw_only=True):

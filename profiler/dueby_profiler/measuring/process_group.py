@@ -23,6 +23,7 @@ from typing import IO, Self, TypeVar
 from dueby_api.agreement import Agreement
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.words import counted
+from dueby_profiler.analysis.statistics import MIN_GPU_S, MIN_GPU_STEPS
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.messages import (
     Agree,
@@ -145,9 +146,20 @@ class ProcessGroup:
         self._size = size
         return self._ask(Build(size=size), Built)
 
-    def run(self, limit_s: float) -> list[Point]:
-        """Let every process run mini-batches until each knows its mean, or for this long."""
-        self._ask(StartSteps(limit_us=int(limit_s * 1e6)), MeanKnown, timeout_s=limit_s + ANSWER_TIMEOUT_S)
+    def run(self, limit_s: float, at_end: Callable[[], None] | None = None) -> list[Point]:
+        """Let every process run mini-batches until each knows its mean, or for this long.
+
+        If there is something to be done `at_end`, they run for the whole time, and while it is done.
+        """
+        gpu = self._layout.is_gpu
+        start = StartSteps(
+            limit_us=int(limit_s * 1e6),
+            least_us=int((limit_s if at_end else MIN_GPU_S if gpu else 0) * 1e6),
+            least_steps=MIN_GPU_STEPS if gpu else 0,
+        )
+        self._ask(start, MeanKnown, timeout_s=limit_s + ANSWER_TIMEOUT_S)
+        if at_end:
+            at_end()
         return self._ask(StopSteps(), Point)
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:

@@ -1,7 +1,9 @@
 """Measure one layout within its time: grow the sizes, then rounds of fresh processes, and contention.
 
     explore     sizes grown from 1; also fills the cache of compiled models     one group of fresh processes
+    soak        on GPUs, the fastest size until they are hot                    the same group
     rounds      start-up, warm-up and memory of one size, then all sizes        a group for each round
+                (on GPUs the two fastest)
     contention  decoding beside the model, at the fastest size                  the first round's group
 
 Rounds for which there is no time are left out. If all of them are, start-up and warm-up are those seen while the sizes
@@ -10,7 +12,7 @@ differ widely, more of them follow, until it is known how widely. Within a round
 an equal share of the time left.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,10 @@ OnPhase = Callable[[str, float], None]
 """Called with what is being done, and with the most seconds that the rest of this layout may take."""
 # Share of a layout's time; the rest is for the rounds, whose measurements count for more.
 _EXPLORE_SHARE = 0.4
+# A round on a GPU measures so many sizes besides its first.
+_OTHERS_ON_GPU = 2
+# Making the device hot may take at most this share of the time left.
+_MAX_SOAK_SHARE = 0.2
 # A phase of `contend` must hold at least so many mini-batches for their mean to say anything.
 _MIN_CONTENDING = 10
 
@@ -45,8 +51,11 @@ class MeasuringGroup(Protocol):
     def build(self, size: int) -> list[Built]:
         """Let every process build its engine for this size."""
 
-    def run(self, limit_s: float) -> list[Point]:
-        """Let every process run mini-batches until each knows its mean, or for this long."""
+    def run(self, limit_s: float, at_end: Callable[[], None] | None = None) -> list[Point]:
+        """Let every process run mini-batches until each knows its mean, or for this long.
+
+        If there is something to be done `at_end`, they run for the whole time, and while it is done.
+        """
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:
         """Let every process decode, run its model, and do both, each for this long and all at the same time."""
@@ -64,6 +73,8 @@ class MeasuringTarget:
     """Memory of one device."""
     usable_host_mib: int
     """The host's memory that one process may take."""
+    gpu_states: Callable[[], Sequence[Mapping[str, float]]]
+    """Returns what NVML says now of each of the layout's GPUs."""
     folder: Path
     """A folder that is deleted afterwards."""
     clock: Callable[[], float]
@@ -92,6 +103,8 @@ class Survey:
     """What is wrong with the engine's results, if anything."""
     round_s: float = float("inf")
     """How long the last round took."""
+    gpu_states: Sequence[Mapping[str, float]] = ()
+    """What NVML said of each GPU when it was hot."""
     build_s: dict[int, float] = field(default_factory=dict)
     """How long it lately took to build an engine of each size."""
 
@@ -127,6 +140,7 @@ class Survey:
                 found.add_steady(0, points)
                 peaks_mib = {1: max(point.device_mib for point in points)}
                 self._grow(group, found, peaks_mib, budget)
+                self._soak(group, found)
                 before_end(group, max(peaks_mib.values()))
         except (OutOfMemory, Crashed) as error:
             self._forget(error)
@@ -152,7 +166,14 @@ class Survey:
         while True:
             fitting = fitting_size(peaks_mib, self.target.usable_mib)
             latency_us = {size: found.mean_us(size) for size in found.sizes}
-            size = next_size(latency_us, max_fitting=fitting, point_s=budget.left_s / 2)
+            gpu = self.target.layout.is_gpu
+            size = next_size(
+                latency_us,
+                max_fitting=fitting,
+                point_s=budget.left_s / 2,
+                overhead_s=self.build_s[found.sizes[-1]] + (self.preset.explore_s if gpu else 0),
+                gpu=gpu,
+            )
             if isinstance(size, End):
                 self.end = size
                 return
@@ -162,6 +183,19 @@ class Survey:
             found.add_rough(points)
             found.add_steady(0, points)
             peaks_mib[size] = max(point.device_mib for point in points)
+
+    def _soak(self, group: MeasuringGroup, found: Measurements) -> None:
+        """Run the fastest size until the devices are hot, as jobs make them."""
+        seconds = min(self.preset.soak_s, _MAX_SOAK_SHARE * self.budget.left_s)
+        if not seconds:
+            return
+
+        def read_states() -> None:
+            self.gpu_states = self.target.gpu_states()
+
+        self.on_phase("running until the device is hot", self.budget.left_s)
+        self._build(group, found.fastest_size())
+        found.add_hot(group.run(seconds, read_states))
 
     def measure(self) -> None:
         """Run rounds of fresh processes at the explored sizes, as many as the budget allows and the profile needs."""
@@ -190,6 +224,9 @@ class Survey:
         first = self._first_size()
         # If time runs short, the slowest sizes go without: plans hardly use them.
         others = sorted(set(self.found.sizes) - {first}, key=self.found.images_per_second, reverse=True)
+        if self.target.layout.is_gpu:
+            # Each costs a build; one process has measured all.
+            others = others[:_OTHERS_ON_GPU]
         process = len(self.groups.every) * len(self.target.layout.slices)
         self.on_phase(f"fresh processes, first size {first}", self.budget.left_s)
         contend = self._is_contention_due(budget)

@@ -5,6 +5,9 @@ in images per second, than the best before them. On a CPU that is soon (throughp
 is after the knee, where launches no longer dominate. Sizes up to 8 are always measured, since they cost next to nothing
 and the first measurement at a size is rough.
 
+On a GPU each size costs a build that takes as long as hundreds of steps, and small sizes are bound by launches: it goes
+from 1 to 8, 32 and 64 before it doubles.
+
 Memory ends the growth before a size that would not fit is tried, and so does a process that is killed for its memory.
 Time ends it if a few steps of the next size would take too long.
 """
@@ -17,6 +20,9 @@ from dueby_profiler.analysis.statistics import MIN_STEPS
 MIN_GAIN = 0.03
 ALWAYS_UP_TO = 8
 MAX_SIZE = 65_536
+# The sizes of a GPU that aren't twice the size before.
+_LEAPS = {1: 8, 8: 32}
+_GPU_ALWAYS_UP_TO = 64
 # A warm-up, which may take as long as two steps, and the smallest number of steps that say anything.
 STEPS_OF_A_POINT = 2 + MIN_STEPS
 
@@ -31,21 +37,30 @@ class End(Enum):
     LARGEST = "this is the largest size that is ever tried"
 
 
-def next_size(latency_us: Mapping[int, float], *, max_fitting: int | None, point_s: float) -> int | End:
+def next_size(
+    latency_us: Mapping[int, float],
+    *,
+    max_fitting: int | None,
+    point_s: float,
+    overhead_s: float = 0.0,
+    gpu: bool = False,
+) -> int | End:
     """Return the next size after those measured (1 at least), or why there is none.
 
     `latency_us` is the mean step by size, `max_fitting` the largest size that fits into memory, if known, and `point_s`
-    the time that measuring one more size may take.
+    the time that measuring one more size may take, of which `overhead_s` are the building of its engine and the like.
     """
     last = max(latency_us)
-    size = 2 * last
+    size = _LEAPS.get(last, 2 * last) if gpu else 2 * last
     if max_fitting is not None and size > max_fitting:
-        return End.MEMORY
+        size = 2 * last  # what a leap would have left out may fit
+        if size > max_fitting:
+            return End.MEMORY
     if size > MAX_SIZE:
         return End.LARGEST
-    if last >= ALWAYS_UP_TO and is_flat(latency_us):
+    if last >= (_GPU_ALWAYS_UP_TO if gpu else ALWAYS_UP_TO) and is_flat(latency_us):
         return End.FLAT
-    if STEPS_OF_A_POINT * 2 * latency_us[last] > point_s * 1e6:
+    if overhead_s + 1e-6 * STEPS_OF_A_POINT * size / last * latency_us[last] > point_s:
         return End.TIME
     return size
 

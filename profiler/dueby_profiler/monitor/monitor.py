@@ -121,13 +121,13 @@ class _WatchedGroup:
         self._built = built
         return built
 
-    def run(self, limit_s: float) -> list[Point]:
+    def run(self, limit_s: float, at_end: Callable[[], None] | None = None) -> list[Point]:
         """Let every process run mini-batches; the first time, keep what was known before as a row of warm-ups."""
         if not self._is_fresh:
-            return self._group.run(limit_s)
+            return self._group.run(limit_s, at_end)
         self._is_fresh = False
         before = self._take_sample()
-        points = self._group.run(limit_s)
+        points = self._group.run(limit_s, at_end)
         self._warmups += map(warmup_row, before, self._built, points)
         return points
 

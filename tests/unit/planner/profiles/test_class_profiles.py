@@ -192,6 +192,7 @@ def test_a_node_without_a_start_up_does_not_make_the_others_start_in_no_time() -
 
 def test_one_busy_node_makes_the_class_s_profile_doubtful() -> None:
     assert aggregated(node("a"), node("b", busy=True)).spec.busy
+    assert aggregated(node("a"), node("b", cutShort=True)).spec.cut_short
 
 
 def test_a_class_agrees_with_fp32_as_the_worst_of_its_nodes_does() -> None:

@@ -176,6 +176,7 @@ def test_a_spread_of_zero_is_one_that_was_measured() -> None:
             id="another precision's embeddings",
         ),
         ({"startupMicros": None}, "a100 has no start-up time; 0 is assumed, so workers will start later than planned"),
+        ({"cutShort": True}, "a100 ends at mini-batches of 256: time ran out or a process crashed; profile it again"),
         ({"busy": True}, "a100 was measured while the machine was busy with something else; profile it again"),
     ],
 )

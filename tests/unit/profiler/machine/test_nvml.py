@@ -55,6 +55,19 @@ def test_a_whole_gpu_has_every_feature_in_base_units(driver: Path) -> None:
 
 
 @pytest.mark.compiler
+def test_the_limits_of_clock_and_power_are_read_beside_the_state(driver: Path) -> None:
+    script = f"""
+import json
+from dueby_profiler.machine import nvml
+print(json.dumps([state.values for state in nvml.read_load([{WHOLE!r}, {SLICE!r}])]))
+"""
+    whole, part = run_with_nvml(driver, script)
+    assert (whole["power_w"], whole["power_limit_w"]) == (312.5, 400.0)
+    assert (whole["sm_clock_mhz"], whole["sm_clock_max_mhz"]) == (1410, 1410)
+    assert "power_limit_w" not in part
+
+
+@pytest.mark.compiler
 def test_a_slice_of_a_gpu_has_memory_features_only_and_that_is_no_problem(driver: Path) -> None:
     script = f"{OBSERVE}\nwith nvml.observe_gpus() as ask:\n    print(json.dumps(seen(ask({SLICE!r}))))"
     values, problem = run_with_nvml(driver, script)

@@ -12,7 +12,7 @@ from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.measuring.choices import ENGINE_FIELD
-from dueby_profiler.measuring.comparison import EngineComparison, compared_size, relative_rate
+from dueby_profiler.measuring.comparison import EngineComparison, compared_size, fastest, relative_rate
 from dueby_profiler.measuring.messages import Built, Contended, Point
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget
@@ -37,7 +37,7 @@ class ScriptedGroup:
         self.log.append(f"build {self.name} {size}")
         return []
 
-    def run(self, limit_s: float) -> list[Point]:
+    def run(self, limit_s: float, at_end: Callable[[], None] | None = None) -> list[Point]:
         """See MeasuringGroup."""
         self.log.append(f"{self.name} {limit_s:.1f} s")
         return [a_point(8, starts_us=0, durations_us=[self.steps_us.pop(0)] * 5)]
@@ -55,6 +55,11 @@ def test_a_burst_that_lasts_some_turns_does_not_change_the_ratio(burst: tuple[in
     second = ScriptedGroup(name="b", steps_us=steps_us[1::2], log=log)
     assert relative_rate(first, second, size=8, seconds=3) == pytest.approx(1.25)
     assert log == ["build a 8", "build b 8", *["a 1.0 s", "b 1.0 s"] * 3]
+
+
+@pytest.mark.parametrize(("lead", "engine"), [(1.05, "cudagraph"), (1.15, "cuda")])
+def test_launching_operations_one_by_one_has_to_be_a_tenth_faster(lead: float, engine: EngineName) -> None:
+    assert fastest({"cudagraph": 1000.0, "cuda": 1000.0 * lead}) == engine
 
 
 @dataclass(kw_only=True)

@@ -1,8 +1,9 @@
-"""What a measuring process makes of errors of the libraries."""
+"""What a measuring process makes of errors of the libraries, and how long it goes on."""
 
 import pytest
 
-from dueby_profiler.measuring.measure import is_out_of_memory
+from dueby_profiler.measuring.measure import is_enough, is_out_of_memory
+from dueby_profiler.measuring.messages import StartSteps
 
 
 @pytest.mark.parametrize(
@@ -21,3 +22,19 @@ from dueby_profiler.measuring.measure import is_out_of_memory
 )
 def test_memory_that_runs_out_is_known_by_any_of_its_names(words: str, has_run: bool, is_memory: bool) -> None:
     assert is_out_of_memory(RuntimeError(words), has_run=has_run) == is_memory
+
+
+@pytest.mark.parametrize(
+    ("steps", "start", "enough"),
+    [
+        pytest.param(5, StartSteps(limit_us=10**8), True, id="five even steps of a core"),
+        pytest.param(4, StartSteps(limit_us=10**8), False, id="of which four say nothing yet"),
+        pytest.param(30, StartSteps(limit_us=10**8, least_us=60_000, least_steps=30), False, id="too short on a GPU"),
+        pytest.param(29, StartSteps(limit_us=10**8, least_us=20_000, least_steps=30), False, id="too few on a GPU"),
+        pytest.param(60, StartSteps(limit_us=10**8, least_us=60_000, least_steps=30), True, id="enough of both"),
+    ],
+)
+def test_even_steps_say_enough_once_they_are_as_many_and_as_long_as_they_are_to_be(
+    steps: int, start: StartSteps, enough: bool
+) -> None:
+    assert is_enough([1000] * steps, start) == enough

@@ -1,5 +1,6 @@
 """Processes that measure side by side: how they talk, how they die, and that none is left behind."""
 
+import json
 import os
 import sys
 import time
@@ -34,6 +35,9 @@ PAIR = Layout(device_class="cpu-1", slices=(Slice(threads=1), Slice(threads=1)))
 BUILT = '{"built": {"size": 8, "startupUs": 1000, "buildUs": 10}}'
 
 
+A_POINT = Point(size=8, warmup_us=1, check_us=0, started_us=2, ended_us=(3, 4), peak_mib=5, gpu_mib=6)
+
+
 def a_setup(number: int) -> Setup:
     return Setup(model=Model(), engine="openvino", threads=1, spawned_us=number)
 
@@ -53,7 +57,7 @@ def a_group(script: str) -> ProcessGroup:
         StartSteps(limit_us=5),
         MeanKnown(),
         StopSteps(),
-        Point(size=8, warmup_us=1, check_us=0, started_us=2, ended_us=(3, 4), peak_mib=5, gpu_mib=6),
+        A_POINT,
         Contend(moments_us=(1, 2, 3, 4), folder="/x"),
         Contended(decode_us=1.5, model_us=2.5, both_us=3.5),
         NoMemory(size=8),
@@ -164,6 +168,35 @@ sys.stdin.readline()
     with ProcessGroup(layout, a_setup, environment=own, clock=time.monotonic, command=command) as group:
         group.build(8)
     assert (tmp_path / "visible").read_text() == visible
+
+
+@pytest.mark.parametrize(
+    ("gpu", "soaks", "least"),
+    [
+        pytest.param("GPU-1", False, {"leastUs": 500_000, "leastSteps": 30}, id="a GPU"),
+        pytest.param("GPU-1", True, {"leastUs": 2_000_000, "leastSteps": 30}, id="a GPU that is made hot"),
+        pytest.param(None, False, {"leastUs": 0, "leastSteps": 0}, id="cores"),
+    ],
+)
+def test_steps_of_a_gpu_go_on_until_they_say_something(
+    gpu: str | None, soaks: bool, least: dict[str, int], tmp_path: Path
+) -> None:
+    script = f"""
+import sys
+sys.stdin.readline()
+open({str(tmp_path / "said")!r}, "w").write(sys.stdin.readline())
+print('{{"known": {{}}}}', flush=True)
+sys.stdin.readline()
+print({write_message(A_POINT).strip()!r}, flush=True)
+sys.stdin.readline()
+"""
+    layout = Layout(device_class="a", slices=(Slice(threads=1, gpu=gpu),))
+    command, called = (sys.executable, "-c", script), []
+    with ProcessGroup(layout, a_setup, environment={}, clock=time.monotonic, command=command) as group:
+        group.run(2.0, (lambda: called.append(True)) if soaks else None)
+    said = json.loads((tmp_path / "said").read_text())["go"]
+    assert said == {"limitUs": 2_000_000, **least}
+    assert called == [True] * soaks
 
 
 def test_nobody_is_left_behind_not_even_what_the_processes_started(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """How a layout is measured within its time, on simulated machines: fast and slow ones, small ones, noisy ones."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from dueby_api.gpu_profile import parse_profile
 from dueby_planner.model.rule import WIDE_SPREAD
 from dueby_profiler.analysis.document import run_spread
+from dueby_profiler.analysis.heat import describe_heat
 from dueby_profiler.analysis.remarks import describe_certainty, remarks
 from dueby_profiler.analysis.statistics import WANTED_SPREAD_ERROR, spread_error
 from dueby_profiler.measuring.budget import Budget
@@ -36,7 +39,7 @@ machines = st.builds(
 def test_the_time_is_kept_and_the_profile_is_valid(machine: SimulatedMachine, preset: Preset, gpu: bool) -> None:
     began_s = machine.now_s
     survey = machine.measured(preset, gpu=gpu)
-    assert machine.now_s - began_s <= 1.05 * preset.layout_s
+    assert machine.now_s - began_s <= 1.05 * preset.on(gpu=gpu).layout_s
     profile = profile_of(survey)
     assert parse_profile(profile.document()) == profile
     assert profile.spec.startup_micros is not None
@@ -87,6 +90,52 @@ def test_each_gpu_is_measured_by_enough_processes_of_its_own() -> None:
     survey = SimulatedMachine(slices=4).measured(FULL, gpu=True)
     assert survey.found.of_device(2, 4).processes >= ENOUGH_GROUPS
     assert len(survey.found.of_device(2, 4).startups_us) == len(survey.groups.every) - 1
+
+
+# Launches take 1.2 ms, and the knee is at 14 images.
+A_GPU = partial(SimulatedMachine, slices=1, noise=0.003, latency_s=lambda size: max(0.0012, size / 12_000))
+
+
+@pytest.mark.parametrize(
+    ("startup_s", "build_s"), [(6, 1.0), (10, 1.5), (10, 2.5), (15, 2.5), (20, 3.0)], ids=lambda seconds: f"{seconds} s"
+)
+@pytest.mark.parametrize("preset", [QUICK, FULL], ids=lambda preset: preset.name)
+def test_a_gpu_is_measured_past_its_knee_however_long_start_and_build_take(
+    preset: Preset, startup_s: float, build_s: float
+) -> None:
+    machine = A_GPU(startup_s=startup_s, build_s=build_s)
+    survey = machine.measured(preset, gpu=True)
+    assert (survey.end, survey.found.sizes) == (End.FLAT, [1, 8, 32, 64, 128])
+    assert survey.found.groups >= 4
+    assert machine.now_s <= survey.budget.end_s + 5
+
+
+def test_each_size_of_a_gpu_is_measured_for_half_a_second_and_thirty_steps() -> None:
+    survey = A_GPU(noise=0.0).measured(QUICK, gpu=True)
+    for size in survey.found.sizes:
+        for visit in survey.found.visits[size]:
+            assert len(visit.durations_us) >= 30
+            assert sum(visit.durations_us) >= 490_000
+
+
+def test_the_steps_of_a_gpu_are_those_of_a_hot_one() -> None:
+    cool = {
+        step.mini_batch_size: step.latency_micros.mean
+        for step in profile_of(A_GPU().measured(QUICK, gpu=True)).spec.steps
+    }
+    survey = A_GPU(heat=1.5, hot_after_s=15.0).measured(QUICK, gpu=True)
+    assert survey.found.heat == pytest.approx(1.5, rel=0.02)
+    hot = {step.mini_batch_size: step.latency_micros.mean for step in profile_of(survey).spec.steps}
+    assert hot == pytest.approx({size: 1.5 * mean for size, mean in cool.items()}, rel=0.05)
+    assert [*describe_heat(survey.gpu_states[0], survey.found.heat)] == [
+        "at the end of a run under full load: SM clock 900 MHz",
+        "its clock was held down: the power limit is reached",
+        "steps took 1.50 times as long when it was hot, and all latencies are those",
+    ]
+
+
+def test_cores_are_not_heated() -> None:
+    assert SimulatedMachine(heat=1.5).measured(QUICK).found.heat == 1.0
 
 
 def test_contention_is_measured_on_cpus_and_not_on_gpus() -> None:

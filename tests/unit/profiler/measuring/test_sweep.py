@@ -46,6 +46,28 @@ def test_sizes_double_while_it_pays(latency: Latency, sizes: list[int], end: End
     assert grow(latency) == (sizes, end)
 
 
+def gpu_sizes(latency: Latency, *, max_fitting: int | None = None, overhead_s: float = 0.0) -> tuple[list[int], End]:
+    """Return the same on a GPU, with a minute for each size."""
+    seen = {1: latency(1)}
+    while True:
+        size = next_size(seen, max_fitting=max_fitting, point_s=60.0, overhead_s=overhead_s, gpu=True)
+        if isinstance(size, End):
+            return list(seen), size
+        seen[size] = latency(size)
+
+
+def test_a_gpu_leaps_over_the_sizes_that_are_bound_by_launches() -> None:
+    assert gpu_sizes(lambda b: max(10_000, 150 * b)) == ([1, 8, 32, 64, 128, 256, 512], End.FLAT)
+
+
+def test_a_size_that_a_leap_would_have_left_out_is_tried_where_the_leap_does_not_fit() -> None:
+    assert gpu_sizes(lambda b: 10_000.0, max_fitting=20) == ([1, 8, 16], End.MEMORY)
+
+
+def test_building_an_engine_is_part_of_the_time_that_a_size_takes() -> None:
+    assert gpu_sizes(lambda b: 10_000.0, overhead_s=61.0) == ([1], End.TIME)
+
+
 def test_one_lucky_doubling_does_not_end_the_growth() -> None:
     rates = {1: 100.0, 2: 104.0, 4: 108.0, 8: 107.0, 16: 130.0, 32: 130.0, 64: 130.0}
     sizes, end = grow(lambda b: b * 1e6 / rates[b])
