@@ -117,6 +117,7 @@ class ControlLoop:
         self._clock = ServerClock()
         self._outage = Trouble("the API server does not answer", "the API server answers again", clock_s=clock_s)
         self._outage.at_end(self._go_on)
+        self._tables: Tables | None = None
         self._clients: set[Kube] = set()
         """Those of the tables and of the passes."""
         self._passes = Trouble(
@@ -136,13 +137,19 @@ class ControlLoop:
         """Keep the tables, hold the Lease and reconcile, until cancelled."""
         kube = self._kube()
         self._clients.add(kube)
-        tables = Tables(kube, self.settings, wake=self.wake.set, outage=self._outage)
+        self._tables = tables = Tables(kube, self.settings, wake=self.wake.set, outage=self._outage)
         try:
             async with asyncio.TaskGroup() as together:
                 for work in (*(table.run for table in tables.all()), lambda: self._act(tables)):
                     together.create_task(self.keep_going(work))
         finally:
             await kube.close()
+
+    def note_change(self, kind: str) -> None:
+        """Note that an object of this kind, by its plural, has come, was edited or is gone: a pass should see it."""
+        if self._tables:
+            self._tables.watches.note_change(kind)
+        self.wake.set()
 
     def health(self) -> str:
         """Return how the loop is. Raise Stuck if it should be started again, which helps against no outage.

@@ -20,8 +20,8 @@ LIMIT_S = 120.0
 
 
 @asynccontextmanager
-async def operator(server: OutageServer, folder: Path) -> AsyncIterator[tuple[Process, list[str]]]:
-    """Run an operator, and return it with the lines that it logs."""
+async def operator(server: OutageServer, folder: Path, *command: str) -> AsyncIterator[tuple[Process, list[str]]]:
+    """Run an operator, or another command of Python, and return it with the lines that it logs."""
     config = {
         "current-context": "c",
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
@@ -29,9 +29,13 @@ async def operator(server: OutageServer, folder: Path) -> AsyncIterator[tuple[Pr
         "users": [{"name": "u", "user": {"token": "t"}}],
     }
     (folder / "kubeconfig").write_text(json.dumps(config))
-    command = (sys.executable, "-m", "dueby_operator", "--worker-image=w", "--lease=dueby/dueby-operator")
+    command = command or ("-m", "dueby_operator", "--worker-image=w", "--lease=dueby/dueby-operator")
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=PIPE, stderr=STDOUT, env={**os.environ, "KUBECONFIG": str(folder / "kubeconfig")}
+        sys.executable,
+        *command,
+        stdout=PIPE,
+        stderr=STDOUT,
+        env={**os.environ, "KUBECONFIG": str(folder / "kubeconfig")},
     )
     lines: list[str] = []
     reading = asyncio.create_task(read(process, lines))
@@ -94,3 +98,43 @@ def test_a_process_that_is_stopped_while_another_takes_the_lease_wakes_without_a
             assert server.lease.holder == "successor"
 
     asyncio.run(go())
+
+
+def large_jobs(count: int) -> list[bytes]:
+    """The largest jobs that an API server takes: labels have no limit but that of the object."""
+    metadata = {"name": "@", "namespace": "team", "uid": "@", "generation": 1, "resourceVersion": "1"}
+    labels = {f"l{label:06}": "" for label in range(110_000)}
+    found = {"apiVersion": "dueby.dev/v1alpha1", "kind": "InferenceJob", "metadata": {**metadata, "labels": labels}}
+    text = json.dumps(found, separators=(",", ":")).encode()
+    assert 1.3e6 < len(text) < 1.5e6
+    return [text.replace(b"@", b"j%d" % number) for number in range(count)]
+
+
+# Kopf alone, with the handlers that the operator has.
+KOPF = """
+from dueby_operator.handlers import keep_watching, register
+from dueby_operator.loop import ControlLoop
+from dueby_operator.settings import OperatorSettings
+
+settings = OperatorSettings(image="w")
+loop = ControlLoop(settings, sign_in=lambda: None, claim=None)
+keep_watching(register(loop, wake=lambda kind: print(kind, flush=True)), settings, None)
+"""
+
+
+def test_sixty_of_the_largest_jobs_leave_kopf_within_a_part_of_the_charts_memory(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with outage_server() as server:
+            server.jobs = large_jobs(60)
+            async with operator(server, tmp_path, "-c", KOPF) as (process, lines):
+                await until(lambda: server.shown == len(server.jobs), lines)
+                assert lines.count("inferencejobs\n") == len(server.jobs)
+                assert peak_mib(process) < 300
+
+    asyncio.run(go())
+
+
+def peak_mib(process: Process) -> float:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    (peak_kb,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return peak_kb / 1024

@@ -1,21 +1,40 @@
 """An API server that goes away and comes back, with one Lease and no jobs; it knows who has asked for what."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 
+from dueby_operator import paths
+from dueby_operator.jobs import names
 from dueby_operator.kube.served_apis import INDEX_PATH
 from support.api import Open
 from support.lease import LeaseStore
 
 LEASE_PATH = "/apis/coordination.k8s.io/v1/namespaces/dueby/leases/dueby-operator"
+JOBS_PATH = paths.jobs_path()
 
 NOTHING = {"metadata": {"resourceVersion": "1"}, "items": []}
-# What Kopf asks for: it watches nothing here.
-DISCOVERY: dict[str, dict[str, Any]] = {"/api": {"versions": []}, "/apis": {"groups": []}}
+
+
+def resources(**kinds: str) -> dict[str, Any]:
+    """What a version of an API group serves: kinds by their plurals."""
+    verbs = ["list", "patch", "watch"]
+    served = {"namespaced": False, "verbs": verbs, "singularName": ""}
+    return {"resources": [{"name": plural, "kind": kind, **served} for plural, kind in kinds.items()]}
+
+
+VERSION = {"version": names.VERSION}
+# What Kopf asks for, before it watches.
+DISCOVERY: dict[str, dict[str, Any]] = {
+    "/api": {"versions": ["v1"]},
+    "/api/v1": resources(namespaces="Namespace"),
+    "/apis": {"groups": [{"name": names.GROUP, "versions": [VERSION], "preferredVersion": VERSION}]},
+    f"/apis/{names.GROUP}/{names.VERSION}": resources(inferencejobs="InferenceJob", gpuprofiles="GPUProfile"),
+}
 
 
 class OutageServer:
@@ -31,6 +50,10 @@ class OutageServer:
         """Whether nothing is answered; what is asked then, and the watches of before, are never answered."""
         self.watched: list[str] = []
         """Paths of watches that were opened."""
+        self.jobs: list[bytes] = []
+        """InferenceJobs, as JSON; those that watch them are shown each a second time, as changed."""
+        self.shown = 0
+        """How many were shown so and taken."""
         self._watches: set[asyncio.Task[Any]] = set()
 
     @property
@@ -46,6 +69,9 @@ class OutageServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
+        print(
+            request.method, request.path_qs, request.headers.get("User-Agent")
+        ) if "inferencejobs" in request.path and request.method == "GET" else 0
         if self.is_silent:
             await asyncio.sleep(3600)
         if self.status != 200:
@@ -54,7 +80,16 @@ class OutageServer:
             return await self.lease.answer(request)
         if "watch" in request.query:
             return await self._watch(request)
+        if request.path == JOBS_PATH and self.jobs:
+            return self._page_of_jobs(request)
         return web.json_response(DISCOVERY.get(request.path, NOTHING))
+
+    def _page_of_jobs(self, request: web.Request) -> web.Response:
+        first, limit = int(request.query.get("continue", 0)), int(request.query.get("limit", len(self.jobs)))
+        more = str(first + limit) if first + limit < len(self.jobs) else ""
+        head = json.dumps({"resourceVersion": "1", "continue": more}).encode()
+        items = b",".join(self.jobs[first : first + limit])
+        return web.Response(body=b'{"metadata":%s,"items":[%s]}' % (head, items), content_type="application/json")
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -64,6 +99,9 @@ class OutageServer:
         assert task is not None
         self._watches.add(task)
         try:
+            for job in self.jobs if request.path == JOBS_PATH else ():
+                await response.write(b'{"type":"MODIFIED","object":%s}\n' % job)
+                self.shown += 1
             await asyncio.sleep(3600)
         finally:
             self._watches.discard(task)

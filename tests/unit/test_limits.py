@@ -10,7 +10,7 @@ from support.source_modules import MODULES, Module, Rule, broken, read_modules
 from support.source_tree import PACKAGES, REPOSITORY
 
 # CONTRIBUTING's limits.
-MAX_FILE = 300
+MAX_FILE = 500
 # 9 of 10 functions keep the usual limit, and none may be longer than the other.
 MAX_USUAL_FUNCTION = 35
 MAX_FUNCTION = 60

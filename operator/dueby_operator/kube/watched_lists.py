@@ -57,16 +57,11 @@ class Watches:
         self._watches: dict[tuple[str, str], Reflector[Any]] = {}
         """By path and label."""
 
-        def wake_if_edited(before: Any, after: Any) -> None:
-            if before is None or after is None or before[1:] != after[1:]:
-                wake()
-
         def wake_always(before: Any, after: Any) -> None:
             wake()
 
         for namespace in settings.job_namespaces:
-            # Kopf would end with the first job of which a tenant has nested a field deeper than Kopf reads.
-            self._add(paths.jobs_path(namespace), reduce=_job_version, changed=wake_if_edited)
+            self._add(paths.jobs_path(namespace))
             # Kopf would keep as many megabytes of Jobs as a tenant labels, and end where it may not watch.
             self._add(paths.batch_path(namespace), names.JOB, changed=wake_always)
             self._add(paths.core_path("resourcequotas", namespace))
@@ -86,10 +81,13 @@ class Watches:
 
     def note_request(self, method: str, path: str) -> None:
         """Note a request of the operator's own: after a write a list is asked for, whatever became of it."""
-        if method in ("GET", "WATCH"):
-            return
+        if method not in ("GET", "WATCH"):
+            self.note_change(path)
+
+    def note_change(self, path: str) -> None:
+        """Note that something of a kind whose plural is in the path has changed: its lists are asked for."""
         for (watched, _), watch in self._watches.items():
-            if f"/{watched.rpartition('/')[2]}" in path:
+            if f"/{watched.rpartition('/')[2]}" in f"/{path}":
                 watch.add_news()
 
     def _add(
@@ -97,18 +95,11 @@ class Watches:
         path: str,
         label: str = "",
         *,
-        reduce: Callable[[Raw], Any] | None = None,
         changed: Callable[[Any, Any], None] = lambda before, after: None,
     ) -> None:
         self._watches[path, label] = Reflector(
-            self._kube, path, reduce=reduce or _version, changed=changed, outage=self._outage, label=label
+            self._kube, path, reduce=_version, changed=changed, outage=self._outage, label=label
         )
-
-
-def _job_version(job: Raw) -> tuple[str, int, str | None]:
-    """Return what changes with a job; after the first also when it is edited or goes, and not with its status."""
-    metadata = parse(HasIdentity, job).metadata
-    return metadata.resource_version, metadata.generation, metadata.deletion_timestamp
 
 
 def _version(found: Raw) -> str:

@@ -22,6 +22,8 @@ SETTINGS = OperatorSettings(image="dueby/worker:1")
 # As the profile says: a step of so many images takes so long.
 SIZES = {1: 0.3, 2: 0.5, 4: 0.9}
 STARTUP_S, WARMUP_S = 1.0, 1.0
+# Kopf, which isn't in the world, wakes an operator so long after a job has come, was edited or has gone.
+KOPF_S = 0.1
 MODEL = {"name": "efficientnet_b0", "imageSize": 224, "precision": "fp16"}
 ENGINE = "cudagraph"
 
@@ -93,6 +95,12 @@ class Cluster:
             control = ControlLoop(SETTINGS, sign_in=Access, claim=claim(LEASE, pod_uid=pod_uid))
             loop.create_task(control.run())
 
+            def job_changed(before: Stored | None, after: Stored | None) -> None:
+                if is_edited(before, after):
+                    loop.call_later(KOPF_S, control.note_change, "inferencejobs")
+
+            self.server.listeners.append(job_changed)
+
         self.operators.append(process)
         self._loops.append(loop)
         self.world.at(0, begin, process)
@@ -128,6 +136,14 @@ class Cluster:
     def job(self, name: str, namespace: str = "team") -> Stored | None:
         """Return a job as it is."""
         return self.server.objects.get(("inferencejobs", namespace, name))
+
+
+def is_edited(before: Stored | None, after: Stored | None) -> bool:
+    """Return whether it is a job, and more than its status is another."""
+    if (after or before).place.kind != "inferencejobs":  # type: ignore[union-attr]  # one of them is there
+        return False
+    old, new = (each.document["metadata"] if each else {} for each in (before, after))
+    return any(old.get(name) != new.get(name) for name in ("generation", "deletionTimestamp"))
 
 
 def photo_name(number: int) -> str:

@@ -62,13 +62,6 @@ def wakes(*events: str, path: str = paths.jobs_path(), label: str | None = None)
     return len(woken) - 2  # for the list, and for the last job
 
 
-def test_a_job_that_comes_is_edited_or_goes_wakes_the_loop_and_a_status_does_not() -> None:
-    assert wakes(event("ADDED", job("new"))) == 1
-    assert wakes(event("MODIFIED", job("old"))) == 0
-    assert wakes(event("MODIFIED", job("old", generation=2))) == 1
-    assert wakes(event("MODIFIED", job("old", deletionTimestamp="now")), event("DELETED", job("old"))) == 2
-
-
 def test_each_change_of_a_labelled_job_of_kubernetes_does_and_no_other_is_asked_for() -> None:
     batch = paths.batch_path()
     assert wakes(event("ADDED", job("new")), path=batch, label=names.JOB) == 1
