@@ -134,6 +134,8 @@ class Worker(Spec, frozen=True, kw_only=True):
     """Additional annotations of the pods."""
     priority_class_name: Name | None = None
     """PriorityClass of the pods."""
+    runtime_class_name: Name | None = None
+    """RuntimeClass of the pods that have a GPU. By default the chart's `worker.runtimeClassName`."""
     image_pull_secrets: Annotated[tuple[NamedObject, ...], Meta(max_length=16)] = ()
     """Secrets for the image's registry."""
 

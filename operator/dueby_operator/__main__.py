@@ -135,6 +135,7 @@ def _add_worker_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--best-effort-priority", default="", metavar="NAME", help="the PriorityClass of BestEffort jobs' workers"
     )
+    parser.add_argument("--runtime-class", default="", metavar="NAME", help="the RuntimeClass of pods with a GPU")
 
 
 def _settings(options: argparse.Namespace) -> OperatorSettings:
@@ -155,6 +156,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         memory_limit_factor=max(1.0, options.memory_limit_factor),
         scratch_size=options.scratch_size,
         worker_grace_s=options.worker_grace_seconds,
+        runtime_class=options.runtime_class,
         best_effort_priority=options.best_effort_priority,
         ttl_after_finished=options.ttl_after_finished,
         class_labels=tuple(options.class_labels or CLASS_LABELS),

@@ -205,6 +205,8 @@ class OperatorSettings:
     """The most that a pod may keep on its node's disk: weights and compiled models, of which the largest have 3 GB."""
     worker_grace_s: int = 30
     """How long a worker that is told to stop may take to finish the part that it has open."""
+    runtime_class: str = ""
+    """The RuntimeClass of pods with a GPU, if the job names none; empty: the container runtime's default."""
     best_effort_priority: str = ""
     """The PriorityClass of BestEffort jobs' workers, if the job names none; empty: as other pods."""
     ttl_after_finished: str = ""

@@ -44,6 +44,7 @@ class Site:
     jobs: list[Document] = field(default_factory=list)
     profiler: ProfilerSettings = PROFILER
     image: str = SETTINGS.image
+    runtime_class: str = ""
     profiles: dict[str, GPUProfile] = field(default_factory=dict)
     cron_jobs: dict[str, Document] = field(default_factory=dict)
     batch: dict[str, Document] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Site:
     @property
     def settings(self) -> OperatorSettings:
         """The operator's settings, with the profiler."""
-        return OperatorSettings(image=self.image, profiler=self.profiler)
+        return OperatorSettings(image=self.image, profiler=self.profiler, runtime_class=self.runtime_class)
 
     @property
     def snapshot(self) -> ProfilingSnapshot:

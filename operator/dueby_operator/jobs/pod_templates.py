@@ -148,6 +148,9 @@ def device_pod(
             limits={**resource, **({"cpu": cpus} if request.on_cpu else {})},
         ),
     )
+    runtime_class = job.spec.worker.runtime_class_name or settings.runtime_class
+    if device.resource and runtime_class:
+        pod["spec"]["runtimeClassName"] = runtime_class
     if device.selector:
         pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
     if affinity := node_affinity(device, request.avoid, request.rather):

@@ -72,7 +72,11 @@ def measuring_pod(
 ) -> Document:
     """Return a pod with one device of the class, without its metadata."""
     config = {"path": "config.json", "fieldRef": {"fieldPath": f"metadata.annotations['{names.CONFIG}']"}}
-    optional = {"affinity": affinity, "nodeSelector": {**(selector or {}), **device.selector}}
+    optional = {
+        "affinity": affinity,
+        "nodeSelector": {**(selector or {}), **device.selector},
+        "runtimeClassName": settings.runtime_class if device.resource else "",
+    }
     return {
         "spec": {
             "restartPolicy": "Never",

@@ -202,6 +202,22 @@ def test_a_worker_is_told_how_often_it_was_lost() -> None:
     assert variables[LOSSES_VARIABLE]["valueFrom"] == {"fieldRef": {"fieldPath": path}}
 
 
+@pytest.mark.parametrize(
+    ("device", "worker", "name"),
+    [
+        pytest.param(DeviceKind(resource="nvidia.com/gpu"), {}, "nvidia", id="the chart's"),
+        pytest.param(DeviceKind(resource="nvidia.com/gpu"), {"runtimeClassName": "mine"}, "mine", id="the job's own"),
+        pytest.param(SLICE, {"runtimeClassName": "mine"}, None, id="a slice of cores"),
+    ],
+)
+def test_a_worker_with_a_gpu_has_the_runtime_that_gives_it_one(
+    device: DeviceKind, worker: dict[str, Any], name: str | None
+) -> None:
+    made = workers(device=device, settings=replace(SETTINGS, runtime_class="nvidia"), worker=worker)
+    assert pod_of(made.job).get("runtimeClassName") == name
+    assert "runtimeClassName" not in pod_of(workers(device=device).job)
+
+
 def test_a_worker_has_the_time_for_its_open_part_before_its_pod_is_killed() -> None:
     made = workers()
     config = json.loads(made.config_map["data"]["config.json"])

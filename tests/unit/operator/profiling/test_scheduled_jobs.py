@@ -15,8 +15,8 @@ GPU = "nvidia.com/gpu"
 
 
 class TestTemplate:
-    def template(self, **profiler: Any) -> dict[str, Any]:
-        site = Site(nodes=[gpu_node("a")], profiler=PROFILER.replace(**profiler))
+    def template(self, *, runtime_class: str = "", **profiler: Any) -> dict[str, Any]:
+        site = Site(nodes=[gpu_node("a")], profiler=PROFILER.replace(**profiler), runtime_class=runtime_class)
         site.reconcile()
         found: dict[str, Any] = only_cron(site)["spec"]["jobTemplate"]["spec"]
         return found
@@ -27,6 +27,10 @@ class TestTemplate:
         (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
         assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}
         assert pod["priorityClassName"] == "dueby-profiler"
+
+    def test_a_pod_has_the_charts_runtime_class(self) -> None:
+        assert self.template(runtime_class="nvidia")["template"]["spec"]["runtimeClassName"] == "nvidia"
+        assert "runtimeClassName" not in self.template()["template"]["spec"]
 
     def test_being_put_out_is_no_failure_and_one_subject_that_fails_leaves_the_others_be(self) -> None:
         template = self.template()
