@@ -87,12 +87,10 @@ def _called(job: ClusterJob | Refusal, *, with_namespace: bool) -> str:
 def _slack_s(job: ClusterJob, now_us: int) -> float | None:
     if job.deadline_us is None:
         return None
-    # What has a place is judged by what is promised, and all others by what their workers reported last.
-    ends_us = job.sure_us or job.ends_us if job.windows and not job.gpus else job.ends_us
-    if ends_us is None and job.deadline_us >= now_us:
+    if job.ends_us is None and job.deadline_us >= now_us:
         return None
     # A job that isn't over ends now at the earliest.
-    return (job.deadline_us - max(ends_us or now_us, now_us)) / MICROS_PER_SECOND
+    return (job.deadline_us - max(job.ends_us or now_us, now_us)) / MICROS_PER_SECOND
 
 
 def _running(job: ClusterJob, now_us: int) -> Iterator[Hold]:

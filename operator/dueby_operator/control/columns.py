@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
-from dueby_api.status import MAX_WINDOWS, HeldStatus, JobStatus, is_asked_again
-from dueby_api.units import format_time, parse_time_us
+from dueby_api.status import MAX_WINDOWS, HeldStatus, JobStatus, ProgressStatus, is_asked_again
+from dueby_api.units import format_progress, format_time, parse_time_us, slack_between
 from dueby_operator.control.conditions import (
     JobStage,
     is_over,
@@ -47,7 +47,16 @@ def filled_in(
     held = () if is_over(status) else _held(job.workers, stopped, now_us=now_us)
     gpus = sum(devices.count for devices in held) or None
     status = status.replace(gpus=gpus, held=held[:MAX_WINDOWS], starts=_starts(job.status, status, now_us))
-    return status.replace(ends=_ends(not_refused(job), status, now_us))
+    return _with_slack(status.replace(ends=_ends(not_refused(job), status, now_us)))
+
+
+def _with_slack(status: JobStatus) -> JobStatus:
+    """Return the status with the slack of a job that is still to start; that of others is in their progress."""
+    if status.phase != "Scheduled" or not (status.images and status.ends and status.deadline_time):
+        return status
+    progress = status.progress or ProgressStatus(images=format_progress(0, status.images, comma=""), images_done=0)
+    slack = slack_between(parse_time_us(status.ends), parse_time_us(status.deadline_time))
+    return status.replace(progress=progress.replace(slack=slack))
 
 
 def not_refused(job: JobSnapshot) -> JobStatus:
