@@ -77,11 +77,19 @@ class SimulatedStore(Store):
 
     def walk(self, folder: str = "") -> Iterator[str]:
         """Yield the paths of all objects below the folder."""
+        return (path for path, _ in self.walk_versions(folder))
+
+    def walk_versions(self, folder: str = "") -> Iterator[tuple[str, str]]:
+        """Yield the paths of all objects below the folder, with what they hold."""
         prefix = self.uri_of(f"{folder}/" if folder else "")
-        names = self._ask(lambda: self._request("walk", folder, lambda: _bucket().below(prefix)))
-        if not names:
+
+        def find() -> list[tuple[str, str]]:
+            return [(path, repr(_bucket().objects[prefix + path])) for path in _bucket().below(prefix)]
+
+        found = self._ask(lambda: self._request("walk", folder, find))
+        if not found:
             raise NotFound("there are no objects below it")
-        yield from names
+        yield from found
 
     def is_folder(self, path: str) -> bool:
         """Return whether there are objects below the path."""

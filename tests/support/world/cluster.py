@@ -1,6 +1,7 @@
 """The cluster of a world: an API server, nodes with GPUs, a store, and operators that come and go."""
 
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,10 +122,14 @@ class Cluster:
         self.world.tell(f"the job {name} is applied: {spec}")
         return stored
 
-    def put_photos(self, uri: str, count: int) -> None:
+    def put_photos(self, uri: str, count: int, *, first: int = 0, content: str = "photo") -> None:
         """Put so many images into the store."""
-        for number in range(count):
-            self.bucket.objects[f"{uri}/{photo_name(number)}"] = b"photo"
+        photos = self.photos(uri, range(first, first + count))
+        self.bucket.objects.update(dict.fromkeys(photos, content.encode()))
+
+    def photos(self, uri: str, numbers: Iterable[int]) -> list[str]:
+        """Return the URIs of these photos."""
+        return [f"{uri}/{photo_name(number)}" for number in numbers]
 
     def node_at(self, host: str) -> Node | None:
         """Return the node with the pod that has this address."""

@@ -1,6 +1,6 @@
 """What stands in for devices, beneath the worker: the network of a model, decoders, processes' ends; and for CBC.
 
-An image's pixels are its number in the index, and its best class follows from that number, so a row says which image it
+An image's pixels are the number in its name, and its best class follows from that number, so a row says which image it
 is of. A mini-batch takes as long as the world has drawn for the worker's process.
 """
 
@@ -35,9 +35,14 @@ _PREPROCESSING = Preprocessing(
 )
 
 
-def class_of(index: int) -> int:
-    """Return the best class of an image."""
-    return index % CLASSES
+def number_of(uri: str) -> int:
+    """Return the number of a photo."""
+    return int(uri.rpartition("/")[2].partition(".")[0])
+
+
+def class_of(number: int) -> int:
+    """Return the best class of a photo of this number."""
+    return number % CLASSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +121,8 @@ class DecodedImage:
 def read_images(items: Iterable[tuple[int, str]], **how: Any) -> Generator[DecodedImage, None, None]:
     """Yield the images at once."""
     for index, uri in items:
-        pixels = np.array([[[index & 255, index >> 8 & 255, index >> 16 & 255]]], dtype=np.uint8)
+        number = number_of(uri)
+        pixels = np.array([[[number & 255, number >> 8 & 255, number >> 16 & 255]]], dtype=np.uint8)
         yield DecodedImage(index=index, uri=uri, pixels=pixels)
 
 

@@ -44,6 +44,22 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
             replacement="not self._store.replace(name, data, before=look)",
         ),
     ),
+    # A sink is not finished while it has images without a row.
+    "set-aside": (
+        Mutation(
+            module="dueby_worker.output.success",
+            text="store.delete(SUCCESS)",
+            replacement="pass",
+        ),
+    ),
+    # Of an image that has changed twice, the newest row is replaced.
+    "newest-row": (
+        Mutation(
+            module="dueby_worker.index.difference",
+            text="for uri, (*_, newest) in",
+            replacement="for uri, (newest, *_) in",
+        ),
+    ),
     # An operator whose Lease has run out writes nothing.
     "lease": (
         Mutation(

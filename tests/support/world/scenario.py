@@ -14,6 +14,7 @@ from support.world.checks import Checks
 from support.world.cluster import Cluster, phase_of
 from support.world.excuses import OVER
 from support.world.network import Request
+from support.world.nights import Nights
 from support.world.objects import Document, Stored, place_of
 from support.world.scheduler import World
 from support.world.weather import NODE_S, Weather
@@ -74,24 +75,31 @@ class Scenario:
             sink = f"s3://out/{chance.choice(sorted({name, *self.jobs}))}"
             if not self.cluster.bucket.below(f"{source}/"):
                 self.cluster.put_photos(source, chance.choice((6, 12, 20, 30, 45)))
-            self.jobs[name] = self._spec(source, sink)
-            self._later(chance.uniform(0, 40), name, self._submit)
-            for do in (self._edit, self._suspend, self._delete, self._lose_status):
-                if chance.random() < 0.12:
-                    self._later(chance.uniform(5, FAULTS_S), name, do)
+            self.jobs[name] = self.spec(source, sink)
+            self.later(chance.uniform(0, 40), name, self.submit)
+            self.change_minds(name)
         plot = chance.random()
         if plot < 0.2:
-            self._later(0.5, chance.choice(sorted(self.jobs)), self._take_over)
+            self.later(0.5, chance.choice(sorted(self.jobs)), self._take_over)
         elif plot < 0.4:
             name = chance.choice(sorted(self.jobs))
             self.jobs[name]["sink"]["ifExists"] = "Overwrite"
-            self._later(5, name, self._restore)
+            self.later(5, name, self._restore)
         elif plot < 0.6:
             self._crowd()
         elif plot < 0.7:
             self._take_name(chance.choice(sorted(self.jobs)))
+        elif plot < 0.9:
+            Nights(self).begin()
 
-    def _spec(self, source: str, sink: str) -> Document:
+    def change_minds(self, name: str) -> None:
+        """Have users change their minds about a job."""
+        for do in (self._edit, self._suspend, self._delete, self._lose_status):
+            if self.cluster.world.chance.random() < 0.12:
+                self.later(self.cluster.world.chance.uniform(5, FAULTS_S), name, do)
+
+    def spec(self, source: str, sink: str) -> Document:
+        """Draw a job over this source."""
         chance = self.cluster.world.chance
         spec: Document = {
             "deadline": f"{chance.choice((25, 60, 90, 150, 300))}s",
@@ -105,7 +113,8 @@ class Scenario:
             spec["onDeadline"] = "Stop"
         return spec
 
-    def _later(self, seconds: float, name: str, do: Any) -> None:
+    def later(self, seconds: float, name: str, do: Any) -> None:
+        """Have a user do something to this job."""
         self.to_come += 1
 
         def happen() -> None:
@@ -116,7 +125,8 @@ class Scenario:
 
         self.cluster.world.at(seconds, happen)
 
-    def _submit(self, name: str) -> None:
+    def submit(self, name: str) -> None:
+        """Apply the job, unless it is there."""
         if self.cluster.job(name) is None:
             self.cluster.submit(name, self.jobs[name])
 
@@ -140,7 +150,7 @@ class Scenario:
 
     def _suspend(self, name: str) -> None:
         self._change(name, "suspends", suspend=True)
-        self._later(self.cluster.world.chance.uniform(3, 60), name, self._go_on)
+        self.later(self.cluster.world.chance.uniform(3, 60), name, self._go_on)
 
     def _go_on(self, name: str) -> None:
         self._change(name, "goes on with", suspend=False)
@@ -149,7 +159,7 @@ class Scenario:
         job = self._touched(name, "deletes")
         if job is not None:
             self.cluster.server.delete(job.place.key, {})
-            self._later(self.cluster.world.chance.uniform(0.1, 20), name, self._submit)
+            self.later(self.cluster.world.chance.uniform(0.1, 20), name, self.submit)
 
     def _lose_status(self, name: str) -> None:
         job = self._touched(name, "restores without its status")
@@ -165,9 +175,9 @@ class Scenario:
         for name in "defg":
             source = f"s3://photos/{name}"
             self.cluster.put_photos(source, chance.choice((12, 30, 45)))
-            spec = self._spec(source, f"s3://out/{name}")
+            spec = self.spec(source, f"s3://out/{name}")
             self.jobs[name] = {**spec, "deadlineClass": "Hard", "deadline": f"{chance.choice((25, 40, 60))}s"}
-            self._later(chance.uniform(0, 15), name, self._submit)
+            self.later(chance.uniform(0, 15), name, self.submit)
 
     def _take_name(self, name: str) -> None:
         """Have somebody make a ConfigMap of a name that the operator is about to give to one of the job's."""
@@ -195,7 +205,7 @@ class Scenario:
         if job is not None and phase_of(job) in OVER:
             self._lose_status(name)
         elif self.cluster.world.seconds < FAULTS_S:
-            self._later(5, name, self._restore)
+            self.later(5, name, self._restore)
 
     def _take_over(self, name: str) -> None:
         """Cut a worker off, delete its job, give its sink to another one: the worker goes on, or wakes much later."""
@@ -207,7 +217,7 @@ class Scenario:
         has_begun = f"{self.jobs[name]['sink']['uri']}/{SINK_MANIFEST}" in self.cluster.bucket.objects
         if not (working and has_begun):
             if world.seconds < FAULTS_S:
-                self._later(0.5, name, self._take_over)
+                self.later(0.5, name, self._take_over)
             return
         node, container = chance.choice(working)
         pause_s = chance.uniform(3, 150) if chance.random() < 0.6 else 0.0

@@ -41,6 +41,8 @@ def test_a_seed_is_the_same_world_each_time() -> None:
         pytest.param("own-rows", "has finished", id="a job that was restored overwrites its own rows"),
         pytest.param("look", "another job's", id="a worker writes into a sink that is another job's by then"),
         pytest.param("create-only", "writes over", id="a part is written over another worker's"),
+        pytest.param("set-aside", "images without a row", id="a sink is finished while it has images without a row"),
+        pytest.param("newest-row", "is replaced twice", id="a row that no longer counts is replaced"),
         pytest.param("own-object", "somebody else", id="pods are told what somebody else has written"),
         pytest.param("devices", "are taken", id="workers are started on more devices than are free"),
         pytest.param("promises", "was promised", id="a job in time ends some seconds after its deadline"),
