@@ -118,6 +118,17 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"sink": {"uri": "a", "ifExists": "Delete"}},
         'supported values: "Append", "Fail", "Overwrite", "Resume"',
     ),
+    "changed images of a sink that is not added to": (
+        {"sink": {"uri": "/b", "changed": True}},
+        "changed: classifies images again beside the rows that there are, which is what ifExists: Append does",
+    ),
+    "changed images of a list": (
+        {
+            "source": {"manifest": {"uri": "/a.csv"}},
+            "sink": {"uri": "/b", "ifExists": "Append", "changed": True},
+        },
+        "sink.changed: compares files by what their store says of them when it lists a folder; give a folder or a glob",
+    ),
     "a model without a name": ({"model": {"name": ""}}, "spec.model.name in body should be at least 1 chars long"),
     "a tiny image": ({"model": {"imageSize": 8}}, "spec.model.imageSize in body should be greater than or equal to 32"),
     "a precision": ({"model": {"precision": "int4"}}, 'supported values: "bf16", "fp16", "fp32", "int8"'),

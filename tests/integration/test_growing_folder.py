@@ -1,14 +1,19 @@
 """A folder that grows: what was classified stays as it is, and what is new is reported."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import dueby
 from dueby_api.errors import Invalid, Transient
+from dueby_worker.output.quantized import quantized_path
 from dueby_worker.storage.uris import file_uri
 from support.decisions import MADE, infj, job, look, pod_of
+from support.models import SMALL, trained, written
 from support.nights import Nights
 from support.pictures import write_photos
 from support.processes import ProcessJob
@@ -148,6 +153,48 @@ def test_another_model_adds_nothing_and_takes_nothing_away(nights: Nights) -> No
         nights.index(model={**nights.steps.model, "weights": "none"})
     assert nights.store.exists("_SUCCESS")
     assert nights.store.list_names("_dueby/index") == ["index.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        pytest.param({"precision": "bf16"}, r"its precision was fp32 \(now bf16\)", id="precision"),
+        pytest.param({"imageSize": 96}, r"its image size was 64 \(now 96\)", id="image size"),
+    ],
+)
+def test_rows_that_are_made_otherwise_are_not_added(nights: Nights, changes: dict[str, Any], said: str) -> None:
+    nights.run()
+    write_photos(nights.photos, 40)
+    with pytest.raises(Invalid, match=said):
+        nights.index(model={**nights.steps.model, **changes})
+    assert nights.store.exists("_SUCCESS")
+
+
+def test_another_engine_adds_rows_of_the_same_model(nights: Nights) -> None:
+    nights.run()
+    write_photos(nights.photos, 40)
+    nights.steps.model = {**nights.steps.model, "engine": "openvino"}
+    assert nights.run()["images"] == 10
+    engines = [
+        pq.read_schema(path).metadata[b"dueby.engine"]
+        for path in sorted(Path(nights.steps.sink).glob("part-*.parquet"))
+    ]
+    assert engines == [b"eager"] * 3 + [b"openvino"]
+
+
+@pytest.mark.skipif(find_spec("nncf") is None, reason="needs NNCF: pip install 'dueby[int8]'")
+def test_at_int8_all_generations_have_the_network_of_the_first_one(folder: Path) -> None:
+    weights = written(folder / "weights.pt", trained().state_dict())
+    model = {"name": SMALL, "weights": weights, "imageSize": 64, "precision": "int8", "engine": "openvino"}
+    nights = Nights(folder, model=model)
+    first = nights.run()
+    write_photos(nights.photos, 40)
+    with pytest.raises(Invalid, match=r"its precision was int8 \(now fp32\)"):
+        nights.index(model={**model, "precision": "fp32"})
+    second = nights.run()
+    assert first["fingerprint"] != second["fingerprint"]
+    networks = [nights.store.read(quantized_path(found["fingerprint"])) for found in (first, second)]
+    assert networks[0] == networks[1]
 
 
 def test_a_limit_is_one_of_what_is_new(nights: Nights) -> None:
