@@ -5,12 +5,41 @@ what a user does about it. docs/conditions.md is made from this table, and the o
 are fixed words for programs; the message beside one is a sentence for people.
 """
 
-from enum import Enum
+from dataclasses import dataclass
+from enum import Enum, StrEnum
 from functools import partial
+from typing import Literal
 
-from dueby_api.condition_types import ConditionType, ReasonEntry, Truth
+Truth = Literal["True", "False", "Unknown"]
 
-__all__ = ["ConditionType", "Reason", "ReasonEntry", "Truth"]
+
+class ConditionType(StrEnum):
+    """What a condition is about. The order is that of a job's life, and that of docs/conditions.md."""
+
+    INDEXED = "Indexed"
+    PROFILED = "Profiled"
+    FEASIBLE = "Feasible"
+    ADMITTED = "Admitted"
+    ON_TRACK = "OnTrack"
+    DEADLINE_MET = "DeadlineMet"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    CURRENT = "Current"
+    """Of a GPUProfile: whether one would measure the same now."""
+
+
+@dataclass(frozen=True)
+class ReasonEntry:
+    """One reason of one condition."""
+
+    type: ConditionType
+    status: Truth
+    word: str
+    """As the resource spells it."""
+    meaning: str
+    action: str = ""
+    """What a user does about it; empty where there is nothing to do."""
+
 
 # What there are many reasons of.
 _NOT_INDEXED = partial(ReasonEntry, ConditionType.INDEXED, "False")

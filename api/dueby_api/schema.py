@@ -6,6 +6,7 @@ in 10 ms, and `dueby plan` has half a second for everything.
 """
 
 import difflib
+import json
 import re
 import reprlib
 from collections.abc import Mapping
@@ -73,6 +74,8 @@ MAX_EXPLAINED = 2**16
 _SHOW = reprlib.Repr()
 _SHOW.maxlevel = 3
 _SHOW.maxstring = _SHOW.maxlong = _SHOW.maxother = MAX_SHOWN
+# A plan has 256 windows at most. A document of which more is wrong is none of its kind.
+MAX_WRONG = 600
 
 
 def matching(pattern: str) -> Meta:
@@ -290,3 +293,51 @@ def _spec_within(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return annotation
     return next((s for s in map(_spec_within, get_args(annotation)) if s), None)
+
+
+Readable = TypeVar("Readable", bound=LenientSpec)
+
+
+def decode_readable(kind: type[Readable], data: Raw | bytes) -> Readable:
+    """Return what can be read of the JSON text: a wrong field costs that field, a wrong item of a list that item.
+
+    Another version of DueBy may have written it. An operator that is rolled back finds a phase in a status that it
+    doesn't know, and nothing else that the status says may be lost to that: a finished job would be done again.
+
+    Where a field is needed, what needs it goes, too. Raise Invalid if the text is no mapping.
+    """
+    try:
+        return decode(kind, data)
+    except Invalid as error:
+        refusal = error
+    try:
+        document = json.loads(bytes(data))
+    except (ValueError, RecursionError):
+        raise refusal from None
+    for _ in range(MAX_WRONG):
+        try:
+            return validate(kind, document)
+        except Invalid as error:
+            if not _remove(document, error.field):
+                break
+    raise refusal
+
+
+def _remove(document: Any, path: str) -> bool:
+    """Take what is at the path, such as `conditions[3].status`, out of the document; return whether there was any.
+
+    Of a field that is missing, what should have it is taken out; of a value in a mapping, all of the mapping.
+    """
+    steps = re.findall(r"([^.\[\]]+)|\[(\d+)\]", path.partition("[...]")[0])
+    keys: list[Any] = [int(index) if index else name for name, index in steps]
+    for length in range(len(keys), 0, -1):
+        *above, last = keys[:length]
+        try:
+            holder = document
+            for key in above:
+                holder = holder[key]
+            del holder[last]
+        except (LookupError, TypeError):
+            continue
+        return True
+    return False

@@ -11,8 +11,7 @@ from dueby_api.conditions import ConditionType, Reason, Truth
 from dueby_api.input_cost import InputCost
 from dueby_api.parts import PartsText
 from dueby_api.plan import PlannedGroup
-from dueby_api.readable import decode_readable
-from dueby_api.schema import LenientSpec, Meta, Raw, field
+from dueby_api.schema import LenientSpec, Meta, Raw, decode_readable, field
 
 Phase = Literal[
     "Pending",

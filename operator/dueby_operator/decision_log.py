@@ -5,7 +5,7 @@ What a decision says again in the next pass, such as that a suspended job has no
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from dueby_api.words import counted
 from dueby_operator.control.events import NewEvent
@@ -19,9 +19,13 @@ from dueby_operator.model.actions import (
     StopMeasuring,
     StopWorkers,
 )
+from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot
 
 log = logging.getLogger(__name__)
+# Kinds of faults that are remembered. More of them than this at once are no use to anybody.
+MAX_SEEN = 1000
+EVERYBODY = "all jobs"
 
 
 class DecisionLog:
@@ -68,3 +72,25 @@ def describe(action: Action) -> str:
             return f"measures its model on {action.device_class}"
         case StopMeasuring():
             return f"stops {counted(len(action.jobs), 'Job')} that measure for it"
+
+
+class FaultLog:
+    """The faults of one process."""
+
+    def __init__(self, *, count: Callable[[str], None] = lambda stage: None) -> None:
+        """`count` is called with the stage of each fault."""
+        self._count = count
+        self._seen: set[tuple[str, str, str, str]] = set()
+
+    def record(self, fault: Fault, *, about: str) -> None:
+        """Count and log the fault; `about` is the job's namespace/name or EVERYBODY, empty where no job waits."""
+        self._count(fault.stage)
+        whom = about or "what no job waits for"
+        kind = (about, fault.stage, type(fault.error).__name__, fault.place)
+        if kind in self._seen:
+            log.warning("%s: again %s", whom, fault.sentence)
+            return
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(kind)
+        log.error("%s: %s", whom, fault.sentence, exc_info=fault.error)

@@ -21,9 +21,8 @@ import kopf
 
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.jobs import names
-from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.client import ANSWER_S, CONNECT_S
-from dueby_operator.kube.trouble import Trouble
+from dueby_operator.kube.trouble import Backoff, Trouble
 from dueby_operator.loop import Claim, ControlLoop, Stuck
 from dueby_operator.settings import OperatorSettings
 

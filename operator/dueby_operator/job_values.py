@@ -5,7 +5,7 @@ Prometheus' names and help texts are beside them; metrics.py makes samples of th
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dueby_api.conditions import ConditionType
 from dueby_api.status import JobStatus
@@ -18,7 +18,7 @@ from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import Pod
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class JobGauge:
     """A value of each job."""
 
@@ -26,7 +26,7 @@ class JobGauge:
     help: str
     read: Callable[[JobStatus], float | None]
     """Reads it from the job's status; None if there is no value."""
-    ends_with_job: bool
+    ends_with_job: bool = field(default=False, kw_only=True)
     """Whether a job that is over has no value."""
 
 
@@ -56,64 +56,47 @@ def met(status: JobStatus) -> float | None:
 
 JOB_GAUGES = (
     JobGauge(
-        name="dueby_job_deadline_timestamp_seconds",
-        help="The job's deadline, in seconds since 1970.",
-        read=lambda status: seconds_of(status.deadline_time),
-        ends_with_job=False,
+        "dueby_job_deadline_timestamp_seconds",
+        "The job's deadline, in seconds since 1970.",
+        lambda status: seconds_of(status.deadline_time),
     ),
     JobGauge(
-        name="dueby_job_slack_seconds",
-        help="The deadline less the expected finish, in seconds. Below 0 the job is late.",
-        read=_slack_s,
+        "dueby_job_slack_seconds",
+        "The deadline less the expected finish, in seconds. Below 0 the job is late.",
+        _slack_s,
         ends_with_job=True,
     ),
     JobGauge(
-        name="dueby_job_probability_ratio",
-        help="Probability from 0 to 1 with which the plan meets the deadline.",
-        read=lambda status: status.plan.probability if status.plan else None,
+        "dueby_job_probability_ratio",
+        "Probability from 0 to 1 with which the plan meets the deadline.",
+        lambda status: status.plan.probability if status.plan else None,
+        ends_with_job=True,
+    ),
+    JobGauge("dueby_job_plan_seconds", "Duration of finding, proving and verifying the plan, in seconds.", _plan_s),
+    JobGauge("dueby_job_images", "Images of the job.", lambda status: status.images),
+    JobGauge(
+        "dueby_job_images_done",
+        "Images that have a row.",
+        lambda status: status.progress.images_done if status.progress else None,
+    ),
+    JobGauge(
+        "dueby_job_images_failed",
+        "Images whose row has an error.",
+        lambda status: status.progress.images_failed if status.progress else None,
+    ),
+    JobGauge(
+        "dueby_job_images_per_second",
+        "Images per second of all the job's workers together, as they last reported.",
+        lambda status: status.progress.images_per_second if status.progress else None,
         ends_with_job=True,
     ),
     JobGauge(
-        name="dueby_job_plan_seconds",
-        help="Duration of finding, proving and verifying the plan, in seconds.",
-        read=_plan_s,
-        ends_with_job=False,
+        "dueby_job_replans",
+        "Changes of the number of workers after the start in the job's status, which keeps the last 20.",
+        lambda status: float(len(status.replans)),
     ),
     JobGauge(
-        name="dueby_job_images",
-        help="Images of the job.",
-        read=lambda status: status.images,
-        ends_with_job=False,
-    ),
-    JobGauge(
-        name="dueby_job_images_done",
-        help="Images that have a row.",
-        read=lambda status: status.progress.images_done if status.progress else None,
-        ends_with_job=False,
-    ),
-    JobGauge(
-        name="dueby_job_images_failed",
-        help="Images whose row has an error.",
-        read=lambda status: status.progress.images_failed if status.progress else None,
-        ends_with_job=False,
-    ),
-    JobGauge(
-        name="dueby_job_images_per_second",
-        help="Images per second of all the job's workers together, as they last reported.",
-        read=lambda status: status.progress.images_per_second if status.progress else None,
-        ends_with_job=True,
-    ),
-    JobGauge(
-        name="dueby_job_replans",
-        help="Changes of the number of workers after the start in the job's status, which keeps the last 20.",
-        read=lambda status: float(len(status.replans)),
-        ends_with_job=False,
-    ),
-    JobGauge(
-        name="dueby_job_deadline_met",
-        help="Whether the job met its deadline: 1 or 0. There is no value before it is known.",
-        read=met,
-        ends_with_job=False,
+        "dueby_job_deadline_met", "Whether the job met its deadline: 1 or 0. There is no value before it is known.", met
     ),
 )
 

@@ -21,8 +21,7 @@ from dueby_api.errors import DueByError
 from dueby_operator import paths
 from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.fault_log import EVERYBODY, FaultLog
-from dueby_operator.kube.backoff import Backoff
+from dueby_operator.decision_log import EVERYBODY, FaultLog
 from dueby_operator.kube.client import Kube
 from dueby_operator.kube.connection import Access
 from dueby_operator.kube.gather import Gatherer
@@ -30,13 +29,12 @@ from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.served_apis import OlderDefinition, ServedAPIs
 from dueby_operator.kube.server_clock import ServerClock
-from dueby_operator.kube.trouble import Trouble
-from dueby_operator.kube.worker_client import WorkerClient
+from dueby_operator.kube.trouble import Backoff, Trouble
+from dueby_operator.kube.worker_poll import WorkerClient
 from dueby_operator.metrics import count_fault, count_request, record_reconcile, show_definitions
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
-from dueby_operator.pace import Pace
-from dueby_operator.pass_time import PassTime
+from dueby_operator.pace import Pace, PassTime
 from dueby_operator.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings
 from dueby_operator.tables import Tables

@@ -7,6 +7,7 @@ became of jobs are counted from what is new in the statuses: an operator that st
 
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 from prometheus_client import (
@@ -26,11 +27,20 @@ from dueby_api.inference_job import DeadlineClass, InferenceJob
 from dueby_api.status import JobStatus, Phase
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.conditions import is_over
-from dueby_operator.control.outcomes import FollowedJob, follow, outcomes, waited_s
+from dueby_operator.control.outcomes import (
+    BREAK_REASONS,
+    REFUSAL_REASONS,
+    Counted,
+    FollowedJob,
+    follow,
+    outcomes,
+    waited_s,
+)
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.job_values import JOB_GAUGES, met, running_devices
+from dueby_operator.model.fault import Stage
+from dueby_operator.model.job_model import StartReason
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.outcome_counters import FAULTS, MISSES, OUTCOME_COUNTERS, REPLANS, OutcomeCounter
 
 # A pass over an idle cluster takes 20 ms; after 120 s without one the probe fails.
 RECONCILE_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -43,6 +53,58 @@ NO_ANSWER = "<error>"
 CLOCKS_US = 10 * MICROS_PER_SECOND
 LAST_RECONCILE = "dueby_last_successful_reconcile_timestamp_seconds"
 JOB_LABELS = ("namespace", "inferencejob")
+
+
+@dataclass(frozen=True)
+class OutcomeCounter:
+    """A counter of what became of jobs, or of their workers."""
+
+    name: str
+    help: str
+    label: str = ""
+    values: Sequence[str] = ()
+    """Of the label: each is 0 and not nothing at first, since increase() doesn't see a series begin."""
+
+
+OUTCOME_COUNTERS: Mapping[Counted, OutcomeCounter] = {
+    "made": OutcomeCounter("dueby_promises_made", "Hard jobs to which their deadline was promised."),
+    "kept": OutcomeCounter("dueby_promises_kept", "Of those, jobs that ended by their deadline."),
+    "broken": OutcomeCounter(
+        "dueby_promises_broken",
+        "Of those, jobs that were late or failed, by what their status says of it last. While the operator is "
+        "away none is counted.",
+        label="reason",
+        values=sorted(BREAK_REASONS),
+    ),
+    "refused": OutcomeCounter(
+        "dueby_refusals",
+        "Hard jobs that were refused: proved impossible alone or beside other promises, or waited for in vain.",
+        label="reason",
+        values=REFUSAL_REASONS,
+    ),
+    "started": OutcomeCounter(
+        "dueby_workers_started",
+        "Workers that were started, by their job's deadline class.",
+        label="deadline_class",
+        values=get_args(DeadlineClass),
+    ),
+    "gave way": OutcomeCounter(
+        "dueby_workers_gave_way",
+        "Workers that were stopped because others needed their devices, by their job's deadline class.",
+        label="deadline_class",
+        values=get_args(DeadlineClass),
+    ),
+}
+MISSES = OutcomeCounter("dueby_deadline_misses", "Jobs whose deadline passed before they were done.")
+REPLANS = OutcomeCounter(
+    "dueby_replans", "Changes of a job's number of workers.", label="reason", values=get_args(StartReason)
+)
+FAULTS = OutcomeCounter(
+    "dueby_faults",
+    "Times that the operator itself could not handle a job, by what it was doing.",
+    label="stage",
+    values=get_args(Stage),
+)
 
 
 class JobsCollector(Collector):

@@ -24,14 +24,14 @@ def batch_path(namespace: str | None = None, name: str = "") -> str:
     return _path("/apis/batch/v1", namespace, "jobs", name)
 
 
-def cron_jobs_path(namespace: str | None = None, name: str = "") -> str:
-    """Return the path of CronJobs, or of one."""
-    return _path("/apis/batch/v1", namespace, "cronjobs", name)
+def cron_jobs_path(namespace: str) -> str:
+    """Return the path of CronJobs."""
+    return _path("/apis/batch/v1", namespace, "cronjobs", "")
 
 
-def core_path(kind: str, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+def core_path(kind: str, namespace: str | None = None, name: str = "") -> str:
     """Return the path of a core kind: pods, configmaps, events, nodes, resourcequotas."""
-    return _path("/api/v1", namespace, kind, name, subresource)
+    return _path("/api/v1", namespace, kind, name)
 
 
 def resource_path(kind: str) -> str:

@@ -26,9 +26,8 @@ from dueby_operator.control.job_decision import JobDecision, refuse, suffer
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.trial import needs_trial
-from dueby_operator.decision_log import DecisionLog
+from dueby_operator.decision_log import EVERYBODY, DecisionLog, FaultLog
 from dueby_operator.event_poster import EventPoster
-from dueby_operator.fault_log import EVERYBODY, FaultLog
 from dueby_operator.jobs.manifests import Owner
 from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
@@ -41,7 +40,7 @@ from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.model.writes import Delete, Put, Write
-from dueby_operator.pass_time import PassTime
+from dueby_operator.pace import PassTime
 from dueby_operator.status_writer import StatusWriter, StoredStatus, least_status
 from dueby_operator.under_way import UnderWay
 

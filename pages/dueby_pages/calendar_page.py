@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import from_now, noun_of
 from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob
-from dueby_pages.charts.axes import named_ticks, time_axis
-from dueby_pages.charts.clock import clock_ticks, name_moment
+from dueby_pages.charts.axes import clock_ticks, name_moment, named_ticks, time_axis
 from dueby_pages.charts.devices import colour, draw_devices, looks
 from dueby_pages.charts.job_rows import draw_row, draw_scale, slack_words
 from dueby_pages.charts.svg import Markup
-from dueby_pages.sign import Sign
-from dueby_pages.templating import render
+from dueby_pages.templating import Sign, render
 from dueby_pages.wording import NOTHING, counted, duration, number, percent
 
 # Lines of a chart that somebody reads; the table has every job.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted, noun_of
 from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak, work_words
-from dueby_pages.charts.clock import name_moment
+from dueby_pages.charts.axes import name_moment
 from dueby_pages.cluster_jobs import ClusterJob, ClusterJobs, HeldDevices, Refusal
 
 # Jobs that can't be read of which it is said why; of more it says how many there are.

@@ -6,6 +6,7 @@ escaped as it is printed, and the style sheet is put into the page. Numbers and 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -24,6 +25,17 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "percent": percent,
     "without_credentials": without_credentials,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """How a verdict looks."""
+
+    name: str
+    tone: str
+    """Class of the style sheet that gives the colour."""
+    icon: str
+    """Path in a box of 16."""
 
 
 def render(template: str, /, *, package: str = "dueby_pages", **values: object) -> str:

@@ -121,8 +121,7 @@ def make(arguments: argparse.Namespace) -> int:
 def write_pages(summary: "StudySummary", folder: Path) -> list[Path]:
     """Write the page of these numbers and of the figures in the folder, and its text as Markdown; return the files."""
     from dueby_study.figures.files import FOLDER
-    from dueby_study.pages.document import render_study
-    from dueby_study.pages.markdown import render_text
+    from dueby_study.pages.document import render_study, render_text
     from dueby_study.pages.page import study_page
 
     pictures = {path.stem: path.read_bytes() for path in sorted((folder / FOLDER).glob("*.png"))}

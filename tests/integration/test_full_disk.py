@@ -10,7 +10,7 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.stores import open_store
-from dueby_worker.telemetry.store_waits import StoreWaits
+from dueby_worker.telemetry.progress import StoreWaits
 from support.processes import wait_for
 from support.run import Job, wait_until, write_photos
 from support.small_disk import fill, make_room, remount, small_disk

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dueby_operator.kube.lease import LeaseTimes
-from dueby_operator.kube.steady_clock import steady_clock_s
+from dueby_operator.kube.server_clock import steady_clock_s
 from support.outage_server import OutageServer, outage_server
 
 LIMIT_S = 120.0

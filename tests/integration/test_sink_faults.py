@@ -12,7 +12,7 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_worker.output.sink import require_create_only, sweep_sink
 from dueby_worker.storage.stores import open_store
-from dueby_worker.telemetry.store_waits import StoreWaits
+from dueby_worker.telemetry.progress import StoreWaits
 from support.fault_proxy import BUSY, FORBIDDEN, NOT_IMPLEMENTED, Fault, FaultProxy, Refusal, Request, no_fault
 from support.index import PATIENT
 from support.processes import ProcessJob, make_photos, wait_for

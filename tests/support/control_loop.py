@@ -16,7 +16,7 @@ from dueby_operator.kube.node_table import NodeTable
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.served_apis import INDEX_PATH
-from dueby_operator.kube.worker_client import Ask
+from dueby_operator.kube.worker_poll import Ask
 from dueby_operator.model.writes import Create
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod

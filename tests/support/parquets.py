@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from dueby_api.source import Parquet, Source
 from dueby_worker.images.fetch import Fetcher
-from dueby_worker.images.parquet_rows import RowReader
 from dueby_worker.images.row_groups import ParquetRow
+from dueby_worker.images.within import RowReader
 from dueby_worker.index.frozen_index import Index
 from support.index import HURRIED
 from support.tars import CountingStore, jpeg

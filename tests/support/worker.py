@@ -17,14 +17,13 @@ from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Origin, Rows, decode_rows
 from dueby_worker.output.sink import KnownParts
 from dueby_worker.output.sink_manifest import SINK_MANIFEST, Components, SinkManifest, encode_sink_manifest
+from dueby_worker.steps.worker_run import Departure
 from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
-from dueby_worker.work.budget import BatchBudget
 from dueby_worker.work.commits import Commits
-from dueby_worker.work.departure import Departure
 from dueby_worker.work.feed import Feed
 from dueby_worker.work.loop import InferenceLoop
-from dueby_worker.work.order import Order
+from dueby_worker.work.order import BatchBudget, Order
 
 SIDE = 2
 # The two best classes.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dueby.report.run import Run
-from dueby_pages.sign import Sign
+from dueby_pages.templating import Sign
 from dueby_pages.wording import counted, duration, number, percent
 
 # A deadline further off than this many times the run would make the bars too short to compare.

@@ -15,6 +15,7 @@ from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     DeviceKind,
     Node,
+    OpenNodes,
     OverduePod,
     device_kinds,
     free_devices,
@@ -23,7 +24,6 @@ from dueby_operator.cluster.nodes import (
     set_apart,
     workers_within,
 )
-from dueby_operator.cluster.open_nodes import OpenNodes
 from dueby_operator.cluster.pods_on_nodes import describe_overdue
 from dueby_operator.cluster.queue_quotas import find_quotas
 from dueby_operator.cluster.queues import Queue

@@ -10,8 +10,10 @@ GPUs that a node publishes in ResourceSlices (resource_slices.py) are of the sam
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from dueby_api.subject import AT, class_of, node_of, own_class
@@ -29,6 +31,7 @@ from dueby_planner.model.problem import NEVER_US
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
 # What a worker asks for besides its device may be met to within this: sums of floats are not exact.
 _ROUNDING = 1e-9
+_Taints = tuple[Taint, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,3 +282,46 @@ def _devices(
         name: DeviceKind(resource=found.resource, selector=found.selector, count=int(there[found.resource]))
         for name, found in labelled_gpus(there, labels, class_labels).items()
     }
+
+
+class OpenNodes:
+    """Nodes, by their taints and labels: which of them are open to a pod.
+
+    Anybody may write tolerations and selectors in as many words as there are jobs, while most of these words open the
+    same nodes: those have few different taints, and a label's value is looked up. So jobs are told apart by the nodes
+    that are open to them, and not by their words.
+    """
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self._nodes = [node for node in nodes if node.is_ready]
+        self._found: dict[object, frozenset[str]] = {}
+        """By the taints that are tolerated and the labels that are selected."""
+        self._by_label: dict[str, dict[str, set[str]]] = {}
+        """By label and its value, of the labels that anybody has asked for."""
+
+    def to(self, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None) -> frozenset[str]:
+        """Return the names of the nodes that take pods with these tolerations and this selector, if they have room."""
+        borne = frozenset(taints for taints in self._by_taints if are_borne(taints, tolerations))
+        key = borne, tuple(sorted((selector or {}).items()))
+        if key not in self._found:
+            found = set[str]().union(*(self._by_taints[taints] for taints in borne))
+            for label, value in (selector or {}).items():
+                found &= self._having(label).get(value, set())
+            self._found[key] = frozenset(found)
+        return self._found[key]
+
+    @cached_property
+    def _by_taints(self) -> Mapping[_Taints, set[str]]:
+        found: dict[_Taints, set[str]] = defaultdict(set)
+        for node in self._nodes:
+            found[tuple(node.taints)].add(node.name)
+        return found
+
+    def _having(self, label: str) -> Mapping[str, set[str]]:
+        if label not in self._by_label:
+            found: dict[str, set[str]] = defaultdict(set)
+            for node in self._nodes:
+                if label in node.labels:
+                    found[node.labels[label]].add(node.name)
+            self._by_label[label] = found
+        return self._by_label[label]

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from dueby_operator.cluster.device_selectors import read_selector
 from dueby_operator.objects.resource_slices import Device, DeviceClass, ResourceClaim, ResourceSlice
 
 DRIVER = "gpu.nvidia.com"
@@ -28,6 +27,8 @@ OF_PROFILE = "-MIG-"
 _NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9-_. ]")
 DeviceId = tuple[str, str]
 """Pool and name."""
+_TEXT = r"(?:'([^'\\]*)'|\"([^\"\\]*)\")"
+_TERM = re.compile(rf"\s*device\.(?:driver|attributes\[{_TEXT}\]\.(\w+))\s*==\s*{_TEXT}\s*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,3 +187,42 @@ def _is_named(device: Device, resource: str) -> bool:
 def _text(device: Device, attribute: str) -> str:
     found = device.attributes.get(attribute)
     return (found.string if found else None) or ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selector:
+    """What the devices of a class have in common."""
+
+    equalities: tuple[tuple[str, str], ...]
+    """Attributes, as DOMAIN/NAME, with their values. That of the empty name is the driver."""
+
+    def selects(self, device: Device, *, driver: str) -> bool:
+        """Return whether a device of the driver is of the class."""
+        return all(_value(device, name, driver) == value for name, value in self.equalities)
+
+
+def read_selector(found: DeviceClass) -> Selector | None:
+    """Return what the class selects; None if it says so in more words than can be read.
+
+    The scheduler evaluates the Common Expression Language. Here only conjunctions of equalities are read, which is what
+    NVIDIA's charts and examples write: device.driver == 'a' && device.attributes['b'].c == 'd'. Of a class that says
+    anything else no devices are counted.
+    """
+    equalities = []
+    for selector in found.spec.selectors:
+        for term in selector.cel.expression.split("&&"):
+            match = _TERM.fullmatch(term)
+            if match is None:
+                return None
+            domain, name, value = match[1] or match[2], match[3], match[4] if match[4] is not None else match[5]
+            equalities.append((f"{domain}/{name}" if name else "", value))
+    return Selector(equalities=tuple(equalities))
+
+
+def _value(device: Device, name: str, driver: str) -> str | None:
+    """Return the text that the device has under this name. A name without a domain is in that of the driver."""
+    if not name:
+        return driver
+    own = name.removeprefix(f"{driver}/")
+    found = device.attributes.get(own) or device.attributes.get(name)
+    return found.string if found else None

@@ -25,8 +25,10 @@ from dueby_operator.jobs.pod_templates import LISTENS, SCRATCH, DeviceRequest, P
 from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.job_model import Assignment
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.step_configs import common_config, finish_config, index_config, own_config
 from dueby_operator.objects.config_maps import ConfigMap
+from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.settings import OperatorSettings
 
 # Of a worker's pod, before the Job gives its index up.
@@ -43,6 +45,8 @@ Document = dict[str, Any]
 # Kubernetes 1.37 don't know the field, and get Jobs without it; 1.36 makes no gang of a Job that has an owner.
 ONE_BY_ONE: Document = {"schedulingPolicy": {"basic": {}}}
 _STEP_CONFIGS = {"index": index_config, "finish": finish_config}
+# The steps that there are once for a job.
+ONCE: tuple[StepName, ...] = ("index", "finish")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,3 +229,22 @@ def _metadata(name: str, owner: Owner, labels: Mapping[str, str]) -> Document:
         "labels": dict(labels),
         "ownerReferences": [names.job_owner(owner.name, owner.uid)],
     }
+
+
+def current_and_outdated(
+    job: JobSnapshot, by_step: Mapping[str, Sequence[BatchJob]]
+) -> tuple[dict[StepName, BatchJob], dict[StepName, Sequence[BatchJob]]]:
+    """Return the Jobs of the steps that there are once, and those that were made of the job before an edit."""
+    current: dict[StepName, BatchJob] = {}
+    outdated: dict[StepName, Sequence[BatchJob]] = {}
+    if isinstance(job.manifest, Invalid):
+        return current, outdated
+    owner = Owner(job=job.manifest, namespace=job.namespace, uid=job.uid)
+    for step in ONCE:
+        name = step_job_name(owner, step)
+        for found in by_step.get(step, ()):
+            if found.name == name:
+                current[step] = found
+            else:
+                outdated[step] = (*outdated.get(step, ()), found)
+    return current, outdated

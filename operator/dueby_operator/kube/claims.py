@@ -22,7 +22,7 @@ from dueby_operator.control.conditions import is_done_with
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused
 from dueby_operator.kube.documents import read_as
-from dueby_operator.kube.steady_clock import steady_clock_s
+from dueby_operator.kube.server_clock import steady_clock_s
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.meta import HasIdentity, ObjectMeta
 

@@ -1,6 +1,7 @@
 """The connection to an API server: who we are, where it is, and the sockets, which can be replaced by new ones."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,10 +13,12 @@ import aiohttp
 
 from dueby_api.errors import Transient
 from dueby_operator.kube.pages import JSON
-from dueby_operator.kube.sockets import open_socket
 
 # Tokens of service accounts change every hour; the file is read again so often.
 SIGN_IN_S = 60.0
+# Bytes that were not acknowledged by then are dropped by the kernel. It would send them when a partition ends minutes
+# later, whatever became of the process. Less than a Lease's margin (LeaseTimes).
+UNSENT_S = 2.0
 
 
 class Access(Protocol):
@@ -109,3 +112,12 @@ class Connection:
         if self._access is None or time.monotonic() - self._signed_in_s > SIGN_IN_S:
             self._access, self._signed_in_s = self._sign_in(), time.monotonic()
         return self._access
+
+
+def open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a new socket whose bytes die with a connection that is cut, rather than arrive when nobody means them."""
+    family, kind, protocol, *_ = address
+    opened = socket.socket(family, kind, protocol)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNSENT_S * 1000))
+    return opened

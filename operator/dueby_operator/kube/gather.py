@@ -24,28 +24,27 @@ from dueby_operator.cluster.shortage import describe_uncounted
 from dueby_operator.control.conditions import is_done_with
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
+from dueby_operator.jobs.manifests import ONCE
 from dueby_operator.jobs.pod_state import jobs_by_step
 from dueby_operator.jobs.pod_templates import GRACE_S
-from dueby_operator.jobs.step_jobs import ONCE
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.claims import NamespaceClaims
 from dueby_operator.kube.client import Kube, Refused
-from dueby_operator.kube.measuring_lists import MeasuringLists
+from dueby_operator.kube.node_table import Strangers, without_strangers
 from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import QueueKey, Queues, read_queues
 from dueby_operator.kube.read_job import NewerJobs, read_job, turn_away
 from dueby_operator.kube.read_list import read_list
 from dueby_operator.kube.scope import Scope
-from dueby_operator.kube.strangers import Strangers, without_strangers
 from dueby_operator.kube.trouble import Trouble
-from dueby_operator.kube.watched_lists import WatchedList, Watches
+from dueby_operator.kube.watched_lists import MeasuringLists, WatchedList, Watches
 from dueby_operator.model.begun_sink import is_full
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.pods import Pod
-from dueby_operator.objects.stored_profiles import StoredProfile
+from dueby_operator.objects.stored_jobs import StoredProfile
 from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
 from dueby_operator.settings import OperatorSettings

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 
 from dueby_api.errors import DueByError
 from dueby_operator.kube.client import Conflict, Kube
+from dueby_operator.kube.connection import UNSENT_S
 from dueby_operator.kube.documents import Document
-from dueby_operator.kube.sockets import UNSENT_S
-from dueby_operator.kube.steady_clock import steady_clock_s
+from dueby_operator.kube.server_clock import steady_clock_s
 from dueby_operator.kube.trouble import Trouble
 
 log = logging.getLogger(__name__)

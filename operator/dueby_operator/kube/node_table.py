@@ -6,7 +6,7 @@ nothing else. So it is for an operator that doesn't read the pods of other names
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,17 +14,21 @@ from dueby_api.errors import Invalid
 from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.absences import find_absences, find_weekly, read_drain_at
-from dueby_operator.cluster.nodes import Node, read_node, with_published
+from dueby_operator.cluster.nodes import Node, PodRow, read_node, with_published
 from dueby_operator.cluster.resource_slices import DRIVER, PublishedGPUs, read_published
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.reflector import Reflector
+from dueby_operator.kube.server_clock import steady_clock_s
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
+from dueby_operator.objects.pods import Pod
 from dueby_operator.objects.resource_slices import DeviceClass, ResourceClaim, ResourceSlice
 from dueby_operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
+# A watch may show a pod before the list of Jobs has its Job.
+STRANGER_WAIT_S = 60.0
 
 
 class NodeTable:
@@ -120,3 +124,39 @@ def _device_class(found: Raw) -> DeviceClass:
 def _claim(found: Raw) -> ResourceClaim | None:
     read = parse(ResourceClaim, found)
     return read if any(one.driver == DRIVER for one in read.status.allocation.devices.results) else None
+
+
+class Strangers:
+    """Tells which pods have been strangers for too long: they have the operator's labels, and no Job of its jobs.
+
+    Anybody may put the labels on a pod of theirs, and of a pod with them more is kept than of another one. After a
+    minute it is a pod like any other, until it changes.
+    """
+
+    def __init__(self, *, clock_s: Callable[[], float] = steady_clock_s) -> None:
+        self._clock_s = clock_s
+        self._since_s: dict[str, float] = {}
+        """Since when each has been one, by uid."""
+
+    def note(self, rows: Iterable[PodRow], *, owners: Collection[str]) -> dict[str, PodRow | None]:
+        """Return what to keep instead of those, by uid; None: nothing. `owners`: uids of what may own a pod of ours."""
+        now_s = self._clock_s()
+        strange = {row.ours.metadata.uid: row for row in rows if row.ours and not _is_owned(row.ours, owners)}
+        self._since_s = {uid: self._since_s.get(uid, now_s) for uid in strange}
+        late = (uid for uid, since_s in self._since_s.items() if now_s - since_s >= STRANGER_WAIT_S)
+        return {
+            uid: replace(strange[uid], ours=None, is_worker=False) if strange[uid].requests else None for uid in late
+        }
+
+
+def without_strangers(rows: Iterable[PodRow], pods: Mapping[str, Sequence[Pod]]) -> list[PodRow]:
+    """Return the rows; of those whose labels say that they are workers, the others are no workers than `pods`."""
+    owned = {pod.metadata.uid for of_job in pods.values() for pod in of_job}
+    return [
+        replace(row, is_worker=False) if row.is_worker and row.ours and row.ours.metadata.uid not in owned else row
+        for row in rows
+    ]
+
+
+def _is_owned(pod: Pod, owners: Collection[str]) -> bool:
+    return any(owner.uid in owners for owner in pod.metadata.owner_references)

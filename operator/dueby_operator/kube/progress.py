@@ -18,8 +18,8 @@ from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import OnceProgress, ProfilingProgress, SinkParts, WorkerProgress
 from dueby_operator import paths
-from dueby_operator.cluster.node_heartbeat import NodeHeartbeats
 from dueby_operator.jobs import names
+from dueby_operator.jobs.manifests import ONCE, current_and_outdated
 from dueby_operator.jobs.pod_state import (
     ABSENT_US,
     PodKey,
@@ -32,11 +32,9 @@ from dueby_operator.jobs.pod_state import (
     progress_of_ended,
     worker_models,
 )
-from dueby_operator.jobs.step_jobs import ONCE, current_and_outdated
 from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.config_maps import AT_ONCE, SLOW_START_US, ConfigMaps
-from dueby_operator.kube.worker_client import Ask
-from dueby_operator.kube.worker_poll import WorkerPoll
+from dueby_operator.kube.worker_poll import Ask, WorkerPoll
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import MAX_WORKERS, WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
@@ -48,6 +46,8 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=Spec)
 # Workers of a job that are asked in one pass which parts there are, one after the other until one answers.
 MAX_ASKED_FOR_PARTS = 2
+# Two renewals of the Lease: one may be late on a busy node.
+SILENT_US = 20_000_000
 
 
 @dataclass(kw_only=True)
@@ -298,3 +298,27 @@ async def _guarded(job: JobSnapshot, seen: Awaitable[JobSnapshot]) -> JobSnapsho
 def _may_be_spent(job: JobSnapshot) -> bool:
     """Return whether a worker may end with parts missing, since it has run its iterations."""
     return isinstance(job.manifest, Invalid) or job.manifest.spec.gpus.max_iterations is not None
+
+
+@dataclass(kw_only=True)
+class NodeHeartbeats:
+    """The Leases of nodes whose workers don't answer, as they were seen: half a minute before Kubernetes acts on them.
+
+    A worker that doesn't answer may be busy; one that doesn't answer on a node whose Lease has stood still for 20 s is
+    lost. Time is counted from the first look at the Lease, by this process's clock: a node's own may be wrong.
+    """
+
+    since: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By node: the time in its Lease, and when that was seen first, in microseconds since 1970."""
+
+    def is_silent(self, node: str, renewed: str, *, now_us: int) -> bool:
+        """Note what the node's Lease says now, and return whether it has said that for too long."""
+        before = self.since.get(node)
+        if before is None or before[0] != renewed:
+            self.since[node] = (renewed, now_us)
+            return False
+        return now_us - before[1] > SILENT_US
+
+    def forget_all_but(self, nodes: Collection[str]) -> None:
+        """Forget the nodes whose workers answer again."""
+        self.since = {node: seen for node, seen in self.since.items() if node in nodes}

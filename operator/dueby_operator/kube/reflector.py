@@ -16,10 +16,9 @@ from typing import Generic, TypeVar
 
 from dueby_api.errors import DueByError, Transient
 from dueby_api.schema import Raw
-from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.client import Expired, Kube, Missing, Refused
 from dueby_operator.kube.documents import Event
-from dueby_operator.kube.trouble import Trouble
+from dueby_operator.kube.trouble import Backoff, Trouble
 from dueby_operator.objects.meta import HasIdentity, Identity
 from dueby_operator.objects.parse import parse
 

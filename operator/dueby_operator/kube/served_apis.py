@@ -17,7 +17,7 @@ from dueby_api.errors import Transient
 from dueby_api.inference_job import API_VERSION
 from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.documents import Document
-from dueby_operator.kube.steady_clock import steady_clock_s
+from dueby_operator.kube.server_clock import steady_clock_s
 from dueby_operator.resources.crds import job_crd, profile_crd
 
 INDEX_PATH = "/openapi/v3"

@@ -14,7 +14,6 @@ from email.utils import parsedate_to_datetime
 from statistics import median_low
 
 from dueby_api.units import MICROS_PER_SECOND, to_micros
-from dueby_operator.kube.steady_clock import steady_clock_s
 
 # How much faster or slower it runs to make up for a difference.
 SLEW = 0.05
@@ -62,3 +61,8 @@ class ServerClock:
             most_us = round(SLEW * (here_us - self._heard_us))
             self._offset_us += max(-most_us, min(most_us, wanted_us - self._offset_us))
         self._heard_us = here_us
+
+
+def steady_clock_s() -> float:
+    """Return seconds of a clock that never goes back and, on Linux, goes on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -4,6 +4,7 @@ What they want is a tenant's, so it stays text until it is known how long it is,
 """
 
 from dueby_api.errors import Invalid
+from dueby_api.gpu_profile import ProfileMetadata, ProfileSpec
 from dueby_api.schema import LenientSpec, Raw, decode, field
 from dueby_api.units import parse_duration_us
 from dueby_operator.objects.meta import Identity
@@ -89,3 +90,11 @@ def _memory_of(text: Raw) -> int:
     """Return at most how many bytes the objects take that are made of the JSON, without making them."""
     whole = bytes(text)
     return len(whole) + _OBJECT_BYTES * (1 + whole.count(b",") + whole.count(b"{") + whole.count(b"["))
+
+
+class StoredProfile(LenientSpec, frozen=True, kw_only=True):
+    """A GPUProfile, with a status that another version may have written."""
+
+    metadata: ProfileMetadata
+    spec: ProfileSpec
+    status: Raw = NOTHING

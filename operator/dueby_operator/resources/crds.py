@@ -7,11 +7,44 @@ from dueby_api.inference_job import JobSpec
 from dueby_api.schema import Spec
 from dueby_api.status import JobStatus, ProfileStatus
 from dueby_operator.jobs.names import GROUP, VERSION
-from dueby_operator.resources.columns import JOB_COLUMNS, PROFILE_COLUMNS, Column
 from dueby_operator.resources.schemas import Schema, structural_schema, with_rules
 
 # Helm keeps the CRDs when it uninstalls the chart: every job and profile would go with them.
 KEPT = {"helm.sh/resource-policy": "keep"}
+Column = tuple[str, str, str, int]
+"""Title, type, JSON path and priority. Those with priority 1 are shown by `-o wide` only.
+
+A job's others fit into 100 columns of a terminal with a name of 25 letters. So there is room for one time: when it
+ends, beside how long that is before the deadline.
+"""
+
+JOB_COLUMNS: tuple[Column, ...] = (
+    ("Phase", "string", ".status.phase", 0),
+    ("GPUs", "integer", ".status.gpus", 0),
+    ("Images", "string", ".status.progress.images", 0),
+    ("Ends", "string", ".status.ends", 0),
+    ("Slack", "string", ".status.progress.slack", 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Starts", "string", ".status.starts", 1),
+    ("Deadline", "string", ".status.deadlineTime", 1),
+    ("Class", "string", ".spec.deadlineClass", 1),
+    ("Model", "string", ".spec.model.name", 1),
+    ("Images/s", "integer", ".status.progress.imagesPerSecond", 1),
+    ("Failed", "integer", ".status.progress.imagesFailed", 1),
+    ("Message", "string", ".status.message", 1),
+)
+PROFILE_COLUMNS: tuple[Column, ...] = (
+    ("Class", "string", ".spec.deviceClass", 0),
+    ("Model", "string", ".spec.model.name", 0),
+    ("Size", "integer", ".spec.model.imageSize", 0),
+    ("Precision", "string", ".spec.model.precision", 0),
+    ("Engine", "string", ".spec.engine", 0),
+    ("Images/s", "integer", ".status.imagesPerSecond", 0),
+    ("Node", "string", ".spec.device.node", 0),
+    ("Current", "string", ".status.conditions[?(@.type=='Current')].status", 0),
+    ("Measured", "date", ".spec.measuredAt", 0),
+    ("Reason", "string", ".status.conditions[?(@.type=='Current')].reason", 1),
+)
 
 
 def job_crd() -> Schema:

@@ -8,9 +8,10 @@ are not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from math import floor, log10
 
-from dueby_api.units import format_count
+from dueby_api.units import MICROS_PER_SECOND, format_count, from_micros
 from dueby_pages.charts.svg import Child, Markup, element
 
 # Seconds between ticks that people read without reckoning: parts of a minute, an hour and a day.
@@ -56,8 +57,9 @@ def time_axis(*, last_s: float, deadline_s: float | None) -> TimeAxis:
     return TimeAxis(end_s=1.03 * max(ends), deadline_s=deadline_s)
 
 
-def time_ticks(end_s: float, *, most: int = 8) -> tuple[float, ...]:
-    """Return round moments from 0 on, about `most` of them."""
+def time_ticks(end_s: float) -> tuple[float, ...]:
+    """Return round moments from 0 on, about eight of them."""
+    most = 8
     if end_s < most:
         return value_ticks(end_s, most=most)
     step = next((step for step in _TIME_STEPS if end_s / step <= most), None)
@@ -113,7 +115,7 @@ def text(content: str, *, x: str | float, y: float, class_: str = "", anchor: st
     return element("text", content, x=x, y=y, dx=dx or None, text_anchor=anchor, class_=class_ or None)
 
 
-def label_beside(content: str, *, share: float, y: float, class_: str = "", gap: float = 6) -> Markup:
+def label_beside(content: str, *, share: float, y: float, class_: str, gap: float = 6) -> Markup:
     """Return a label on that side of a position where there is more room."""
     if share > 50:
         return text(content, x=f"{share:g}%", y=y, anchor="end", dx=-gap, class_=class_)
@@ -178,3 +180,39 @@ def deadline_mark(axis: TimeAxis, *, top: float, bottom: float, name: str) -> li
         vertical_line(f"{share:g}%", top=top - 4, bottom=bottom, class_="deadline"),
         label_beside(name, share=share, y=top - 9, class_="deadline-name", gap=0),
     ]
+
+
+def clock_ticks(now_us: int, end_s: float) -> list[tuple[float, str]]:
+    """Return round times of the day in UTC between now and `end_s` seconds later, in seconds from now, with names."""
+    ticks = time_ticks(end_s)
+    step_s = max(1.0, ticks[1] if len(ticks) > 1 else end_s)
+    found = []
+    at_s = -(now_us / MICROS_PER_SECOND) % step_s
+    while at_s <= end_s:
+        moment = from_micros(now_us + round(at_s * MICROS_PER_SECOND))
+        found.append((at_s, _name(moment, is_exact=step_s < 60)))
+        at_s += step_s
+    return found
+
+
+def name_moment(now_us: int, seconds: float) -> str:
+    """Return the time of the day, in UTC, and the day where it is another than today's."""
+    now, moment = (_to_the_second(from_micros(now_us + round(at * MICROS_PER_SECOND))) for at in (0, seconds))
+    day = "" if moment.date() == now.date() else f"{_day(moment)} "
+    return f"{day}{moment:%H:%M:%S}"
+
+
+def _name(moment: datetime, *, is_exact: bool) -> str:
+    moment = _to_the_second(moment)
+    if (moment.hour, moment.minute, moment.second) == (0, 0, 0):
+        return _day(moment)
+    return f"{moment:%H:%M:%S}" if is_exact else f"{moment:%H:%M}"
+
+
+def _to_the_second(moment: datetime) -> datetime:
+    # from_micros never returns the last moment that a datetime can say, so half a second can be added.
+    return (moment.astimezone(UTC) + timedelta(milliseconds=500)).replace(microsecond=0)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%b}"

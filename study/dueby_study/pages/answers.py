@@ -6,8 +6,7 @@ from dueby_pages.wording import NOTHING, counted, duration, fine, number, percen
 from dueby_study.answers import Answers
 from dueby_study.measurements.models import ModelRow
 from dueby_study.measurements.together import Rate, words_of
-from dueby_study.pages.document import Chapter, Table
-from dueby_study.pages.words import Pictures, chosen, missing
+from dueby_study.pages.document import Chapter, Pictures, Table, chosen, missing
 from dueby_study.summary import StudySummary, Together
 
 

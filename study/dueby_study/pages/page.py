@@ -3,10 +3,9 @@
 from dueby.report.sections.facts import Facts
 from dueby_pages.wording import counted, duration
 from dueby_study.pages.answers import answers_chapter, models_chapter, printed_chapter, together_chapter
-from dueby_study.pages.document import StudyPage
+from dueby_study.pages.document import Pictures, StudyPage
 from dueby_study.pages.future import future_chapter
 from dueby_study.pages.times import features_chapter, latency_chapter, memory_chapter, times_chapter
-from dueby_study.pages.words import Pictures
 from dueby_study.summary import StudySummary
 
 STUDY = "On Serving Image Classification Models"

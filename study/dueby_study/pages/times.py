@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dueby_pages.wording import counted, fine, number, percent
 from dueby_study.measurements.features import FeatureRanking
 from dueby_study.measurements.times import SizeTimes
-from dueby_study.pages.document import Chapter, Table
-from dueby_study.pages.words import Pictures, chosen, missing
+from dueby_study.pages.document import Chapter, Pictures, Table, chosen, missing
 from dueby_study.summary import InferenceTimes, LatencyCurves, MemorySummary, StudySummary
 
 # Two growth factors count as equal if they differ by less than this share.

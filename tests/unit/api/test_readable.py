@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.readable import MAX_WRONG, decode_readable
-from dueby_api.schema import MAX_EXPLAINED, Raw, decode
+from dueby_api.schema import MAX_EXPLAINED, MAX_WRONG, Raw, decode, decode_readable
 from dueby_api.status import JobStatus, read_status
 
 MADE = "2026-11-26T12:00:00Z"

@@ -13,10 +13,9 @@ from dueby_profiler.measuring.memory_map import Cell, map_memory
 from dueby_study.answers import answer, as_printed, edges, fewest_map, problem_of, spaced
 from dueby_study.figures.answer_charts import doublings
 from dueby_study.measurements import together
-from dueby_study.measurements.energy import Energy, Meter, Reading, used
 from dueby_study.measurements.models import model_row
 from dueby_study.measurements.times import SizeTimes, repeated_mean_us, spread_of, steady_sizes, times_of
-from dueby_study.measurements.together import arrangements, rates_of, words_of
+from dueby_study.measurements.together import Energy, Meter, Reading, arrangements, rates_of, used, words_of
 from dueby_study.study import run_study
 from dueby_study.summary import StudySummary, latency_of, slope_of
 from support.study import TINY, a_context, a_profile, measure_all, times_row, together_row

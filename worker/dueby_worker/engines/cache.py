@@ -20,7 +20,7 @@ from dueby_worker.engines.network import Network
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.system.scratch import scratch_folder
-from dueby_worker.system.whole_file import read_whole, write_whole
+from dueby_worker.system.temporary_files import read_whole, write_whole
 
 log = logging.getLogger(__name__)
 

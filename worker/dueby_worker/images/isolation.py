@@ -24,9 +24,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 
-from dueby_worker.images.memory_left import data_bytes, memory_left_bytes
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
@@ -49,6 +49,8 @@ _READY = "ready"
 # multiprocessing's table of children is not made for several threads.
 _processes = threading.Lock()
 _SIGNALS = {number.value: number.name for number in signal.Signals}
+# Version 2 of cgroups, then version 1.
+_LIMITS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,3 +233,31 @@ def _decode(data: bytes, question: _Question) -> Decoded | str:
 def _limit(kind: int, value: int) -> None:
     _, most = resource.getrlimit(kind)
     resource.setrlimit(kind, (value if most == resource.RLIM_INFINITY else min(value, most), most))
+
+
+def memory_left_bytes(root: Path = Path("/")) -> int:
+    """Return how much more this process may take now. `root` is the folder that holds proc and sys.
+
+    Only the limit of the process's own container is read, where a container sees it. It is of use beside a limit that
+    the kernel enforces by ending every process of the container.
+    """
+    left = [_kib(root / "proc/meminfo", "MemAvailable:")]
+    held = _kib(root / "proc/self/status", "VmRSS:")
+    for name in _LIMITS:
+        try:
+            limit = (root / name).read_text().strip()
+        except OSError:
+            continue
+        if limit.isdecimal():
+            left.append(int(limit) - held)
+    return max(0, min(left))
+
+
+def data_bytes() -> int:
+    """Return what RLIMIT_DATA counts of this process now."""
+    return _kib(Path("/proc/self/status"), "VmData:")
+
+
+def _kib(path: Path, name: str) -> int:
+    """Return a value of a file in /proc, in bytes."""
+    return int(path.read_text().partition(name)[2].split()[0]) * 1024

@@ -25,8 +25,7 @@ from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.room import SMALL_FILE_BYTES, Room
 from dueby_worker.images.synthetic import SyntheticImages
-from dueby_worker.images.tolerant import TolerantDecoder
-from dueby_worker.images.unreadable import UnreadableImage
+from dueby_worker.images.unreadable import BeyondLimit, UnreadableImage
 from dueby_worker.images.within import PlaceOf, reader_of
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
@@ -214,3 +213,33 @@ def _in_order(
         end_reading()
         pool.shutdown(wait=True, cancel_futures=True)
         close()
+
+
+class TolerantDecoder:
+    """Decodes strictly, and what that refuses in one child, tolerantly. Thread-safe.
+
+    Pillow knows tolerance only for a whole process. In a worker, whose threads decode at the same time, it would fill
+    up what is to be refused first. So damaged files go to a child, which is started for the first of them.
+    """
+
+    def __init__(self, decode: Callable[[bytes], Picture], start: Callable[[], IsolatedDecoder]) -> None:
+        self._decode = decode
+        self._start = start
+        self._starting = threading.Lock()
+        self._child: IsolatedDecoder | None = None
+
+    def decode(self, data: bytes) -> Picture:
+        """Return the image, with a warning if it is damaged. Raise UnreadableImage if it is none, or too large."""
+        try:
+            return self._decode(data)
+        except BeyondLimit:
+            raise
+        except UnreadableImage:
+            with self._starting:
+                child = self._child = self._child or self._start()
+            return child.decode_alone(data).picture
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        if self._child is not None:
+            self._child.close()

@@ -2,7 +2,7 @@
 
     items ──▶ runs_of: neighbours that are read together ──▶ hand_out: some runs are begun ahead ──▶ images in order
 
-How a run is read is for each of them (members.py, parquet_rows.py, lance_rows.py). Its bytes have room in memory from
+How a run is read is for each of them (members.py, within.py, lance_rows.py). Its bytes have room in memory from
 when it is begun until the last of its images was taken.
 """
 

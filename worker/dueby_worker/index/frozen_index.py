@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,11 +32,12 @@ from dueby_worker.images.within import Place
 from dueby_worker.index.chunks import KEPT, VERSION, digest_of, member_at
 from dueby_worker.index.kept import read_kept
 from dueby_worker.index.listing import canonical_source, shards_of
-from dueby_worker.index.names import namer_of
 from dueby_worker.index.sampling import sample_synthetic
+from dueby_worker.index.shards import names_shards
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.generations import newest_generation, path_in
 from dueby_worker.storage.store import NotFound, Store, Unavailable
+from dueby_worker.storage.uris import literal_folder, member_uri, split
 from dueby_worker.system.text_columns import text_column
 
 FOLDER = "_dueby/index"
@@ -287,3 +289,42 @@ def chunk_name(number: int) -> str:
 def chunk_path(digest: str, number: int) -> str:
     """Return the path, in the sink, of the index's file of this number."""
     return f"{FOLDER}/{digest[:_DIGITS]}/{chunk_name(number)}"
+
+
+def namer_of(source: Source) -> Callable[[str], str]:
+    """Return the function from an image's URI to what the source, whose own URI is absolute, calls the image.
+
+    That is what a user's own table knows images by: the rows' column `name`. It is derived from the URI, so an index is
+    no larger for it.
+
+        folder, glob      the path below the folder                      cats/1.jpg
+        tars              the member's name                              cats/1.jpg
+        Parquet, Lance    what the column says that names the images     cat-1
+                          without one, FILE#ROW below the folder, or ROW of a Lance dataset
+        list              what the list says; the index has it (kept.py) where it isn't the URI
+    """
+    if (uri := source.images_uri) is None:
+        return str
+    column = source.parquet or source.lance
+    if source.lance is not None or (column.name is not None if column is not None else names_shards(uri)):
+        return _label
+    path = split(uri)[1].rstrip("/")
+    # A folder's name may have a [, so the path of an image tells it from a glob.
+    fixed = literal_folder(path)
+
+    def below(image: str) -> str:
+        found = split(image)[1]
+        top = path if found.startswith(f"{path}/") else fixed
+        name = found.removeprefix(f"{top}/") if top else found
+        return _label(member_uri("", name))
+
+    return below
+
+
+def _label(image: str) -> str:
+    """Return what stands after the last # of a URI, without escapes if it is UTF-8."""
+    quoted = image.rpartition("#")[2]
+    try:
+        return unquote_to_bytes(quoted).decode()
+    except UnicodeDecodeError:
+        return quoted

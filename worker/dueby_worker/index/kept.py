@@ -1,7 +1,7 @@
 """What a source says of its images beside their bytes: what each is called, and the columns of `source.keep`.
 
 An index has it as one JSON text an image, `[name, value, ...]`, and only where there is something to say. The name is
-null where it follows from the image's URI (names.py). The types stand in index.json, because those of JSON and CSV are
+null where it follows from the image's URI (namer_of). The types stand in index.json, because those of JSON and CSV are
 known when the last image is listed: there, whole numbers beside texts become texts, and those beside decimals decimals.
 What a file without types says stays a text here, as it is written, and is a number in the rows if the whole column is.
 """

@@ -25,7 +25,7 @@ from dueby_api.output import Output
 from dueby_api.schema import Spec, decode
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.system.cache_folder import usable_cache
-from dueby_worker.system.whole_file import read_whole, write_whole
+from dueby_worker.system.temporary_files import read_whole, write_whole
 
 # Whoever knows the model already is spared torch.
 if TYPE_CHECKING:

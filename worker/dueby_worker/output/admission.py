@@ -16,15 +16,17 @@ overwritten is what the step found, and before it deletes anything it looks whet
 """
 
 import logging
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import inf
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.step_config import IndexConfig
 from dueby_api.units import from_micros
 from dueby_worker.output.part_names import is_part_name
 from dueby_worker.output.quantized import QUANTIZED_FOLDER
-from dueby_worker.output.recent_look import RecentLook
 from dueby_worker.output.sink_manifest import (
     ADVICE,
     SINK_FIELD,
@@ -186,3 +188,24 @@ def _never_emptied(store: Store, begun: bytes, config: IndexConfig) -> SinkManif
     finished = from_micros(success.finished_unix_micros).isoformat(timespec="seconds")
     log.warning("%s is not emptied: its rows were finished at %s, after this job was created", store.uri, finished)
     return manifest
+
+
+class RecentLook:
+    """A look that is good for some seconds. Threads may share it: that two look at once does no harm."""
+
+    def __init__(
+        self, look: Callable[[], None], *, good_for_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`look` raises if things are not as they were."""
+        self._look = look
+        self._good_for_s = good_for_s
+        self._clock = clock
+        self._looked_s = -inf
+
+    def require(self, *, now: bool = False) -> None:
+        """Look unless the last look is good still, or in any case if it is to be `now`. Raise what the look raises."""
+        # The time before the look, during which the process may be stopped, too.
+        at_s = self._clock()
+        if now or at_s - self._looked_s > self._good_for_s:
+            self._look()
+            self._looked_s = at_s

@@ -6,8 +6,8 @@ inherit the mask, and a thread waits for them. When one comes, the process exits
 dropped, and a commit in progress is atomic in any case. The signals' default actions would not do, because process 1 of
 a container ignores them.
 
-A worker that has begun may finish something first, but only on the first SIGTERM (work/departure.py). Ctrl-C, and any
-second signal, end it at once.
+A worker that has begun may finish something first, but only on the first SIGTERM (worker_run.Departure). Ctrl-C, and
+any second signal, end it at once.
 """
 
 import json

@@ -7,17 +7,18 @@ a server that has no such library (images/isolation.py).
 """
 
 import importlib.util
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from dueby_api.errors import Invalid
-from dueby_worker.storage.lance_failures import translate_lance_failures
+from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_worker.storage.open_files import OpenFiles
-from dueby_worker.storage.store import BytesOrReason, TooLarge, Unavailable
+from dueby_worker.storage.store import BytesOrReason, NotFound, TooLarge, Unavailable
 from dueby_worker.storage.uris import file_path, scheme_of
 
 FIELD = "spec.source.lance.uri"
@@ -41,6 +42,16 @@ _AHEAD_BYTES = 32 * 1024**2
 _SCAN_ROWS = 8192
 # One attempt only: RetryPolicy does the retrying, with a warning each time.
 _ONCE = {"client_max_retries": "0", "download_retry_count": "0", "connect_timeout": "5s", "timeout": "60s"}
+# Where in its source the library has raised the error, and what it calls all of them.
+_NOISE = re.compile(r",? ?/\S+\.rs:\d+(:\d+)?|LanceError\(\w+\): ")
+# Also within an error of the kind below.
+_GONE = re.compile(r"\b(Not found: |was not found\b)")
+# Its name for a store that doesn't answer or has trouble. What isn't allowed there has other words.
+_STORES_FAULT = re.compile(r"Generic (?!LocalFileSystem)\S+ error|\btimed? ?out\b", re.IGNORECASE)
+# Answers that a retry would not change.
+_REFUSED = re.compile(r"status code: (3\d\d|4(?!08|09|25|29)\d\d)|CredentialsNotLoaded")
+_PANIC = "PanicException"
+_MAX_WORDS = 300
 
 
 class LanceDataset:
@@ -285,3 +296,33 @@ def _value(data: bytes | pa.Buffer | None, column: str, *, max_bytes: int) -> By
 def _too_large(size: int, max_bytes: int) -> Unavailable:
     # Not a TooLarge, after which it would be read with more room.
     return Unavailable(str(TooLarge(size=size, max_bytes=max_bytes)))
+
+
+@contextmanager
+def translate_lance_failures() -> Iterator[None]:
+    """Raise the library's errors as DueBy's own: NotFound, Unavailable or Transient. Memory that lacks is no file's
+    fault, and DueBy's own errors and those of other libraries pass.
+
+    They are Rust's, and reach Python as OSError, ValueError or RuntimeError with a text, of which the words tell them
+    apart. Damaged files also make it panic, which reaches Python as an exception that is no Exception.
+    """
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _failure_of(str(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise Unavailable(f"it is damaged ({_short(str(error))})") from error
+
+
+def _failure_of(words: str) -> DueByError:
+    if _GONE.search(words):
+        return NotFound(_short(words))
+    is_away = _STORES_FAULT.search(words) and not _REFUSED.search(words)
+    return Transient(_short(words)) if is_away else Unavailable(_short(words))
+
+
+def _short(words: str) -> str:
+    lines = _NOISE.sub("", words).strip().splitlines()
+    return lines[0].strip().rstrip(".")[:_MAX_WORDS] if lines else "its library says nothing"

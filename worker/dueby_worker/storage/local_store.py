@@ -14,9 +14,8 @@ from io import FileIO
 from pathlib import Path
 
 from dueby_api.errors import DueByError, Invalid, Transient
-from dueby_worker.storage.regular_file import open_regular, read_at_most
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, Refused, Store, Unavailable
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, Refused, Store, TooLarge, Unavailable
 from dueby_worker.storage.uris import file_path, file_uri
 from dueby_worker.system.temporary_files import PREFIX, make_temporary, sweep_temporary
 
@@ -28,6 +27,13 @@ _TROUBLE = {
 }  # fmt: skip
 # Errors of file systems that have no hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_OTHERS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 class LocalStore(Store):
@@ -265,3 +271,42 @@ def _walk(top: str, below: str, *, above: tuple[tuple[int, int], ...]) -> Iterat
     except OSError as error:
         failure = _reading_failed(error)
         raise type(failure)(f"{os.path.join(top, below)} can't be listed: {failure}") from error
+
+
+def open_regular(path: str) -> FileIO:
+    """Open a regular file, or a link to one, without ever blocking. Raise Unavailable if it is anything else.
+
+    A path among someone's images may be a FIFO, on which opening blocks for ever, or a device, which may never end.
+    """
+    # Before opening, because that alone has effects on some devices; and after it, because the path may lead to
+    # another file by then.
+    _require_regular(os.stat(path).st_mode)
+    # Opening a FIFO blocks otherwise. On regular files O_NONBLOCK has no effect.
+    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    try:
+        _require_regular(os.fstat(file.fileno()).st_mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_at_most(file: FileIO, max_bytes: int) -> bytes:
+    """Return the file's content. Raise TooLarge if there is more of it, or as soon as more has been written to it."""
+    size = os.fstat(file.fileno()).st_size
+    if size > max_bytes:
+        raise TooLarge(size=size, max_bytes=max_bytes)
+    # One byte more shows that the file has grown.
+    blocks, held = [file.read(size + 1)], 0
+    while blocks[-1]:
+        held += len(blocks[-1])
+        if held > max_bytes:
+            raise TooLarge(size=None, max_bytes=max_bytes)
+        blocks.append(file.read(BLOCK_BYTES))
+    return b"".join(blocks)
+
+
+def _require_regular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((words for is_kind, words in _OTHERS if is_kind(mode)), "something else")
+        raise Unavailable(f"it is {kind}, not a file")

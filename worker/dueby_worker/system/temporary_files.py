@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dueby_worker.system.owner_lock import hold, is_left
+from dueby_worker.system.scratch import scratch_folder
 
 PREFIX = ".dueby-"
 # Where a file system knows no locks, a temporary file of this age was left by a writer that was killed.
@@ -53,3 +54,26 @@ def _is_left(descriptor: int) -> bool:
         return is_left(descriptor)
     except OSError:
         return time.time() - os.fstat(descriptor).st_mtime > _LEFTOVER_AGE_S
+
+
+def write_whole(file: Path, data: bytes | memoryview) -> None:
+    """Write the file, in place of one that is there, and make the folders that it lies in. Raise OSError if it can't.
+
+    Several processes may write the same file at once, and each may be killed at any point.
+
+    Whoever reads meanwhile has the file before it, whole. After a power cut it is there whole or as it was.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder("made", parent=file.parent) as folder:
+        made = folder / file.name
+        with made.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        made.replace(file)
+
+
+def read_whole(file: Path) -> bytes:
+    """Return what was written so. Raise OSError if nothing was, or if it is a link, which none is made of here."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
+        return stream.read()

@@ -6,6 +6,7 @@ is imported at the first scrape and costs a worker nothing until then. docs/metr
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -18,13 +19,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from dueby_api.step_messages import StoreWait
-from dueby_worker.telemetry.progress import PHASES, ProgressTracker
-from dueby_worker.telemetry.step_statistics import BUCKETS_S, StepStatistics
+from dueby_worker.telemetry.progress import BUCKETS_S, PHASES, ProgressTracker, StepStatistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Number:
     """A metric that is one number."""
 
@@ -36,66 +36,39 @@ class _Number:
     """None while there is no number; the metric has no sample then."""
 
 
+_counter, _gauge = partial(_Number, CounterMetricFamily), partial(_Number, GaugeMetricFamily)
 _NUMBERS = (
-    _Number(
-        kind=CounterMetricFamily,
-        name="dueby_worker_images",
-        help="Images classified.",
-        read=lambda progress: progress.images_classified,
+    _counter("dueby_worker_images", "Images classified.", lambda progress: progress.images_classified),
+    _gauge("dueby_worker_images_failed", "Rows with an error.", lambda progress: progress.images_failed),
+    _counter("dueby_worker_parts_committed", "Parts put into the sink.", lambda progress: progress.parts_committed),
+    _counter(
+        "dueby_worker_parts_doubled",
+        "Parts that another worker had put into the sink first.",
+        lambda progress: progress.parts_doubled,
     ),
-    _Number(
-        kind=GaugeMetricFamily,
-        name="dueby_worker_images_failed",
-        help="Rows with an error.",
-        read=lambda progress: progress.images_failed,
+    _gauge("dueby_worker_in_flight", "Mini-batches submitted and not collected.", lambda progress: progress.in_flight),
+    _gauge(
+        "dueby_worker_last_batch_timestamp_seconds",
+        "When the last mini-batch was done, by the clock of the worker's node.",
+        lambda progress: progress.last_batch_at or 0,
     ),
-    _Number(
-        kind=CounterMetricFamily,
-        name="dueby_worker_parts_committed",
-        help="Parts put into the sink.",
-        read=lambda progress: progress.parts_committed,
+    _gauge(
+        "dueby_worker_last_batch_age_seconds",
+        "Time since the last mini-batch, whatever the node's clock says.",
+        lambda progress: progress.seconds_since_batch,
     ),
-    _Number(
-        kind=CounterMetricFamily,
-        name="dueby_worker_parts_doubled",
-        help="Parts that another worker had put into the sink first.",
-        read=lambda progress: progress.parts_doubled,
+    _gauge(
+        "dueby_worker_startup_seconds",
+        "From the process's creation to its first mini-batch, without its wait for a plan.",
+        lambda progress: (progress.startup_us or 0) / 1e6,
     ),
-    _Number(
-        kind=GaugeMetricFamily,
-        name="dueby_worker_in_flight",
-        help="Mini-batches submitted and not collected.",
-        read=lambda progress: progress.in_flight,
+    _gauge(
+        "dueby_worker_warmup_seconds", "The first mini-batch.", lambda progress: (progress.steps.warmup_us or 0) / 1e6
     ),
-    _Number(
-        kind=GaugeMetricFamily,
-        name="dueby_worker_last_batch_timestamp_seconds",
-        help="When the last mini-batch was done, by the clock of the worker's node.",
-        read=lambda progress: progress.last_batch_at or 0,
-    ),
-    _Number(
-        kind=GaugeMetricFamily,
-        name="dueby_worker_last_batch_age_seconds",
-        help="Time since the last mini-batch, whatever the node's clock says.",
-        read=lambda progress: progress.seconds_since_batch,
-    ),
-    _Number(
-        kind=GaugeMetricFamily,
-        name="dueby_worker_startup_seconds",
-        help="From the process's creation to its first mini-batch, without its wait for a plan.",
-        read=lambda progress: (progress.startup_us or 0) / 1e6,
-    ),
-    _Number(
-        kind=GaugeMetricFamily,
-        name="dueby_worker_warmup_seconds",
-        help="The first mini-batch.",
-        read=lambda progress: (progress.steps.warmup_us or 0) / 1e6,
-    ),
-    _Number(
-        kind=CounterMetricFamily,
-        name="dueby_worker_model_seconds",
-        help="Time that the model took of the steady steps.",
-        read=lambda progress: progress.steps.model_total_us / 1e6,
+    _counter(
+        "dueby_worker_model_seconds",
+        "Time that the model took of the steady steps.",
+        lambda progress: progress.steps.model_total_us / 1e6,
     ),
 )
 

@@ -7,14 +7,14 @@ the workers' numbers add up to what is done. `images_classified` only grows; it 
 
 import threading
 import time
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 from dueby_api.grid import Share
-from dueby_api.step_messages import ParityCheck, StoreWait, WorkerPhase, WorkerProgress
-from dueby_worker.telemetry.step_statistics import StepStatistics
-from dueby_worker.telemetry.store_waits import StoreWaits
+from dueby_api.step_messages import MAX_STORE_ERROR, ParityCheck, StoreWait, WorkerPhase, WorkerProgress
 
 # In the order in which a worker goes through them; "done" and "spent" are two ways to end.
 PHASES: tuple[WorkerPhase, ...] = get_args(WorkerPhase)
@@ -25,6 +25,115 @@ _MAX_WAIT_S = 900.0
 _MIN_STEP_LIMIT_S = 120.0
 # ... and at least so many times as long as the longest one so far.
 _STEP_LIMIT_FACTOR = 10
+# Upper bounds in seconds, from a small model on a GPU to a large one on a core.
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+# Steps that count as recent.
+_RECENT = 50
+# A first request that takes so long counts as a wait, too: a server that accepts and never answers fails after minutes.
+SLOW_S = 30.0
+
+
+class StoreWaits:
+    """The calls to the sink, or those to the source's stores, that wait. Thread-safe.
+
+    A store that is full or away shows nowhere but in a step's log, unless the step says so: a worker's parts wait in
+    memory, and it looks like one that hangs.
+    """
+
+    def __init__(self, store: Literal["sink", "source"]) -> None:
+        self._store: Literal["sink", "source"] = store
+        self._lock = threading.Lock()
+        self._calls: dict[object, tuple[float, str]] = {}
+        """When a call that is not over began, and how it failed last; empty if it hasn't."""
+
+    def begin(self, call: object, *, at_s: float) -> None:
+        """Note that the call begins, at this reading of the monotonic clock."""
+        with self._lock:
+            self._calls[call] = at_s, ""
+
+    def fail(self, call: object, failure: Exception) -> None:
+        """Note that the call has failed and will be repeated."""
+        with self._lock:
+            self._calls[call] = self._calls[call][0], str(failure)
+
+    def end(self, call: object) -> None:
+        """Note that the call is over."""
+        with self._lock:
+            self._calls.pop(call, None)
+
+    def longest(self, *, now_s: float, work_s: float | None = None) -> StoreWait | None:
+        """Return the wait that began first; None while no call waits. Time before `work_s` is not counted."""
+        with self._lock:
+            waits = [(at_s, error) for at_s, error in self._calls.values() if error or now_s - at_s >= SLOW_S]
+        since_s, error = min(waits, default=(None, ""))
+        if since_s is None:
+            return None
+        if work_s is not None:
+            since_s = max(since_s, work_s)
+        return StoreWait(store=self._store, error=error[:MAX_STORE_ERROR], seconds=round(max(0.0, now_s - since_s), 3))
+
+
+@dataclass(kw_only=True)
+class StepStatistics:
+    """The steps so far, in microseconds.
+
+    A step is the time between two consecutive results, which is what the plan counts in; it includes waiting for input.
+    The part that the model took is kept beside it, so that a worker that starves can be told from a slow one. The first
+    step is the warm-up and is kept apart.
+    """
+
+    warmup_us: int | None = None
+    count: int = 0
+    """Steady steps."""
+    total_us: int = 0
+    model_total_us: int = 0
+    longest_us: int = 0
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    """Steady steps by BUCKETS_S; the last are those above all bounds."""
+    _recent: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=_RECENT))
+
+    def add(self, *, step_us: int, model_us: int, images: int) -> None:
+        """Add a step, of which the model took `model_us`. `images` does not count padding."""
+        if self.warmup_us is None:
+            self.warmup_us = step_us
+            return
+        self.count += 1
+        self.total_us += step_us
+        self.model_total_us += model_us
+        self.longest_us = max(self.longest_us, step_us)
+        self.buckets[bisect_left(BUCKETS_S, step_us / 1e6)] += 1
+        self._recent.append((step_us, model_us, images))
+
+    @property
+    def batches(self) -> int:
+        """All mini-batches so far, including the first."""
+        return self.count + (self.warmup_us is not None)
+
+    @property
+    def recent_us(self) -> int | None:
+        """Mean of the recent steady steps."""
+        return round(sum(step for step, _, _ in self._recent) / len(self._recent)) if self._recent else None
+
+    @property
+    def recent_model_us(self) -> int | None:
+        """Mean time that the model took of the recent steady steps."""
+        return round(sum(model for _, model, _ in self._recent) / len(self._recent)) if self._recent else None
+
+    @property
+    def mean_us(self) -> int | None:
+        """Mean of all steady steps."""
+        return round(self.total_us / self.count) if self.count else None
+
+    @property
+    def mean_model_us(self) -> int | None:
+        """Mean time that the model took of all steady steps."""
+        return round(self.model_total_us / self.count) if self.count else None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Rate over the recent steady steps."""
+        elapsed_us = sum(step for step, _, _ in self._recent)
+        return round(sum(images for _, _, images in self._recent) * 1e6 / elapsed_us, 1) if elapsed_us else None
 
 
 @dataclass(kw_only=True)

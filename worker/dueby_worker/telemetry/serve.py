@@ -21,8 +21,7 @@ from dueby_api.errors import Invalid
 from dueby_api.schema import Spec
 from dueby_api.step_config import OnceConfig
 from dueby_api.step_messages import OnceProgress, SinkParts
-from dueby_worker.telemetry.progress import ProgressTracker
-from dueby_worker.telemetry.store_waits import StoreWaits
+from dueby_worker.telemetry.progress import ProgressTracker, StoreWaits
 
 # A client that stalls must not hold a thread forever.
 _REQUEST_TIMEOUT_S = 10

@@ -16,9 +16,9 @@ from dataclasses import replace
 from queue import Queue
 
 from dueby_api.errors import DueByError, Invalid
+from dueby_worker.output.admission import RecentLook
 from dueby_worker.output.part_names import part_name
 from dueby_worker.output.parts import OpenPart
-from dueby_worker.output.recent_look import RecentLook
 from dueby_worker.output.rows import ENGINES_JOINED, Origin, encode_rows
 from dueby_worker.output.sink import KnownParts
 from dueby_worker.output.sink_manifest import SINK_FIELD, read_sink_manifest

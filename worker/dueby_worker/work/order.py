@@ -6,14 +6,65 @@ budget of mini-batches allows. Each stretch ends with a mini-batch that may be p
 what comes next.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dueby_api.grid import Share
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.sink import KnownParts
-from dueby_worker.work.budget import BatchBudget
-from dueby_worker.work.tails import next_part
+
+# More candidates than any helper takes before it lists the sink again.
+_MAX_CANDIDATES = 4096
+
+
+@dataclass(kw_only=True)
+class BatchBudget:
+    """The mini-batches that one worker may run: M + 1 of the study, with M the job's `gpus.maxIterations`.
+
+    A worker does its own share whatever its size: the plan made it fit, and a share of whole parts may need one
+    mini-batch more. What the budget limits is help for others. A part is taken from another worker only if all its
+    mini-batches fit, because a part that is begun must be finished.
+
+    A stretch is filled into mini-batches without gaps and only its last one is padded. Some mini-batches are never run,
+    because another worker has finished their parts in the meantime. The loop gives those back.
+
+    `add_image`, `end_stretch` and `fits` are for the thread that hands out images, `give_back` for the model's thread.
+    """
+
+    mini_batch_size: int
+    limit: int | None
+    """The most mini-batches in all, M + 1; None: no limit."""
+    _ended: int = 0
+    """Mini-batches of the stretches that are over."""
+    _images: int = 0
+    """Images of the current stretch that were handed out."""
+    _unused: int = 0
+    """Mini-batches that were given back."""
+
+    def add_image(self) -> None:
+        """Count an image that is handed out."""
+        self._images += 1
+
+    def end_stretch(self) -> None:
+        """Note that what follows begins a new mini-batch."""
+        self._ended += self._batches(self._images)
+        self._images = 0
+
+    def give_back(self) -> None:
+        """Note that a mini-batch need not be run."""
+        self._unused += 1
+
+    def fits(self, images: int) -> bool:
+        """Return whether so many more images fit in the current stretch."""
+        if self.limit is None:
+            return True
+        return self._ended + self._batches(self._images + images) - self._unused <= self.limit
+
+    def _batches(self, images: int) -> int:
+        return -(-images // self.mini_batch_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +146,61 @@ class Order:
         for position in part.waiting_positions():
             self.budget.add_image()
             yield Item(part, position, part.first + position, part.uris[position])
+
+
+def next_part(missing: Collection[int], shares: Sequence[Share], *, place: int) -> int | None:
+    """Return the part that worker `place` takes next, by a rule with one answer everywhere; None if none is missing.
+
+    Owners go through their shares front to back. A helper therefore begins at the tail of the share with most left, and
+    meets the owner at the owner's open part. That part is taken last, because it is the only one that a worker is
+    surely computing, unless its owner is dead.
+
+    Helpers don't communicate. Rendezvous hashing over the workers whose shares are done decides which of them takes
+    which part. A new helper moves only the parts that it gets itself; the parts of a helper that died are left until
+    the end, when every worker takes any part. So two workers compute the same part about once per helper that joins, at
+    most, and then they write the same rows.
+
+    `missing` are the parts that are neither in the sink nor taken by this worker already. A part that is in no share is
+    treated as that of a dead owner.
+    """
+    parts = np.sort(np.fromiter(missing, dtype=np.int64, count=len(missing)))
+    owners = _owners(parts, shares)
+    left = np.bincount(owners, minlength=len(shares) + 1)
+    is_open = np.zeros(len(parts), dtype=bool)
+    # The first missing part of a share is the one that its owner is computing.
+    is_open[np.unique(owners, return_index=True)[1]] = True
+    # The order in which a single helper takes them: from the end of the share with most left, open parts last.
+    turns = np.lexsort((-parts, owners, -left[owners], is_open))[:_MAX_CANDIDATES]
+    helpers = [worker for worker in range(len(shares)) if worker == place or not left[worker]]
+    is_mine = _draw(parts[turns].astype(np.uint64), helpers) == place
+    # Parts drawn by other helpers come after one's own, beginning with those that their helpers take last.
+    rank = np.where(is_mine, 1, -1) * np.arange(len(turns))
+    best = np.lexsort((rank, ~is_mine, is_open[turns]))
+    return int(parts[turns[best[0]]]) if len(best) else None
+
+
+def _owners(parts: NDArray[np.int64], shares: Sequence[Share]) -> NDArray[np.intp]:
+    """Return the index of the share that each part lies in; len(shares) for parts in no share."""
+    owners = np.full(len(parts), len(shares), dtype=np.intp)
+    for place, share in enumerate(shares):
+        first, end = np.searchsorted(parts, (share.first, share.end))
+        owners[first:end] = place
+    return owners
+
+
+def _draw(parts: NDArray[np.uint64], helpers: Sequence[int]) -> NDArray[np.intp]:
+    """Return, for each part, the helper whose hash with the part is the highest."""
+    best = np.zeros(len(parts), dtype=np.uint64)
+    drawn = np.full(len(parts), helpers[0], dtype=np.intp)
+    for helper in helpers:
+        score = _mix(parts * np.uint64(0x9E3779B97F4A7C15) ^ _mix(np.array([helper + 1], dtype=np.uint64)))
+        higher = score > best
+        best[higher], drawn[higher] = score[higher], helper
+    return drawn
+
+
+def _mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Apply splitmix64's finaliser, in which each bit of the input changes half of the bits of the output."""
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))

@@ -9,7 +9,7 @@ import pytest
 from dueby.cluster.job_list import read_jobs
 from dueby_api.units import format_duration, format_time
 from dueby_operator import paths
-from dueby_operator.resources.columns import JOB_COLUMNS
+from dueby_operator.resources.crds import JOB_COLUMNS
 from dueby_pages.calendar import ShownCalendar, ShownJob
 from dueby_pages.cluster_calendar import shown_cluster
 from support.control_loop import Clock, Store, reconciler, synthetic

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dueby_operator.cluster.device_selectors import read_selector
+from dueby_operator.cluster.resource_slices import read_selector
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.resource_slices import Device, DeviceClass
 from support.resource_slices import DRIVER, GPUS, device_class, gpu, mig

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from dueby_api.schema import validate
-from dueby_operator.cluster.fitting_requests import LargestRooms, classes_together
-from dueby_operator.cluster.nodes import DeviceKind, Node
-from dueby_operator.cluster.open_nodes import OpenNodes
+from dueby_operator.cluster.nodes import DeviceKind, Node, OpenNodes
+from dueby_operator.cluster.stacks import LargestRooms, classes_together
 from dueby_operator.objects.nodes import Taint, Toleration
 from support.decisions import node
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from hypothesis import given
 
-from dueby_operator.cluster.nodes import Node, is_open
-from dueby_operator.cluster.open_nodes import OpenNodes
+from dueby_operator.cluster.nodes import Node, OpenNodes, is_open
 from dueby_operator.cluster.requests import tolerations_of
 from dueby_operator.model.stacks import Claimant
 from support.decisions import node

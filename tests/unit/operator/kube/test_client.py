@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from dueby_api.errors import Transient
+from dueby_operator.kube.connection import open_socket
 from dueby_operator.kube.lease import LeaseLost, LeaseTimes
-from dueby_operator.kube.sockets import open_socket
 from support.api import served
 
 

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from dueby_operator.kube.client import Kube
+from dueby_operator.kube.connection import UNSENT_S
 from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
-from dueby_operator.kube.sockets import UNSENT_S
 from support.api import served
 from support.lease import LeaseStore
 

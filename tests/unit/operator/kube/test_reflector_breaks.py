@@ -6,8 +6,8 @@ import json
 import pytest
 from aiohttp import web
 
-from dueby_operator.kube.backoff import Backoff
 from dueby_operator.kube.reflector import FIRST_PAUSE_S, RELIST_S
+from dueby_operator.kube.trouble import Backoff
 from support.reflector import event, first_row, item, listed
 
 NEXT_S = Backoff.next_s

@@ -8,8 +8,8 @@ import pytest
 from dueby_api.gpu_profile import OwnerReference
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import PodRow
+from dueby_operator.kube.node_table import STRANGER_WAIT_S, Strangers
 from dueby_operator.kube.scope import Scope
-from dueby_operator.kube.strangers import WAIT_S, Strangers
 from dueby_operator.objects.meta import ObjectMeta
 from dueby_operator.objects.pods import Pod
 from support.control_loop import Clock, Store, reconciler, synthetic
@@ -24,12 +24,12 @@ def row(uid: str, *, owner: str, requests: dict[str, float] | None = None) -> Po
 @pytest.mark.parametrize(
     ("found", "after_s", "kept"),
     [
-        pytest.param(row("p", owner="job"), WAIT_S, {}, id="one of a Job that is listed"),
-        pytest.param(row("p", owner="nobody"), WAIT_S - 1, {}, id="one whose Job may be listed yet"),
-        pytest.param(row("p", owner="nobody"), WAIT_S, {"p": None}, id="nobody's"),
+        pytest.param(row("p", owner="job"), STRANGER_WAIT_S, {}, id="one of a Job that is listed"),
+        pytest.param(row("p", owner="nobody"), STRANGER_WAIT_S - 1, {}, id="one whose Job may be listed yet"),
+        pytest.param(row("p", owner="nobody"), STRANGER_WAIT_S, {"p": None}, id="nobody's"),
         pytest.param(
             row("p", owner="nobody", requests={"cpu": 1.0}),
-            WAIT_S,
+            STRANGER_WAIT_S,
             {"p": PodRow(node="n", requests={"cpu": 1.0})},
             id="nobody's on a node: what it takes",
         ),
@@ -50,11 +50,11 @@ def test_a_pod_that_was_somebodys_meanwhile_is_waited_for_again() -> None:
     strangers = Strangers(clock_s=lambda: now_s)
     for owners in (set[str](), {"job"}, set[str]()):
         assert strangers.note([found], owners=owners) == {}
-        now_s += WAIT_S
+        now_s += STRANGER_WAIT_S
 
 
 def test_strangers_are_not_kept_and_a_jobs_own_pods_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dueby_operator.kube.strangers.WAIT_S", 0.0)
+    monkeypatch.setattr("dueby_operator.kube.node_table.STRANGER_WAIT_S", 0.0)
     store, clock, amended = Store(), Clock(), list[list[str]]()
     store.add(paths.jobs_path("team", "a"), synthetic("a"))
     amend = Scope.amend

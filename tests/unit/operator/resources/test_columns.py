@@ -4,7 +4,7 @@ from typing import get_args
 
 from dueby_api.status import Phase
 from dueby_api.units import format_duration, format_progress, format_time
-from dueby_operator.resources.columns import JOB_COLUMNS
+from dueby_operator.resources.crds import JOB_COLUMNS
 from support.decisions import NOW
 
 _YEAR_US = 365 * 24 * 3_600_000_000

@@ -3,7 +3,7 @@
 import json
 
 from dueby_api.schema import validate
-from dueby_study.pages.markdown import render_text
+from dueby_study.pages.document import render_text
 from dueby_study.pages.page import study_page
 from dueby_study.summary import StudySummary
 from support.source_tree import REPOSITORY

@@ -11,8 +11,7 @@ from dueby_api.schema import validate
 from dueby_study.command import main
 from dueby_study.make import write_pages
 from dueby_study.measurements.features import FeatureRanking, RankedFeature
-from dueby_study.pages.document import Chapter, Picture, StudyPage, Table, render_study
-from dueby_study.pages.markdown import render_text
+from dueby_study.pages.document import Chapter, Picture, StudyPage, Table, render_study, render_text
 from dueby_study.pages.page import study_page
 from dueby_study.study import run_study
 from dueby_study.summary import StudySummary

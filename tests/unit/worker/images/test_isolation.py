@@ -13,8 +13,7 @@ from PIL import Image
 
 from dueby_api.source import Source
 from dueby_worker.images.decode import decode_image
-from dueby_worker.images.isolation import SHARED_BYTES, IsolatedDecoder
-from dueby_worker.images.memory_left import memory_left_bytes
+from dueby_worker.images.isolation import SHARED_BYTES, IsolatedDecoder, memory_left_bytes
 from dueby_worker.images.read_ahead import read_images
 from dueby_worker.images.unreadable import UnreadableImage
 from support.pictures import SMALL, decode_pixels, encode, photo, write_photos

@@ -71,7 +71,7 @@ from typing import Any
 from dueby_worker.index.frozen_index import open_index
 from dueby_worker.storage.stores import open_store
 from dueby_worker.images.fetch import Fetcher
-from dueby_worker.images.parquet_rows import RowReader
+from dueby_worker.images.within import RowReader
 
 def memory(name):
     return int(Path("/proc/self/status").read_text().partition(name)[2].split()[0]) // 1024

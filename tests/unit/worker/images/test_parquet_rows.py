@@ -9,9 +9,9 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_worker.images.fetch import Fetcher
-from dueby_worker.images.parquet_rows import RowReader
 from dueby_worker.images.row_groups import ParquetRow, read_row, read_rows
 from dueby_worker.images.runs import BLOCKS_AHEAD, MAX_BLOCK_BYTES
+from dueby_worker.images.within import RowReader
 from dueby_worker.index.frozen_index import Index
 from dueby_worker.storage.stores import open_store
 from support.index import index_of, read

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_worker.index.glob_matcher import MAX_NOTED, GlobMatcher
+from dueby_worker.index.globs import MAX_NOTED, GlobMatcher
 
 NAMES = st.text("ab-]!", max_size=6)
 GLOBS = st.lists(st.sampled_from(["a", "b", "*", "?", "[ab]", "[!a]", "-", "]", "!"]), max_size=8).map("".join)

@@ -12,7 +12,7 @@ from dueby_worker.output.sink import KnownParts
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
-from dueby_worker.telemetry.store_waits import StoreWaits
+from dueby_worker.telemetry.progress import StoreWaits
 from support.processes import wait_for
 
 GRID = Grid(images=100, part_size=10)

@@ -3,7 +3,7 @@
 import pytest
 
 from dueby_api.errors import DueByError, Transient
-from dueby_worker.storage.lance_failures import translate_lance_failures
+from dueby_worker.storage.lance_datasets import translate_lance_failures
 from dueby_worker.storage.store import NotFound, Unavailable
 
 AT = ", /home/runner/work/lance/rust/lance-io/src/object_store.rs:1576:42"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dueby_worker.storage.regular_file import open_regular, read_at_most
+from dueby_worker.storage.local_store import open_regular, read_at_most
 from dueby_worker.storage.store import BLOCK_BYTES, TooLarge
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dueby_worker.system.whole_file import write_whole
+from dueby_worker.system.temporary_files import write_whole
 
 
 def test_a_file_is_written_with_its_folders_and_in_place_of_the_one_before(tmp_path: Path) -> None:

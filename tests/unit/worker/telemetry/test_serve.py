@@ -11,10 +11,8 @@ from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Share
 from dueby_api.schema import decode
 from dueby_api.step_messages import MAX_STORE_ERROR, ParityCheck, SinkParts, StoreWait, WorkerProgress
-from dueby_worker.telemetry.progress import ProgressTracker
+from dueby_worker.telemetry.progress import SLOW_S, ProgressTracker, StepStatistics
 from dueby_worker.telemetry.serve import serve_progress
-from dueby_worker.telemetry.step_statistics import StepStatistics
-from dueby_worker.telemetry.store_waits import SLOW_S
 
 
 class Clock:

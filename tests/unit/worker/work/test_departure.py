@@ -16,11 +16,11 @@ from dueby_worker.models.columns import Columns, empty_columns
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.sink import KnownParts
 from dueby_worker.output.sink_manifest import SINK_MANIFEST, Components, encode_sink_manifest
+from dueby_worker.steps.worker_run import Departure
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.commits import Commits
-from dueby_worker.work.departure import Departure
 from dueby_worker.work.feed import Feed
 from dueby_worker.work.loop import InferenceLoop
 from support.processes import wait_for

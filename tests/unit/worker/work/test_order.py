@@ -11,7 +11,7 @@ from dueby_api.grid import Grid, Share
 from dueby_worker.output.part_names import part_name
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
-from dueby_worker.work.budget import BatchBudget
+from dueby_worker.work.order import BatchBudget
 from support.worker import WorkerUnderTest
 
 PARTS = Grid(images=80, part_size=10)

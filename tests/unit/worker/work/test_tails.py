@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dueby_api.grid import Share
 from dueby_planner.model.shares import cut_shares
-from dueby_worker.work.tails import next_part
+from dueby_worker.work.order import next_part
 from support.examples import examples
 
 
