@@ -10,7 +10,7 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, work_words
+from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, work_words
 from dueby_planner.answer import device_word
 from dueby_planner.calendar.answer import refusal_sentence
 from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
@@ -115,8 +115,8 @@ def _without_devices(problem: Problem) -> str:
     return f"can't be done: on these devices no time is long enough{f' with its {named}' if named else ''}"
 
 
-def _hold(window: PlannedWindow) -> Hold:
-    return Hold(
+def _hold(window: PlannedWindow) -> ShownHold:
+    return ShownHold(
         device_class=window.device_class,
         from_s=window.from_seconds,
         to_s=window.to_seconds,

@@ -7,7 +7,7 @@ from dueby import plan_words
 from dueby.deadline_advice import advise_deadline
 from dueby_api.inference_job import InferenceJob
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, ShownTable, work_words
+from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, ShownTable, work_words
 from dueby_planner.answer import device_word
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.plan import Plan, PlanGroup
@@ -83,13 +83,13 @@ def _shown_job(job: InferenceJob, verdict: Verdict, problem: Problem, *, why: st
     )
 
 
-def _hold(group: PlanGroup) -> Hold:
+def _hold(group: PlanGroup) -> ShownHold:
     work = work_words(
         images=group.count * group.images_each,
         mini_batch_size=group.choice.mini_batch_size,
         engine=group.choice.engine,
     )
-    return Hold(
+    return ShownHold(
         device_class=group.device_class,
         from_s=_seconds(group.available_us),
         to_s=_seconds(group.expected_finish_us),

@@ -27,7 +27,7 @@ NOT_FOR_LANCE = ("gs", "http", "https")
 NO_LANCE_THERE = "Lance datasets are read at file and s3; copy this one there"
 
 
-class Manifest(Spec, frozen=True, kw_only=True):
+class ListedSource(Spec, frozen=True, kw_only=True):
     """A list of images."""
 
     uri: Uri
@@ -92,7 +92,7 @@ class Source(Spec, frozen=True, kw_only=True):
     uri: Uri | None = None
     """A folder, a glob, or tar shards, whose images are read where they lie (s3://bucket/{000..127}.tar, or *.tar); at
     file, s3, gs, http or https."""
-    manifest: Manifest | None = None
+    manifest: ListedSource | None = None
     """A list of images instead of a folder."""
     parquet: Parquet | None = None
     """Images in a column of Parquet files, which are read where they lie."""

@@ -35,7 +35,7 @@ def configure_logging(*, level: str, layout: str) -> None:
         logging.getLogger(name).setLevel(max(least, logging.getLevelNamesMapping()[level]))
 
 
-class _Lines(logging.Formatter):
+class _LogLines(logging.Formatter):
     """A line for each message; below it the traceback, if there is one."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
@@ -47,7 +47,7 @@ class _Lines(logging.Formatter):
         return indented(super().formatException(ei))
 
 
-_TEXT = _Lines("%(asctime)s %(levelname)s %(message)s")
+_TEXT = _LogLines("%(asctime)s %(levelname)s %(message)s")
 _JSON = JsonFormatter(
     "%(asctime)s %(levelname)s %(name)s %(message)s",
     datefmt="%Y-%m-%dT%H:%M:%S%z",

@@ -37,7 +37,7 @@ from dueby_operator.model.fault import Fault
 from dueby_operator.pace import Pace, PassTime
 from dueby_operator.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings
-from dueby_operator.tables import Tables
+from dueby_operator.tables import WatchedTables
 
 # Events within this time are answered by one pass.
 DEBOUNCE_S = 0.3
@@ -115,7 +115,7 @@ class ControlLoop:
         self._clock = ServerClock()
         self._outage = Trouble("the API server does not answer", "the API server answers again", clock_s=clock_s)
         self._outage.at_end(self._go_on)
-        self._tables: Tables | None = None
+        self._tables: WatchedTables | None = None
         self._clients: set[Kube] = set()
         """Those of the tables and of the passes."""
         self._passes = Trouble(
@@ -135,7 +135,7 @@ class ControlLoop:
         """Keep the tables, hold the Lease and reconcile, until cancelled."""
         kube = self._kube()
         self._clients.add(kube)
-        self._tables = tables = Tables(kube, self.settings, wake=self.wake.set, outage=self._outage)
+        self._tables = tables = WatchedTables(kube, self.settings, wake=self.wake.set, outage=self._outage)
         try:
             async with asyncio.TaskGroup() as together:
                 for work in (*(table.run for table in tables.all()), lambda: self._act(tables)):
@@ -207,7 +207,7 @@ class ControlLoop:
                 backoff.reset()
                 await self._rest(pace.rest_s(pause_s), least_s=pace.least_s)
 
-    async def _act(self, tables: Tables) -> None:
+    async def _act(self, tables: WatchedTables) -> None:
         """Reconcile while the Lease is held; take it again whenever it is lost."""
         if self._claim is None:
             await self._reconcile(tables, seconds_to_write=None)
@@ -220,7 +220,7 @@ class ControlLoop:
             await lease.give_back()
             await lease.kube.close()
 
-    async def _serve(self, lease: Lease, tables: Tables, term: Term) -> None:
+    async def _serve(self, lease: Lease, tables: WatchedTables, term: Term) -> None:
         """Reconcile until the Lease is lost."""
         try:
             async with asyncio.TaskGroup() as together:
@@ -240,7 +240,7 @@ class ControlLoop:
             self._is_waiting = False
             self._last_good_s = self._clock_s()
 
-    async def _reconcile(self, tables: Tables, *, seconds_to_write: Callable[[], float] | None) -> None:
+    async def _reconcile(self, tables: WatchedTables, *, seconds_to_write: Callable[[], float] | None) -> None:
         """Reconcile with a client and a memory of its own: another operator may have acted meanwhile."""
         note = tables.watches.note_request
         kube, workers = self._kube(seconds_to_write=seconds_to_write, note=note), WorkerClient()

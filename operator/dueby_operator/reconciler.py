@@ -41,7 +41,7 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.model.writes import Delete, Put, Write
 from dueby_operator.pace import PassTime
-from dueby_operator.status_writer import StatusWriter, StoredStatus, least_status
+from dueby_operator.status_writer import JobStatusWriter, StoredStatus, least_status
 from dueby_operator.under_way import UnderWay
 
 # Between two passes: while there is a job to watch, and otherwise.
@@ -69,7 +69,7 @@ class Reconciler:
         self._now_us = now_us
         self._memories: dict[str, JobMemory] = {}
         """By the job's uid."""
-        self._statuses, self._events, self._log = StatusWriter(kube), EventPoster(kube), DecisionLog()
+        self._statuses, self._events, self._log = JobStatusWriter(kube), EventPoster(kube), DecisionLog()
         self._calls = UnderWay()
         self._applying: dict[str, JobDecision] = {}
         """What was decided about jobs and is still being written, by their uid."""

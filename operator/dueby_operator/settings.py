@@ -26,7 +26,7 @@ ClockTime = Annotated[str, matching(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
-class Window(Spec, frozen=True, kw_only=True):
+class ProfilingWindow(Spec, frozen=True, kw_only=True):
     """When nodes are measured: each at a time of its own within some hours of a day."""
 
     start: ClockTime = "01:00"
@@ -54,7 +54,7 @@ class ProfilerSettings(Spec, frozen=True, kw_only=True):
     """Name of its ServiceAccount, which may do nothing, and of its PriorityClass, which is below every worker's."""
     enabled: bool = True
     """Whether there is a profiler. If not, what it has made is deleted."""
-    window: Window = Window()
+    window: ProfilingWindow = ProfilingWindow()
     """When it measures."""
     models: tuple[Model, ...] = ()
     """Models that are measured on every node with GPUs, besides those of jobs."""

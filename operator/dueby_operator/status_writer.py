@@ -64,7 +64,7 @@ class WriteBudget:
         self.spent_until_us = min(max(self.spent_until_us, now_us) + REFILL_US, now_us + MAX_WRITES * REFILL_US)
 
 
-class StatusWriter:
+class JobStatusWriter:
     """Writes the statuses of all jobs."""
 
     def __init__(self, kube: Kube) -> None:

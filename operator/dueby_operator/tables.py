@@ -17,7 +17,7 @@ from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import OperatorSettings
 
 
-class Tables:
+class WatchedTables:
     """The tables of one process."""
 
     def __init__(self, kube: Kube, settings: OperatorSettings, *, wake: Callable[[], None], outage: Trouble) -> None:

@@ -15,7 +15,7 @@ NO_JOBS = "No job has devices or waits for some."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hold:
+class ShownHold:
     """Devices that a job has from one time to another."""
 
     device_class: str
@@ -46,7 +46,7 @@ class ShownJob:
     """Negative if it is late."""
     gpus: int | None = None
     """Devices at most at once; in a cluster those that it has now, if it has any."""
-    holds: tuple[Hold, ...] = ()
+    holds: tuple[ShownHold, ...] = ()
     is_refused: bool = False
     sentence: str = ""
     """Why it has no place, or is late, with its name; empty if there is nothing to say."""
@@ -124,7 +124,7 @@ class ShownCalendar:
         return max((last, *near)) if last > 0 else 1.0
 
 
-def peak(holds: Iterable[Hold]) -> int:
+def peak(holds: Iterable[ShownHold]) -> int:
     """Return how many devices are held at most at once from now on; what is overdue may be others' by now."""
     # A job's status says when it began and not when each of its workers did: devices may have been others' before.
     begun = ((hold.from_s if hold.to_s <= 0 else max(0.0, hold.from_s), hold) for hold in holds)

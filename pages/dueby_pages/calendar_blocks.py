@@ -8,7 +8,7 @@ more devices are held than there are, there is always room.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dueby_pages.calendar import Hold, ShownJob
+from dueby_pages.calendar import ShownHold, ShownJob
 
 Rows = tuple[int, int]
 """The first device and the one after the last."""
@@ -20,7 +20,7 @@ class Block:
 
     number: int
     """Of the job, from 0."""
-    hold: Hold
+    hold: ShownHold
     rows: Rows
 
 

@@ -31,7 +31,7 @@ _ICONS = {"good": "M3.5 8.5l3 3 6-7", "late": "M8 3.5V8l3 2.5", "bad": "M4 4l8 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class JobRow:
     """A job in the chart of lines and in the table."""
 
     job: ShownJob
@@ -49,7 +49,7 @@ def render_calendar(shown: ShownCalendar) -> str:
     axis = time_axis(last_s=shown.horizon_s, deadline_s=None)
     ticks = clock_ticks(shown.now_us, shown.horizon_s) if shown.is_of_cluster else named_ticks(axis.end_s)
     rows = tuple(
-        Row(
+        JobRow(
             job=job,
             number=index + 1,
             style=colour(index),

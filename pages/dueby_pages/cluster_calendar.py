@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted, noun_of
-from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak, work_words
+from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, peak, work_words
 from dueby_pages.charts.axes import name_moment
 from dueby_pages.cluster_jobs import ClusterJob, ClusterJobs, HeldDevices, Refusal
 
@@ -93,14 +93,14 @@ def _slack_s(job: ClusterJob, now_us: int) -> float | None:
     return (job.deadline_us - max(job.ends_us or now_us, now_us)) / MICROS_PER_SECOND
 
 
-def _running(job: ClusterJob, now_us: int) -> Iterator[Hold]:
+def _running(job: ClusterJob, now_us: int) -> Iterator[ShownHold]:
     """Yield what the job's workers have now, until it is expected to end or they are meant for others."""
     until_us = job.ends_us or job.deadline_us
     if not job.gpus or until_us is None:
         return
     for held in _held(job):
         to_us = until_us if held.to_us is None else min(until_us, held.to_us)
-        yield Hold(
+        yield ShownHold(
             device_class=held.device_class,
             from_s=min(0, (job.starts_us or now_us) - now_us) / MICROS_PER_SECOND,
             # What is overdue still has them.
@@ -128,11 +128,11 @@ def _planned(job: ClusterJob, gpus: int) -> Mapping[str, int]:
     return classes if classes.total() == gpus else {" or ".join(classes) or "of unknown class": gpus}
 
 
-def _reserved(job: ClusterJob, now_us: int) -> Iterator[Hold]:
+def _reserved(job: ClusterJob, now_us: int) -> Iterator[ShownHold]:
     for reserved in job.windows:
         window = reserved.window
         if reserved.from_us < reserved.to_us and reserved.to_us > now_us:
-            yield Hold(
+            yield ShownHold(
                 device_class=window.device_class,
                 from_s=(reserved.from_us - now_us) / MICROS_PER_SECOND,
                 to_s=(reserved.to_us - now_us) / MICROS_PER_SECOND,

@@ -15,7 +15,7 @@ from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.progress_listener import ProgressListener
 from dueby_study.measurements.profiles import read_profiles
 from dueby_study.presets import StudyPreset
-from dueby_study.row_store import Column, Row, RowStore
+from dueby_study.row_store import Row, RowColumn, RowStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class StudyContext:
         """Return the profiles measured of these models."""
         return [profile for profile in read_profiles(self.folder) if profile.spec.model.name in names]
 
-    def keep(self, stage: str, point: str, rows: Sequence[Row], columns: Iterable[Column]) -> None:
+    def keep(self, stage: str, point: str, rows: Sequence[Row], columns: Iterable[RowColumn]) -> None:
         """Write a point's rows."""
         self.row_store.keep(stage, point, rows, tuple(columns))
 

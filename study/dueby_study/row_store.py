@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class RowColumn:
     """A column of a stage's table."""
 
     name: str
@@ -55,7 +55,7 @@ class RowStore:
         """Return whether the point was measured."""
         return self._path(stage, point).exists()
 
-    def keep(self, stage: str, point: str, rows: Sequence[Row], columns: Sequence[Column]) -> Path:
+    def keep(self, stage: str, point: str, rows: Sequence[Row], columns: Sequence[RowColumn]) -> Path:
         """Write a point's rows, all or none; return the file."""
         return self.keep_table(stage, point, _table(rows, columns))
 
@@ -117,6 +117,6 @@ def _read(path: Path) -> Any:
         raise Invalid(str(path), f"{reason}. Delete it, and the same command measures the point again") from None
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Any:
+def _table(rows: Sequence[Row], columns: Sequence[RowColumn]) -> Any:
     fields = [pa.field(column.name, _TYPES[column.type], metadata={"doc": column.doc}) for column in columns]
     return pa.Table.from_pylist(list(rows), schema=pa.schema(fields))

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dueby.cli.main import main
-from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool
+from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool
 from dueby_pages.calendar_page import render_calendar
 from support.browser import Browser
 from support.cluster_list import job, listed, reserved, running
@@ -146,7 +146,7 @@ def test_dark_and_light_are_both_readable(browser: Browser, tmp_path: Path, caps
 
 
 def test_what_other_pods_have_is_readable_behind_the_jobs(browser: Browser, tmp_path: Path) -> None:
-    hold = Hold(device_class="a100", from_s=60, to_s=600, count=4)
+    hold = ShownHold(device_class="a100", from_s=60, to_s=600, count=4)
     waits = ShownJob(name="waits", deadline_class="Hard", state="Scheduled", deadline_s=900, holds=(hold,))
     pool = (ShownPool(device_class="a100", devices=4, peak=4, others=2),)
     shown = ShownCalendar(now_us=0, jobs=(waits,), pool=pool, device="device", is_of_cluster=True)
@@ -162,7 +162,7 @@ def test_what_other_pods_have_is_readable_behind_the_jobs(browser: Browser, tmp_
 
 def test_a_day_that_begins_has_room_for_its_name(browser: Browser, tmp_path: Path) -> None:
     before_midnight = 1_795_820_700_000_000  # 23:05 in UTC
-    hold = Hold(device_class="a100", from_s=60, to_s=7000, count=4)
+    hold = ShownHold(device_class="a100", from_s=60, to_s=7000, count=4)
     waits = ShownJob(name="waits", deadline_class="Hard", state="Scheduled", deadline_s=7200, holds=(hold,))
     page = tmp_path / "page.html"
     shown = ShownCalendar(now_us=before_midnight, jobs=(waits,), pool=(), device="device", is_of_cluster=True)

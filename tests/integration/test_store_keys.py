@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dueby_api.source import Manifest, Source
+from dueby_api.source import ListedSource, Source
 from dueby_worker.storage.store import NotFound, TooLarge
 from dueby_worker.storage.stores import open_store
 from support.index import index_of, read
@@ -33,7 +33,7 @@ def environment(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("key", ["in//00001.jpg", "/in/00001.jpg"])
 def test_an_object_of_such_a_key_is_indexed_and_read(server: S3Server, tmp_path: Path, key: str) -> None:
     (server.folder / "in" / "list.txt").write_text(server.uri(key))
-    source = Source(manifest=Manifest(uri=server.uri("in//list.txt")))
+    source = Source(manifest=ListedSource(uri=server.uri("in//list.txt")))
     index = index_of(source, open_store(str(tmp_path / "sink")))
     assert index.uris(0, 0) == [server.uri(key)]
     assert index.document.summary.input_cost.unreadable == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.source import Manifest, Source
+from dueby_api.source import ListedSource, Source
 from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
@@ -118,7 +118,7 @@ def test_a_manifest_on_s3_is_relative_to_its_folder(
 ) -> None:
     write_photos(server.folder / f"{prefix}-in", 3)
     (server.folder / f"{prefix}-in" / "list.csv").write_text("uri\n00001.jpg\ns3://photos/x/y.jpg\n../z.jpg\n")
-    index = build(Source(manifest=Manifest(uri=server.uri(f"{prefix}-in/list.csv"))), open_again())
+    index = build(Source(manifest=ListedSource(uri=server.uri(f"{prefix}-in/list.csv"))), open_again())
     assert index.uris(0, 2) == [server.uri(f"{prefix}-in/00001.jpg"), server.uri("x/y.jpg"), server.uri("z.jpg")]
 
 
@@ -146,7 +146,7 @@ def test_a_manifest_on_s3_is_relative_to_its_folder(
             id="a glob in no such folder",
         ),
         pytest.param(
-            Source(manifest=Manifest(uri="s3://photos/no.txt")),
+            Source(manifest=ListedSource(uri="s3://photos/no.txt")),
             "spec.source.manifest.uri: s3://photos/no.txt: there is no such object",
             id="no such manifest",
         ),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.source import Manifest, Source
+from dueby_api.source import ListedSource, Source
 from dueby_worker.images.read_ahead import read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
@@ -123,7 +123,7 @@ def test_a_folder_that_the_server_lists_is_indexed_and_read(tmp_path: Path, site
 def test_a_manifest_of_a_web_server_is_relative_to_its_folder(tmp_path: Path, site: Site) -> None:
     write_photos(site.folder / "a" / "b", 3)
     (site.folder / "a" / "list.txt").write_text(f"b/00000.jpg\n/a/b/00001.jpg\n{site.url}/a/b/00002.jpg\n../c.jpg\n")
-    index = build(Source(manifest=Manifest(uri=f"{site.url}/a/list.txt")), tmp_path)
+    index = build(Source(manifest=ListedSource(uri=f"{site.url}/a/list.txt")), tmp_path)
     names = ("a/b/00000.jpg", "a/b/00001.jpg", "a/b/00002.jpg", "c.jpg")
     assert index.uris(0, 3) == [f"{site.url}/{name}" for name in names]
     errors = errors_of(index)
@@ -138,7 +138,7 @@ def test_a_manifest_of_a_web_server_leads_to_no_other(tmp_path: Path, site: Site
     own = site.url.partition("://")[2]
     (site.folder / "list.txt").write_text(row.format(own=own, other="169.254.169.254") + "\n")
     with pytest.raises(Invalid, match=rf"line 1: .* is not at {site.url}, as the list itself is"):
-        build(Source(manifest=Manifest(uri=f"{site.url}/list.txt")), tmp_path)
+        build(Source(manifest=ListedSource(uri=f"{site.url}/list.txt")), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from dueby_api.input_cost import InputCost
-from dueby_api.source import Manifest, Source
+from dueby_api.source import ListedSource, Source
 from dueby_worker.index.freeze import FrozenFiles, freeze
 from dueby_worker.index.frozen_index import Index, IndexDocument, IndexSummary, chunk_path
 from dueby_worker.index.listing import canonical_source
@@ -67,4 +67,4 @@ def written(rows: list[dict[str, Any]], folder: Path, kind: str) -> Source:
         options = pa.csv.WriteOptions(delimiter="\t" if kind == "tsv" else ",")
         pa.csv.write_csv(pa.Table.from_pylist(rows), data, options)
         path.write_bytes(data.getvalue())
-    return Source(manifest=Manifest(uri=str(path)))
+    return Source(manifest=ListedSource(uri=str(path)))

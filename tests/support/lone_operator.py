@@ -23,7 +23,7 @@ from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.objects.pods import Pod
 from dueby_operator.reconciler import Reconciler
-from dueby_operator.tables import Tables
+from dueby_operator.tables import WatchedTables
 from support.api import Open
 from support.decisions import NOW, SECOND, SETTINGS
 
@@ -60,7 +60,7 @@ async def cost_beside(server: str, passes: int = 3) -> Cost:
 
 async def _reconcile(server: str, passes: int) -> list[float]:
     kube = Kube(lambda: Open(server), answer_s=ANSWER_S)
-    tables = Tables(kube, SETTINGS, wake=lambda: None, outage=Trouble("", ""))
+    tables = WatchedTables(kube, SETTINGS, wake=lambda: None, outage=Trouble("", ""))
     tasks = [asyncio.create_task(table.run()) for table in tables.all()]
     gatherer = Gatherer(
         kube, SETTINGS, observer=JobObserver(kube, ask=_no_answer), nodes=tables.nodes, scope=tables.scope

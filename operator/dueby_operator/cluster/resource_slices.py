@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from dueby_operator.objects.resource_slices import Device, DeviceClass, ResourceClaim, ResourceSlice
+from dueby_operator.objects.resource_slices import DeviceClass, PublishedDevice, ResourceClaim, ResourceSlice
 
 DRIVER = "gpu.nvidia.com"
 GPU, MIG = "nvidia.com/gpu", "nvidia.com/mig-"
@@ -64,7 +64,7 @@ class PublishedGPUs:
 class _Pool:
     """The devices of a node, and who has them."""
 
-    devices: Mapping[DeviceId, Device]
+    devices: Mapping[DeviceId, PublishedDevice]
     claims: Mapping[DeviceId, str]
     """By device that is allocated: for a pod by its extended resource, the DeviceClass; else an empty text."""
 
@@ -90,7 +90,7 @@ def read_published(
     return {node: _count(_Pool(devices=devices, claims=allocated), named) for node, devices in _by_node(slices).items()}
 
 
-def product_of(device: Device) -> str:
+def product_of(device: PublishedDevice) -> str:
     """Return the product as GPU feature discovery writes it into a label."""
     product = "-".join(_NOT_IN_LABELS.sub("", _text(device, "productName")).split())
     return f"{product}{OF_PROFILE}{_text(device, 'profile')}" if _text(device, "type") == "mig" else product
@@ -119,13 +119,13 @@ def _allocated(claims: Iterable[ResourceClaim]) -> dict[DeviceId, str]:
     return found
 
 
-def _by_node(slices: Iterable[ResourceSlice]) -> dict[str, dict[DeviceId, Device]]:
+def _by_node(slices: Iterable[ResourceSlice]) -> dict[str, dict[DeviceId, PublishedDevice]]:
     """Return the devices of each node, of complete pools."""
     pools: dict[str, list[ResourceSlice]] = defaultdict(list)
     for one in slices:
         if one.spec.driver == DRIVER:
             pools[one.spec.pool.name].append(one)
-    found: dict[str, dict[DeviceId, Device]] = defaultdict(dict)
+    found: dict[str, dict[DeviceId, PublishedDevice]] = defaultdict(dict)
     for name, there in pools.items():
         newest = max(one.spec.pool.generation for one in there)
         current = [one.spec for one in there if one.spec.pool.generation == newest]
@@ -163,7 +163,7 @@ def _count(pool: _Pool, named: Mapping[str, DeviceClass]) -> PublishedGPUs:
     return PublishedGPUs(resources=resources, uncounted=" and ".join([*mixed, *((unread or unnamed) if left else [])]))
 
 
-def _is_usable(device: Device) -> bool:
+def _is_usable(device: PublishedDevice) -> bool:
     """Return whether a worker could have it for itself.
 
     Of GPUs that claims may split (they consume counters), only whole ones count: which parts fit beside each other is
@@ -174,17 +174,17 @@ def _is_usable(device: Device) -> bool:
     return is_gpu and not is_kept_free and not device.allow_multiple_allocations
 
 
-def _is_part(device: Device) -> bool:
+def _is_part(device: PublishedDevice) -> bool:
     """Return whether it is a part of a GPU that claims may split."""
     return _text(device, "type") == "mig" and bool(device.consumes_counters)
 
 
-def _is_named(device: Device, resource: str) -> bool:
+def _is_named(device: PublishedDevice, resource: str) -> bool:
     """Return whether it is what the resource's name says: as the device plugin has it, mig-1g.10gb.me of 1g.10gb+me."""
     return resource == GPU or resource == f"{MIG}{_text(device, 'profile').replace('+', '.')}"
 
 
-def _text(device: Device, attribute: str) -> str:
+def _text(device: PublishedDevice, attribute: str) -> str:
     found = device.attributes.get(attribute)
     return (found.string if found else None) or ""
 
@@ -196,7 +196,7 @@ class Selector:
     equalities: tuple[tuple[str, str], ...]
     """Attributes, as DOMAIN/NAME, with their values. That of the empty name is the driver."""
 
-    def selects(self, device: Device, *, driver: str) -> bool:
+    def selects(self, device: PublishedDevice, *, driver: str) -> bool:
         """Return whether a device of the driver is of the class."""
         return all(_value(device, name, driver) == value for name, value in self.equalities)
 
@@ -219,7 +219,7 @@ def read_selector(found: DeviceClass) -> Selector | None:
     return Selector(equalities=tuple(equalities))
 
 
-def _value(device: Device, name: str, driver: str) -> str | None:
+def _value(device: PublishedDevice, name: str, driver: str) -> str | None:
     """Return the text that the device has under this name. A name without a domain is in that of the driver."""
     if not name:
         return driver

@@ -40,7 +40,7 @@ MAX_LISTED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutOfMemory:
+class MemoryFailure:
     """A worker whose container was ended since it needed more memory than its limit, and that doesn't work again."""
 
     worker_job: WorkerJob
@@ -104,7 +104,7 @@ def diagnose_start(pods: Iterable[Pod], *, now_us: int) -> NewCondition | None:
     return NewCondition(reason=Reason.PODS_NOT_STARTING, message=f"{pods_that} {verb} start: {sentences[0]}")
 
 
-def out_of_memory(job: JobSnapshot) -> Iterator[OutOfMemory]:
+def out_of_memory(job: JobSnapshot) -> Iterator[MemoryFailure]:
     """Yield the workers that have ended so, and whose pods of now have run no mini-batch."""
     latest, by_job = latest_pods(job.pods), pods_by_job(job.pods)
     for worker_job in job.worker_jobs:
@@ -117,7 +117,7 @@ def out_of_memory(job: JobSnapshot) -> Iterator[OutOfMemory]:
             last = next((ending for ending in killed if ending.is_out_of_memory), None)
             report = job.progress.get(latest[worker_job.name, index].name) if last else None
             if last and not (report and report.batches):
-                yield OutOfMemory(worker_job=worker_job, assignment=assignment, times=len(killed), ending=last)
+                yield MemoryFailure(worker_job=worker_job, assignment=assignment, times=len(killed), ending=last)
 
 
 def diagnose_memory(job: JobSnapshot) -> NewCondition | None:

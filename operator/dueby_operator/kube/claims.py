@@ -35,18 +35,18 @@ AT_ONCE = 16
 log = logging.getLogger(__name__)
 
 
-class ClaimSpec(LenientSpec, frozen=True, kw_only=True):
+class TenantLeaseSpec(LenientSpec, frozen=True, kw_only=True):
     """Who holds a claim."""
 
     holder_identity: str | None = None
     renew_time: str | None = None
 
 
-class Claim(LenientSpec, frozen=True, kw_only=True):
+class TenantLease(LenientSpec, frozen=True, kw_only=True):
     """A Lease in a tenant's namespace, who may write anything into it."""
 
     metadata: ObjectMeta
-    spec: ClaimSpec = field(default_factory=ClaimSpec)
+    spec: TenantLeaseSpec = field(default_factory=TenantLeaseSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class NamespaceClaims:
             except (Conflict, Missing):  # a renewal without an answer was carried out, or somebody else wrote
                 pass
         try:
-            claim = await self._kube.read(paths.lease_path(namespace, NAME), Claim)
+            claim = await self._kube.read(paths.lease_path(namespace, NAME), TenantLease)
         except Missing:
             claim = None
         holder = claim.spec.holder_identity if claim else None

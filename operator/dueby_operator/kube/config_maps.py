@@ -15,7 +15,7 @@ from dueby_api.errors import Invalid
 from dueby_operator import paths
 from dueby_operator.jobs.manifests import read_assignments
 from dueby_operator.kube.client import Kube, Missing
-from dueby_operator.kube.turns import Turns
+from dueby_operator.kube.turns import FairSemaphore
 from dueby_operator.model.job_model import Assignment
 from dueby_operator.objects.config_maps import ConfigMap
 from dueby_operator.objects.jobs import BatchJob
@@ -41,7 +41,7 @@ class ConfigMaps:
         """When one was asked for in vain. All three by the uid of the Job."""
         self._checks: Counter[str] = Counter()
         """How many were looked for again in this pass, by namespace."""
-        self._turns = Turns(AT_ONCE)
+        self._turns = FairSemaphore(AT_ONCE)
 
     def begin(self, uids: Collection[str]) -> None:
         """Begin a pass, and forget what is known of other Jobs than these."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 Who = TypeVar("Who", bound=Hashable)
 
 
-class Turns:
+class FairSemaphore:
     """Gives so many turns at once."""
 
     def __init__(self, at_once: int) -> None:

@@ -16,7 +16,7 @@ import aiohttp
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.kube.bodies import read_body
-from dueby_operator.kube.turns import Turns
+from dueby_operator.kube.turns import FairSemaphore
 from dueby_operator.objects.pods import Pod
 
 # Of one pass. The operator's probe fails after 120 s without a pass.
@@ -109,7 +109,7 @@ class WorkerPoll:
         self._ask = ask
         self._clock_s = clock_s
         self._budget_s = budget_s
-        self._turns = Turns(at_once)
+        self._turns = FairSemaphore(at_once)
         self._end_s = clock_s() + budget_s
         self._memories: dict[str, PodMemory] = {}
 

@@ -29,7 +29,7 @@ class DeviceTaint(LenientSpec, frozen=True, kw_only=True):
     """NoSchedule, NoExecute, or None, which says something and keeps nobody off."""
 
 
-class Device(LenientSpec, frozen=True, kw_only=True):
+class PublishedDevice(LenientSpec, frozen=True, kw_only=True):
     """A device of a node."""
 
     name: str
@@ -56,7 +56,7 @@ class ResourceSliceSpec(LenientSpec, frozen=True, kw_only=True):
     pool: ResourcePool
     node_name: str = ""
     """Empty if the devices are not one node's."""
-    devices: Annotated[tuple[Device, ...], Meta(max_length=128)] = ()
+    devices: Annotated[tuple[PublishedDevice, ...], Meta(max_length=128)] = ()
 
 
 class ResourceSlice(LenientSpec, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class ExactRequest(LenientSpec, frozen=True, kw_only=True):
     device_class_name: str = ""
 
 
-class DeviceRequest(LenientSpec, frozen=True, kw_only=True):
+class ClaimRequest(LenientSpec, frozen=True, kw_only=True):
     """One of the requests of a claim."""
 
     name: str = ""
@@ -81,7 +81,7 @@ class DeviceRequest(LenientSpec, frozen=True, kw_only=True):
 class DeviceClaim(LenientSpec, frozen=True, kw_only=True):
     """The requests of a claim."""
 
-    requests: tuple[DeviceRequest, ...] = ()
+    requests: tuple[ClaimRequest, ...] = ()
 
 
 class ResourceClaimSpec(LenientSpec, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import node_affinity
 from dueby_operator.objects.jobs import CronJob
 from dueby_operator.profiling.release_pods import YIELDING, measuring_pod, pod_config
-from dueby_operator.settings import OperatorSettings, ProfilerSettings, Window
+from dueby_operator.settings import OperatorSettings, ProfilerSettings, ProfilingWindow
 
 # A CronJob that could not begin for this long, such as on a node that was off, waits for its next time.
 LATEST_START_S = 3600
@@ -102,7 +102,7 @@ def job_now(cron: CronJob, name: str, *, reason: str) -> Document:
     }
 
 
-def schedule(window: Window, name: str) -> str:
+def schedule(window: ProfilingWindow, name: str) -> str:
     """Return a minute of the window, by the name, so that not all nodes begin at once."""
     offset = int(hashlib.sha256(name.encode()).hexdigest(), 16) % (60 * window.hours)
     hour, minute = divmod((window.start_minutes + offset) % (24 * 60), 60)

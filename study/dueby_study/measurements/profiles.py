@@ -10,39 +10,39 @@ from pathlib import Path
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec, parse_profile
 from dueby_profiler.files import write_text
-from dueby_study.row_store import Column, Row
+from dueby_study.row_store import Row, RowColumn
 
 FOLDER = "profiles"
 SUBJECT_COLUMNS = (
-    Column(name="model", type="string", doc="the model"),
-    Column(name="image_size", type="int64", doc="side of an image in pixels"),
-    Column(name="precision", type="string", doc="its precision"),
-    Column(name="device_class", type="string", doc="the device class"),
-    Column(name="engine", type="string", doc="the engine"),
+    RowColumn(name="model", type="string", doc="the model"),
+    RowColumn(name="image_size", type="int64", doc="side of an image in pixels"),
+    RowColumn(name="precision", type="string", doc="its precision"),
+    RowColumn(name="device_class", type="string", doc="the device class"),
+    RowColumn(name="engine", type="string", doc="the engine"),
 )
 """The columns that say what other stages measured; `subject_facts` fills them."""
 COLUMNS = (
-    Column(name="profile", type="string", doc="name of the GPUProfile, a file in profiles/"),
-    Column(name="model", type="string", doc="the model"),
-    Column(name="image_size", type="int64", doc="side of an image in pixels"),
-    Column(name="precision", type="string", doc="its precision"),
-    Column(name="device_class", type="string", doc="the device class"),
-    Column(name="devices", type="int64", doc="devices that were measured side by side"),
-    Column(name="engine", type="string", doc="the engine"),
-    Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
-    Column(name="samples", type="int64", doc="steady steps measured"),
-    Column(name="latency_mean_us", type="int64", doc="L: mean of a steady step"),
-    Column(name="latency_p50_us", type="int64", doc="its median"),
-    Column(name="latency_p95_us", type="int64", doc="its 95th percentile"),
-    Column(
+    RowColumn(name="profile", type="string", doc="name of the GPUProfile, a file in profiles/"),
+    RowColumn(name="model", type="string", doc="the model"),
+    RowColumn(name="image_size", type="int64", doc="side of an image in pixels"),
+    RowColumn(name="precision", type="string", doc="its precision"),
+    RowColumn(name="device_class", type="string", doc="the device class"),
+    RowColumn(name="devices", type="int64", doc="devices that were measured side by side"),
+    RowColumn(name="engine", type="string", doc="the engine"),
+    RowColumn(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
+    RowColumn(name="samples", type="int64", doc="steady steps measured"),
+    RowColumn(name="latency_mean_us", type="int64", doc="L: mean of a steady step"),
+    RowColumn(name="latency_p50_us", type="int64", doc="its median"),
+    RowColumn(name="latency_p95_us", type="int64", doc="its 95th percentile"),
+    RowColumn(
         name="warmup_p50_us", type="int64", doc="W: median of the first mini-batch of a process; null: not measured"
     ),
-    Column(name="warmup_p95_us", type="int64", doc="its 95th percentile"),
-    Column(name="memory_mib", type="int64", doc="peak memory of a process; null: not measured in a fresh one"),
-    Column(name="startup_p50_us", type="int64", doc="S: median of the start-up"),
-    Column(name="max_mini_batch_size", type="int64", doc="MB: the largest mini-batch that fits"),
-    Column(name="extrapolated", type="bool", doc="whether MB was computed from smaller sizes"),
-    Column(name="busy", type="bool", doc="whether something else used the machine meanwhile"),
+    RowColumn(name="warmup_p95_us", type="int64", doc="its 95th percentile"),
+    RowColumn(name="memory_mib", type="int64", doc="peak memory of a process; null: not measured in a fresh one"),
+    RowColumn(name="startup_p50_us", type="int64", doc="S: median of the start-up"),
+    RowColumn(name="max_mini_batch_size", type="int64", doc="MB: the largest mini-batch that fits"),
+    RowColumn(name="extrapolated", type="bool", doc="whether MB was computed from smaller sizes"),
+    RowColumn(name="busy", type="bool", doc="whether something else used the machine meanwhile"),
 )
 
 

@@ -17,17 +17,17 @@ from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study.context import StudyContext
 from dueby_study.measurements.profiles import SUBJECT_COLUMNS, subject_facts
 from dueby_study.presets import REPETITIONS, StudyPreset
-from dueby_study.row_store import Column, Row
+from dueby_study.row_store import Row, RowColumn
 
 STAGE = "times"
 COLUMNS = (
     *SUBJECT_COLUMNS,
-    Column(name="round", type="int64", doc="number of the group of fresh processes at this size"),
-    Column(name="slice", type="int64", doc="number of the device among those side by side"),
-    Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
-    Column(name="startup_us", type="int64", doc="from the process's start until the engine was built"),
-    Column(name="warmup_us", type="int64", doc="W: the process's first mini-batch"),
-    Column(name="steps_us", type="int64s", doc="steady steps, one after the other, while all devices were busy"),
+    RowColumn(name="round", type="int64", doc="number of the group of fresh processes at this size"),
+    RowColumn(name="slice", type="int64", doc="number of the device among those side by side"),
+    RowColumn(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
+    RowColumn(name="startup_us", type="int64", doc="from the process's start until the engine was built"),
+    RowColumn(name="warmup_us", type="int64", doc="W: the process's first mini-batch"),
+    RowColumn(name="steps_us", type="int64s", doc="steady steps, one after the other, while all devices were busy"),
 )
 
 

@@ -22,21 +22,21 @@ from dueby_profiler.measuring.process_group import OutOfMemory
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study.context import StudyContext
 from dueby_study.measurements.profiles import SUBJECT_COLUMNS, subject_facts
-from dueby_study.row_store import Column, Row
+from dueby_study.row_store import Row, RowColumn
 
 STAGE = "together"
 COLUMNS = (
     *SUBJECT_COLUMNS,
-    Column(name="arrangement", type="string", doc="name of the arrangement: which processes ran side by side"),
-    Column(name="processes", type="int64", doc="how many processes ran side by side"),
-    Column(name="threads", type="int64", doc="threads that the model of each process computes with"),
-    Column(name="round", type="int64", doc="number of the group of fresh processes"),
-    Column(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
-    Column(name="images_per_second", type="float64", doc="steady throughput of all processes together"),
-    Column(name="images", type="int64", doc="images classified while the energy was counted"),
-    Column(name="seconds", type="float64", doc="how long it was counted"),
-    Column(name="gpu_energy_j", type="float64", doc="joules of the GPUs; null: there is no counter"),
-    Column(name="cpu_energy_j", type="float64", doc="joules of the processor; null: there is no counter"),
+    RowColumn(name="arrangement", type="string", doc="name of the arrangement: which processes ran side by side"),
+    RowColumn(name="processes", type="int64", doc="how many processes ran side by side"),
+    RowColumn(name="threads", type="int64", doc="threads that the model of each process computes with"),
+    RowColumn(name="round", type="int64", doc="number of the group of fresh processes"),
+    RowColumn(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
+    RowColumn(name="images_per_second", type="float64", doc="steady throughput of all processes together"),
+    RowColumn(name="images", type="int64", doc="images classified while the energy was counted"),
+    RowColumn(name="seconds", type="float64", doc="how long it was counted"),
+    RowColumn(name="gpu_energy_j", type="float64", doc="joules of the GPUs; null: there is no counter"),
+    RowColumn(name="cpu_energy_j", type="float64", doc="joules of the processor; null: there is no counter"),
 )
 # How many processes share a GPU.
 _ON_A_GPU = (1, 2)

@@ -21,7 +21,7 @@ Pictures = Mapping[str, bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class Figure:
     """A figure."""
 
     name: str
@@ -55,7 +55,7 @@ class Chapter:
     """What the study shows."""
     findings: tuple[str, ...] = ()
     """What this run shows, with its numbers."""
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[Figure, ...] = ()
     table: Table | None = None
     differs: str | None = None
     """Where this differs from the study, and why."""
@@ -116,9 +116,9 @@ def missing(title: str, intro: str, stage: str) -> Chapter:
     return Chapter(title=title, intro=intro, findings=(f"Not measured yet: run dueby-study with --stage {stage}.",))
 
 
-def chosen(pictures: Pictures, **labels: str) -> Iterator[Picture]:
+def chosen(pictures: Pictures, **labels: str) -> Iterator[Figure]:
     """Yield those of the labelled pictures that were drawn."""
     for name, label in labels.items():
         file = f"{PREFIX}{name}"
         if file in pictures:
-            yield Picture(name=file, png=pictures[file], label=label)
+            yield Figure(name=file, png=pictures[file], label=label)

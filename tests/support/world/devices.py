@@ -20,7 +20,7 @@ from dueby_api.input_cost import InputCost
 from dueby_api.output import Output
 from dueby_api.schema import Spec
 from dueby_api.step_messages import ParityCheck
-from dueby_worker.models.columns import Column, RowRule, columns_of
+from dueby_worker.models.columns import OutputColumn, RowRule, columns_of
 from dueby_worker.models.preprocessing import Preprocessing
 from support.world.library import replace_devices, replace_parts
 from support.world.scheduler import World
@@ -59,7 +59,7 @@ class LoadedModel:
     files: None = None
 
     @property
-    def columns(self) -> dict[str, Column]:
+    def columns(self) -> dict[str, OutputColumn]:
         """The columns of the rows."""
         return columns_of(self.output, CLASSES)
 

@@ -12,8 +12,8 @@ from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_operator.settings import (
     ProfilerSettings,
+    ProfilingWindow,
     WeeklyWindow,
-    Window,
     read_maintenance,
     read_profiler,
     read_promises,
@@ -166,4 +166,4 @@ def test_any_days_are_read_or_refused_with_a_sentence(days: str, hours: int) -> 
 
 
 def test_it_has_defaults() -> None:
-    assert validate(ProfilerSettings, {"namespace": "n", "name": "p"}).window == Window()
+    assert validate(ProfilerSettings, {"namespace": "n", "name": "p"}).window == ProfilingWindow()

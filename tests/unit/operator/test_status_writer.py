@@ -14,7 +14,7 @@ from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.kube.client import Conflict, Missing
 from dueby_operator.model.actions import StopEverything
 from dueby_operator.model.memory import NOTHING
-from dueby_operator.status_writer import MAX_WRITES, REFILL_US, StatusWriter, StoredStatus, without_words
+from dueby_operator.status_writer import MAX_WRITES, REFILL_US, JobStatusWriter, StoredStatus, without_words
 from support.api import served
 from support.decisions import MADE, NOW, SECOND, infj, job
 
@@ -51,7 +51,7 @@ def writes(change: Any = lambda decision, number: decision) -> int:
     async def go() -> int:
         count, stored = 0, StoredStatus(status=JobStatus(), version="1")
         async with served(accept) as kube:
-            writer = StatusWriter(kube)
+            writer = JobStatusWriter(kube)
             for number in range(PASSES):
                 decision = JobDecision(job=JOB, manifest=JOB.manifest, status=status(number), memory=NOTHING)
                 after = await writer.write(change(decision, number), stored, now_us=NOW + 2 * number * SECOND)
@@ -70,7 +70,7 @@ def test_the_newest_status_is_written_once_the_job_is_quiet() -> None:
     async def go() -> StoredStatus:
         stored = StoredStatus(status=JobStatus(), version="1")
         async with served(accept) as kube:
-            writer = StatusWriter(kube)
+            writer = JobStatusWriter(kube)
             for number in range(PASSES):
                 found = status(min(number, PASSES // 2))
                 decision = JobDecision(job=JOB, manifest=JOB.manifest, status=found, memory=NOTHING)
@@ -145,7 +145,7 @@ def passes_until_written(edited: EditedJob) -> int:
 
     async def go() -> int:
         async with served(edited.answer) as kube:
-            writer = StatusWriter(kube)
+            writer = JobStatusWriter(kube)
             for number in range(1, PASSES):
                 read = replace(JOB, generation=edited.generation)
                 decision = JobDecision(job=read, manifest=JOB.manifest, status=status(number), memory=NOTHING)
@@ -181,7 +181,7 @@ def test_a_status_that_another_operator_has_written_is_not_written_over() -> Non
         async with served(edited.answer) as kube:
             decision = JobDecision(job=JOB, manifest=JOB.manifest, status=status(1), memory=NOTHING)
             with pytest.raises(Conflict, match="somebody else has written"):
-                await StatusWriter(kube).write(decision, StoredStatus(status=JobStatus(), version="1"), now_us=NOW)
+                await JobStatusWriter(kube).write(decision, StoredStatus(status=JobStatus(), version="1"), now_us=NOW)
 
     asyncio.run(go())
 
@@ -194,6 +194,6 @@ def test_the_status_of_a_job_that_was_made_again_meanwhile_is_not_written() -> N
             before = replace(JOB, uid="before")
             decision = JobDecision(job=before, manifest=JOB.manifest, status=status(1), memory=NOTHING)
             with pytest.raises(Missing, match="is gone"):
-                await StatusWriter(kube).write(decision, StoredStatus(status=JobStatus(), version="1"), now_us=NOW)
+                await JobStatusWriter(kube).write(decision, StoredStatus(status=JobStatus(), version="1"), now_us=NOW)
 
     asyncio.run(go())

@@ -10,7 +10,7 @@ from dueby_operator import paths
 from dueby_operator.jobs import names
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.settings import OperatorSettings
-from dueby_operator.tables import Tables
+from dueby_operator.tables import WatchedTables
 from support.api import served
 
 DEEP = '{"a":' * 2000 + "1" + "}" * 2000
@@ -47,7 +47,7 @@ def wakes(*events: str, path: str = paths.jobs_path(), label: str | None = None)
     async def run() -> None:
         settings, outage = OperatorSettings(image="dueby/worker:1"), Trouble("it is away", "it is back")
         async with served(answer) as kube:
-            tables = Tables(kube, settings, wake=lambda: woken.append(None), outage=outage).all()
+            tables = WatchedTables(kube, settings, wake=lambda: woken.append(None), outage=outage).all()
             tasks = [asyncio.create_task(table.run()) for table in tables]
             try:
                 async with asyncio.timeout(20):

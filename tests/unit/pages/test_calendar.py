@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.units import MICROS_PER_SECOND, parse_time_us
-from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool, peak
+from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, peak
 from dueby_pages.calendar_blocks import stacked
 from dueby_pages.charts.axes import clock_ticks, name_moment
 from dueby_pages.charts.job_rows import held
@@ -13,11 +13,11 @@ from dueby_pages.charts.job_rows import held
 NOW = parse_time_us("2026-11-27T23:40:10Z")
 
 
-def hold(from_s: float, to_s: float, count: int = 1, device_class: str = "a") -> Hold:
-    return Hold(device_class=device_class, from_s=from_s, to_s=to_s, count=count)
+def hold(from_s: float, to_s: float, count: int = 1, device_class: str = "a") -> ShownHold:
+    return ShownHold(device_class=device_class, from_s=from_s, to_s=to_s, count=count)
 
 
-def job(*holds: Hold, deadline_s: float | None = None, deadline_class: str = "Hard") -> ShownJob:
+def job(*holds: ShownHold, deadline_s: float | None = None, deadline_class: str = "Hard") -> ShownJob:
     return ShownJob(name="j", deadline_class=deadline_class, state="Start", deadline_s=deadline_s, holds=holds)
 
 
@@ -35,7 +35,7 @@ HOLDS = st.builds(
 
 
 @given(st.lists(HOLDS, max_size=12), st.integers(0, 3))
-def test_blocks_cover_what_is_held_and_never_each_other(holds: list[Hold], spare: int) -> None:
+def test_blocks_cover_what_is_held_and_never_each_other(holds: list[ShownHold], spare: int) -> None:
     devices = peak(holds) + spare
     blocks = stacked([job(found) for found in holds], "a", devices)
     for number, found in enumerate(holds):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dueby_api.units import parse_time_us
-from dueby_pages.calendar import Hold, ShownCalendar, ShownJob, ShownPool
+from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool
 from dueby_pages.calendar_page import render_calendar
 from support.report_page import Elements, words_of
 
@@ -22,7 +22,7 @@ JOB = ShownJob(
     confidence=0.99,
     slack_s=60.0,
     gpus=2,
-    holds=(Hold(device_class="a100", from_s=0, to_s=540, count=2, work="640 images"),),
+    holds=(ShownHold(device_class="a100", from_s=0, to_s=540, count=2, work="640 images"),),
 )
 LATE = replace(JOB, name="nightly", deadline_class="Soft", state="StartLate", slack_s=-90.0)
 REFUSED = ShownJob(

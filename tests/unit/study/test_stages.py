@@ -11,12 +11,12 @@ from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study import presets
 from dueby_study.context import StudyContext
 from dueby_study.measurements import memory, times, together
-from dueby_study.row_store import Column, RowStore
+from dueby_study.row_store import RowColumn, RowStore
 from dueby_study.settings import begin, read_processor, settings_of
 from dueby_study.stages import NAMES, STAGES, Stage, run_stages, select
 from support.study import SUBJECT, a_context, a_profile
 
-COLUMNS = (Column(name="value", type="int64", doc="a value"), Column(name="list", type="int64s", doc="some"))
+COLUMNS = (RowColumn(name="value", type="int64", doc="a value"), RowColumn(name="list", type="int64s", doc="some"))
 
 
 class Trial:

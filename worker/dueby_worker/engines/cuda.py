@@ -15,7 +15,7 @@ import torch
 from dueby_api.engines import EngineName, Precision
 from dueby_worker.engines.network import RowNetwork, tuned_network
 from dueby_worker.engines.torch_gpu import explain, read_gpu
-from dueby_worker.models.columns import Column, Columns, empty_columns
+from dueby_worker.models.columns import Columns, OutputColumn, empty_columns
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
 
@@ -49,7 +49,7 @@ class CudaEngine:
         name: EngineName,
         precision: Precision,
         network: RowNetwork,
-        columns: Mapping[str, Column],
+        columns: Mapping[str, OutputColumn],
         shape: Shape,
         prepare: Prepare,
     ) -> None:
@@ -163,7 +163,7 @@ def make_engine(
     )
 
 
-def _make_slot(shape: Shape, columns: Mapping[str, Column]) -> BatchSlot:
+def _make_slot(shape: Shape, columns: Mapping[str, OutputColumn]) -> BatchSlot:
     on_host = empty_columns(columns, shape[0])
     return BatchSlot(
         pixels=torch.empty(shape, dtype=torch.uint8, device="cuda"),

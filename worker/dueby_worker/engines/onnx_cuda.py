@@ -20,13 +20,13 @@ from dueby_worker.models.onnx_network import OnnxGraph, OnnxNetwork
 from dueby_worker.models.weights import FIELD
 
 if TYPE_CHECKING:
-    from dueby_worker.models.onnx_session import Session
+    from dueby_worker.models.onnx_session import OnnxSession
 
 
 class BoundNetwork(nn.Module):
     """The network of a session, which reads and writes torch's memory on the session's own device."""
 
-    def __init__(self, graph: OnnxGraph, session: "Session", values: torch.Tensor) -> None:
+    def __init__(self, graph: OnnxGraph, session: "OnnxSession", values: torch.Tensor) -> None:
         super().__init__()
         self._graph = graph
         self._session = session

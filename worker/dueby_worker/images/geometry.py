@@ -41,7 +41,7 @@ _TURNS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
+class Crop:
     """Resize to width x height, then take the square of `side` at (left, top), all as the image is stored."""
 
     width: int
@@ -51,7 +51,7 @@ class Cut:
     side: int
 
 
-def plan_cut(width: int, height: int, orientation: int, preprocessing: Preprocessing) -> Cut:
+def plan_cut(width: int, height: int, orientation: int, preprocessing: Preprocessing) -> Crop:
     """Return the cut of a stored image of this size, rounded as its library rounds it for the upright image."""
     side = preprocessing.crop_side
     short = min(width, height)
@@ -64,15 +64,15 @@ def plan_cut(width: int, height: int, orientation: int, preprocessing: Preproces
         left = wide - side - left
     if bottom_up:
         top = high - side - top
-    return Cut(width=wide, height=high, left=left, top=top, side=side)
+    return Crop(width=wide, height=high, left=left, top=top, side=side)
 
 
-def is_panorama(cut: Cut) -> bool:
+def is_panorama(cut: Crop) -> bool:
     """Return whether the whole image is too large to be resized before its square is cut out."""
     return cut.width * cut.height > _PANORAMA * cut.side**2
 
 
-def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
+def cut_out(pixels: Pixels, cut: Crop, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
     """Return the square (side, side, 3) of a stored image (height, width, 3).
 
     `extent` is the image's true size if its pixels are a reduced copy with a fraction of a pixel at the edge.
@@ -94,7 +94,7 @@ def cut_out(pixels: Pixels, cut: Cut, preprocessing: Preprocessing, extent: Exte
     return pixels[cut.top : cut.top + cut.side, cut.left : cut.left + cut.side]
 
 
-def _cut_plainly(pixels: Pixels, cut: Cut, interpolation: str, extent: Extent) -> Pixels:
+def _cut_plainly(pixels: Pixels, cut: Crop, interpolation: str, extent: Extent) -> Pixels:
     """Return the square by a filter that doesn't antialias."""
     height, width, _ = pixels.shape
     wide, high = extent

@@ -10,7 +10,7 @@ from math import ceil
 import numpy as np
 import simplejpeg
 
-from dueby_worker.images.geometry import Cut, Extent
+from dueby_worker.images.geometry import Crop, Extent
 from dueby_worker.images.jpeg_header import Header
 from dueby_worker.images.jpeg_repairs import REPAIRS
 from dueby_worker.images.unreadable import BeyondLimit
@@ -25,7 +25,9 @@ _SPARE = 2
 _EIGHTHS = (8, 4, 3, 2, 1)
 
 
-def decode(data: bytes, header: Header, cut: Cut, *, may_reduce: bool = True) -> tuple[Pixels, Extent, tuple[str, ...]]:
+def decode(
+    data: bytes, header: Header, cut: Crop, *, may_reduce: bool = True
+) -> tuple[Pixels, Extent, tuple[str, ...]]:
     """Return the pixels (height, width, 3), their extent, and what is wrong in the file beside them.
 
     The pixels are in stored size or reduced to a half, 3/8, a quarter or an eighth: a half of 75 pixels are 38 pixels

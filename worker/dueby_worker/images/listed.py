@@ -24,11 +24,11 @@ from torch.nn.functional import interpolate
 
 from dueby_worker.images import jpeg_header
 from dueby_worker.images.decode import decode_image, finished
-from dueby_worker.images.geometry import Cut, is_panorama, plan_cut, turn
+from dueby_worker.images.geometry import Crop, is_panorama, plan_cut, turn
 from dueby_worker.images.jpeg import MAX_SCANS, count_scans
 from dueby_worker.images.nvimgcodec import NvImageCodec, open_codec
 from dueby_worker.images.picture import Picture
-from dueby_worker.images.room import Room
+from dueby_worker.images.room import MemoryRoom
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
@@ -49,7 +49,7 @@ class _Wanted:
 
     data: bytes
     header: jpeg_header.Header
-    cut: Cut
+    cut: Crop
     picture: Future[Picture] = field(default_factory=Future)
 
     @property
@@ -78,7 +78,7 @@ class ListDecoder:
         self._most = most
         self._list_pixels = list_pixels
         self._files_bytes = files_bytes
-        self._room = Room(files_bytes)
+        self._room = MemoryRoom(files_bytes)
         self._on_cpu = ThreadPoolExecutor(threads, thread_name_prefix="images")
         # None says that there is no more.
         self._waiting: SimpleQueue[_Wanted | None] = SimpleQueue()
@@ -190,7 +190,7 @@ def open_on_gpu(preprocessing: Preprocessing, *, max_pixels: int, threads: int, 
     return ListDecoder(codec, preprocessing=preprocessing, max_pixels=max_pixels, threads=threads, most=most)
 
 
-def cut_out(pixels: torch.Tensor, cut: Cut, preprocessing: Preprocessing) -> torch.Tensor:
+def cut_out(pixels: torch.Tensor, cut: Crop, preprocessing: Preprocessing) -> torch.Tensor:
     """Return the square (side, side, 3) of a stored image (height, width, 3), both uint8 and on the same device.
 
     It is resized in floats: on GPUs torch resizes nothing else.

@@ -27,7 +27,7 @@ MAX_GAP_BYTES = BLOCK_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class TarMember:
     """Where an image is."""
 
     shard: str
@@ -59,7 +59,7 @@ def header_checksum(header: bytes) -> int:
     return zlib.crc32(header)
 
 
-def read_member(fetcher: Fetcher, member: Member, *, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+def read_member(fetcher: Fetcher, member: TarMember, *, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
     """Return one image by a request of its own. Raise as `Fetcher.read` does, and Invalid if its tar has changed."""
     if member.length > max_bytes:
         raise TooLarge(size=member.length, max_bytes=max_bytes)
@@ -73,7 +73,7 @@ def read_member(fetcher: Fetcher, member: Member, *, max_bytes: int = MAX_IMAGE_
 class BlockReader:
     """Reads the images of tars in blocks, ahead of who takes them."""
 
-    def __init__(self, fetcher: Fetcher, member_of: Callable[[int], Member], *, threads: int) -> None:
+    def __init__(self, fetcher: Fetcher, member_of: Callable[[int], TarMember], *, threads: int) -> None:
         self._fetcher = fetcher
         self._member_of = member_of
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="blocks")
@@ -88,7 +88,7 @@ class BlockReader:
         """Begin no more blocks. The fetcher's waits must have been cancelled."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(self, group: list[tuple[int, str, Member]]) -> list[tuple[int, str, GetImage]]:
+    def _begin(self, group: list[tuple[int, str, TarMember]]) -> list[tuple[int, str, GetImage]]:
         members = [member for _, _, member in group]
         if members[0].length > SMALL_FILE_BYTES:
             # It is alone, and whoever takes it must find room for it first.
@@ -109,7 +109,7 @@ class _Block:
         self._share = share
         self._begin = begin
 
-    def take(self, member: Member, *, max_bytes: int) -> bytes:
+    def take(self, member: TarMember, *, max_bytes: int) -> bytes:
         """Wait for the block and return the image's bytes, of which there are `max_bytes` or fewer."""
         try:
             return _cut(self._data.result(), member, begin=self._begin)
@@ -120,7 +120,7 @@ class _Block:
             self._share.let_go()
 
 
-def _is_near(block: Sequence[tuple[int, str, Member]], member: Member) -> bool:
+def _is_near(block: Sequence[tuple[int, str, TarMember]], member: TarMember) -> bool:
     """Return whether the member may be read with those of the block."""
     first, last = block[0][2], block[-1][2]
     return (
@@ -130,7 +130,7 @@ def _is_near(block: Sequence[tuple[int, str, Member]], member: Member) -> bool:
     )
 
 
-def _read(fetcher: Fetcher, members: Sequence[Member]) -> bytes:
+def _read(fetcher: Fetcher, members: Sequence[TarMember]) -> bytes:
     """Return what is between the first one's header and the last one's end. Raise Invalid if headers are others."""
     first, last = members[0], members[-1]
     data = fetcher.read_range(first.shard, first.begin, last.end - first.begin, version=first.version)
@@ -140,11 +140,11 @@ def _read(fetcher: Fetcher, members: Sequence[Member]) -> bytes:
     return data
 
 
-def _require_header(member: Member, header: bytes) -> None:
+def _require_header(member: TarMember, header: bytes) -> None:
     if header_checksum(header) != member.header:
         raise changed(member.shard, f"there is another header at byte {member.begin:,}")
 
 
-def _cut(data: bytes, member: Member, *, begin: int) -> bytes:
+def _cut(data: bytes, member: TarMember, *, begin: int) -> bytes:
     """Return the member's bytes of those that begin at `begin`."""
     return data[member.offset - begin : member.end - begin]

@@ -48,7 +48,7 @@ class PageHeader:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class PageStart:
     """Where to begin to read a column."""
 
     row: int = 0
@@ -59,7 +59,7 @@ class Start:
     """Where the dictionary that the pages need begins and ends; None if they need none."""
 
 
-def find_start(read: ReadRange, begin: int, length: int, *, row: int) -> Start:
+def find_start(read: ReadRange, begin: int, length: int, *, row: int) -> PageStart:
     """Return from where a column of these bytes is read best, if nothing before the row is wanted."""
     at, passed = begin, 0
     dictionary: tuple[int, int] | None = None
@@ -67,15 +67,15 @@ def find_start(read: ReadRange, begin: int, length: int, *, row: int) -> Start:
         header = parse_header(read(at, min(HEADER_BYTES, begin + length - at)))
         if header is None:
             # pyarrow may know it all the same.
-            return Start(row=passed, begin=at, dictionary=dictionary)
+            return PageStart(row=passed, begin=at, dictionary=dictionary)
         if header.kind == _DICTIONARY:
             dictionary = (at, at + header.end)
         elif header.kind in (_DATA, _DATA_V2):
             if passed + header.values > row or header.packed_bytes < WORTH_SKIPPING_BYTES:
-                return Start(row=passed, begin=at, dictionary=None if header.is_plain else dictionary)
+                return PageStart(row=passed, begin=at, dictionary=None if header.is_plain else dictionary)
             passed += header.values
         at += header.end
-    return Start(begin=begin)
+    return PageStart(begin=begin)
 
 
 def parse_header(data: bytes | bytearray) -> PageHeader | None:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 from PIL import UnidentifiedImageError as UnidentifiedImageError
 
-from dueby_worker.images.geometry import Cut, Extent, cut_out
+from dueby_worker.images.geometry import Crop, Extent, cut_out
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
@@ -134,7 +134,7 @@ def from_pixels(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def cut_square(picture: Image.Image, cut: Cut, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
+def cut_square(picture: Image.Image, cut: Crop, preprocessing: Preprocessing, extent: Extent | None = None) -> Pixels:
     """Cut as geometry.cut_out does, but compute only the square: the rest of a panorama would fill the memory."""
     # Pillow's filters always antialias. The others are computed for the square alone where that matters.
     if not preprocessing.averages:

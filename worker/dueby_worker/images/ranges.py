@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from dueby_worker.images.page_headers import Start
+from dueby_worker.images.page_headers import PageStart
 
 # Begins to read so many bytes (second) from an offset (first).
 Ask = Callable[[int, int], Future[bytes]]
@@ -55,7 +55,7 @@ class ReadAhead:
 class Spliced:
     """A column as if pages that are passed over weren't there: its dictionary, if it is needed, and the other pages."""
 
-    def __init__(self, ask: Ask, start: Start, *, begin: int, end: int, block_bytes: int, blocks: int) -> None:
+    def __init__(self, ask: Ask, start: PageStart, *, begin: int, end: int, block_bytes: int, blocks: int) -> None:
         """Take where the column begins and ends, and what ReadAhead takes."""
         self._first, last = start.dictionary or (begin, begin)
         self._begin = begin

@@ -23,7 +23,7 @@ from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, MOST_READERS, READERS, Fetcher, GetImage
 from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.images.picture import Picture
-from dueby_worker.images.room import SMALL_FILE_BYTES, Room
+from dueby_worker.images.room import SMALL_FILE_BYTES, MemoryRoom
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.images.unreadable import BeyondLimit, UnreadableImage
 from dueby_worker.images.within import PlaceOf, reader_of
@@ -158,7 +158,7 @@ class _Reader:
 
     def __init__(self, begin: Begin) -> None:
         self._begin = begin
-        self._room = Room()
+        self._room = MemoryRoom()
 
     def read(self, get: GetImage) -> Callable[[], Picture]:
         """Read one image in the calling thread, and return what waits for its picture. Raise as both do."""

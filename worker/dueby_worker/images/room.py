@@ -14,7 +14,7 @@ SMALL_FILE_BYTES = 8 * 1024**2
 ROOM_BYTES = 512 * 1024**2
 
 
-class Room:
+class MemoryRoom:
     """Memory for so many bytes of large files. Thread-safe."""
 
     def __init__(self, total: int = ROOM_BYTES) -> None:
@@ -46,7 +46,7 @@ class Room:
 class SharedRoom:
     """Room for several images that are read together, which is given back when each of them was taken. Thread-safe."""
 
-    def __init__(self, room: Room, size: int, *, images: int) -> None:
+    def __init__(self, room: MemoryRoom, size: int, *, images: int) -> None:
         """Take the room; wait until there is enough of it."""
         room.take(size)
         self._room, self._size, self._left = room, size, images

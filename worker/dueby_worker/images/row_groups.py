@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from dueby_api.errors import first_line
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, changed
-from dueby_worker.images.page_headers import WORTH_SKIPPING_BYTES, Start, find_start
+from dueby_worker.images.page_headers import WORTH_SKIPPING_BYTES, PageStart, find_start
 from dueby_worker.images.parquet_files import (
     MAX_PAGE_BYTES,
     Footer,
@@ -190,7 +190,7 @@ class RowGroup:
             begin, length = footer.chunk(row.group, leaf)
         except ValueError as error:
             raise changed(row.file, f"it {error}", field=self._fetcher.field) from None
-        start = Start(begin=begin)
+        start = PageStart(begin=begin)
         if self._may_skip and first * row.length >= WORTH_SKIPPING_BYTES:
             start = find_start(lambda at, size: self._ask(at, size).result(), begin, length, row=first)
         self._end = start.row

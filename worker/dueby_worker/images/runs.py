@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from dueby_worker.images.fetch import GetImage
-from dueby_worker.images.room import SMALL_FILE_BYTES, Room, SharedRoom
+from dueby_worker.images.room import SMALL_FILE_BYTES, MemoryRoom, SharedRoom
 from dueby_worker.storage.store import BLOCK_BYTES, BytesOrReason, Unavailable
 
 # The most that is read at once. At 30 ms for a request, and 80 MB/s, reading it takes longer than asking for it.
@@ -26,9 +26,9 @@ _Place = TypeVar("_Place")
 _Located = TypeVar("_Located")
 
 
-def room_for_runs() -> Room:
+def room_for_runs() -> MemoryRoom:
     """Return room for all runs together. Those ahead and one more fit, or nobody would ever go on."""
-    return Room(2 * BLOCKS_AHEAD * SMALL_FILE_BYTES)
+    return MemoryRoom(2 * BLOCKS_AHEAD * SMALL_FILE_BYTES)
 
 
 def runs_of(

@@ -9,14 +9,14 @@ from typing import cast
 from dueby_api.source import Source
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, GetImage
 from dueby_worker.images.lance_rows import LanceReader, LanceRow, read_lance_row
-from dueby_worker.images.members import BlockReader, Member, read_member
+from dueby_worker.images.members import BlockReader, TarMember, read_member
 from dueby_worker.images.room import SMALL_FILE_BYTES, SharedRoom
 from dueby_worker.images.row_groups import RANGES_AHEAD, ParquetRow, RowGroup, ask_pool, read_row
 from dueby_worker.images.runs import BLOCKS_AHEAD, MAX_BLOCK_BYTES, hand_out, room_for_runs, runs_of, taken_from
 from dueby_worker.storage.open_files import OpenFiles
 from dueby_worker.storage.store import BytesOrReason
 
-Place = Member | ParquetRow | LanceRow
+Place = TarMember | ParquetRow | LanceRow
 PlaceOf = Callable[[int], Place]
 
 
@@ -89,12 +89,12 @@ def object_of(place: Place) -> str:
     """Return the URI of the object that the image is in."""
     if isinstance(place, LanceRow):
         return place.dataset
-    return place.shard if isinstance(place, Member) else place.file
+    return place.shard if isinstance(place, TarMember) else place.file
 
 
 def read_within(fetcher: Fetcher, place: Place, *, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
     """Return one image by requests of its own. Raise as `Fetcher.read` does, and Invalid if its object has changed."""
-    if isinstance(place, Member):
+    if isinstance(place, TarMember):
         return read_member(fetcher, place, max_bytes=max_bytes)
     return read_lance_row(fetcher, place) if isinstance(place, LanceRow) else read_row(fetcher, place)
 
@@ -107,4 +107,4 @@ def reader_of(
         return LanceReader(fetcher, cast(Callable[[int], LanceRow], place_of), threads=threads)
     if source.parquet is not None:
         return RowReader(fetcher, cast(Callable[[int], ParquetRow], place_of), threads=threads)
-    return BlockReader(fetcher, cast(Callable[[int], Member], place_of), threads=threads)
+    return BlockReader(fetcher, cast(Callable[[int], TarMember], place_of), threads=threads)

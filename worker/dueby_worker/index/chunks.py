@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from dueby_api.source import REPLACES
 from dueby_worker.images.lance_rows import LanceRow
-from dueby_worker.images.members import Member
+from dueby_worker.images.members import TarMember
 from dueby_worker.images.row_groups import ParquetRow
 from dueby_worker.images.within import Place
 
@@ -95,7 +95,7 @@ def member_at(table: pa.Table, row: int) -> Place:
     uri, *cells = (column[row].as_py() for column in table.columns)
     whole = uri.rpartition("#")[0]
     if "header" in table.column_names:
-        return Member(shard=whole, **dict(zip(_OF_TARS, cells)))
+        return TarMember(shard=whole, **dict(zip(_OF_TARS, cells)))
     if "checksum" in table.column_names:
         return LanceRow(dataset=whole, **dict(zip(_OF_LANCE, cells)))
     return ParquetRow(file=whole, **dict(zip(_OF_PARQUET, cells)))
@@ -105,4 +105,4 @@ def _names(place: Place) -> tuple[str, ...]:
     """Return the columns beside the URI."""
     if isinstance(place, LanceRow):
         return _OF_LANCE
-    return _OF_TARS if isinstance(place, Member) else _OF_PARQUET
+    return _OF_TARS if isinstance(place, TarMember) else _OF_PARQUET

@@ -135,7 +135,7 @@ _Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Group:
+class _RowGroup:
     """A row group that has rows."""
 
     number: int
@@ -148,14 +148,14 @@ class _Group:
     """Average bytes of an image."""
 
 
-def _numbered(groups: Iterable[_Group]) -> Iterator[_Run]:
+def _numbered(groups: Iterable[_RowGroup]) -> Iterator[_Run]:
     """Yield the rows by their numbers in the file."""
     for group in groups:
         yield group.number, 0, group.length, (group.before, group.wanted), []
 
 
 def _told(
-    groups: Iterable[_Group],
+    groups: Iterable[_RowGroup],
     footer: Footer,
     column: str | None,
     keep: Sequence[str],
@@ -193,7 +193,7 @@ def _told(
         require_different(file, column or "", option=_NAME, scratch=scratch)
 
 
-def _groups(footer: Footer, column: str, read: _Read, *, size: int, limit: int | None) -> Iterator[_Group]:
+def _groups(footer: Footer, column: str, read: _Read, *, size: int, limit: int | None) -> Iterator[_RowGroup]:
     """Yield each row group that has rows, until there are `limit` rows. Raise ValueError if it can't be read."""
     leaf, metadata = find_images(footer, column), footer.metadata
     if path_of(footer, leaf) != column and metadata.num_rows and _has_nulls_only(metadata, leaf):
@@ -219,7 +219,7 @@ def _groups(footer: Footer, column: str, read: _Read, *, size: int, limit: int |
         # Smaller ones can't have a page that is too large.
         if unpacked > MAX_PAGE_BYTES and (page := _first_page_bytes(read, begin, length)) > MAX_PAGE_BYTES:
             raise ValueError(too_large(group, page))
-        yield _Group(number=group, before=before, rows=rows, wanted=wanted, length=max(1, unpacked // rows))
+        yield _RowGroup(number=group, before=before, rows=rows, wanted=wanted, length=max(1, unpacked // rows))
         before += wanted
 
 
@@ -245,7 +245,7 @@ def _can_unpack(compression: str) -> bool:
         return False
 
 
-def _batches(file: Any, group: _Group, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _batches(file: Any, group: _RowGroup, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yield these columns of the row group's rows that are looked at."""
     left = group.wanted
     try:

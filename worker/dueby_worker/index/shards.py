@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from dueby_api.errors import Invalid
-from dueby_worker.images.members import Member
+from dueby_worker.images.members import TarMember
 from dueby_worker.index.braces import expand
 from dueby_worker.index.chunks import Row
 from dueby_worker.index.kept import KeptColumns
@@ -82,6 +82,6 @@ def _read(file: Path) -> Iterator[Row]:
         shard, version = json.loads(next(lines))
         for line in lines:
             uri, offset, length, header, said = json.loads(line)
-            place = Member(shard=shard, version=version, offset=offset, length=length, header=header)
+            place = TarMember(shard=shard, version=version, offset=offset, length=length, header=header)
             yield Row(uri, place, said)
     file.unlink()

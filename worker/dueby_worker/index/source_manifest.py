@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid, first_line
-from dueby_api.source import Manifest
+from dueby_api.source import ListedSource
 from dueby_worker.index.chunks import Row
 from dueby_worker.index.kept import FIELD as KEEP
 from dueby_worker.index.kept import KeptColumns, kept_text, kept_type, kept_values, shown_columns
@@ -53,7 +53,9 @@ _KEPT_ROWS = 4096
 _Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
 
-def list_source_manifest(manifest: Manifest, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns) -> Iterator[Row]:
+def list_source_manifest(
+    manifest: ListedSource, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns
+) -> Iterator[Row]:
     """Yield the manifest's images, in its order. Raise Invalid, with the row, if one is wrong.
 
     The manifest's own URI is absolute.

@@ -19,7 +19,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class OutputColumn:
     """What one column holds of each image."""
 
     width: int
@@ -40,23 +40,23 @@ class RowRule:
     """The class of the output's threshold, if it has one."""
 
 
-def columns_of(output: Output, values: int) -> dict[str, Column]:
+def columns_of(output: Output, values: int) -> dict[str, OutputColumn]:
     """Return the columns of that output, by name, for a network that gives so many values of an image."""
     full = output.resolved
     match full.kind:
         case "TopK":
             best = min(full.k or 1, values)
             found = {
-                "classes": Column(width=best, dtype=np.dtype(np.int32)),
-                "scores": Column(width=best, dtype=np.dtype(np.float32)),
+                "classes": OutputColumn(width=best, dtype=np.dtype(np.int32)),
+                "scores": OutputColumn(width=best, dtype=np.dtype(np.float32)),
             }
-            return found | ({FLAGGED: Column(width=1, dtype=np.dtype(np.bool_))} if full.threshold else {})
+            return found | ({FLAGGED: OutputColumn(width=1, dtype=np.dtype(np.bool_))} if full.threshold else {})
         case "Probabilities":
-            return {"probabilities": Column(width=values, dtype=np.dtype(np.float32))}
+            return {"probabilities": OutputColumn(width=values, dtype=np.dtype(np.float32))}
         case "Embedding":
-            return {"embedding": Column(width=values, dtype=np.dtype(full.dtype))}
+            return {"embedding": OutputColumn(width=values, dtype=np.dtype(full.dtype))}
 
 
-def empty_columns(columns: Mapping[str, Column], rows: int) -> dict[str, NDArray[Any]]:
+def empty_columns(columns: Mapping[str, OutputColumn], rows: int) -> dict[str, NDArray[Any]]:
     """Return the columns for so many rows, filled with zeros."""
     return {name: np.zeros((rows, column.width), dtype=column.dtype) for name, column in columns.items()}

@@ -20,7 +20,7 @@ from dueby_api.errors import Invalid, first_line
 from dueby_api.inference_job import Model
 from dueby_api.output import MAX_VALUES, Output
 from dueby_api.words import counted
-from dueby_worker.models.columns import Column, RowRule, columns_of
+from dueby_worker.models.columns import OutputColumn, RowRule, columns_of
 from dueby_worker.models.embedding import cut_network
 from dueby_worker.models.entry import DEFAULT, NO_WEIGHTS, ModelEntry, PublishedWeights
 from dueby_worker.models.preprocessing import Preprocessing
@@ -76,7 +76,7 @@ class LoadedModel:
     """The job's files, or those of published weights, that were read; None if only another library knows them."""
 
     @property
-    def columns(self) -> dict[str, Column]:
+    def columns(self) -> dict[str, OutputColumn]:
         """The columns of the rows, by name."""
         return columns_of(self.output, self.values)
 

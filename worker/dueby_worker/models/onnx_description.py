@@ -70,7 +70,7 @@ def read_description(model: Path) -> Description:
     if len(text) > _MAX_TEXT:
         raise Invalid(str(path), f"has more than {_MAX_TEXT:,} characters; no model needs so many")
     try:
-        document = yaml.load(text, Loader=_Loader)  # a safe loader
+        document = yaml.load(text, Loader=_MetadataLoader)  # a safe loader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Invalid(str(path), f"is no YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(document, dict):
@@ -78,7 +78,7 @@ def read_description(model: Path) -> Description:
     return validate(Description, document, origin=str(path))
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _MetadataLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Refuses what PyYAML takes in silence: a key that is there twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:

@@ -15,7 +15,7 @@ from dueby_worker.models.entry import DEFAULT, ModelEntry, PublishedWeights
 from dueby_worker.models.onnx_description import Description, description_path, read_description
 from dueby_worker.models.onnx_file import digest_files, files_of
 from dueby_worker.models.onnx_network import DIGEST, SHOWN, TYPES, OnnxGraph, OnnxNetwork, try_network
-from dueby_worker.models.onnx_session import Session, Tensor, open_session
+from dueby_worker.models.onnx_session import OnnxSession, Tensor, open_session
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.models.weights import FIELD, State
 
@@ -74,7 +74,7 @@ def _fetch(network: OnnxNetwork, files: tuple[Path, ...], description: Descripti
     return {DIGEST: torch.frombuffer(bytearray(digest_files(files, said.encode())), dtype=torch.uint8)}
 
 
-def _only_input(session: Session, path: Path) -> Tensor:
+def _only_input(session: OnnxSession, path: Path) -> Tensor:
     inputs = session.inputs
     if len(inputs) != 1:
         names = ", ".join(tensor.name for tensor in inputs) or "none"
@@ -90,7 +90,7 @@ def _only_input(session: Session, path: Path) -> Tensor:
     return found
 
 
-def _chosen_output(session: Session, description: Description, path: Path) -> str:
+def _chosen_output(session: OnnxSession, description: Description, path: Path) -> str:
     names = [tensor.name for tensor in session.outputs]
     if description.output is None and len(names) == 1:
         return names[0]

@@ -17,7 +17,7 @@ from dueby_worker.models.onnx_file import with_output
 from dueby_worker.models.weights import FIELD
 
 if TYPE_CHECKING:
-    from dueby_worker.models.onnx_session import Session, Tensor
+    from dueby_worker.models.onnx_session import OnnxSession, Tensor
 
 # The only tensor of the network's state: what is known of weights that no library of ours loads.
 DIGEST = "digest"
@@ -83,7 +83,7 @@ class OnnxNetwork(CutsItself):
 
     digest: torch.Tensor
 
-    def __init__(self, graph: OnnxGraph, session: "Session", source: Path | bytes) -> None:
+    def __init__(self, graph: OnnxGraph, session: "OnnxSession", source: Path | bytes) -> None:
         super().__init__()
         self.graph = graph
         self.source = source
@@ -161,7 +161,7 @@ def try_network(network: OnnxNetwork, *, side: int, field: str) -> torch.Tensor:
     return values
 
 
-def _reopened(graph: OnnxGraph, source: Path | bytes) -> "Session":
+def _reopened(graph: OnnxGraph, source: Path | bytes) -> "OnnxSession":
     from dueby_worker.models.onnx_session import open_session
 
     return open_session(source, folder=graph.path.parent)

@@ -29,7 +29,7 @@ class Tensor:
     """None for what the file leaves open."""
 
 
-class Session:
+class OnnxSession:
     """A model that ONNX Runtime has loaded. Raises ValueError, in its words, for what it can't load or run."""
 
     def __init__(self, session: Any, device: Device) -> None:
@@ -69,7 +69,7 @@ class Session:
 
 def open_session(
     model: Path | bytes, *, folder: Path | None = None, threads: int = 1, stream: int | None = None
-) -> Session:
+) -> OnnxSession:
     """Load the model on the CPU, or on the current GPU if there is a stream of CUDA's for it to compute on.
 
     Raise ValueError, in ONNX Runtime's words, if it can't. A model in bytes has its other files in `folder`.
@@ -93,7 +93,7 @@ def open_session(
         session = onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # its own classes derive from nothing else
         raise ValueError(str(error)) from None
-    return Session(session, "cpu" if stream is None else "cuda")
+    return OnnxSession(session, "cpu" if stream is None else "cuda")
 
 
 def has_gpu_provider() -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dueby_worker.models.columns import Column, Columns, empty_columns
+from dueby_worker.models.columns import Columns, OutputColumn, empty_columns
 from dueby_worker.output.rows import ENGINES_JOINED, Rows
 
 Positions = NDArray[np.int64]
@@ -28,7 +28,7 @@ class OpenPart:
         *,
         first: int,
         uris: Sequence[str],
-        columns: Mapping[str, Column],
+        columns: Mapping[str, OutputColumn],
         from_source: Mapping[str, pa.Array] = _NO_COLUMNS,
     ) -> None:
         self.part = part
@@ -46,7 +46,7 @@ class OpenPart:
         self._warnings: dict[int, str] = {}
 
     @classmethod
-    def retry(cls, part: int, rows: Rows, *, engine: str, columns: Mapping[str, Column]) -> "OpenPart":
+    def retry(cls, part: int, rows: Rows, *, engine: str, columns: Mapping[str, OutputColumn]) -> "OpenPart":
         """Return a finished part whose rows with errors are computed again; `engine` made the other rows."""
         opened = cls(part, first=rows.first, uris=rows.uris, columns=columns, from_source=rows.from_source)
         for name, values in rows.columns.items():

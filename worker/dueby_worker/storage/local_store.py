@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, Refused, Store, TooLarge, Unavailable
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, NotPermitted, ObjectVersion, Store, TooLarge, Unavailable
 from dueby_worker.storage.uris import file_path, file_uri
 from dueby_worker.system.temporary_files import PREFIX, make_temporary, sweep_temporary
 
@@ -185,7 +185,7 @@ class LocalStore(Store):
     def _writing_failed(self, error: OSError) -> DueByError:
         if error.errno in _TROUBLE:
             return Transient(_words(error))
-        return Refused(f"{error.filename or self._root}: {_words(error)}")
+        return NotPermitted(f"{error.filename or self._root}: {_words(error)}")
 
 
 def _reading_failed(error: OSError) -> DueByError:

@@ -28,8 +28,8 @@ from dueby_worker.storage.store import (
     BLOCK_BYTES,
     CREATE_ONLY_ADVICE,
     NotFound,
+    NotPermitted,
     ObjectVersion,
-    Refused,
     Store,
     TooLarge,
     Unavailable,
@@ -191,7 +191,7 @@ class ObjectStore(Store):
         except Unsupported as error:
             raise Invalid(self.field, f"{self.uri_of(path)} can't be written: {error}. {CREATE_ONLY_ADVICE}") from error
         except Unavailable as error:
-            raise Refused(f"{self.uri_of(path)} can't be written: {error}") from error
+            raise NotPermitted(f"{self.uri_of(path)} can't be written: {error}") from error
 
     def _list(self, folder: str) -> tuple[list[str], list[str]]:
         prefix = self._key(f"{folder}/" if folder else "")
@@ -203,7 +203,7 @@ class ObjectStore(Store):
                 names += [key[len(prefix) :] for key in page.keys if key != prefix]
                 folders += [found[len(prefix) : -1] for found in page.prefixes]
         except Unavailable as error:
-            raise Refused(f"{self.uri} can't be listed: {error}") from error
+            raise NotPermitted(f"{self.uri} can't be listed: {error}") from error
         return names, folders
 
     def _pages(self, prefix: str, *, delimiter: str, ask: Ask, most: int = 1000) -> Iterator[ListingPage]:
@@ -216,7 +216,7 @@ class ObjectStore(Store):
         except NotFound:
             return
         except Unavailable as error:
-            raise Refused(f"{self.uri_of(path)} can't be deleted: {error}") from error
+            raise NotPermitted(f"{self.uri_of(path)} can't be deleted: {error}") from error
 
     def _key(self, path: str) -> str:
         return self._prefix + path

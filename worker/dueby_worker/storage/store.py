@@ -57,7 +57,7 @@ class Unsupported(Unavailable):
     """The store lacks what the request asks for, and says so."""
 
 
-class Refused(DueByError):
+class NotPermitted(DueByError):
     """The store does not let this process write or list. The text is a sentence."""
 
 
@@ -137,7 +137,7 @@ class Store(ABC):
         """
         try:
             self._ask(lambda: self._delete(path))
-        except Refused as refusal:
+        except NotPermitted as refusal:
             raise Invalid(self.field, str(refusal)) from refusal
 
     def sweep(self, folder: str = "", *, is_deep: bool = False) -> int:
@@ -193,7 +193,7 @@ class Store(ABC):
     def _judge(self, request: Callable[[], Answer]) -> Answer:
         try:
             return request()
-        except Refused as refusal:
+        except NotPermitted as refusal:
             if self._was_written:
                 raise Transient(str(refusal)) from refusal
             raise Invalid(self.field, str(refusal)) from refusal

@@ -17,7 +17,7 @@ from dueby_api.engines import runs_on_cpu
 from dueby_api.quantities import quantity
 from dueby_api.words import counted, times
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
-from dueby_operator.jobs.pod_diagnosis import OutOfMemory, out_of_memory
+from dueby_operator.jobs.pod_diagnosis import MemoryFailure, out_of_memory
 from dueby_operator.jobs.repeats import is_leaving
 from dueby_operator.model.actions import MAX_STOPPED, StopJobs
 from dueby_operator.model.conditions import NewCondition
@@ -53,7 +53,7 @@ def memory(given: PolicyInput) -> Outcome:
     )
 
 
-def _smaller(given: PolicyInput, found: OutOfMemory) -> Iterator[int]:
+def _smaller(given: PolicyInput, found: MemoryFailure) -> Iterator[int]:
     """Yield the measured mini-batch sizes that may fit where this one didn't."""
     choice, limit = found.assignment.choice, found.ending.memory_limit
     for profile in plannable(given.profiles, given.spec):
@@ -67,15 +67,15 @@ def _smaller(given: PolicyInput, found: OutOfMemory) -> Iterator[int]:
                     yield step.mini_batch_size
 
 
-def _shrinking(found: OutOfMemory, limits: Mapping[str, int]) -> str:
+def _shrinking(found: MemoryFailure, limits: Mapping[str, int]) -> str:
     sizes = ", ".join(f"{limit} on {name}" for name, limit in sorted(limits.items()))
     return f"{_told(found)} Such workers are ended, and the rest is planned with at most {sizes}."
 
 
-def _too_little(found: OutOfMemory) -> str:
+def _too_little(found: MemoryFailure) -> str:
     return f"{_told(found)} The profile has no smaller ones that would fit. The rows in the sink are kept."
 
 
-def _told(found: OutOfMemory) -> str:
+def _told(found: MemoryFailure) -> str:
     size = counted(found.assignment.choice.mini_batch_size, "image")
     return f"{found.ending.sentence}. It happened {times(found.times)} in a row, with mini-batches of {size}."

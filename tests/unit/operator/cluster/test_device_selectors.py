@@ -4,7 +4,7 @@ import pytest
 
 from dueby_operator.cluster.resource_slices import read_selector
 from dueby_operator.objects.parse import parse
-from dueby_operator.objects.resource_slices import Device, DeviceClass
+from dueby_operator.objects.resource_slices import DeviceClass, PublishedDevice
 from support.resource_slices import DRIVER, GPUS, device_class, gpu, mig
 
 IS_MIG = 'device.attributes["gpu.nvidia.com"].type=="mig"'
@@ -15,7 +15,7 @@ def selected(*expressions: str) -> list[str] | None:
     selector = read_selector(parse(DeviceClass, device_class("c", *expressions)))
     if selector is None:
         return None
-    devices = [parse(Device, each) for each in (gpu(0), mig(1, 0), mig(1, 1, profile="2g.10gb"))]
+    devices = [parse(PublishedDevice, each) for each in (gpu(0), mig(1, 0), mig(1, 1, profile="2g.10gb"))]
     return [device.name for device in devices if selector.selects(device, driver=DRIVER)]
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from dueby_operator.jobs import names
-from dueby_operator.kube.turns import Turns
+from dueby_operator.kube.turns import FairSemaphore
 from dueby_operator.kube.worker_poll import BUDGET_S, KEPT_BYTES, KEPT_S, WorkerPoll
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
@@ -137,13 +137,13 @@ def test_what_a_pass_had_no_time_to_ask_keeps_its_last_answer_for_a_while() -> N
 def test_turns_go_to_whoever_has_the_fewest() -> None:
     order: list[str] = []
 
-    async def take(turns: Turns, tenant: str, job: str, leave: asyncio.Event) -> None:
+    async def take(turns: FairSemaphore, tenant: str, job: str, leave: asyncio.Event) -> None:
         async with turns.take(tenant, job):
             order.append(f"{tenant}/{job}")
             await leave.wait()
 
     async def run() -> None:
-        turns, leave = Turns(4), asyncio.Event()
+        turns, leave = FairSemaphore(4), asyncio.Event()
         waiting = [("a", "1"), ("a", "1"), ("a", "1"), ("a", "2"), ("b", "1"), ("b", "1")]
         tasks = [asyncio.create_task(take(turns, *who, leave)) for who in waiting]
         for _ in range(10):
@@ -158,7 +158,7 @@ def test_turns_go_to_whoever_has_the_fewest() -> None:
 
 def test_a_turn_that_was_waited_for_no_longer_is_not_lost() -> None:
     async def run() -> None:
-        turns, leave = Turns(1), asyncio.Event()
+        turns, leave = FairSemaphore(1), asyncio.Event()
 
         async def hold() -> None:
             async with turns.take("a", "1"):

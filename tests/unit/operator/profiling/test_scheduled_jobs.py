@@ -6,7 +6,7 @@ from typing import Any
 from dueby_api.inference_job import Model
 from dueby_api.step_config import ProfileConfig
 from dueby_operator.jobs import names
-from dueby_operator.settings import Window
+from dueby_operator.settings import ProfilingWindow
 from dueby_worker.steps.config import load_config
 from support.node_profiles import PROFILER, Site, only_cron
 from support.profiling import A100, gpu_node
@@ -87,7 +87,7 @@ class TestTemplate:
 
 class TestSchedule:
     def test_each_node_has_a_minute_of_its_own_within_the_window(self) -> None:
-        window = Window(start="22:30", hours=3, days="1-5")
+        window = ProfilingWindow(start="22:30", hours=3, days="1-5")
         site = Site(nodes=[gpu_node(f"node-{i}") for i in range(60)], profiler=PROFILER.replace(window=window))
         site.reconcile()
         times = [cron["spec"]["schedule"].split() for cron in site.cron_jobs.values()]

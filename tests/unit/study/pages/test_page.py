@@ -11,7 +11,7 @@ from dueby_api.schema import validate
 from dueby_study.command import main
 from dueby_study.make import write_pages
 from dueby_study.measurements.features import FeatureRanking, RankedFeature
-from dueby_study.pages.document import Chapter, Picture, StudyPage, Table, render_study, render_text
+from dueby_study.pages.document import Chapter, Figure, StudyPage, Table, render_study, render_text
 from dueby_study.pages.page import study_page
 from dueby_study.study import run_study
 from dueby_study.summary import StudySummary
@@ -134,7 +134,7 @@ def test_no_text_becomes_markup() -> None:
         title=evil,
         intro=evil,
         findings=(evil,),
-        pictures=(Picture(name="x", png=b"x", label=evil + '"'),),
+        pictures=(Figure(name="x", png=b"x", label=evil + '"'),),
         table=Table(head=(evil,), rows=((evil,),)),
         differs=evil,
     )

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from dueby_api.errors import Invalid
-from dueby_api.source import Manifest, Source
+from dueby_api.source import ListedSource, Source
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES
 from dueby_worker.images.read_ahead import read_images
-from dueby_worker.images.room import SMALL_FILE_BYTES, Room
+from dueby_worker.images.room import SMALL_FILE_BYTES, MemoryRoom
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import open_index
 from dueby_worker.storage.stores import open_store
@@ -86,7 +86,7 @@ def test_a_manifest_that_is_no_file_is_the_users_to_correct(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "list.txt")
     with pytest.raises(Invalid, match="it is a FIFO, not a file"):
         build_index(
-            Source(manifest=Manifest(uri=str(tmp_path / "list.txt"))),
+            Source(manifest=ListedSource(uri=str(tmp_path / "list.txt"))),
             open_store(str(tmp_path / "sink")),
             limit=None,
             preprocessing=SMALL,
@@ -111,7 +111,7 @@ def test_large_images_are_read_and_sampled_like_others(tmp_path: Path) -> None:
 
 
 def test_a_room_that_is_full_is_waited_for() -> None:
-    room, is_in, may_leave = Room(10), threading.Event(), threading.Event()
+    room, is_in, may_leave = MemoryRoom(10), threading.Event(), threading.Event()
     entered: list[str] = []
 
     def enter() -> None:

@@ -9,7 +9,7 @@ import pytest
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import Source
 from dueby_worker.images.fetch import Fetcher
-from dueby_worker.images.members import BlockReader, Member, read_member
+from dueby_worker.images.members import BlockReader, TarMember, read_member
 from dueby_worker.images.runs import BLOCKS_AHEAD, MAX_BLOCK_BYTES
 from dueby_worker.index.frozen_index import Index
 from dueby_worker.storage.store import TooLarge
@@ -31,8 +31,8 @@ def index(folder: Path, uri: str = "*.tar") -> Index:
     return index_of(Source(uri=f"{folder}/{uri}"), open_store(str(folder.parent / "sink")))
 
 
-def member(index: Index, image: int) -> Member:
-    return place_of(index, image, Member)
+def member(index: Index, image: int) -> TarMember:
+    return place_of(index, image, TarMember)
 
 
 def take_all(index: Index, store: CountingStore, *, most: int = 1000) -> list[bytes | str]:
@@ -101,7 +101,7 @@ def test_reading_goes_ahead_but_not_for_ever(folder: Path, shards: int, images: 
     write_shards(folder, shards, images=images)
     listed, taken = index(folder), []
 
-    def member_of(image: int) -> Member:
+    def member_of(image: int) -> TarMember:
         taken.append(image)
         return member(listed, image)
 

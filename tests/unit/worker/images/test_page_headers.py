@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 
-from dueby_worker.images.page_headers import HEADER_BYTES, PageHeader, Start, find_start, parse_header
+from dueby_worker.images.page_headers import HEADER_BYTES, PageHeader, PageStart, find_start, parse_header
 from support.parquets import parquet_of
 from support.tars import jpeg
 
@@ -84,7 +84,7 @@ def test_large_pages_before_the_row_are_passed_over(
     data = parquet_of(PHOTOS, rows=50, **options)
     monkeypatch.setattr("dueby_worker.images.page_headers.WORTH_SKIPPING_BYTES", 1)
     found = find_start(lambda at, size: data[at : at + size], *column_of(data), row=row)
-    assert found == Start(row=row // 10 * 10, begin=pages_of(data)[page][0])
+    assert found == PageStart(row=row // 10 * 10, begin=pages_of(data)[page][0])
 
 
 def test_a_dictionary_is_read_with_the_pages_that_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_a_dictionary_is_read_with_the_pages_that_need_it(monkeypatch: pytest.Mo
     monkeypatch.setattr("dueby_worker.images.page_headers.WORTH_SKIPPING_BYTES", 1)
     (at, dictionary), _, (second, _), _ = pages_of(data)
     found = find_start(lambda at, size: data[at : at + size], *column_of(data), row=70)
-    assert found == Start(row=50, begin=second, dictionary=(at, at + dictionary.end))
+    assert found == PageStart(row=50, begin=second, dictionary=(at, at + dictionary.end))
 
 
 def test_small_pages_are_read() -> None:
@@ -104,5 +104,5 @@ def test_small_pages_are_read() -> None:
         asked.append(at)
         return data[at : at + size]
 
-    assert find_start(read, begin, length, row=30) == Start(begin=begin)
+    assert find_start(read, begin, length, row=30) == PageStart(begin=begin)
     assert asked == [begin]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.source import Manifest, Source
-from dueby_worker.images.members import Member
+from dueby_api.source import ListedSource, Source
+from dueby_worker.images.members import TarMember
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index
 from dueby_worker.storage.store import Store
@@ -65,7 +65,7 @@ def test_what_is_new_in_tars_is_found_in_their_order_and_where_it_is(tmp_path: P
     assert added.document.first_image == 2
     assert added.member_of is not None
     second = added.member_of(1)
-    assert isinstance(second, Member)
+    assert isinstance(second, TarMember)
     assert (tmp_path / "1.tar").read_bytes()[second.offset :][: second.length] == JPEG
     assert add(source, sink, generation=3) is None
 
@@ -85,7 +85,7 @@ def test_what_is_new_is_taken_up_to_the_limit_and_the_rest_the_next_time(tmp_pat
 def test_new_rows_of_a_list_keep_the_columns_of_those_before(tmp_path: Path, sink: Store) -> None:
     write_photos(tmp_path / "in", 4)
     (listed := tmp_path / "list.csv").write_text("uri,label\nin/00001.jpg,7\nin/00003.jpg,8\n")
-    source = Source(manifest=Manifest(uri=str(listed)), keep=("label",))
+    source = Source(manifest=ListedSource(uri=str(listed)), keep=("label",))
     build(source, sink)
     listed.write_text("uri,label\nin/00000.jpg,5\nin/00001.jpg,7\nin/00002.jpg,6\nin/00003.jpg,8\n")
     added = add(source, sink)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.source import Manifest, Source, Synthetic
+from dueby_api.source import ListedSource, Source, Synthetic
 from dueby_worker.index.build import build_index
 from dueby_worker.index.chunks import Row, table_of
 from dueby_worker.index.frozen_index import DOCUMENT, chunk_path, find_index, open_index, resolve_index
@@ -178,7 +178,7 @@ def test_an_index_of_several_chunks_is_read_in_pieces(tmp_path: Path, sink: Stor
     count = 140_000
     names = [f"{number % 2}/{number:07d}.jpg" for number in range(count)]
     (tmp_path / "m.txt").write_text("\n".join(names))
-    index = index_of(Source(manifest=Manifest(uri=str(tmp_path / "m.txt")), allow_unreadable=True), sink)
+    index = index_of(Source(manifest=ListedSource(uri=str(tmp_path / "m.txt")), allow_unreadable=True), sink)
     expected = sorted(file_uri(f"{tmp_path}/{name}") for name in names)
     assert index.uris(0, count - 1) == expected
     assert index.uris(65_530, 65_540) == expected[65_530:65_541]
@@ -247,7 +247,7 @@ def test_a_sample_of_a_large_source_is_no_larger_than_its_cost_needs() -> None:
 def test_images_that_are_missing_do_not_stop_the_sample(tmp_path: Path, sink: Store) -> None:
     write_photos(tmp_path / "in", 3)
     (tmp_path / "m.txt").write_text("in/00000.jpg\nin/00001.jpg\nin/gone.jpg\nin/gone-too.jpg\n")
-    index = index_of(Source(manifest=Manifest(uri=str(tmp_path / "m.txt"))), sink)
+    index = index_of(Source(manifest=ListedSource(uri=str(tmp_path / "m.txt"))), sink)
     assert (index.document.summary.input_cost.sampled, index.document.summary.input_cost.unreadable) == (2, 2)
     assert {Path(witness).name for witness in index.witnesses} == {"00000.jpg", "00001.jpg"}
 

@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from dueby_api.source import Lance, Manifest, Parquet, Source
+from dueby_api.source import Lance, ListedSource, Parquet, Source
 from dueby_worker.index.additions import take_new
 from dueby_worker.storage.uris import file_uri
 from support.index import write_files
@@ -46,7 +46,7 @@ def test_a_list_names_images_as_it_says_and_its_columns_are_kept(tmp_path: Path,
 def test_a_list_of_uris_makes_an_index_no_larger(tmp_path: Path, folder: Path) -> None:
     write_files(folder, "a.jpg", "b.jpg", data=b"x")
     (folder / "list.txt").write_text("".join(file_uri(f"{folder}/{name}.jpg") + "\r\n" for name in "ab"))
-    listed = frozen(Source(manifest=Manifest(uri=f"{folder}/list.txt")), tmp_path / "list")
+    listed = frozen(Source(manifest=ListedSource(uri=f"{folder}/list.txt")), tmp_path / "list")
     assert listed.chunk(0).read_bytes() == frozen(Source(uri=str(folder)), tmp_path / "folder").chunk(0).read_bytes()
     assert listed.kept_digest == ""
 
@@ -70,7 +70,7 @@ def test_csv_has_numbers_and_texts(
     tmp_path: Path, folder: Path, values: list[str], kind: pa.DataType, kept: list[Any]
 ) -> None:
     (folder / "list.csv").write_text("x,uri\n" + "".join(f"{value},{n}.jpg\n" for n, value in enumerate(values)))
-    columns = columns_of(Source(manifest=Manifest(uri=f"{folder}/list.csv"), keep=("x",)), tmp_path)
+    columns = columns_of(Source(manifest=ListedSource(uri=f"{folder}/list.csv"), keep=("x",)), tmp_path)
     assert columns["x"].type == kind
     assert columns["x"].to_pylist() == kept
 
@@ -112,7 +112,7 @@ def test_parquet_has_its_types(tmp_path: Path, folder: Path, kind: str, source: 
     table = pa.table({"uri": names, "image": [b"x"] * 3, "x": ARROW_VALUES[kind]})
     pq.write_table(table, folder / "1.parquet", row_group_size=2)
     uri = f"{folder}/1.parquet"
-    where = Source(manifest=Manifest(uri=uri)) if source == "list" else Source(parquet=Parquet(uri=uri))
+    where = Source(manifest=ListedSource(uri=uri)) if source == "list" else Source(parquet=Parquet(uri=uri))
     found = where.replace(keep=("x",))
     assert columns_of(found, tmp_path)["x"] == ARROW_VALUES[kind]
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.source import Lance, Manifest, Parquet, Source
+from dueby_api.source import Lance, ListedSource, Parquet, Source
 from support.index import write_files
 from support.kept import frozen, written
 from support.tars import tar_of
@@ -35,7 +35,7 @@ def tar_with(folder: Path, *members: tuple[str, bytes]) -> Source:
 
 def csv_of(folder: Path, text: str) -> Source:
     (folder / "list.csv").write_text(text)
-    return Source(manifest=Manifest(uri=f"{folder}/list.csv"))
+    return Source(manifest=ListedSource(uri=f"{folder}/list.csv"))
 
 
 def json_of(folder: Path, *values: Any) -> Source:
@@ -49,7 +49,7 @@ def photos_in(folder: Path) -> Source:
 
 def text_list(folder: Path) -> Source:
     (folder / "list").write_text("a.jpg\n")
-    return Source(manifest=Manifest(uri=f"{folder}/list"))
+    return Source(manifest=ListedSource(uri=f"{folder}/list"))
 
 
 def lance_of(folder: Path, **columns: Any) -> Source:

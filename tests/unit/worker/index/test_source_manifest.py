@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.source import Manifest, Source
+from dueby_api.source import ListedSource, Source
 from dueby_worker.index.build import LISTING_RETRY
 from dueby_worker.index.frozen_index import find_index
 from dueby_worker.index.kept import KeptColumns
@@ -78,7 +78,7 @@ def test_a_manifest_gives_its_rows_sorted_and_doubles_stay(tmp_path: Path, sink:
     write_files(tmp_path / "in", "b.jpg", "a.jpg", "sub/c.jpg")
     rows = ["b.jpg", f"file://{tmp_path}/in/a.jpg", "sub/../b.jpg", str(tmp_path / "in/sub/c.jpg"), "s3://bucket/z.jpg"]
     write_files(tmp_path / "in", name, data=MANIFESTS[name](rows))
-    manifest = Manifest(uri=str(tmp_path / "in" / name), any_host=True)
+    manifest = ListedSource(uri=str(tmp_path / "in" / name), any_host=True)
     index = index_of(Source(manifest=manifest), sink, limit=4)
     assert names_of(index, tmp_path / "in") == ["a.jpg", "b.jpg", "b.jpg", "sub/c.jpg"]
 
@@ -90,7 +90,7 @@ def test_the_order_of_a_manifest_does_not_matter(tmp_path: Path) -> None:
         random.Random(number).shuffle(paths)
         write_files(tmp_path, f"{number}.txt", data=as_text(paths))
         sink = open_store(str(tmp_path / f"sink{number}"))
-        digests.add(build(Source(manifest=Manifest(uri=str(tmp_path / f"{number}.txt"))), sink).digest)
+        digests.add(build(Source(manifest=ListedSource(uri=str(tmp_path / f"{number}.txt"))), sink).digest)
     digests.add(build(Source(uri=str(tmp_path / "in")), open_store(str(tmp_path / "sink"))).digest)
     assert len(digests) == 1
 
@@ -110,7 +110,7 @@ def test_a_manifest_names_nothing_elsewhere_unless_the_job_says_so(
     tmp_path: Path, sink: Store, name: str, row: str
 ) -> None:
     write_files(tmp_path, name, data=MANIFESTS[name](["a.jpg", row]))
-    manifest = Manifest(uri=str(tmp_path / name))
+    manifest = ListedSource(uri=str(tmp_path / name))
     with pytest.raises(
         Invalid, match=r"^spec.source.manifest.uri: (line|row) [23]: .* is not at file:///, as"
     ) as caught:
@@ -182,7 +182,7 @@ def test_a_manifest_with_a_mistake_is_refused(
 ) -> None:
     write_files(tmp_path, name, data=data)
     with pytest.raises(Invalid, match=sentence) as caught:
-        build(Source(manifest=Manifest(uri=str(tmp_path / name))), sink)
+        build(Source(manifest=ListedSource(uri=str(tmp_path / name))), sink)
     assert caught.value.field == "spec.source.manifest.uri"
     assert "\n" not in str(caught.value)
     assert find_index(sink) is None
@@ -207,7 +207,7 @@ def test_a_parquet_manifest_with_a_mistake_is_refused(
 ) -> None:
     pq.write_table(pa.table(table), tmp_path / "m.parquet")
     with pytest.raises(Invalid, match=sentence):
-        build(Source(manifest=Manifest(uri=str(tmp_path / "m.parquet"))), sink)
+        build(Source(manifest=ListedSource(uri=str(tmp_path / "m.parquet"))), sink)
 
 
 @pytest.mark.parametrize(
@@ -226,11 +226,11 @@ def test_a_parquet_manifest_may_have_its_text_in_any_of_arrows_types(tmp_path: P
     column = column.cast(pa.binary()).cast(inner) if inner == pa.binary(5) else column.cast(inner)
     column = column.dictionary_encode().cast(kind) if inner is not kind else column
     pq.write_table(pa.table({"uri": column}), tmp_path / "m.parquet")
-    source = Source(manifest=Manifest(uri=str(tmp_path / "m.parquet")))
+    source = Source(manifest=ListedSource(uri=str(tmp_path / "m.parquet")))
     rows = list_source(source, scratch=tmp_path, retry=LISTING_RETRY, kept=KeptColumns(()))
     assert [Path(row.uri).name for row in rows] == ["a.jpg", "b.jpg", "a.jpg"]
 
 
 def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path, sink: Store) -> None:
     with pytest.raises(Invalid, match=r"^spec.source.manifest.uri: file://.*/m.txt: there is no such file$"):
-        build(Source(manifest=Manifest(uri=str(tmp_path / "m.txt"))), sink)
+        build(Source(manifest=ListedSource(uri=str(tmp_path / "m.txt"))), sink)

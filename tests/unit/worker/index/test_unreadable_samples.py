@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_api.source import Manifest, Source
+from dueby_api.source import ListedSource, Source
 from dueby_worker.storage.stores import open_store
 from support.index import build, index_of, write_files
 
@@ -16,7 +16,7 @@ def source_of(folder: Path, kind: str) -> Source:
         write_files(folder, "a.jpg", "b.jpg", data=b"not a photo")
         return Source(uri=str(folder))
     write_files(folder, "list.txt", data=b"a.jpg;cat\nb.jpg;dog\n")
-    return Source(manifest=Manifest(uri=str(folder / "list.txt")))
+    return Source(manifest=ListedSource(uri=str(folder / "list.txt")))
 
 
 @pytest.mark.parametrize(
