@@ -37,8 +37,8 @@ from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.control.decide import Decisions, decide
 from dueby_operator.control.policies.turn import MAX_PLANNED
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.gathering.gather import read_profile
 from dueby_operator.kube.door import Door
-from dueby_operator.kube.gather import read_profile
 from dueby_operator.kube.read_job import read_job, turn_away
 from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
 from dueby_operator.objects.nodes import NodeObject

@@ -8,12 +8,9 @@ from dueby_api.errors import Invalid
 from dueby_api.quantities import quantity
 from dueby_api.step_config import MAX_GRACE_S
 from dueby_api.units import parse_duration_us
-from dueby_operator import metrics
-from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.handlers import operate
 from dueby_operator.logs import FORMATS, LEVELS, configure_logging
 from dueby_operator.loop import claim
-from dueby_operator.page_server import serve_page
 from dueby_operator.settings import (
     CLASS_LABELS,
     NO_LIMITS,
@@ -22,6 +19,9 @@ from dueby_operator.settings import (
     read_profiler,
     read_promises,
 )
+from dueby_operator.web import metrics
+from dueby_operator.web.calendar_page import CalendarPage
+from dueby_operator.web.page_server import serve_page
 
 # Objects that are made before Python looks for cycles among them. Nodes, pods and jobs are a hundred thousand that
 # stay, and Python's own number, 700, has it look through all of them in most passes.

@@ -19,12 +19,12 @@ from typing import Any, NoReturn
 
 import kopf
 
-from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import ANSWER_S, CONNECT_S
 from dueby_operator.kube.trouble import Backoff, Trouble
 from dueby_operator.loop import Claim, ControlLoop, Stuck
 from dueby_operator.settings import OperatorSettings
+from dueby_operator.web.calendar_page import CalendarPage
 
 # Between two attempts to watch after Kopf has ended.
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 8.0

@@ -19,25 +19,25 @@ from typing import Any, Protocol
 
 from dueby_api.errors import DueByError
 from dueby_operator import paths
-from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.decision_log import EVERYBODY, FaultLog
+from dueby_operator.gathering.gather import Gatherer
+from dueby_operator.gathering.progress import JobObserver
+from dueby_operator.gathering.worker_poll import WorkerClient
 from dueby_operator.kube.client import Kube
 from dueby_operator.kube.connection import Access
-from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
-from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.served_apis import OlderDefinition, ServedAPIs
 from dueby_operator.kube.server_clock import ServerClock
+from dueby_operator.kube.tables import WatchedTables
 from dueby_operator.kube.trouble import Backoff, Trouble
-from dueby_operator.kube.worker_poll import WorkerClient
-from dueby_operator.metrics import count_fault, count_request, record_reconcile, show_definitions
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
-from dueby_operator.pace import Pace, PassTime
-from dueby_operator.reconciler import Reconciler
+from dueby_operator.passes.decision_log import EVERYBODY, FaultLog
+from dueby_operator.passes.pace import Pace, PassTime
+from dueby_operator.passes.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings
-from dueby_operator.tables import WatchedTables
+from dueby_operator.web.calendar_page import CalendarPage
+from dueby_operator.web.metrics import count_fault, count_request, record_reconcile, show_definitions
 
 # Events within this time are answered by one pass.
 DEBOUNCE_S = 0.3

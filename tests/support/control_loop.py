@@ -10,17 +10,17 @@ from aiohttp import web
 
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import pod_row
+from dueby_operator.gathering.gather import Gatherer
+from dueby_operator.gathering.progress import JobObserver
+from dueby_operator.gathering.worker_poll import Ask
 from dueby_operator.jobs import names
-from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.node_table import NodeTable
-from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.served_apis import INDEX_PATH
-from dueby_operator.kube.worker_poll import Ask
 from dueby_operator.model.writes import Create
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
-from dueby_operator.reconciler import Reconciler
+from dueby_operator.passes.reconciler import Reconciler
 from support.api import served
 from support.decisions import NOW, SETTINGS, infj, node_document, pod_of
 from support.operator import profile

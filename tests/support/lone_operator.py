@@ -17,13 +17,13 @@ from pathlib import Path
 
 import psutil
 
+from dueby_operator.gathering.gather import Gatherer
+from dueby_operator.gathering.progress import JobObserver
 from dueby_operator.kube.client import Kube
-from dueby_operator.kube.gather import Gatherer
-from dueby_operator.kube.progress import JobObserver
+from dueby_operator.kube.tables import WatchedTables
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.objects.pods import Pod
-from dueby_operator.reconciler import Reconciler
-from dueby_operator.tables import WatchedTables
+from dueby_operator.passes.reconciler import Reconciler
 from support.api import Open
 from support.decisions import NOW, SECOND, SETTINGS
 

@@ -6,6 +6,8 @@ from support.source_modules import MODULES, Module, loaded_by
 
 # What the decision may not import, in the operator or below it. It is given the time, and does nothing but compute.
 DECISION = "dueby_operator.control.decide"
+# Rooms of the operator that speak to others.
+WITH_CLIENTS = ("dueby_operator.kube", "dueby_operator.gathering")
 NOT_IN_DECISION = {
     *("aiohttp", "asyncio", "http", "kopf", "kubernetes", "logging", "os", "random", "socket", "subprocess"),
     *("threading", "time", "urllib"),
@@ -24,7 +26,7 @@ def world_in_decision(modules: tuple[Module, ...]) -> list[str]:
     for module in loaded_by(modules, start=(DECISION,)):
         for imported in module.imports:
             name = imported.module.partition(".")[0]
-            is_barred = name in NOT_IN_DECISION or imported.module.startswith("dueby_operator.kube")
+            is_barred = name in NOT_IN_DECISION or imported.module.startswith(WITH_CLIENTS)
             if is_barred and imported.module != PURE and (module.name, name) != STOP_WATCH:
                 found.append(f"{module.path}:{imported.line}: the decision may not import {imported.module}")
         for node in ast.walk(module.tree):

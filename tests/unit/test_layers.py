@@ -16,7 +16,8 @@ inside `dueby`
 
 and inside the operator
 
-    reconciler ──▶ kube ──▶ control ──▶ profiling ──▶ jobs ──▶ cluster ──▶ model ──▶ objects
+    loop ──▶ passes ──▶ gathering ──▶ kube ──▶ control ──▶ profiling ──▶ jobs ──▶ cluster ──▶ model ──▶ objects
+      └────▶ web ─────────────────────────────▶ control
 
 A rule is a function from a module to what breaks it; every break is reported at once, with its file and line.
 """
@@ -71,7 +72,10 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
         "work": {"engines", "models", "output", "storage", "telemetry"},
     },
     "dueby_operator": {
-        "reconciler": {"objects", "model", "cluster", "jobs", "profiling", "control", "kube", *BASE},
+        "loop": {"objects", "model", "cluster", "jobs", "control", "kube", "gathering", "passes", "web", *BASE},
+        "passes": {"objects", "model", "cluster", "jobs", "control", "kube", "gathering", *BASE},
+        "web": {"objects", "model", "cluster", "jobs", "control", *BASE},
+        "gathering": {"objects", "model", "cluster", "jobs", "profiling", "control", "kube", *BASE},
         **{file: set[str]() for file in BASE},
         "objects": set(),
         "model": {"objects"},

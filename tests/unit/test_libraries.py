@@ -9,11 +9,15 @@ from support.source_modules import MODULES, Module
 # Each foreign library is imported by one file only, whichever that is. These few are a language of their own in places:
 SPREAD = {
     # stores; the API server and workers
-    "aiohttp": ("worker/dueby_worker/storage/remote.py", "operator/dueby_operator/kube/"),
+    "aiohttp": (
+        "worker/dueby_worker/storage/remote.py",
+        "operator/dueby_operator/kube/",
+        "operator/dueby_operator/gathering/",
+    ),
     "matplotlib": ("profiler/", "study/"),  # figures
     "numpy": ("worker/", "profiler/", "study/", "dueby/report/"),  # pixels, scores, samples
     # each process shows its own
-    "prometheus_client": ("worker/dueby_worker/telemetry/metrics.py", "operator/dueby_operator/metrics.py"),
+    "prometheus_client": ("worker/dueby_worker/telemetry/metrics.py", "operator/dueby_operator/web/metrics.py"),
     # tables: the index, the rows, what the report reads of them, what the monitor saw
     "pyarrow": ("worker/", "dueby/report/", "profiler/", "study/"),
     "rich": ("dueby/cli/", "dueby/runs/", "dueby/terminal/", "study/dueby_study/make.py"),  # what is shown to people

@@ -19,8 +19,8 @@ from hypothesis import given
 from dueby_api.conditions import Reason
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import pod_row
+from dueby_operator.gathering.worker_poll import Ask
 from dueby_operator.jobs import names
-from dueby_operator.kube.worker_poll import Ask
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.on_demand import own_profiles

@@ -9,11 +9,11 @@ from functools import partial
 
 import pytest
 
-from dueby_operator.calendar_page import CalendarPage
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.kube.lease import LeaseTimes
 from dueby_operator.loop import Claim, ControlLoop
 from dueby_operator.model.devices import Devices
+from dueby_operator.web.calendar_page import CalendarPage
 from support.decisions import SETTINGS
 from support.outage_server import LEASE_PATH, OutageServer, outage_server
 from support.resting_loop import until

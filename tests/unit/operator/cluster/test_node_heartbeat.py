@@ -1,6 +1,6 @@
 """Which nodes are silent: those whose Lease has not changed for too long, by the operator's own clock."""
 
-from dueby_operator.kube.progress import SILENT_US, NodeHeartbeats
+from dueby_operator.gathering.progress import SILENT_US, NodeHeartbeats
 
 
 def test_a_node_whose_lease_stands_still_for_long_enough_is_silent() -> None:

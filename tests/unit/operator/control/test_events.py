@@ -8,7 +8,7 @@ from dueby_api.conditions import Truth
 from dueby_api.status import Condition, JobStatus, PlanStatus, Replan, WindowStatus
 from dueby_api.units import format_exact_time, format_time
 from dueby_operator.control.events import events_between
-from dueby_operator.event_poster import MergedEvent, event_document
+from dueby_operator.passes.event_poster import MergedEvent, event_document
 from support.decisions import MADE, NOW, SECOND, infj, job
 
 

@@ -11,7 +11,7 @@ from dueby_operator import paths
 from dueby_operator.kube.config_maps import AT_ONCE, CHECK_US, MAX_CHECKS, SLOW_START_US, ConfigMaps
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse
-from dueby_operator.reconciler import Reconciler
+from dueby_operator.passes.reconciler import Reconciler
 from support.api import served
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import NOW, infj

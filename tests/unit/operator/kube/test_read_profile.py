@@ -6,7 +6,7 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.schema import Raw
-from dueby_operator.kube.gather import read_profile
+from dueby_operator.gathering.gather import read_profile
 from dueby_operator.resources.rules import RULES
 from support.planner import profile_document
 

@@ -12,15 +12,15 @@ from aiohttp import web
 from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node, PodRow
-from dueby_operator.kube.gather import PROFILING_US, Gatherer
-from dueby_operator.kube.progress import JobObserver
+from dueby_operator.gathering.gather import PROFILING_US, Gatherer
+from dueby_operator.gathering.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
 from dueby_operator.objects.meta import HasIdentity
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
+from dueby_operator.passes.reconciler import Reconciler
 from dueby_operator.profiling.upkeep import MAX_WRITES
-from dueby_operator.reconciler import Reconciler
 from dueby_operator.settings import OperatorSettings
 from support.api import served
 from support.decisions import NOW, SECOND

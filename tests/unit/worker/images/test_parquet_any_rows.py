@@ -42,7 +42,7 @@ def test_whatever_is_asked_for_is_what_is_there(data: st.DataObject) -> None:
     wanted = data.draw(st.lists(st.integers(0, len(photos) - 1), max_size=80))
     block_bytes, skipped_bytes = (data.draw(st.sampled_from([50, 1000, 100_000])) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as made:
-        for module in ("parquet_rows", "row_groups"):
+        for module in ("within", "row_groups"):
             patch.setattr(f"dueby_worker.images.{module}.MAX_BLOCK_BYTES", block_bytes)
         for module in ("page_headers", "row_groups"):
             patch.setattr(f"dueby_worker.images.{module}.WORTH_SKIPPING_BYTES", skipped_bytes)

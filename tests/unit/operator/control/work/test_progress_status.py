@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_operator import paths
-from dueby_operator.status_writer import PROGRESS_US
+from dueby_operator.passes.status_writer import PROGRESS_US
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import look, started
 

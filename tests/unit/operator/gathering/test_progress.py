@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
+from dueby_operator.gathering.progress import JobObserver
 from dueby_operator.jobs import names
 from dueby_operator.kube.config_maps import CHECK_US
-from dueby_operator.kube.progress import JobObserver
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse

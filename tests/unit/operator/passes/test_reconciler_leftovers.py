@@ -8,7 +8,7 @@ import pytest
 
 from dueby_operator import paths
 from dueby_operator.jobs import names
-from dueby_operator.pace import PassTime
+from dueby_operator.passes.pace import PassTime
 from dueby_planner.profiles.size_prediction import predict
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import SECOND

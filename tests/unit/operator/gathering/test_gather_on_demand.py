@@ -8,9 +8,9 @@ from aiohttp import web
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import pod_row
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.gathering.gather import Gatherer
+from dueby_operator.gathering.progress import JobObserver
 from dueby_operator.jobs import names
-from dueby_operator.kube.gather import Gatherer
-from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.scope import Scope
 from dueby_operator.objects.parse import parse

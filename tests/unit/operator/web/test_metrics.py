@@ -16,11 +16,11 @@ from dueby_api.status import Condition, JobStatus, PlanStatus, ProgressStatus, R
 from dueby_operator import paths
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
-from dueby_operator.metrics import Metrics, verb_and_resource
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
+from dueby_operator.web.metrics import Metrics, verb_and_resource
 from support.decisions import MADE, cluster, infj, job
 
 NOW_US = 1_795_600_000_000_000

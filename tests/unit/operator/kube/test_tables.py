@@ -8,9 +8,9 @@ from aiohttp import web
 
 from dueby_operator import paths
 from dueby_operator.jobs import names
+from dueby_operator.kube.tables import WatchedTables
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.settings import OperatorSettings
-from dueby_operator.tables import WatchedTables
 from support.api import served
 
 DEEP = '{"a":' * 2000 + "1" + "}" * 2000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dueby_operator.pace import LONGEST_S, SHARE, WOKEN_SHARE, Pace
+from dueby_operator.passes.pace import LONGEST_S, SHARE, WOKEN_SHARE, Pace
 
 
 class Clocks:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dueby_operator.kube.worker_poll import MAX_BYTES, WorkerClient
+from dueby_operator.gathering.worker_poll import MAX_BYTES, WorkerClient
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 

@@ -18,6 +18,7 @@ from dueby_api.parts import MAX_RUNS, NONE, Parts, all_parts, parts_of_runs
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import OnceProgress, ProfilingProgress, SinkParts, WorkerProgress
 from dueby_operator import paths
+from dueby_operator.gathering.worker_poll import Ask, WorkerPoll
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import ONCE, current_and_outdated
 from dueby_operator.jobs.pod_state import (
@@ -34,7 +35,6 @@ from dueby_operator.jobs.pod_state import (
 )
 from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.config_maps import AT_ONCE, SLOW_START_US, ConfigMaps
-from dueby_operator.kube.worker_poll import Ask, WorkerPoll
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_model import MAX_WORKERS, WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob

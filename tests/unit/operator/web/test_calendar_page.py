@@ -7,12 +7,12 @@ from typing import Any
 
 from dueby_api.status import JobStatus, PlanStatus, WindowStatus
 from dueby_api.units import MICROS_PER_SECOND, format_time
-from dueby_operator.calendar_page import DRAW_EVERY_S, MAX_CLASSES, MAX_HOLDS, MAX_JOBS, OLD_S, REST, CalendarPage
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
+from dueby_operator.web.calendar_page import DRAW_EVERY_S, MAX_CLASSES, MAX_HOLDS, MAX_JOBS, OLD_S, REST, CalendarPage
 from support.decisions import NOW, SETTINGS, Started, cluster, infj, job, node, node_document, started
 from support.report_page import Elements, words_of
 from support.shared_cluster import SharedCluster

@@ -14,8 +14,8 @@ from dueby_operator.control.faults import MAX_FAULTS
 from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WITHHELD_US
 from dueby_operator.kube.client import Kube
-from dueby_operator.reconciler import Reconciler
-from dueby_operator.status_writer import PROGRESS_US
+from dueby_operator.passes.reconciler import Reconciler
+from dueby_operator.passes.status_writer import PROGRESS_US
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import MADE, NOW, SECOND
 from support.operator import profile

@@ -8,9 +8,9 @@ from dueby_api.conditions import Reason
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.metrics import Metrics
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.web.metrics import Metrics
 from support.decisions import NOW, SECOND, cluster, indexed, infj, job, look
 
 Values = dict[tuple[str, ...], float]

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from dueby_operator.control.events import NewEvent
-from dueby_operator.event_poster import MERGED_US, EventPoster, MergedEvent, event_document
+from dueby_operator.passes.event_poster import MERGED_US, EventPoster, MergedEvent, event_document
 from support.api import served
 from support.decisions import NOW, SECOND, infj, job
 

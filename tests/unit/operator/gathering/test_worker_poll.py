@@ -4,9 +4,9 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
+from dueby_operator.gathering.worker_poll import BUDGET_S, KEPT_BYTES, KEPT_S, WorkerPoll
 from dueby_operator.jobs import names
 from dueby_operator.kube.turns import FairSemaphore
-from dueby_operator.kube.worker_poll import BUDGET_S, KEPT_BYTES, KEPT_S, WorkerPoll
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from dueby_operator.control.events import NewEvent
-from dueby_operator.decision_log import DecisionLog
 from dueby_operator.model.actions import Action, MeasureClass, StartStep, StopEverything, StopWorkers
+from dueby_operator.passes.decision_log import DecisionLog
 from support.decisions import infj, job
 
 JOB = job(infj())

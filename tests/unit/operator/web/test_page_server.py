@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from dueby_api.errors import Invalid
-from dueby_operator.page_server import MAX_REQUESTS, PageServer, serve_page
+from dueby_operator.web.page_server import MAX_REQUESTS, PageServer, serve_page
 
 PAGE = b"<!doctype html><p>Jobs</p>"
 Serve = Callable[..., PageServer]

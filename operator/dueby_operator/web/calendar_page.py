@@ -20,9 +20,9 @@ from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.cluster.stacks import PER_NODE
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.job_values import held_devices
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.web.job_values import held_devices
 from dueby_pages.calendar import ShownCalendar
 from dueby_pages.calendar_page import render_calendar
 from dueby_pages.cluster_calendar import ClassSize, shown_cluster

@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 
 from dueby_operator import paths
-from dueby_operator.reconciler import BUSY_S
-from dueby_operator.under_way import UnderWay
+from dueby_operator.passes.reconciler import BUSY_S
+from dueby_operator.passes.under_way import UnderWay
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import SECOND
 
@@ -37,7 +37,7 @@ def jobs_of(store: Store) -> set[str]:
 def test_a_job_whose_write_is_not_answered_is_left_alone_until_it_is_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dueby_operator.reconciler.UnderWay", lambda: UnderWay(patience_s=0.1))
+    monkeypatch.setattr("dueby_operator.passes.reconciler.UnderWay", lambda: UnderWay(patience_s=0.1))
 
     async def run() -> None:
         store, clock = Slow(), Clock()

@@ -26,12 +26,10 @@ from dueby_operator.control.job_decision import JobDecision, refuse, suffer
 from dueby_operator.control.render import render
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.trial import needs_trial
-from dueby_operator.decision_log import EVERYBODY, DecisionLog, FaultLog
-from dueby_operator.event_poster import EventPoster
+from dueby_operator.gathering.gather import Gatherer
 from dueby_operator.jobs.manifests import Owner
 from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
-from dueby_operator.kube.gather import Gatherer
 from dueby_operator.kube.served_apis import ServedAPIs
 from dueby_operator.kube.try_pods import try_pod
 from dueby_operator.model.actions import MAKING
@@ -40,9 +38,11 @@ from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.model.writes import Delete, Put, Write
-from dueby_operator.pace import PassTime
-from dueby_operator.status_writer import JobStatusWriter, StoredStatus, least_status
-from dueby_operator.under_way import UnderWay
+from dueby_operator.passes.decision_log import EVERYBODY, DecisionLog, FaultLog
+from dueby_operator.passes.event_poster import EventPoster
+from dueby_operator.passes.pace import PassTime
+from dueby_operator.passes.status_writer import JobStatusWriter, StoredStatus, least_status
+from dueby_operator.passes.under_way import UnderWay
 
 # Between two passes: while there is a job to watch, and otherwise.
 BUSY_S, IDLE_S = 2.0, 30.0

@@ -23,6 +23,7 @@ from dueby_operator.cluster.quotas import Room, asked_by, room_by_namespace, tak
 from dueby_operator.cluster.shortage import describe_uncounted
 from dueby_operator.control.conditions import is_done_with
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.gathering.progress import JobObserver
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import ONCE
 from dueby_operator.jobs.pod_state import jobs_by_step
@@ -31,7 +32,6 @@ from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.claims import NamespaceClaims
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.node_table import Strangers, without_strangers
-from dueby_operator.kube.progress import JobObserver
 from dueby_operator.kube.queues import QueueKey, Queues, read_queues
 from dueby_operator.kube.read_job import NewerJobs, read_job, turn_away
 from dueby_operator.kube.read_list import read_list

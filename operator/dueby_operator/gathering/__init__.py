@@ -1,0 +1,1 @@
+"""Gathering the snapshot: what the API server lists and watches, and what workers answer when they are asked."""

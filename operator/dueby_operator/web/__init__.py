@@ -1,0 +1,1 @@
+"""What the operator shows over HTTP: its metrics, and the calendar as a page."""
