@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_GLOB = re.compile(r"[*?\[{]")
+# A path with one of these is a glob.
+GLOB_CHARACTERS = re.compile(r"[*?\[{]")
 _OWN_FOLDER = "give the results a folder of their own"
 
 
@@ -78,7 +79,7 @@ def _without_escapes(path: str) -> str:
 def _folder_of(source: str) -> tuple[Place, bool]:
     """Return the folder in which the source's images lie, and whether they also lie in folders below it."""
     place = place_of(source)
-    first = next((at for at, name in enumerate(place.names) if _GLOB.search(name)), None)
+    first = next((at for at, name in enumerate(place.names) if GLOB_CHARACTERS.search(name)), None)
     if first is None:
         return place, True
     rest = place.names[first:]

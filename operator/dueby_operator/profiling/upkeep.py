@@ -12,8 +12,9 @@ from dueby_operator.model.writes import Add, Change, Delete, Put, Write
 from dueby_operator.objects.jobs import BatchJob, CronJob
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.drift import clocks, drifts, measure_again
+from dueby_operator.profiling.measurements import measurements_in, store
 from dueby_operator.profiling.profile_condition import jobs_at_work, profile_conditions
-from dueby_operator.profiling.scheduled import follow_nodes, measurements_in, store
+from dueby_operator.profiling.scheduled_jobs import follow_nodes
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 
 # Writes of one pass. A model that a first job uses on a thousand nodes should hold up nobody.

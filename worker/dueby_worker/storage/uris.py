@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin
 
+from dueby_api.places import GLOB_CHARACTERS
 from dueby_api.schemes import SCHEMES, SchemeKind
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_GLOB_CHARACTERS = re.compile(r"[*?\[{]")
 _SAFE = "/!$&'()*+,;=:@~"
 # What must stand between :// and the path.
 _AUTHORITIES: dict[SchemeKind, str] = {"bucket": "bucket", "web": "host"}
@@ -29,12 +29,12 @@ def scheme_of(uri: str) -> str:
 
 def is_glob(path: str) -> bool:
     """Return whether the path has characters that make it a glob."""
-    return _GLOB_CHARACTERS.search(path) is not None
+    return GLOB_CHARACTERS.search(path) is not None
 
 
 def literal_folder(glob: str) -> str:
     """Return the folder of a glob, or of a path, up to the name in which its first such character is."""
-    return _GLOB_CHARACTERS.split(glob)[0].rpartition("/")[0]
+    return GLOB_CHARACTERS.split(glob)[0].rpartition("/")[0]
 
 
 def canonical_uri(uri: str) -> str:
