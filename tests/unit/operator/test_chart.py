@@ -84,8 +84,8 @@ def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> 
     assert read_profiler(json.dumps({**own, **VALUES["profiler"]})) == ProfilerSettings(namespace="n", name="p")
     values, fields = SCHEMA["properties"]["profiler"]["properties"], json_schemas(ProfilerSettings)
     assert values.keys() == fields["ProfilerSettings"]["properties"].keys() - own.keys()
-    assert values["window"]["properties"].keys() == fields["Window"]["properties"].keys()
-    assert patterns_in(values["window"]) == patterns_in(fields["Window"])
+    assert values["window"]["properties"].keys() == fields["ProfilingWindow"]["properties"].keys()
+    assert patterns_in(values["window"]) == patterns_in(fields["ProfilingWindow"])
     assert values["timeLimit"]["pattern"] == fields["ProfilerSettings"]["properties"]["timeLimit"]["pattern"]
 
 
