@@ -151,7 +151,7 @@ def fits_one_by_one(jobs: list[Drawn], devices: int) -> bool:
         reservation = place(job.problem, free)
         if reservation is None:
             return False
-        free = take(free, reservation, {}, {})
+        free = take(free, reservation, {})
     return True
 
 

@@ -101,7 +101,7 @@ class Reason(Enum):
     NO_PROFILE = _NOT_PROFILED(
         "NoProfile",
         "There is no profile and nothing to measure: no device is free, or no node has one that the job may use.",
-        "wait, add a node, name slices such as `cpu-2` in `spec.gpus.classes`, or measure by hand",
+        "wait, add a node, name slices such as `cpu-1` in `spec.gpus.classes`, or measure by hand",
     )
     PROFILES_UNUSABLE = _NOT_PROFILED(
         "ProfilesUnusable",

@@ -118,6 +118,9 @@ def _add_worker_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
     parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
     parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, for decoding")
+    parser.add_argument(
+        "--slice-cpus", type=int, default=1, help="cores of a CPU slice, where a node's label is silent"
+    )
     parser.add_argument("--worker-memory", default="2Gi", help="memory of a worker")
     parser.add_argument(
         "--memory-limit-factor",
@@ -152,6 +155,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         image=options.worker_image,
         pull_policy=options.pull_policy,
         gpu_worker_cpus=options.gpu_worker_cpus,
+        slice_cpus=options.slice_cpus,
         worker_memory=options.worker_memory,
         memory_limit_factor=max(1.0, options.memory_limit_factor),
         scratch_size=options.scratch_size,

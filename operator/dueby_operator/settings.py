@@ -194,6 +194,8 @@ class OperatorSettings:
     """When that image is pulled."""
     gpu_worker_cpus: int = 2
     """Cores of a GPU's worker, for decoding, if the job's `worker.resources` don't say."""
+    slice_cpus: int = 1
+    """Cores of each CPU slice of a node whose label doesn't say."""
     worker_memory: str = "2Gi"
     """Memory of a worker, likewise."""
     memory_limit_factor: float = 4.0

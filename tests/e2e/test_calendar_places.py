@@ -1,4 +1,4 @@
-"""Devices for whom they are and while they are there: a node that one job can't use, cores of two classes, a drain.
+"""Devices for whom they are and while they are there: a node that one job can't use, slices of two cores, a drain.
 
 GPUs are such as only the scheduler and the operator believe in. By their profiles they take longer than this machine
 does, so that jobs end earlier than planned.
@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from dueby_operator.cluster.nodes import SLICE_CPUS
 from support.cluster import Cluster
 from support.cluster_job import condition, indices_of, job, share_folder, wait_until_told
-from support.gpus import GPU, gpus_of_a_class, job_on_gpus
+from support.gpus import GPU, SMALL, gpus_of_a_class, job_on_gpus
 from support.run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
@@ -92,37 +93,37 @@ def test_a_job_that_could_be_anywhere_leaves_a_node_to_one_that_could_not(cluste
         require_in_time(cluster, images)
 
 
-def test_jobs_of_two_classes_of_the_same_cores_run_one_after_the_other(cluster: Cluster) -> None:
+def test_a_node_of_two_cores_is_one_slice_of_two_if_its_label_says_so(cluster: Cluster) -> None:
     (node, _), model = cluster.nodes, {**MODEL, "imageSize": 88}
-    images = {"of-one": 20_000, "of-two": 800}
-    profiles = []
-    for name, device_class in zip(images, ("cpu-1", "cpu-2"), strict=True):
-        share_folder(cluster, name)
-        profile = profile_document(latency_us=LATENCY_US)
-        profile["metadata"]["name"] = f"{device_class}-88"
-        profile["spec"] |= {"deviceClass": device_class, "model": {**profile["spec"]["model"], "imageSize": 88}}
-        profile["spec"]["device"] |= {"threads": int(device_class[-1])}
-        profiles.append(profile)
-    cluster.apply(*profiles)
+    images = {"first": 20_000, "second": 800}
+    profile = profile_document(latency_us=LATENCY_US)
+    profile["metadata"]["name"] = "cpu-2-88"
+    profile["spec"] |= {"deviceClass": "cpu-2", "model": {**profile["spec"]["model"], "imageSize": 88}}
+    profile["spec"]["device"] |= {"threads": 2}
+    cluster.apply(profile)
+    cluster.kubectl("label", "node", node, f"{SLICE_CPUS}=2")
     try:
         jobs = []
-        for name, profile in zip(images, profiles, strict=True):
-            spec = {"deadline": "8m", "deadlineClass": "Hard", "source": {"synthetic": {}}, "images": images[name]}
-            document = job(cluster, name, model=model, gpus={"classes": [profile["spec"]["deviceClass"]]}, **spec)
-            # The node has room for one of them.
-            document["spec"]["worker"]["resources"] = {"requests": {"cpu": "1200m"}}
-            jobs.append(on_node(document, node))
+        for name, count in images.items():
+            share_folder(cluster, name)
+            spec = {"deadline": "8m", "deadlineClass": "Hard", "source": {"synthetic": {}}, "images": count}
+            document = job(cluster, name, model=model, gpus={"classes": ["cpu-2"]}, **spec)
+            # The node has room for both of them, and one slice.
+            document["spec"]["worker"]["resources"] = SMALL
+            jobs.append(document)
         cluster.apply(jobs[0])
-        cluster.wait_for_phase("of-one", "Running")
+        cluster.wait_for_phase("first", "Running")
+        assert nodes_used(cluster, "first") == {node}
         cluster.apply(jobs[1])
-        told = wait_until_told(cluster, "of-two", "Feasible", reason="Reserved")
+        told = wait_until_told(cluster, "second", "Feasible", reason="Reserved")
         assert told["message"].startswith("Starts at ")
         cluster.kill_operator()
         require_in_time(cluster, images)
-        one, two = (worker_of(cluster, name) for name in images)
-        assert two["startedAt"] >= one["finishedAt"]
+        first, second = (worker_of(cluster, name) for name in images)
+        assert second["startedAt"] >= first["finishedAt"]
     finally:
-        cluster.kubectl("delete", "gprof", *(profile["metadata"]["name"] for profile in profiles))
+        cluster.kubectl("label", "node", node, f"{SLICE_CPUS}-")
+        cluster.kubectl("delete", "gprof", profile["metadata"]["name"])
 
 
 def test_jobs_of_a_namespace_with_a_quota_of_one_gpu_run_one_after_the_other(cluster: Cluster) -> None:

@@ -50,9 +50,9 @@ def test_messages_name_nodes_only_where_the_charts_values_say_so() -> None:
     assert "--name-nodes" not in options(rendered())
 
 
-def test_the_time_that_workers_have_for_their_open_parts_is_the_charts() -> None:
-    assert options(rendered())["--worker-grace-seconds"] == "30"
-    assert options(rendered(worker={"graceSeconds": 0}))["--worker-grace-seconds"] == "0"
+def test_the_time_that_workers_have_for_their_open_parts_and_the_cores_of_a_slice_are_the_charts() -> None:
+    for worker, words in (({}, ["30", "1"]), ({"graceSeconds": 0, "sliceCpus": 4}, ["0", "4"])):
+        assert [options(rendered(worker=worker))[name] for name in ("--worker-grace-seconds", "--slice-cpus")] == words
 
 
 def test_best_effort_workers_get_no_node_bought_and_stand_above_what_is_measured() -> None:

@@ -14,7 +14,6 @@ from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
 from dueby_planner.calendar.reservation import Reservation
 from dueby_planner.calendar.running import RunningJob
-from dueby_planner.calendar.tables import Rivals
 from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.problem import NEVER_US
@@ -123,7 +122,6 @@ _CHOICES = st.lists(
 ).map(lambda found: tuple(sorted(found, key=lambda each: each.mini_batch_size)))
 _COUNTS = st.fixed_dictionaries({"a": st.integers(1, 4)}, optional={"b": st.integers(1, 3)})
 _CLASSES: st.SearchStrategy[DeadlineClass] = st.sampled_from(["Hard", "Hard", "Soft", "Relaxed", "BestEffort"])
-_RIVALS: st.SearchStrategy[Rivals] = st.sampled_from([{}, {"a": {"b": 1}, "b": {"a": 2}}])
 
 
 @st.composite
@@ -140,12 +138,11 @@ def job_sets(draw: st.DrawFn) -> list[CalendarJob]:
 def online_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
     """Draw up to six jobs, some with windows from before, and a pool on which others run."""
     counts = draw(_COUNTS)
-    pool = draw(pools(counts, rivals=draw(_RIVALS)))
+    pool = draw(pools(counts))
     jobs = []
     for number in range(draw(st.integers(1, 6))):
         name = draw(st.sampled_from(sorted(counts)))
-        is_on_one = draw(st.booleans()) or bool(pool.rivals)
-        job = draw(_jobs(number, {name: counts[name]} if is_on_one else counts))
+        job = draw(_jobs(number, {name: counts[name]} if draw(st.booleans()) else counts))
         jobs.append(replace(job, stored=tuple(draw(st.lists(_windows(job), max_size=2)))))
     return jobs, pool
 
@@ -155,7 +152,7 @@ def quota_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
     """Draw jobs and a pool with up to two quotas, and some of the jobs bound by them."""
     jobs, pool = draw(online_sets())
     units = {f"quota-{number}": draw(st.integers(0, 9)) for number in range(draw(st.integers(0, 2)))}
-    limits = draw(pools(units, rivals={}))
+    limits = draw(pools(units))
     pool = replace(
         pool,
         whole={**pool.whole, **units},
@@ -171,7 +168,7 @@ def quota_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
 
 
 @st.composite
-def pools(draw: st.DrawFn, counts: Mapping[str, int], *, rivals: Rivals) -> CalendarPool:
+def pools(draw: st.DrawFn, counts: Mapping[str, int]) -> CalendarPool:
     """Draw what is free for each class; without margins it is the same or more."""
     free: dict[DeadlineClass, Free] = {beside: {} for beside in CLASSES}
     expected = dict(free)
@@ -184,7 +181,7 @@ def pools(draw: st.DrawFn, counts: Mapping[str, int], *, rivals: Rivals) -> Cale
             sooner = [min(count, at_once + each) for at_once, each in zip(there, more, strict=True)]
             free[beside] = {**free[beside], name: changes(times, there)}
             expected[beside] = {**expected[beside], name: changes(times, sooner)}
-    return CalendarPool(whole=counts, free=free, expected=expected, rivals=rivals)
+    return CalendarPool(whole=counts, free=free, expected=expected)
 
 
 @st.composite

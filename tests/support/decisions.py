@@ -130,9 +130,9 @@ def node_document(name: str = "n", cpus: int = 8) -> Document:
     }
 
 
-def node(name: str = "n", cpus: int = 8) -> Node:
+def node(name: str = "n", cpus: int = 8, *, slice_cpus: int = 1) -> Node:
     """A node without GPUs."""
-    return read_node(parse(NodeObject, node_document(name, cpus)))
+    return read_node(parse(NodeObject, node_document(name, cpus)), slice_cpus=slice_cpus)
 
 
 def cluster(*jobs: JobSnapshot, nodes: Mapping[str, Node] | None = None, **more: Any) -> ClusterSnapshot:

@@ -4,7 +4,7 @@ A slice of one core does 16 images in 100 ms, and its worker's first mini-batch 
 profile says. There are no pods and Jobs here: the workers are in the snapshot as the operator has read them.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.grid import Grid
 from dueby_api.parts import parts_of_runs
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.nodes import SLICE, Node
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room
 from dueby_operator.cluster.requests import worker_requests
@@ -46,7 +46,7 @@ def slowly_started(found: GPUProfile) -> GPUProfile:
     return found.replace(spec=found.spec.replace(startup_micros=startup))
 
 
-def asking(cores: int) -> Document:
+def asking(cores: float) -> Document:
     """The `worker` of a job whose workers ask for so many."""
     return {"resources": {"requests": {"cpu": str(cores)}}}
 
@@ -195,7 +195,7 @@ class SharedCluster:
         deadline_us = manifest.spec.deadline_us(accepted_us=running.snapshot.accepted_us)
         avoid = self._devices.avoided_nodes("cpu-1", until_us=assignment.until_us or deadline_us)
         ready = {name: found.free["cpu"] for name, found in self._nodes_left().items() if found.is_ready}
-        left = {name: free for name, free in ready.items() if free >= cpus_of(running) and name not in avoid}
+        left = {name: free for name, free in ready.items() if free + 1e-9 >= cpus_of(running) and name not in avoid}
         assert left, f"there is no node for {assignment.worker}"
         return max(left, key=lambda name: (name in rather, left[name]))
 
@@ -211,16 +211,17 @@ class SharedCluster:
     def _nodes_left(self) -> dict[str, Node]:
         there = [worker for running in self.jobs.values() for worker in running.workers]
         started = [worker for worker in self._started_now if not any(worker is each for each in there)]
-        working, leaving = defaultdict[str, float](float), defaultdict[str, float](float)
+        working, leaving = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
         for worker in [*there, *started]:
             if not worker.is_lost and not self._is_away(worker):
-                (working if worker.stopped_us is None else leaving)[worker.node] += worker.cpus
+                asked = Counter({"millicores": round(1000 * worker.cpus), SLICE: 1})
+                (working if worker.stopped_us is None else leaving)[worker.node].update(asked)
         return {
             name: replace(
                 found,
-                free={**found.free, "cpu": found.free["cpu"] - working[name] - leaving[name]},
-                leaving={"cpu": leaving[name]},
-                workers={"cpu": working[name]},
+                free={**found.free, **_less(found.free, working[name] + leaving[name])},
+                leaving=_amounts(leaving[name]),
+                workers=_amounts(working[name]),
             )
             for name, found in self.nodes.items()
         }
@@ -266,6 +267,14 @@ class SharedCluster:
                 worker.images += did
                 running.done += did
         self.now_us += time_us
+
+
+def _amounts(asked: Counter[str]) -> dict[str, float]:
+    return {"cpu": asked["millicores"] / 1000, SLICE: float(asked[SLICE])}
+
+
+def _less(free: Mapping[str, float], asked: Counter[str]) -> dict[str, float]:
+    return {name: free[name] - value for name, value in _amounts(asked).items()}
 
 
 def cluster_with_a_promise() -> SharedCluster:

@@ -19,7 +19,7 @@ from support.decisions import NOW, SECOND, SETTINGS
 from support.operator import spec
 
 GPU, MIG, A100 = "nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "NVIDIA-A100"
-CLASSES = ("cpu-1", "cpu-2", "cpu-3", A100, f"{A100}-mig-1g.5gb")
+CLASSES = ("cpu-1", "cpu-2", A100, f"{A100}-mig-1g.5gb")
 TAINT = {"key": "dedicated", "value": "x", "effect": "NoSchedule"}
 
 
@@ -42,7 +42,7 @@ def some_nodes(draw: st.DrawFn) -> dict[str, Node]:
             "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
         }
         away = draw(one_of((), (), (Absence(NOW + SECOND, NEVER_US),)))
-        found.append(replace(read_node(parse(NodeObject, document)), away=away))
+        found.append(replace(read_node(parse(NodeObject, document), slice_cpus=draw(one_of(1, 2))), away=away))
         taken = {GPU: 1.0} if draw(st.booleans()) and gpus.get(GPU, "0") != "0" else {}
         rows += [PodRow(node=name, requests={"cpu": 1.5, "memory": 2.0**30, "pods": 1.0, **taken})] * draw(one_of(0, 1))
     return take_pods(found, rows)
@@ -51,7 +51,8 @@ def some_nodes(draw: st.DrawFn) -> dict[str, Node]:
 def some_spec(draw: st.DrawFn) -> Any:
     worker: dict[str, Any] = {}
     if draw(st.booleans()):
-        worker["resources"] = {"requests": {"memory": draw(one_of("1Gi", "3Gi")), "cpu": draw(one_of("1", "2", "3"))}}
+        requests = {"memory": draw(one_of("1Gi", "3Gi")), "cpu": draw(one_of("500m", "1", "2", "3"))}
+        worker["resources"] = {"requests": requests}
     if draw(st.booleans()):
         worker["nodeSelector"] = {"pool": "a"}
     if draw(st.booleans()):
@@ -90,7 +91,7 @@ def workers_of(
     """By stack and user of it, what its workers ask for there."""
     found: dict[str, dict[JobKey, Worker]] = {}
     for stack in stacks.all:
-        kind = devices.kind_of(stack.device_class)
+        kind = devices.kinds.get(stack.device_class)
         found[stack.name] = {
             each.key: Worker({**needed(each, stack.device_class), **(kind.request if kind else {})}, stack.nodes)
             for each in claimants

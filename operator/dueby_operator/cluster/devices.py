@@ -11,16 +11,18 @@ from functools import cached_property
 
 from dueby_api.inference_job import JobSpec
 from dueby_api.subject import class_of, node_of
+from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment
 from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     DeviceKind,
     Node,
     OpenNodes,
     OverduePod,
+    classes_on,
     device_kinds,
     free_devices,
-    has_slices,
     is_open,
+    kind_on,
     set_apart,
     workers_within,
 )
@@ -30,7 +32,7 @@ from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room, find_namespace_quotas, max_pods, take
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.cluster.shortage import describe_shortage
-from dueby_operator.cluster.stacks import PER_NODE, find_stacks
+from dueby_operator.cluster.stacks import find_stacks
 from dueby_operator.model.devices import Offer
 from dueby_operator.model.stacks import Claimant, Stacks
 from dueby_operator.settings import OperatorSettings
@@ -62,7 +64,7 @@ class ClusterDevices:
     _counted: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
     """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask for the same."""
     _classes: dict[object, set[str]] = field(default_factory=dict, compare=False, repr=False)
-    """Classes on nodes, by these nodes and which slices are named."""
+    """Classes on nodes, by these nodes."""
     _shortages: dict[object, str] = field(default_factory=dict, compare=False, repr=False)
     """What nodes lack, likewise."""
 
@@ -134,14 +136,12 @@ class ClusterDevices:
         own = sorted(name for name in there if node_of(name) and class_of(name) in named)
         return spec.replace(gpus=spec.gpus.replace(classes=tuple(dict.fromkeys([*named, *own]))))
 
-    def classes_of(self, namespace: str, spec: JobSpec, *, named: Collection[str]) -> set[str]:
-        """Return the classes of GPUs on nodes that the job may use, and the named slices that such nodes offer."""
-        key = self._open_to(spec), frozenset(named)
-        if key not in self._classes:
-            nodes = [self.nodes[name] for name in key[0]]
-            slices = {name for name in named if any(has_slices(node, name) for node in nodes)}
-            self._classes[key] = {name for node in nodes for name in node.devices} | slices
-        return self._classes[key]
+    def classes_of(self, namespace: str, spec: JobSpec) -> set[str]:
+        """Return the classes of devices on nodes that are open to the job's workers, free or not."""
+        names = self._open_to(spec)
+        if names not in self._classes:
+            self._classes[names] = {name for node in names for name in classes_on(self.nodes[node])}
+        return self._classes[names]
 
     def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
         """Return what more workers of the job could have: what is free now, and unused of its queue's quota."""
@@ -170,14 +170,13 @@ class ClusterDevices:
         """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
         key = self._asked_on(spec, device_class)
         if key not in self._shortages:
-            asked = worker_requests(spec, self.settings, device_class)
             self._shortages[key] = describe_shortage(
                 self.open_nodes,
                 device_class,
-                asked={name: asked[name] for name in PER_NODE},
+                self.settings,
+                asked=self._per_node(spec, device_class),
                 tolerations=tolerations_of(spec),
                 selector=spec.worker.node_selector,
-                names_nodes=self.settings.names_nodes,
             )
         return self._shortages[key]
 
@@ -187,8 +186,8 @@ class ClusterDevices:
         pods: list[OverduePod] = []
         for node in (node for node in self.open_nodes if node.overdue):
             if is_open(node, tolerations=tolerations, selector=selector):
-                names = (name for name in classes if name in node.devices or has_slices(node, name))
-                if any(_is_held(node, self._per_device(spec, name)) for name in names):
+                kinds = ((name, kind_on(node, name)) for name in classes)
+                if any(_is_held(node, {**self._per_node(spec, name), **kind.request}) for name, kind in kinds if kind):
                     pods += node.overdue
         names_nodes = self.settings.names_nodes
         return describe_overdue(pods, namespace=namespace, now_us=self.now_us, names_nodes=names_nodes)
@@ -202,10 +201,10 @@ class ClusterDevices:
             room[namespace] = take(room[namespace], self._asked(spec, device_class), count)
         return replace(self, unscheduled=unscheduled, room=room)
 
-    def _per_device(self, spec: JobSpec, device_class: str) -> dict[str, float]:
-        """Return what bounds workers on a node."""
-        asked, kind = worker_requests(spec, self.settings, device_class), self.kinds.get(device_class, DeviceKind())
-        return {**{name: asked[name] for name in PER_NODE}, **kind.request}
+    def _per_node(self, spec: JobSpec, device_class: str) -> dict[str, float]:
+        """Return what bounds workers on a node, besides their device."""
+        asked = worker_requests(spec, self.settings, device_class)
+        return {name: asked[name] for name in PER_NODE}
 
     def _asked(self, spec: JobSpec, device_class: str) -> dict[str, float]:
         kind = self.kinds.get(device_class, DeviceKind())
@@ -235,21 +234,22 @@ class ClusterDevices:
 
     def _count(self, spec: JobSpec, device_class: str) -> int:
         """Return the devices that workers could have now, whoever else wants them."""
-        asked = worker_requests(spec, self.settings, device_class)
-        per_node = {name: asked[name] for name in PER_NODE}
         key = self._asked_on(spec, device_class)
         if key not in self._counted:
-            among = self._open_to(spec)
-            nodes = [node for node in self.open_nodes if node.name in among]
+            asked, among = self._per_node(spec, device_class), self._open_to(spec)
+            nodes = [
+                node
+                for node in self.open_nodes
+                if node.name in among and fits_allotment(allotment_of(node, device_class, self.settings), asked)
+            ]
             self._counted[key] = free_devices(
-                nodes, device_class, asked=per_node, tolerations=tolerations_of(spec), selector=None
+                nodes, device_class, asked=asked, tolerations=tolerations_of(spec), selector=None
             )
         return self._counted[key]
 
     def _asked_on(self, spec: JobSpec, device_class: str) -> tuple[object, ...]:
         """Return what a worker on such a device asks for, and the nodes that are open to it."""
-        asked = worker_requests(spec, self.settings, device_class)
-        return device_class, *(asked[name] for name in PER_NODE), self._open_to(spec), self.silent_nodes
+        return device_class, *self._per_node(spec, device_class).values(), self._open_to(spec), self.silent_nodes
 
     def _open_to(self, spec: JobSpec) -> frozenset[str]:
         """Return the nodes that take the job's workers, if they have room."""

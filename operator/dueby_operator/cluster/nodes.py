@@ -1,9 +1,10 @@
 """Which devices of each class are free, from nodes and the pods on them. Pure.
 
 Free is what a node allocates less what every pod on it asks for, of whichever tenant. A GPU's class is its node's label
-(GPU feature discovery's product by default); CPU slices of k cores are the class `cpu-k` on nodes without such a label,
-and their pods keep off nodes that have one. A node that is cordoned, not ready or tainted counts for nothing unless the
-job tolerates it. A slow node's devices are of its own class `CLASS@NODE`, and not of the class that they come from.
+(GPU feature discovery's product by default). A node without such a label has CPU slices, all of k cores: the class
+`cpu-k`, by a label of the node or the settings. Their pods keep off nodes with GPUs. A node that is cordoned, not ready
+or tainted counts for nothing unless the job tolerates it. A slow node's devices are of its own class `CLASS@NODE`, and
+not of the class that they come from.
 
 GPUs that a node publishes in ResourceSlices (resource_slices.py) are of the same classes, by the same label.
 """
@@ -16,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from dueby_api.subject import AT, class_of, node_of, own_class
+from dueby_api.errors import Invalid
+from dueby_api.subject import AT, class_of, own_class
 from dueby_operator.cluster.absences import with_weekly
 from dueby_operator.cluster.gpu_labels import class_label, labelled_gpus, why_uncounted
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
@@ -29,6 +31,10 @@ from dueby_operator.settings import CLASS_LABELS, WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
 
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
+# The label that says how many cores each CPU slice of a node has.
+SLICE_CPUS = "dueby.dev/slice-cpus"
+# CPU slices are counted like an extended resource, of which each worker on such a node has one. Pods don't ask for it.
+SLICE = "dueby.dev/cpu-slice"
 # What a worker asks for besides its device may be met to within this: sums of floats are not exact.
 _ROUNDING = 1e-9
 _Taints = tuple[Taint, ...]
@@ -77,6 +83,8 @@ class Node:
     """Its GPUs, by device class."""
     is_for_gpus: bool = False
     """Whether a label says which GPUs it has, even where it allocates none now."""
+    slice_cpus: int = 1
+    """Cores of each of its CPU slices."""
     uid: str = ""
     is_slow: bool = False
     """Whether its devices are a class of their own."""
@@ -128,10 +136,19 @@ class PodRow:
     """What there is to know of it beyond that, if it has the operator's labels."""
 
 
-def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS) -> Node:
-    """Return a node with all that it allocates."""
+def read_slice_cpus(labels: Mapping[str, str], usual: int) -> int:
+    """Return the cores of each CPU slice of a node with these labels. Raise Invalid if its label is no such number."""
+    text = labels.get(SLICE_CPUS, str(usual))
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise Invalid(SLICE_CPUS, f"must be a number of cores from 1 to 9999, but is {text[:40]!r}")
+    return int(text)
+
+
+def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS, *, slice_cpus: int = 1) -> Node:
+    """Return a node with all that it allocates, and slices of so many cores if it has no GPUs."""
     free = readable_quantities(found.status.allocatable)
     labels = found.metadata.labels
+    free[SLICE] = float(free.get("cpu", 0.0) // slice_cpus)
     is_ready = any(condition.type == "Ready" and condition.status == "True" for condition in found.status.conditions)
     return Node(
         name=found.metadata.name,
@@ -139,6 +156,7 @@ def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS) -> 
         labels=labels,
         devices=_devices(free, labels, class_labels),
         is_for_gpus=class_label(labels, class_labels) is not None,
+        slice_cpus=slice_cpus,
         taints=found.spec.taints,
         is_ready=is_ready and not found.spec.unschedulable,
         allocatable=free,
@@ -222,27 +240,30 @@ def free_devices(
     for node in nodes:
         if not is_open(node, tolerations=tolerations, selector=selector):
             continue
-        if kind := node.devices.get(device_class):
+        if kind := kind_on(node, device_class):
             count += workers_within(node.free, {**asked, **kind.request})
-        elif has_slices(node, device_class):
-            count += workers_within(node.free, asked)
     return count
 
 
-def has_slices(node: Node, device_class: str) -> bool:
-    """Return whether the node offers CPU slices of this class."""
-    return _has_cores_to_spare(node, device_class) and node_of(device_class) == (node.name if node.is_slow else "")
+def kind_on(node: Node, device_class: str) -> DeviceKind | None:
+    """Return how a device of the class is counted on the node; None if it has none."""
+    if device_class in node.devices or device_class not in classes_on(node):
+        return node.devices.get(device_class)
+    return DeviceKind(resource=SLICE, count=int(node.allocatable.get(SLICE, 0.0)))
+
+
+def classes_on(node: Node) -> list[str]:
+    """Return the classes of the node's devices: its GPUs or, if it has none, its CPU slices."""
+    if node.devices or node.is_for_gpus:
+        return list(node.devices)
+    return [own_class(f"cpu-{node.slice_cpus}", node.name if node.is_slow else "")]
 
 
 def has_class(node: Node, device_class: str) -> bool:
-    """Return whether the node has devices of this class, or has had them before it was slow, whoever uses them."""
+    """Return whether the node has devices of this class, or may have had them before it was slow or resized."""
     name = class_of(device_class)
-    return name in map(class_of, node.devices) or _has_cores_to_spare(node, name)
-
-
-def _has_cores_to_spare(node: Node, device_class: str) -> bool:
-    """Return whether the class is one of CPU slices, and the node's cores are not for workers of its GPUs."""
-    return CPU_CLASS.match(device_class) is not None and not (node.devices or node.is_for_gpus)
+    has_slices = not (node.devices or node.is_for_gpus)
+    return name in map(class_of, node.devices) or (has_slices and CPU_CLASS.match(name) is not None)
 
 
 def is_open(node: Node, *, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None) -> bool:

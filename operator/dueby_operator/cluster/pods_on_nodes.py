@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from dueby_api.units import clock_time
-from dueby_operator.cluster.nodes import Node, OverduePod, PodRow
+from dueby_operator.cluster.nodes import SLICE, Node, OverduePod, PodRow
 
 # From the deletionTimestamp until the node has cleared the pod away. The operator's clock and the API server's may
 # differ by some seconds of it.
@@ -40,7 +40,7 @@ def _without_pods(node: Node, pods: Sequence[PodRow], now_us: int, grace_us: int
             if now_us > at_us + MARGIN_US:
                 table = held
                 overdue.append(OverduePod(at_us, pod.namespace, pod.name, pod.node))
-        for asked, value in pod.requests.items():
+        for asked, value in {**pod.requests, **({SLICE: 1.0} if pod.is_worker else {})}.items():
             name = node.other_names.get(asked, asked)
             free[name] = free.get(name, 0.0) - value
             if table is not None:

@@ -10,8 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from dueby_api.words import counted
-from dueby_operator.cluster.nodes import Node, has_slices, is_open
+from dueby_operator.cluster.allotments import allotment_of, fits_allotment
+from dueby_operator.cluster.nodes import SLICE, Node, is_open, kind_on
 from dueby_operator.objects.nodes import Toleration
+from dueby_operator.settings import OperatorSettings
 
 # Nodes that a message names.
 MAX_NAMED = 3
@@ -21,25 +23,29 @@ _MIB = 2**20
 def describe_shortage(
     nodes: Iterable[Node],
     device_class: str,
+    settings: OperatorSettings,
     *,
     asked: Mapping[str, float],
     tolerations: Sequence[Toleration] = (),
     selector: Mapping[str, str] | None = None,
-    names_nodes: bool = False,
 ) -> str:
     """Return what is missing for one more worker that asks for this and a device of the class; empty if nothing is."""
-    having = [node for node in nodes if device_class in node.devices or has_slices(node, device_class)]
+    having = [node for node in nodes if kind_on(node, device_class)]
     usable = [node for node in having if is_open(node, tolerations=tolerations, selector=selector)]
     if not usable:
         return _unusable(having, device_class)
+    allotments = {node.name: allotment_of(node, device_class, settings) for node in usable}
+    if not any(fits_allotment(allotment, asked) for allotment in allotments.values()):
+        largest = max(allotments.values(), key=lambda allotment: tuple(allotment.values()))
+        return _beyond_allotment(device_class, largest, asked)
     shortages: list[tuple[str, Mapping[str, tuple[float, float]]]] = []
     for node in sorted(usable, key=lambda node: node.name):
-        kind = node.devices.get(device_class)
+        kind = kind_on(node, device_class)
         lacking = _lacking(node, {**asked, **(kind.request if kind else {})})
         if not lacking:
             return ""
         shortages.append((node.name, lacking))
-    if not names_nodes:
+    if not settings.names_nodes:
         most = _words(max((lacking for _, lacking in shortages), key=_room))
         on_nodes = counted(len(shortages), "node")
         return f"a worker on {device_class} finds too little on {on_nodes}; the most that one has is {most}"
@@ -67,6 +73,15 @@ def _nodes(names: Sequence[str], names_nodes: bool) -> str:
     return " and ".join(filter(None, (", ".join(names[:MAX_NAMED]), *more)))
 
 
+def _beyond_allotment(device_class: str, allotment: Mapping[str, float], asked: Mapping[str, float]) -> str:
+    """Return that no device of the class has so much for its worker, and what to do."""
+    beyond = _words({name: (amount, asked[name]) for name, amount in allotment.items() if asked[name] > amount})
+    return (
+        f"a worker on {device_class} asks for more than belongs to a device of any node, which is {beyond} at most; "
+        "lower spec.worker.resources or the chart's worker.gpuCpus and worker.memory, or use a larger device class"
+    )
+
+
 def _unusable(having: Sequence[Node], device_class: str) -> str:
     if not having:
         return f"no node has {device_class}"
@@ -79,7 +94,9 @@ def _unusable(having: Sequence[Node], device_class: str) -> str:
 def _lacking(node: Node, asked: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """Return what the node has too little of: how much it has, and how much is asked for."""
     free = {name: max(0.0, node.free.get(name, 0.0)) for name in asked}
-    return {name: (free[name], value) for name, value in asked.items() if free[name] < value}
+    lacking = {name: (free[name], value) for name, value in asked.items() if free[name] < value}
+    # Slices are counted by this operator alone. Cores and memory are what one can look at.
+    return {name: amounts for name, amounts in lacking.items() if name != SLICE} or lacking
 
 
 def _room(lacking: Mapping[str, tuple[float, float]]) -> tuple[int, float]:
@@ -89,7 +106,8 @@ def _room(lacking: Mapping[str, tuple[float, float]]) -> tuple[int, float]:
 
 def _words(lacking: Mapping[str, tuple[float, float]]) -> str:
     return " and ".join(
-        f"{_amount(name, free)} of {_amount(name, asked)} {name}" for name, (free, asked) in lacking.items()
+        f"{_amount(name, free)} of {_amount(name, asked)} {'CPU slices' if name == SLICE else name}"
+        for name, (free, asked) in lacking.items()
     )
 
 

@@ -16,7 +16,7 @@ from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.places import place_of
 from dueby_api.schema import LenientSpec
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.nodes import DeviceKind
+from dueby_operator.cluster.nodes import CPU_CLASS, DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.control.conditions import has_reason, is_done_with
 from dueby_operator.jobs import names
@@ -71,8 +71,9 @@ def needs_trial(job: JobSnapshot, *, now_us: int) -> bool:
 def trial_pod(owner: Owner, devices: ClusterDevices) -> Document:
     """Return a worker's pod of the class that asks for least, of those that the job may use."""
     spec = owner.job.spec
-    there = devices.classes_of(owner.namespace, spec, named=spec.gpus.classes)
-    usable = sorted(there.intersection(spec.gpus.classes or there))
+    there = devices.classes_of(owner.namespace, spec)
+    named = spec.gpus.classes or [name for name in there if not CPU_CLASS.match(name)]
+    usable = sorted(there.intersection(named))
     device_class = min(usable, key=lambda name: cpus_of(name, devices.settings), default="")
     request = DeviceRequest(
         device=devices.kind_of(device_class) or DeviceKind(),

@@ -14,7 +14,7 @@ from dueby_api.errors import Invalid
 from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.absences import find_absences, find_weekly, read_drain_at
-from dueby_operator.cluster.nodes import Node, PodRow, read_node, with_published
+from dueby_operator.cluster.nodes import Node, PodRow, read_node, read_slice_cpus, with_published
 from dueby_operator.cluster.resource_slices import DRIVER, PublishedGPUs, read_published
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.reflector import Reflector
@@ -43,7 +43,7 @@ class NodeTable:
         self._published: Mapping[str, PublishedGPUs] | None = None
         """By node; None if it has to be read again."""
         self._told: set[tuple[str, str]] = set()
-        """Nodes and what was logged about their annotations."""
+        """Nodes and what was logged about their annotations and labels."""
         self._nodes = Reflector(
             kube, paths.core_path("nodes"), reduce=self._node, changed=lambda *_: changed(), outage=outage
         )
@@ -95,7 +95,7 @@ class NodeTable:
         read = parse(NodeObject, found)
         labels, maintenance = read.metadata.labels, self._settings.maintenance
         return replace(
-            read_node(read, self._settings.class_labels),
+            read_node(read, self._settings.class_labels, slice_cpus=self._slice_cpus(read)),
             away=find_absences(labels, maintenance, drain_at_us=self._drain_at_us(read)),
             away_weekly=find_weekly(labels, maintenance),
         )
@@ -105,11 +105,22 @@ class NodeTable:
         try:
             return read_drain_at(node.metadata.annotations)
         except Invalid as error:
-            told = node.metadata.name, str(error)
-            if told not in self._told:
-                self._told.add(told)
-                log.warning("an annotation of node %s is ignored: %s", *told)
+            self._ignore("an annotation", node, error)
             return None
+
+    def _slice_cpus(self, node: NodeObject) -> int:
+        """Return the cores of each of the node's CPU slices. A label that can't be read is ignored, and logged once."""
+        try:
+            return read_slice_cpus(node.metadata.labels, self._settings.slice_cpus)
+        except Invalid as error:
+            self._ignore("a label", node, error)
+            return self._settings.slice_cpus
+
+    def _ignore(self, what: str, node: NodeObject, error: Invalid) -> None:
+        told = node.metadata.name, str(error)
+        if told not in self._told:
+            self._told.add(told)
+            log.warning("%s of node %s is ignored: %s", what, *told)
 
 
 def _slice(found: Raw) -> ResourceSlice | None:

@@ -28,11 +28,8 @@ class Offer:
 class Devices(Protocol):
     """What is left of the devices."""
 
-    def classes_of(self, namespace: str, spec: JobSpec, *, named: Collection[str]) -> set[str]:
-        """Return the classes of devices that the job may use and that exist, free or not.
-
-        CPU slices have no label, so only slices of the `named` classes are looked for.
-        """
+    def classes_of(self, namespace: str, spec: JobSpec) -> set[str]:
+        """Return the classes of devices on nodes that are open to the job's workers, free or not."""
 
     def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
         """Return what more workers of the job could have."""

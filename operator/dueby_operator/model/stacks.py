@@ -1,14 +1,12 @@
 """Devices for whom they are: a stack is devices of one class that the same jobs may use at the same times. Pure.
 
 A job's devices over time are counted by stack, so that what one job may not use is never promised to it, and what only
-one job may use is never kept from it. Devices of several classes may share a node's cores, memory or pods: those are
-rivals, and whoever takes one of the first takes so many of each of the others. A quota bounds what some jobs hold of
-several stacks together.
+one job may use is never kept from it. A quota bounds what some jobs hold of several stacks together.
 """
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -50,18 +48,10 @@ class Stack:
     """Those that workers have, whichever job these are of and whatever is known of it."""
     users: frozenset[JobKey]
     """The jobs that may use them."""
-    held: Mapping[str, int] = field(default_factory=dict)
-    """By node that it shares with rivals, how many more there would be if all workers there were gone; if it is
-    merged, by each node of it."""
-    harmless: frozenset[str] = frozenset()
-    """Nodes that it shares with rivals of which a worker on one more of its devices takes none."""
     nodes: frozenset[str] = frozenset()
     """Where they are; empty where there are no nodes."""
     away: tuple[Absence, ...] = ()
     """When they are not there, in times from now."""
-    is_merged: bool = False
-    """Whether some of its users ask for less than its devices are counted by, so that more workers than it has devices
-    may be there."""
 
     def is_there(self, from_us: int, to_us: int) -> bool:
         """Return whether they are there all the time between two times from now."""
@@ -93,8 +83,6 @@ class Stacks:
     """All devices that any of the jobs may use."""
 
     all: tuple[Stack, ...]
-    rivals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """By stack, how many of each other stack's devices are gone with one of its own."""
     quotas: tuple[Quota, ...] = ()
 
     def of(self, key: JobKey, device_class: str | None = None) -> list[Stack]:
@@ -110,21 +98,14 @@ class Stacks:
         return self.by_name[name].device_class
 
     def nodes_among(self, key: JobKey, taken: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
-        """Return by class on which nodes the job's workers on these devices, by stack, are best for others.
-
-        That is where the devices are, and there where nothing is taken of rivals; of a class for which neither makes a
-        difference, it is none.
-        """
-        found: dict[str, tuple[str, ...]] = {}
+        """Return by class the nodes of these devices of the job; of a class of which it takes all stacks, none."""
+        preferred: dict[str, tuple[str, ...]] = {}
         for device_class in sorted({self.class_of(name) for name in taken}):
             stacks = self.of(key, device_class)
             wanted = [stack for stack in stacks if taken.get(stack.name)]
-            nodes = [node for stack in wanted for node in stack.harmless]
-            if not nodes and len(wanted) < len(stacks):
-                nodes = [node for stack in wanted for node in stack.nodes]
-            if nodes:
-                found[device_class] = tuple(sorted(set(nodes)))
-        return found
+            if len(wanted) < len(stacks) and (nodes := {node for stack in wanted for node in stack.nodes}):
+                preferred[device_class] = tuple(sorted(nodes))
+        return preferred
 
     def costs(self, key: JobKey) -> Mapping[str, Mapping[str, int]]:
         """Return by quota that binds the job how many units a device of each stack costs."""
@@ -151,11 +132,6 @@ class Stacks:
                     found[name] = max(0, min(found[name], left // cost))
                     left -= cost * found[name]
         return found
-
-    def has_rivals(self, key: JobKey) -> bool:
-        """Return whether the job may use devices that are made of the same cores, memory or pods."""
-        names = {stack.name for stack in self.of(key)}
-        return any(names & self.rivals.get(name, {}).keys() for name in names)
 
     @cached_property
     def nodes(self) -> frozenset[str]:

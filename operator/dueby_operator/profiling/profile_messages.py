@@ -56,7 +56,7 @@ def no_profile(spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = (
             f"done once one is{why}. Wait, {_BY_HAND}."
         )
     named = ", ".join(spec.gpus.classes) or "GPUs that this job could use"
-    hint = "" if spec.gpus.classes else " (slices of CPUs are measured if spec.gpus.classes names them: cpu-2)"
+    hint = "" if spec.gpus.classes else " (slices of CPUs are measured if spec.gpus.classes names them: cpu-1)"
     there_is_none = f"There is no GPUProfile for {subject}, and no node has {named}{hint}{why}."
     return f"{there_is_none}{_others(spec, there)} Add such a node, {_BY_HAND}."
 
@@ -68,10 +68,9 @@ def _others(spec: JobSpec, there: Collection[str]) -> str:
     wanted = {name.lower() for name in spec.gpus.classes}
     alike = [name for name in sorted(there) if name.lower() in wanted]
     meant = f" Did you mean {' and '.join(alike)}?" if alike else ""
-    gpus = [name for name in sorted(there) if not CPU_CLASS.match(name)]
-    more = [counted(len(gpus) - MAX_CLASSES, "more class", "more classes")] if gpus[MAX_CLASSES:] else []
-    slices = ["slices of cores (cpu-1, cpu-2 and so on)"] if len(gpus) < len(there) else []
-    return f" The classes that this job could use are {', '.join([*gpus[:MAX_CLASSES], *more, *slices])}.{meant}"
+    names = sorted(there, key=lambda name: (CPU_CLASS.match(name) is not None, name))
+    more = [counted(len(names) - MAX_CLASSES, "more class", "more classes")] if names[MAX_CLASSES:] else []
+    return f" The classes that this job could use are {', '.join([*names[:MAX_CLASSES], *more])}.{meant}"
 
 
 def _sentence(model: Model) -> str:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
+from dueby_operator.cluster.allotments import PER_NODE
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.nodes import Node, has_slices, is_open, workers_within
+from dueby_operator.cluster.nodes import SLICE, Node, classes_on, is_open, workers_within
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
-from dueby_operator.cluster.stacks import PER_NODE
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.devices import Devices
@@ -174,11 +174,11 @@ def _slice_sizes(devices: ClusterDevices, users: Mapping[str, JobSpec]) -> dict[
 
 def _slices(devices: ClusterDevices, device_class: str, spec: JobSpec) -> _Size:
     asked = worker_requests(spec, devices.settings, device_class)
-    per_node = {name: asked[name] for name in PER_NODE}
+    per_node = {**{name: asked[name] for name in PER_NODE}, SLICE: 1.0}
     tolerations = tolerations_of(spec)
 
     def is_usable(node: Node) -> bool:
-        return has_slices(node, device_class) and is_open(node, tolerations=tolerations, selector=None)
+        return device_class in classes_on(node) and is_open(node, tolerations=tolerations, selector=None)
 
     nodes = [node for node in devices.open_nodes if is_usable(node)]
     return _Size(

@@ -39,7 +39,7 @@ _MOST = 0.9
 
 def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
     """Return the reservations of Hard jobs, and then of Soft ones, that can be kept as they are."""
-    draft, expected = Draft(pool), Tables(pool.expected, pool.rivals)
+    draft, expected = Draft(pool), Tables(pool.expected)
     for kind in PROMISED:
         for job in by_deadline(jobs, kind):
             if job.stored and (reservation := stored_reservation(job, expected.left(kind))):

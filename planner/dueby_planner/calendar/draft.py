@@ -43,7 +43,7 @@ class Draft:
         """Workers of running jobs that are to stop: the pool is as if they were."""
         self.placed: dict[str, Placed] = {}
         """By the job's name."""
-        self._tables = Tables(pool.free, pool.rivals, change_us=pool.change_us)
+        self._tables = Tables(pool.free, change_us=pool.change_us)
         for each in (*self.tight.values(), *placed):
             self.copy(each)
 

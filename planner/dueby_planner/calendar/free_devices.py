@@ -87,18 +87,6 @@ def combined(one: FreeDevices, other: FreeDevices, count: Callable[[int, int], i
     return _joined(zip(times, [*times[1:], NEVER_US], counts, strict=True))
 
 
-def at_most(free: FreeDevices, other: FreeDevices, divisor: int, when: Sequence[Taken]) -> FreeDevices:
-    """Return what is free, but for these times no more than a part of what is free of the other kind."""
-    for from_us, to_us, _ in when:
-        for step in _between(other, from_us, to_us):
-            begin_us, end_us, most = max(from_us, step.from_us), min(to_us, step.to_us), step.free // divisor
-            for each in _between(free, begin_us, end_us):
-                if each.free > most:
-                    over = Taken(max(begin_us, each.from_us), min(end_us, each.to_us), each.free - most)
-                    free = _without_one(free, over)
-    return free
-
-
 def lasting(free: FreeDevices, until_us: int) -> FreeDevices:
     """Return what is free from each moment until then without a gap; nothing after it."""
     found: list[tuple[int, int, int]] = [(until_us, NEVER_US, 0)]

@@ -163,7 +163,7 @@ class _Search:
         pool = stopped.pool(self._draft.pool)
         tight = [each._replace(beside="Hard") for each in self._draft.tight.values()]
         # Workers that stay may do so longer, on devices that a job which nobody moves has after them.
-        if not are_free(((each.reservation, each.job.quotas) for each in tight), pool.free["Hard"], pool.rivals):
+        if not are_free(((each.reservation, each.job.quotas) for each in tight), pool.free["Hard"]):
             return None
         draft = Draft(pool, tight=tight, handing_over=stopped.names)
         jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]

@@ -109,4 +109,4 @@ def _levelled(jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool) -> tu
 
 
 def _less(free: Free, job: CalendarJob, reservation: Reservation, pool: CalendarPool) -> Free:
-    return take(free, reservation, pool.rivals, job.quotas, change_us=pool.change_us)
+    return take(free, reservation, job.quotas, change_us=pool.change_us)

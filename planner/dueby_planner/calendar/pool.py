@@ -5,11 +5,11 @@ deadline class: what is free beside the running workers of this class and of tho
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, at_most, without
+from dueby_planner.calendar.free_devices import FreeDevices, Taken, always_free, without
 
 Free = Mapping[str, FreeDevices]
 """Free devices over time, by the name of the devices. Of names that are missing there are none. The units of quotas
@@ -37,9 +37,6 @@ class CalendarPool:
     expected: Mapping[DeadlineClass, Free]
     """The same if running workers end when they are expected to, without a margin. What was reserved before has to fit
     in here, so that noise moves nothing. Only that of Hard and of Soft is asked for."""
-    rivals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Devices that are made of the same cores: taking one device of a name takes so many of each of these names, or as
-    many as there are. No job may use two names that are rivals."""
     change_us: int = 0
     """What a device takes to change hands: so long before and after a window that is given out again, it is no other
     job's. Windows that were given out before are kept where they are, even if they have come closer."""
@@ -48,24 +45,6 @@ class CalendarPool:
 def less(free: Free, taken: Mapping[str, Sequence[Taken]]) -> Free:
     """Return what is left beside what is taken, by name."""
     return {**free, **{name: without(free[name], of_name) for name, of_name in taken.items() if name in free}}
-
-
-def less_claims(free: Free, claims: Mapping[str, Sequence[Taken]], rivals: Mapping[str, Mapping[str, int]]) -> Free:
-    """Return what is left for others beside what is claimed, by name: of the claimed names, and of their rivals.
-
-    Of a rival it is no more than leaves what is claimed, on whichever nodes others are put.
-    """
-    taken = {name: [*of_name] for name, of_name in claims.items()}
-    for name, of_name in claims.items():
-        for rival, lost in rivals.get(name, {}).items():
-            taken.setdefault(rival, []).extend(each._replace(devices=lost * each.devices) for each in of_name)
-    left = dict(less(free, taken))
-    for name, of_name in claims.items():
-        for rival in rivals.get(name, {}):
-            lost = rivals.get(rival, {}).get(name, 0)
-            if lost and name in left and rival in left:
-                left[rival] = at_most(left[rival], left[name], lost, of_name)
-    return left
 
 
 def idle_pool(counts: Mapping[str, int], *, change_us: int = 0) -> CalendarPool:

@@ -9,19 +9,16 @@ from collections.abc import Iterable, Mapping
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.calendar.free_devices import Taken
-from dueby_planner.calendar.pool import Free, less_claims
+from dueby_planner.calendar.pool import Free, less
 from dueby_planner.calendar.quotas import Quotas, charged, least_within
 from dueby_planner.calendar.reservation import Reservation
-
-Rivals = Mapping[str, Mapping[str, int]]
 
 
 class Tables:
     """What is left for each deadline class, while reservations are made."""
 
-    def __init__(self, free: Mapping[DeadlineClass, Free], rivals: Rivals, *, change_us: int = 0) -> None:
+    def __init__(self, free: Mapping[DeadlineClass, Free], *, change_us: int = 0) -> None:
         self._free = free
-        self._rivals = rivals
         self._change_us = change_us
         self._claims: defaultdict[str, list[Taken]] = defaultdict(list)
         self._left: dict[DeadlineClass, Free] = {}
@@ -30,7 +27,7 @@ class Tables:
     def left(self, beside: DeadlineClass) -> Free:
         """Return what is left beside the workers of this class and of those above it."""
         if beside not in self._left:
-            self._left[beside] = less_claims(self._free[beside], self._claims, self._rivals)
+            self._left[beside] = less(self._free[beside], self._claims)
         return self._left[beside]
 
     def take(self, reservation: Reservation, quotas: Quotas) -> None:
@@ -39,15 +36,15 @@ class Tables:
         for name, of_name in claims.items():
             self._claims[name] += of_name
         for beside, left in self._left.items():
-            self._left[beside] = less_claims(left, claims, self._rivals)
+            self._left[beside] = less(left, claims)
 
 
-def take(free: Free, reservation: Reservation, rivals: Rivals, quotas: Quotas, *, change_us: int = 0) -> Free:
+def take(free: Free, reservation: Reservation, quotas: Quotas, *, change_us: int = 0) -> Free:
     """Return what is left beside what is reserved, with the time that devices take to change hands, and its quotas."""
-    return less_claims(free, _claims(reservation, quotas, change_us), rivals)
+    return less(free, _claims(reservation, quotas, change_us))
 
 
-def are_free(held: Iterable[tuple[Reservation, Quotas]], free: Free, rivals: Rivals) -> bool:
+def are_free(held: Iterable[tuple[Reservation, Quotas]], free: Free) -> bool:
     """Return whether all of these reservations fit on what is free, and within what is free of their quotas."""
     for reservation, quotas in held:
         for lane in reservation:
@@ -55,7 +52,7 @@ def are_free(held: Iterable[tuple[Reservation, Quotas]], free: Free, rivals: Riv
                 there = least_within(free, lane.device_class, quotas, window.from_us, window.to_us)
                 if there < window.devices:
                     return False
-            free = take(free, (lane,), rivals, quotas)
+            free = take(free, (lane,), quotas)
     return True
 
 

@@ -15,7 +15,6 @@ from dueby_planner.calendar.free_devices import always_free
 from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free
 from dueby_planner.calendar.quotas import Quotas
 from dueby_planner.calendar.reservation import Reservation, Window
-from dueby_planner.calendar.tables import Rivals
 from dueby_planner.model.capacity import capacity
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.verify import WrongPlan
@@ -63,7 +62,7 @@ def _verify_job(found: Placement) -> None:
     for group in problem.groups:
         there[group.device_class] += group.count
     may_have = {device_class: always_free(count) for device_class, count in there.items()}
-    _verify_held([], [(found.reservation, {})], may_have, {}, name)
+    _verify_held([], [(found.reservation, {})], may_have, name)
 
 
 def _images(problem: Problem, window: Window, until_us: int) -> int:
@@ -90,14 +89,14 @@ def _verify_tables(calendar: Calendar) -> None:
         return [(each.reservation, each.job.quotas) for each in found]
 
     kept_hard, kept_soft = held(kept=True, of=["Hard"]), held(kept=True, of=["Soft"])
-    _verify_held([], kept_hard, pool.expected["Hard"], pool.rivals, "Hard jobs as expected")
-    _verify_held(kept_hard, kept_soft, pool.expected["Soft"], pool.rivals, "Soft jobs as expected")
+    _verify_held([], kept_hard, pool.expected["Hard"], "Hard jobs as expected")
+    _verify_held(kept_hard, kept_soft, pool.expected["Soft"], "Soft jobs as expected")
     for number, beside in enumerate(CLASSES):
         new = held(kept=False, of=CLASSES[number:])
-        _verify_held([*kept_hard, *kept_soft], new, pool.free[beside], pool.rivals, f"beside {beside} jobs")
+        _verify_held([*kept_hard, *kept_soft], new, pool.free[beside], f"beside {beside} jobs")
 
 
-def _verify_held(before: Sequence[Held], own: Sequence[Held], free: Free, rivals: Rivals, where: str) -> None:
+def _verify_held(before: Sequence[Held], own: Sequence[Held], free: Free, where: str) -> None:
     """Check at each moment that what is held here, of devices and of quotas, is free beside what was held before."""
     if not own:
         return
@@ -112,12 +111,13 @@ def _verify_held(before: Sequence[Held], own: Sequence[Held], free: Free, rivals
             changes[step.from_us].append((there, name, step.free))
             changes[step.to_us].append((there, name, -step.free))
     for at_us in sorted(changes):
-        touched = set()
+        touched = set[str]()
         for counter, name, change in changes[at_us]:
             counter[name] += change
-            touched |= {name, *rivals.get(name, {})}
-        if over := _overbooked(held_before, held, there, rivals, touched):
-            counts = f"{there[over]} x {over}, and {held[over]} are held at {at_us} us"
+            touched.add(name)
+        over = [name for name in sorted(touched) if held[name] and held_before[name] + held[name] > there[name]]
+        if over:
+            counts = f"{there[over[0]]} x {over[0]}, and {held[over[0]]} are held at {at_us} us"
             raise WrongPlan(f"the calendar failed its verification: {where} has {counts}")
 
 
@@ -128,32 +128,6 @@ def _spans(held: Iterable[Held]) -> Iterator[tuple[str, int, int, int]]:
         for window in lane.windows:
             for name, each in ((lane.device_class, 1), *costs.items()):
                 yield name, window.from_us, window.to_us, each * lane.count
-
-
-def _overbooked(
-    before: Counter[str], held: Counter[str], there: Counter[str], rivals: Rivals, touched: Iterable[str]
-) -> str | None:
-    """Return a name of which more is held than is there; None if there is none.
-
-    What rivals take depends on the order in which they were placed. Some name was taken last, so it fits beside all of
-    the others; some other one was the last before that, and so on.
-    """
-    names = sorted(name for name in (held if rivals else touched) if held[name] > 0)
-
-    def fits(name: str) -> bool:
-        taken = sum(
-            each[name] * (before[other] + (held[other] if other in names else 0))
-            for other, each in rivals.items()
-            if name in each
-        )
-        return before[name] + held[name] + taken <= there[name]
-
-    while names:
-        last = next(filter(fits, names), None)
-        if last is None:
-            return names[0]
-        names.remove(last)
-    return None
 
 
 def _verify_cut(cut: Cut, pool: CalendarPool) -> None:

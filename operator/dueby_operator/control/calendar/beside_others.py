@@ -1,8 +1,7 @@
 """What is free now for one job beside what all others of a calendar were given. Pure.
 
 Each job of the calendar asks for it. So what all of them were given is added up once, and the job's own part is given
-back: the work grows with the number of jobs, and not with its square. Where devices are rivals, what is left follows
-from who has which of them, and the sum is made for each job that asks.
+back: the work grows with the number of jobs, and not with its square.
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,7 +21,7 @@ class BesideOthers:
 
     def __init__(self, ledger: Ledger, given: Mapping[JobKey, Placement]) -> None:
         """`ledger` is what is free beside the workers that run."""
-        self._ledger, self._given = ledger, given
+        self._ledger = ledger
         self._taken: dict[JobKey, dict[str, list[Taken]]] = {}
         all_taken: dict[str, list[Taken]] = defaultdict(list)
         for key, placement in given.items():
@@ -33,14 +32,10 @@ class BesideOthers:
             self._taken[key] = own
         free = ledger.free[GIVEN_OUT]
         self._balances = {name: _Balance(steps, all_taken[name]) for name, steps in free.items() if name in all_taken}
-        self._contested = {name for lost in ledger.stacks.rivals.values() for name in lost}
 
     def idle(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
         """Return how many of these devices by stack are free for the job from now on for so long."""
-        if self._contested.isdisjoint(devices):
-            return self._ledger.idle(key, devices, within_us, least=lambda name: self._least(key, name, within_us))
-        others = {other: placement for other, placement in self._given.items() if other != key}
-        return self._ledger.take(taken_by_placements(others), of=(GIVEN_OUT,)).idle(key, devices, within_us)
+        return self._ledger.idle(key, devices, within_us, least=lambda name: self._least(key, name, within_us))
 
     def _least(self, key: JobKey, name: str, within_us: int) -> int:
         if name not in self._balances:

@@ -1,10 +1,9 @@
 """Which workers give way now, so that devices are free when those need them for whom they are reserved. Pure.
 
 A worker is asked no sooner than it needs to end the part that it is at. Workers of less important classes are asked,
-and workers whose own time on their device is up; a device that is idle, or comes free by then, saves one of them. Where
-devices of other classes are made of the same cores, their workers are asked last. A namespace's ResourceQuota is
-treated like devices: workers of the namespace give way for what they use of it. Who waits for the quota of a queue has
-its turn there.
+and workers whose own time on their device is up; a device that is idle, or comes free by then, saves one of them. A
+namespace's ResourceQuota is treated like devices: workers of the namespace give way for what they use of it. Who waits
+for the quota of a queue has its turn there.
 """
 
 from collections import defaultdict
@@ -12,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from dueby_operator.control.calendar.holds import by_readiness
-from dueby_operator.control.calendar.ledger import Hold, costs_of, find_rivals, used_by_others
+from dueby_operator.control.calendar.ledger import Hold, costs_of, used_by_others
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Quota, Stacks
 from dueby_planner.calendar.calendar import Placement
@@ -37,77 +36,49 @@ def find_who_gives_way(
     for hold in holds:
         of_stack[hold.stack].append((hold, 1))
     for stack in stacks.all:
-        there = of_stack[stack.name]
-        asking = _Asking(stack.idle + stack.leaving, claims[stack.name], there, handing_over)
-        for hold in [*asking.own(), *asking.rivals(find_rivals(stack, holds))]:
+        for hold in _ask(stack.idle + stack.leaving, claims[stack.name], of_stack[stack.name], handing_over):
             stopping[hold.key].add(hold.worker)
     for quota in (quota for quota in stacks.quotas if not quota.has_queue):
-        there = [(hold, cost) for hold, cost in costs_of(quota, holds) if hold.worker not in stopping[hold.key]]
+        having = [(hold, cost) for hold, cost in costs_of(quota, holds) if hold.worker not in stopping[hold.key]]
         # What comes free with those that are asked already is not in use, either.
-        unused = quota.units - used_by_others(quota, holds) - sum(cost for _, cost in there)
-        for hold in _Asking(unused, _claims_on(quota, claims, stacks), there, handing_over).own():
+        unused = quota.units - used_by_others(quota, holds) - sum(cost for _, cost in having)
+        for hold in _ask(unused, _claims_on(quota, claims, stacks), having, handing_over):
             stopping[hold.key].add(hold.worker)
     return {key: tuple(sorted(names)) for key, names in stopping.items() if names}
 
 
-class _Asking:
-    """Who is asked to give way for the claims on one stack, or on one quota."""
+def _ask(
+    unused: int,
+    claims: Sequence[_Claim],
+    having: Sequence[tuple[Hold, int]],
+    handing_over: Mapping[JobKey, Collection[str]],
+) -> list[Hold]:
+    """Return the workers that are asked to give way for the claims on one stack, or on one quota.
 
-    def __init__(
-        self,
-        unused: int,
-        claims: Sequence[_Claim],
-        there: Sequence[tuple[Hold, int]],
-        handing_over: Mapping[JobKey, Collection[str]],
-    ) -> None:
-        """`unused` is what nobody has of it, or soon nobody, and `there` are the workers that have something of it."""
-        self._unused, self._claims, self._there, self._handing_over = unused, claims, there, handing_over
-        self._asked: list[Hold] = []
-        self._gained = 0
-        """What comes free since somebody is asked."""
-
-    def own(self) -> list[Hold]:
-        """Return those of its own workers that are asked."""
-        counts = {(hold.key, hold.worker): count for hold, count in self._there}
-        for hold in by_readiness(hold for hold, _ in self._there if self._can_be_asked(hold)):
-            if self._is_short([hold], hold.gives_way_us):
-                self._asked.append(hold)
-                self._gained += counts[hold.key, hold.worker]
-        return self._asked
-
-    def rivals(self, found: Iterable[tuple[int, Sequence[Hold]]]) -> list[Hold]:
-        """Return the workers on rivals' devices that are asked: all on a node, as one's may be too little for a device.
-
-        `found` are the devices that the rivals on a node have something of, and who these are.
-        """
-        asked: list[Hold] = []
-        for count, there in sorted(found, key=lambda each: (-min(map(_rank, each[1])), len(each[1]))):
-            staying = [hold for hold in there if _free_us(hold, self._handing_over) > hold.gives_way_us]
-            at_us = max(hold.gives_way_us for hold in there)
-            if staying and not (all(map(self._can_be_asked, staying)) and self._is_short(staying, at_us)):
-                continue
-            asked += staying
-            self._gained += count
-        return asked
-
-    def _can_be_asked(self, hold: Hold) -> bool:
-        # Who is about to be done anyway would not be gone sooner.
-        return hold.can_give_way and hold.done_us > hold.gives_way_us and hold.key not in self._handing_over
-
-    def _is_short(self, asked: Sequence[Hold], at_us: int) -> bool:
-        """Return whether more is wanted at that time, by jobs that may have these workers' room, than comes free."""
+    `unused` is what nobody has of it, or soon nobody, and `having` are the workers that have something of it.
+    """
+    asked: list[Hold] = []
+    gained = 0
+    counts = {(hold.key, hold.worker): count for hold, count in having}
+    # Who is about to be done anyway would not be gone sooner.
+    candidates = (
+        hold
+        for hold, _ in having
+        if hold.can_give_way and hold.done_us > hold.gives_way_us and hold.key not in handing_over
+    )
+    for hold in by_readiness(candidates):
+        at_us = hold.gives_way_us
         wanted = sum(
             count
-            for placement, key, window, count in self._claims
-            if window.from_us <= at_us and all(key != hold.key and _yields(hold, placement, window) for hold in asked)
+            for placement, key, window, count in claims
+            if window.from_us <= at_us and key != hold.key and _yields(hold, placement, window)
         )
-        coming = sum(
-            count
-            for each, count in self._there
-            if _free_us(each, self._handing_over) <= at_us and each not in self._asked
-        )
+        coming = sum(count for other, count in having if _free_us(other, handing_over) <= at_us and other not in asked)
         # Of a quota that was lowered, less than nothing may be unused.
-        return wanted > 0 and wanted > self._unused + coming + self._gained
+        if wanted > 0 and wanted > unused + coming + gained:
+            asked.append(hold)
+            gained += counts[hold.key, hold.worker]
+    return asked
 
 
 def _free_us(hold: Hold, handing_over: Mapping[JobKey, Collection[str]]) -> int:

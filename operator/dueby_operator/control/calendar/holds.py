@@ -53,7 +53,6 @@ def find_holds(entry: Entry, stacks: Stacks, idle: IdleDevices) -> list[Hold]:
                 key=entry.key,
                 worker=worker.name,
                 stack=stack or "",
-                node=worker.node,
                 device_class=worker.assignment.device_class,
                 deadline_class=kind,
                 ends_us=min(rest_us, expected_us) if stack else NEVER_US,

@@ -12,7 +12,7 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Quota, Stack, Stacks
 from dueby_planner.calendar.free_devices import Taken, always_free, without
-from dueby_planner.calendar.pool import CHANGE_US, CLASSES, CalendarPool, Free, less_claims
+from dueby_planner.calendar.pool import CHANGE_US, CLASSES, CalendarPool, Free, less
 from dueby_planner.model.problem import NEVER_US
 
 
@@ -24,8 +24,6 @@ class Hold:
     worker: str
     stack: str
     """Empty if it has no device, and waits in its queue for what others have."""
-    node: str = ""
-    """Where it is; empty where there are no nodes, and on its way."""
     device_class: str
     deadline_class: DeadlineClass
     """Of its job."""
@@ -73,12 +71,11 @@ class Ledger:
             | {quota.name: quota.units for quota in self.stacks.quotas},
             free=self.free,
             expected=self.expected,
-            rivals=self.stacks.rivals,
             change_us=CHANGE_US,
         )
 
     def take(self, taken: Iterable[tuple[str, Taken]], *, of: Collection[DeadlineClass] = CLASSES) -> "Ledger":
-        """Return what is left beside what is taken of each stack, and of its rivals, and of each quota.
+        """Return what is left beside what is taken of each stack and of each quota.
 
         `of` are the deadline classes from which it is kept.
         """
@@ -88,10 +85,7 @@ class Ledger:
         if not claims:
             return self
         free, expected = (
-            {
-                kind: less_claims(left, claims, self.stacks.rivals) if kind in of else left
-                for kind, left in table.items()
-            }
+            {kind: less(left, claims) if kind in of else left for kind, left in table.items()}
             for table in (self.free, self.expected)
         )
         return replace(self, free=free, expected=expected)
@@ -122,15 +116,8 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
         held[hold.stack].append((hold, 1))
     for quota in stacks.quotas:
         held[quota.name] = costs_of(quota, holds)
-    seen = _count_there(stacks, holds)
-    beside = {stack.name: find_rivals(stack, holds) for stack in stacks.all if stack.held}
-    there = {
-        stack.name: stack.idle
-        + stack.leaving
-        + seen[stack.name]
-        + sum(count for count, _ in beside.get(stack.name, ()))
-        for stack in stacks.all
-    }
+    seen = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
+    there = {stack.name: stack.idle + stack.leaving + seen[stack.name] for stack in stacks.all}
     away = {stack.name: [Taken(*absence, stack.devices) for absence in stack.away] for stack in stacks.all}
     leaving = {stack.name: stack.leaving for stack in stacks.all}
     unseen = {stack.name: _unseen(stack, there[stack.name]) for stack in stacks.all}
@@ -146,7 +133,6 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
                     always_free(count + coming.get(name, 0)),
                     [
                         *_held(held[name], kind, surely=surely),
-                        *_held_by_rivals(beside.get(name, ()), kind, surely=surely),
                         Taken(0, leave_us if surely else 1, leaving.get(name, 0)),
                         Taken(0, 1, coming.get(name, 0)),
                         *away.get(name, ()),
@@ -158,19 +144,6 @@ def open_ledger(stacks: Stacks, holds: Sequence[Hold], *, leave_us: int = 1) -> 
         }
 
     return Ledger(stacks=stacks, free=table(surely=True), expected=table(surely=False))
-
-
-def _count_there(stacks: Stacks, holds: Iterable[Hold]) -> Counter[str]:
-    """Return by stack how many of its devices its own workers have.
-
-    Of a merged stack, several workers on a node may have no more than one device together.
-    """
-    found = Counter[str]()
-    there = Counter((hold.stack, hold.node) for hold in holds if not hold.is_on_its_way)
-    for (name, node), count in there.items():
-        stack = stacks.by_name.get(name)
-        found[name] += min(count, stack.held.get(node, 0)) if stack and stack.is_merged else count
-    return found
 
 
 def _unseen(stack: Stack, seen: int) -> int:
@@ -193,7 +166,7 @@ def without_others(stacks: Stacks, holds: Sequence[Hold]) -> Stacks:
     return replace(
         stacks,
         all=tuple(
-            replace(stack, idle=max(0, stack.devices - held[stack.name]) + queued[stack.name], leaving=0, held={})
+            replace(stack, idle=max(0, stack.devices - held[stack.name]) + queued[stack.name], leaving=0)
             for stack in stacks.all
         ),
         quotas=tuple(
@@ -201,29 +174,6 @@ def without_others(stacks: Stacks, holds: Sequence[Hold]) -> Stacks:
             for quota in stacks.quotas
         ),
     )
-
-
-def find_rivals(stack: Stack, holds: Iterable[Hold]) -> list[tuple[int, list[Hold]]]:
-    """Return the rivals' workers on each node that have something of the stack's devices, and how many these are."""
-    on_node: dict[str, list[Hold]] = defaultdict(list)
-    for hold in holds:
-        if hold.node in stack.held:
-            on_node[hold.node].append(hold)
-    found = []
-    for node, there in on_node.items():
-        rivals = [hold for hold in there if hold.stack != stack.name]
-        count = stack.held[node] - (len(there) - len(rivals))
-        if rivals and count > 0:
-            found.append((count, rivals))
-    return found
-
-
-def _held_by_rivals(
-    found: Iterable[tuple[int, Sequence[Hold]]], kind: DeadlineClass, *, surely: bool
-) -> Iterable[Taken]:
-    """Yield what rivals have on a node until the last of them is gone: before, it may be too little for a device."""
-    for count, rivals in found:
-        yield Taken(0, max(each.to_us for each in _held([(rival, 1) for rival in rivals], kind, surely=surely)), count)
 
 
 def _used(quota: Quota, holds: Iterable[Hold]) -> int:

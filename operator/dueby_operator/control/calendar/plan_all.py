@@ -109,7 +109,6 @@ class _Planning:
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.done}
         self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay", reserved)
         self._stop(find_leaving(self._open_entries()), "NodeDrains", reserved)
-        self._idle.keep_leaving()
         for kind in YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
             taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
@@ -209,7 +208,8 @@ class _Planning:
 
     def _offered(self, entry: Entry) -> dict[str, int]:
         """Return by stack on how many devices workers of the job could be started now."""
-        return self._idle.offered(entry.key, entry.could_have, self._usables.stack_names(entry))
+        names = [stack.name for stack in self._stacks.of(entry.key)]
+        return self._idle.offered(entry.key, entry.could_have, names)
 
     def _place(self) -> Placed:
         """Place the jobs that wait and those that lag."""

@@ -1,7 +1,7 @@
 """What a job could do with the devices that it may use, free or not: each stack is a class of its own. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,7 +13,7 @@ from dueby_operator.control.work.watch import ongoing
 from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.model.stacks import Stacks
 from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
+from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.replan import OngoingWorker
@@ -34,11 +34,6 @@ class Usable:
         for group in self.pool.groups:
             counts[self.stacks.class_of(group.device_class)] += group.count
         return counts
-
-    @property
-    def stack_names(self) -> list[str]:
-        """The stacks that it is planned on, first those that do most."""
-        return [group.device_class for group in sorted(self.pool.groups, key=_by_rate)]
 
     @cached_property
     def for_more(self) -> Pool:
@@ -170,14 +165,6 @@ class Usables:
             return not entry.goes_on
         return True
 
-    def stack_names(self, entry: Entry) -> list[str]:
-        """Return the stacks that workers of the job could have devices of; where some are rivals, the best first."""
-        names = [stack.name for stack in self._stacks.of(entry.key)]
-        if self._stacks.has_rivals(entry.key) and self.are_there(entry):
-            best = self.of(entry).stack_names
-            return [*best, *(name for name in names if name not in best)]
-        return names
-
 
 def _find_usable(entry: Entry, stacks: Stacks) -> Usable:
     """Return what the job could do with each of the devices that it may use, free or not.
@@ -197,22 +184,5 @@ def _find_usable(entry: Entry, stacks: Stacks) -> Usable:
         for stack in there.values()
         if stack.device_class in by_class and (count := min(stack.devices, most[stack.device_class]))
     ]
-    pool = replace(pool, groups=tuple(_without_rivals(groups, stacks)))
+    pool = replace(pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
     return Usable(entry=entry, pool=pool, stacks=stacks)
-
-
-def _without_rivals(groups: Sequence[DeviceGroup], stacks: Stacks) -> list[DeviceGroup]:
-    """Return groups of which none is taken by taking of another: those that do most together, first."""
-    kept: list[DeviceGroup] = []
-    for group in sorted(groups, key=_by_rate):
-        others = {name for one in kept for name in stacks.rivals.get(one.device_class, ())}
-        if group.device_class not in others:
-            kept.append(group)
-    return sorted(kept, key=lambda group: group.device_class)
-
-
-def _by_rate(group: DeviceGroup) -> tuple[float, str]:
-    """Order groups by images a second of all their devices, at the best size."""
-    choices = [choice for choice in group.choices if choice.latency_us]
-    each = max((choice.mini_batch_size / choice.latency_us for choice in choices), default=0.0)
-    return -group.count * each, group.device_class

@@ -1,6 +1,8 @@
 """Parse: is what the job asks for valid, and until when is it asked for?
 
     the manifest is wrong     Failed, InvalidJob
+    a worker asks for more    Failed, InvalidJob: none of the CPU slices that it names has so many cores
+    cores than its slices
     its class isn't allowed   Failed, Infeasible; Feasible False, NotPromised (the chart's promises.classes)
     otherwise                 acceptedTime and deadlineTime are recorded, and when workers were first seen, and the
                               chain goes on; that an earlier deadline was missed is forgotten
@@ -13,9 +15,10 @@ from collections.abc import Mapping
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
+from dueby_api.quantities import quantity
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time
-from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.nodes import CPU_CLASS, Node
 from dueby_operator.control.chain import Outcome, PolicyInput, failed, refusal
 from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.shared import Shared
@@ -38,6 +41,8 @@ def parse(
     manifest = job.manifest
     if isinstance(manifest, Invalid):
         return refusal(manifest)
+    if (error := _beyond_slices(manifest.spec)) and not job.status.plan:
+        return refusal(error)
     if (sentence := _forbidden_class(job, manifest.spec, shared.promises)) and not job.status.plan:
         return failed(Reason.INFEASIBLE, sentence, NewCondition(reason=Reason.NOT_PROMISED, message=sentence))
     spec = shared.devices.with_own_classes(manifest.spec, measured=shared.known.device_classes)
@@ -52,6 +57,20 @@ def parse(
         status=_with_times(job, deadline_us=deadline_us, now_us=now_us),
         memory=job.memory,
         shared=shared,
+    )
+
+
+def _beyond_slices(spec: JobSpec) -> Invalid | None:
+    """Return what is wrong with a job that names CPU slices only, of which none has the cores that it asks for."""
+    slices = [CPU_CLASS.match(name) for name in spec.gpus.classes]
+    asked = spec.worker.resources.requests.get("cpu") if spec.worker.resources else None
+    most = max((int(found[1]) for found in slices if found), default=0)
+    if asked is None or not all(slices) or not slices or quantity(asked) <= most:
+        return None
+    return Invalid(
+        "spec.worker.resources.requests.cpu",
+        f"a worker asks for more ({asked}) than a slice of cpu-{most} has: name larger slices in spec.gpus.classes, or "
+        "ask for fewer cores",
     )
 
 

@@ -25,8 +25,7 @@ from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
 
 # Of a namespace. So many take a pass about a second of a core.
 MAX_PLANNED = 500
-# Of all namespaces. On a thousand nodes each takes 4 ms. It takes longer where workers of several sizes share a node:
-# what is free there is added up for each job that asks (calendar/beside_others.py), so a pass grows with the square.
+# Of all namespaces. On a thousand nodes each takes some 4 ms.
 MAX_IN_A_PASS = 600
 
 

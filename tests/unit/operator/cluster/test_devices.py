@@ -29,8 +29,8 @@ def slices(found: ClusterDevices, asked: JobSpec | None = None) -> int:
 
 def test_each_way_of_asking_is_counted_for_itself() -> None:
     found = devices("a", "b")
-    asked = [asking(), asking(cpu="4"), asking(zone="x"), asking()]
-    assert [slices(found, each) for each in asked] == [16, 4, 0, 16]
+    asked = [asking(), asking(cpu="0.5"), asking(cpu="4"), asking(zone="x"), asking()]
+    assert [slices(found, each) for each in asked] == [16, 16, 0, 0, 16]
 
 
 def test_a_silent_node_is_counted_no_more() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dueby_api.errors import Invalid
 from dueby_api.units import to_micros
-from dueby_operator.cluster.nodes import Node, PodRow, free_devices, pod_row, read_node
+from dueby_operator.cluster.nodes import Node, PodRow, free_devices, pod_row, read_node, read_slice_cpus
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.quantities import readable_quantities
 from dueby_operator.objects.nodes import NodeObject, Toleration
@@ -42,7 +42,7 @@ def pod(node: str, *, phase: str = "Running", **requests: str) -> Document:
 
 
 def read(document: Document) -> Node:
-    return read_node(parse(NodeObject, document))
+    return read_node(parse(NodeObject, document), slice_cpus=2)
 
 
 def row(document: Document, *, yielding: str = "") -> PodRow | None:
@@ -161,6 +161,14 @@ def test_what_a_node_has_of_something_that_cant_be_read_is_nothing() -> None:
     assert free_devices([found], "cpu-2", asked={**SMALL, GPU: 1.0}) == 0
 
 
+@pytest.mark.parametrize("text", ["0", "two", "10000", "-1", "1.5", ""])
+def test_a_label_that_is_no_number_of_cores_is_an_error(text: str) -> None:
+    assert read_slice_cpus({"dueby.dev/slice-cpus": "4"}, 1) == 4
+    assert read_slice_cpus({}, 2) == 2
+    with pytest.raises(Invalid, match="must be a number of cores from 1 to 9999"):
+        read_slice_cpus({"dueby.dev/slice-cpus": text}, 1)
+
+
 AMOUNTS = st.dictionaries(
     st.sampled_from(["cpu", "memory", "pods", GPU, "nvidia.com/mig-1g.5gb", "x"]),
     st.text(alphabet="0123456789.eEmkMGiEn-") | st.integers() | st.floats(),
@@ -178,5 +186,5 @@ def test_any_amounts_leave_a_number_of_devices(there: Document, asked: Document)
         nodes = take_pods([read(odd)], [replace(found, requests=wanted) for found in rows])
     except Invalid:
         return
-    for device_class in (A100, "cpu-1"):
+    for device_class in (A100, "cpu-2"):
         assert free_devices(nodes.values(), device_class, asked=wanted) >= 0

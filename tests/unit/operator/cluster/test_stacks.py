@@ -1,7 +1,6 @@
-"""Stacks: what a job may use is counted for it exactly, and what rivals leave fits on the nodes."""
+"""Stacks: whose devices are whose, and how many of them are free whoever uses them."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 
@@ -10,27 +9,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.schema import validate
-from dueby_operator.cluster.merged_requests import MAX_REQUESTS
-from dueby_operator.cluster.nodes import Node, PodRow
+from dueby_operator.cluster.nodes import Node, PodRow, read_node
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.model.stacks import Absence, Claimant, Stacks
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
 from dueby_operator.settings import WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
-from support.decisions import NOW, SECOND, node
+from support.decisions import NOW, SECOND, node, node_document
 from support.operator import spec
-from support.stacks import Worker, claimant, devices_of, some_claimants, some_nodes, workers_of
+from support.stacks import A100, GPU, Worker, claimant, devices_of, some_claimants, some_nodes, workers_of
 
 
 @given(some_nodes(), some_claimants())
-def test_each_job_finds_exactly_what_it_is_offered_now(nodes: dict[str, Node], claimants: list[Claimant]) -> None:
+def test_each_job_finds_no_more_than_it_is_offered_now_and_all_of_it_if_it_is_alone(
+    nodes: dict[str, Node], claimants: list[Claimant]
+) -> None:
     devices = devices_of(nodes)
     stacks = devices.stacks(claimants)
     assert all(0 <= stack.idle <= stack.devices for stack in stacks.all)
     assert all(stack.devices > 0 and stack.users for stack in stacks.all)
+    assert all(len({stack.name for stack in stacks.all if node in stack.nodes}) <= 2 for node in nodes)
     for each in claimants:
-        offer = devices.offer("team", each.spec, classes=each.classes)
-        there = {name: sum(stack.idle for stack in stacks.of(each.key, name)) for name in each.classes}
-        assert there == offer.counts
+        counts = devices.offer("team", each.spec, classes=each.classes).counts
+        for name in each.classes:
+            assert sum(stack.idle for stack in stacks.of(each.key, name)) <= counts[name]
+            assert sum(stack.idle for stack in devices.stacks([replace(each, classes=(name,))]).all) == counts[name]
         assert {stack.device_class for stack in stacks.of(each.key)} <= set(each.classes)
 
 
@@ -50,7 +54,7 @@ def test_who_may_use_a_node_follows_from_its_labels_and_taints(
         assert may or not uses
         empty = {found.name: replace(found, free=found.allocatable)}
         offer = devices_of(empty).offer("team", each.spec, classes=each.classes)
-        assert uses == any(offer.counts.values())
+        assert any(offer.counts.values()) or not uses
         assert not any(offer.counts.values()) or may
 
 
@@ -66,98 +70,77 @@ def fits(workers: Sequence[Worker], free: Mapping[str, Mapping[str, float]]) -> 
     return False
 
 
-def allowed(stacks: Stacks, order: Sequence[str], wanted: Mapping[str, int]) -> Counter[str]:
-    """What is taken of each stack if so many are wanted in this order, and each takes of its rivals."""
-    left = Counter({stack.name: stack.idle for stack in stacks.all})
-    taken: Counter[str] = Counter()
-    for name in order:
-        taken[name] = min(wanted[name], max(0, left[name]))
-        for rival, lost in stacks.rivals.get(name, {}).items():
-            left[rival] -= lost * taken[name]
-    return taken
-
-
 @given(some_nodes(), some_claimants(), st.data())
-def test_what_rivals_leave_fits_on_the_nodes(
+def test_idle_devices_are_free_together_whoever_uses_them(
     nodes: dict[str, Node], claimants: list[Claimant], data: st.DataObject
 ) -> None:
     devices = devices_of(nodes)
     stacks = devices.stacks(claimants)
-    names = [stack.name for stack in stacks.all]
-    wanted = {name: data.draw(st.integers(0, 3), label=name) for name in names}
-    taken = allowed(stacks, data.draw(st.permutations(names)), wanted)
     users = workers_of(stacks, claimants, devices)
-    workers = [data.draw(st.sampled_from(list(users[name].values()))) for name in names for _ in range(taken[name])]
+    workers = [
+        data.draw(st.sampled_from(list(users[stack.name].values())))
+        for stack in stacks.all
+        for _ in range(data.draw(st.integers(0, stack.idle), label=stack.name))
+    ]
     free = {name: found.free for name, found in nodes.items()}
     assert fits(sorted(workers, key=lambda worker: -worker.asked["cpu"])[:7], free)
 
 
-def pairs(stacks: Stacks) -> Iterator[tuple[str, str, int]]:
-    for one, lost in stacks.rivals.items():
-        for other, count in lost.items():
-            yield one, other, count
+def sizes(stacks: Stacks) -> dict[str, tuple[int, int, int, int]]:
+    """By stack: all devices, idle ones, those that are being given up, and those that workers have."""
+    return {stack.name: (stack.devices, stack.idle, stack.leaving, stack.worked_on) for stack in stacks.all}
 
 
-def test_slices_of_two_sizes_are_rivals() -> None:
+def asking(name: str, *classes: str, **requests: str) -> Claimant:
+    return replace(claimant(name, worker={"resources": {"requests": requests}}), classes=classes or ("cpu-1",))
+
+
+def gpu_node(name: str = "n", *, cpu: str, gpus: int) -> Node:
+    document = node_document(name)
+    document["metadata"]["labels"] = {"nvidia.com/gpu.product": A100}
+    document["status"]["allocatable"] |= {"cpu": cpu, GPU: str(gpus)}
+    return read_node(parse(NodeObject, document))
+
+
+def test_the_cores_of_a_node_are_slices_of_one_size() -> None:
     claimants = [Claimant(key=("team", name), spec=spec(), classes=(name,)) for name in ("cpu-1", "cpu-2")]
-    stacks = devices_of({"n": node(cpus=8)}).stacks(claimants)
-    assert [(stack.name, stack.devices) for stack in stacks.all] == [("cpu-1", 8), ("cpu-2", 4)]
-    assert sorted(pairs(stacks)) == [("cpu-1", "cpu-2", 1), ("cpu-2", "cpu-1", 2)]
+    stacks = devices_of({"a": node("a", cpus=8), "b": node("b", cpus=9, slice_cpus=2)}).stacks(claimants)
+    assert [(stack.name, stack.devices, *stack.nodes) for stack in stacks.all] == [("cpu-1", 8, "a"), ("cpu-2", 4, "b")]
 
 
-def test_jobs_of_which_different_numbers_fit_are_rivals_on_the_same_devices() -> None:
-    large = spec(worker={"resources": {"requests": {"memory": "32Gi"}}})
-    claimants = [
-        Claimant(key=("team", "small"), spec=spec(), classes=("cpu-1",)),
-        Claimant(key=("team", "large"), spec=large, classes=("cpu-1",)),
-    ]
-    stacks = devices_of({"n": node(cpus=8)}).stacks(claimants)
-    assert {next(iter(stack.users))[1]: stack.devices for stack in stacks.all} == {"small": 8, "large": 2}
-    (small,), (large_stack,) = stacks.of(("team", "small")), stacks.of(("team", "large"))
-    assert stacks.rivals[large_stack.name][small.name] == 16
+def test_a_worker_has_one_device_however_little_it_asks_for() -> None:
+    small, usual = asking("small", cpu="250m"), asking("usual")
+    worker = PodRow(node="n", requests={"cpu": 0.25, "memory": 1.0, "pods": 1.0}, is_worker=True)
+    stranger = PodRow(node="n", requests={"cpu": 0.5, "pods": 1.0})
+    nodes = take_pods([node("n", cpus=4)], [worker, worker, worker, stranger])
+    assert sizes(devices_of(nodes).stacks([small])) == {"cpu-1": (4, 1, 0, 3)}
+    # Beside the stranger there are three slices for who asks for a whole core.
+    assert sizes(devices_of(nodes).stacks([small, usual])) == {"cpu-1": (4, 0, 0, 3)}
 
 
-def test_jobs_of_very_many_sizes_share_few_stacks_and_none_counts_more_than_it_could_have() -> None:
-    nodes = take_pods(
-        [node("a", cpus=8), node("b", cpus=6)],
-        [PodRow(node="a", requests={"cpu": 3.5, "pods": 1.0}, is_worker=True)],
-    )
-    asked = [f"{1000 + 17 * number}m" for number in range(200)]
-    jobs = [claimant(f"j{cpu}", worker={"resources": {"requests": {"cpu": cpu}}}) for cpu in asked]
-    devices = devices_of(nodes)
-    stacks = devices.stacks(jobs)
-    assert 2 <= len(stacks.all) <= MAX_REQUESTS
-    alone = {job.key: sum(stack.devices for stack in devices.stacks([job]).all) for job in jobs}
-    for job in jobs:
-        (stack,) = stacks.of(job.key)
-        assert stack.idle <= devices.offer("team", job.spec, classes=("cpu-1",)).counts["cpu-1"]
-        assert 0 < stack.devices <= alone[job.key]
-    assert any(stack.is_merged and stack.held for stack in stacks.all)
+@pytest.mark.parametrize(
+    ("cpu", "devices"),
+    [
+        pytest.param("2", 8, id="what is usual"),
+        pytest.param("10", 8, id="its allotment"),
+        pytest.param("11", 0, id="more than its allotment"),
+    ],
+)
+def test_a_worker_may_ask_for_its_devices_allotment_and_takes_no_device_from_others(cpu: str, devices: int) -> None:
+    nodes = take_pods([gpu_node(cpu="96", gpus=8)], [PodRow(node="n", requests={"cpu": 4.0, "pods": 9.0})])
+    stacks = devices_of(nodes).stacks([asking("job", A100, cpu=cpu), asking("other", A100, cpu="1")])
+    (other,) = stacks.of(("team", "other"))
+    assert (other.devices, other.idle) == (8, 8)
+    assert sum(stack.devices for stack in stacks.of(("team", "job"))) == devices
 
 
-def test_jobs_that_fit_no_node_take_no_part_in_what_is_told_apart() -> None:
-    def made(namespace: str, name: str, **requests: str) -> Claimant:
-        return replace(claimant(name, worker={"resources": {"requests": requests}}), key=(namespace, name))
-
-    nodes = {name: node(name, cpus=60) for name in "abcd"}
-    teams = [made(f"team-{k}", "job", cpu=f"{1000 + 20 * k}m") for k in range(MAX_REQUESTS)]
-    crowd = [made("crowd", f"job-{k}", cpu=f"{2**k}", memory="2Ti") for k in range(42)]
-    assert devices_of(nodes).stacks([*teams, *crowd]) == devices_of(nodes).stacks(teams)
-
-
-def test_what_workers_of_another_size_have_comes_back_and_where_one_more_takes_nothing_of_it() -> None:
-    # Three cores of four are a worker's. On the other node one of three cores has room only if nobody is there.
-    nodes = take_pods(
-        [node("a", cpus=4), node("b", cpus=3)],
-        [PodRow(node="a", requests={"cpu": 3.0, "pods": 1.0}, is_worker=True)],
-    )
-    narrow, wide = claimant("narrow"), claimant("wide", worker={"resources": {"requests": {"cpu": "3"}}})
-    stacks = devices_of(nodes).stacks([narrow, wide])
-    found = {next(iter(stack.users)): stack for stack in stacks.all}
-    of_narrow, of_wide = found[narrow.key], found[wide.key]
-    assert (of_narrow.devices, of_narrow.idle, of_narrow.held) == (7, 4, {"a": 3})
-    assert (of_wide.devices, of_wide.idle, of_wide.held) == (2, 1, {"a": 1})
-    assert (sorted(of_narrow.harmless), sorted(of_wide.harmless)) == (["a"], [])
+def test_a_device_whose_allotment_others_have_is_not_there() -> None:
+    stranger = PodRow(node="n", requests={"cpu": 50.0, "pods": 1.0})
+    nodes = take_pods([gpu_node(cpu="96", gpus=8)], [stranger])
+    assert sizes(devices_of(nodes).stacks([asking("job", A100, cpu="10")])) == {A100: (8, 4, 0, 0)}
+    worker = PodRow(node="n", requests={"cpu": 10.0, "pods": 1.0, GPU: 1.0}, is_worker=True)
+    nodes = take_pods([gpu_node(cpu="96", gpus=8)], [stranger, worker, replace(worker, leaves_at_us=1)], grace_us=NOW)
+    assert sizes(devices_of(nodes).stacks([asking("job", A100, cpu="10")])) == {A100: (8, 2, 1, 1)}
 
 
 def test_nodes_with_the_same_future_are_one_stack() -> None:
@@ -175,7 +158,6 @@ def test_nodes_with_the_same_future_are_one_stack() -> None:
         frozenset("ab"): ("cpu-1", 16, ()),
         frozenset("cd"): ("cpu-1#2", 16, (Absence(60 * SECOND, NEVER_US),)),
     }
-    assert not any(stacks.rivals.values())
 
 
 def test_devices_are_away_in_each_week() -> None:

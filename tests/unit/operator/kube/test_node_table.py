@@ -12,7 +12,7 @@ from aiohttp import web
 from dueby_api.schema import validate
 from dueby_operator import paths
 from dueby_operator.cluster.absences import DRAIN_AT
-from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.nodes import SLICE_CPUS, Node, classes_on
 from dueby_operator.kube.node_table import NodeTable
 from dueby_operator.model.stacks import Absence
 from dueby_operator.settings import Maintenance
@@ -41,6 +41,8 @@ class Server:
     events: Mapping[str, asyncio.Queue[Document]] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Of the node."""
+    labels: Mapping[str, str] = field(default_factory=lambda: {LABEL: A100})
+    """Likewise."""
     asked: set[str] = field(default_factory=set)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -54,7 +56,7 @@ class Server:
                 await response.write(json.dumps(await self.events[request.path].get()).encode() + b"\n")
             await asyncio.sleep(3600)
         node = node_document()
-        node["metadata"] |= {"uid": "u", "labels": {LABEL: A100}, "annotations": dict(self.annotations)}
+        node["metadata"] |= {"uid": "u", "labels": dict(self.labels), "annotations": dict(self.annotations)}
         found = {paths.core_path("nodes"): [node], **self.objects}[request.path]
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": found})
 
@@ -125,6 +127,26 @@ def test_an_operator_that_reads_no_pods_of_others_asks_for_none_of_it() -> None:
 def test_a_node_says_when_it_is_drained() -> None:
     node, _ = asyncio.run(rows(Server(annotations={DRAIN_AT: "1970-01-01T00:00:05Z"})))
     assert node.away == (Absence(5_000_000, NEVER_US),)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "told"),
+    [
+        pytest.param({}, ["cpu-4"], [], id="the settings"),
+        pytest.param({SLICE_CPUS: "2"}, ["cpu-2"], [], id="the label"),
+        pytest.param({SLICE_CPUS: "two"}, ["cpu-4"], ["two"], id="the settings where the label is no number"),
+        pytest.param({SLICE_CPUS: "2", LABEL: A100}, [A100], [], id="none beside GPUs"),
+    ],
+)
+def test_the_cores_of_a_node_are_slices_of_one_size(
+    labels: dict[str, str], classes: list[str], told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(objects={**PUBLISHED, SLICES: []} if LABEL not in labels else PUBLISHED, labels=labels)
+    node, _ = asyncio.run(rows(server, slice_cpus=4))
+    assert classes_on(node) == classes
+    logged = [record.getMessage() for record in caplog.records if SLICE_CPUS in record.getMessage()]
+    assert [words for words in told if f"but is '{words}'" in "".join(logged)] == told
+    assert len(logged) == len(told)
 
 
 def test_a_node_is_away_in_the_windows_that_select_it() -> None:

@@ -14,13 +14,13 @@ from support.stacks import CLASSES, Worker, devices_of, some_claimants, some_nod
 ONE, OTHER = ("team", "one"), ("team", "other")
 
 
-def rivals(*, one: int = 4, other: int = 4, lost: tuple[int, int] = (1, 1)) -> Stacks:
-    """Devices of two jobs that are made of the same cores: how many are idle, and how many of the others each takes."""
+def two_stacks() -> Stacks:
+    """Four devices of a class that one job may use, and four that both may."""
     stacks = (
-        Stack(name="a", device_class="cpu-1", devices=9, idle=one, users=frozenset([ONE])),
-        Stack(name="b", device_class="cpu-1", devices=9, idle=other, users=frozenset([OTHER])),
+        Stack(name="a", device_class="cpu-1", devices=9, idle=4, users=frozenset([ONE])),
+        Stack(name="b", device_class="cpu-1", devices=9, idle=4, users=frozenset([ONE, OTHER])),
     )
-    return Stacks(all=stacks, rivals={"a": {"b": lost[0]}, "b": {"a": lost[1]}})
+    return Stacks(all=stacks)
 
 
 def offered(idle: IdleDevices, stacks: Stacks, key: tuple[str, str], most: int = 99) -> dict[str, int]:
@@ -49,51 +49,22 @@ def test_each_worker_that_is_started_has_a_place_in_whatever_order_they_are_plac
         free[data.draw(st.sampled_from(there))].subtract(worker.asked)
 
 
-def test_rivals_start_in_one_pass() -> None:
-    stacks = rivals()
+def test_of_a_class_a_job_is_offered_no_more_than_it_wants_and_each_device_once() -> None:
+    stacks = two_stacks()
     idle = IdleDevices(stacks)
-    idle.take(ONE, {"a": 2})
+    assert offered(idle, stacks, ONE, most=6) == {"a": 4, "b": 2}
+    idle.take(ONE, {"a": 4, "b": 2})
+    assert (idle.left("a"), idle.left("b")) == (0, 2)
     assert offered(idle, stacks, OTHER) == {"b": 2}
-    idle.take(OTHER, {"b": 2})
-    assert offered(idle, stacks, ONE) == {"a": 0}
-    assert (idle.left("a"), idle.left("b")) == (0, 0)
-
-
-def test_who_comes_later_takes_nothing_that_could_be_somebodys_place() -> None:
-    # Two nodes of four cores: one of the four that the other wants may be on each, and then there are no four together.
-    stacks = rivals(one=2, other=8, lost=(4, 1))
-    idle = IdleDevices(stacks)
-    idle.take(ONE, {"a": 1})
-    assert offered(idle, stacks, OTHER) == {"b": 1}
-
-
-def test_what_is_being_given_up_is_kept_for_who_waits_for_it() -> None:
-    stacks = rivals(one=1, other=3)
-    (one, other) = stacks.all
-    leaving = replace(stacks, all=(replace(one, leaving=2), other))
-    idle = IdleDevices(leaving)
-    assert offered(idle, leaving, OTHER) == {"b": 3}
-    idle.keep_leaving()
-    assert offered(idle, leaving, OTHER) == {"b": 1}
-
-
-def test_a_job_is_offered_no_device_twice_that_two_of_its_stacks_are_made_of() -> None:
-    stacks = rivals()
-    both = Stacks(
-        all=tuple(Stack(**{**vars(each), "users": frozenset([ONE])}) for each in stacks.all), rivals=stacks.rivals
-    )
-    idle = IdleDevices(both)
-    assert idle.offered(ONE, {"cpu-1": 3}, ["b", "a"]) == {"b": 3, "a": 0}
-    assert idle.offered(ONE, {"cpu-1": 9}, ["a"]) == {"a": 4}
 
 
 def test_a_quota_bounds_what_is_offered_and_queued_workers_keep_what_they_would_have() -> None:
-    stacks = rivals()
+    stacks = two_stacks()
     quota = Quota(name="q", units=3, used=0, costs={ONE: {"cpu-1": 1}})
     idle = IdleDevices(replace(stacks, quotas=(quota,)))
-    assert offered(idle, stacks, ONE) == {"a": 3}
+    assert offered(idle, stacks, ONE) == {"a": 3, "b": 0}
     assert idle.could_leave_queue(ONE, "cpu-1") == "a"
     idle.take(ONE, {"a": 2})
-    assert offered(idle, stacks, ONE) == {"a": 0}
+    assert offered(idle, stacks, ONE) == {"a": 0, "b": 0}
     assert idle.could_leave_queue(ONE, "cpu-1") is None
     assert idle.has_started(OTHER, "cpu-1") == "b"

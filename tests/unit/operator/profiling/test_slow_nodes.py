@@ -48,7 +48,7 @@ def slices(name: str) -> Node:
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }
-    return read_node(parse(NodeObject, document))
+    return read_node(parse(NodeObject, document), slice_cpus=2)
 
 
 @pytest.mark.parametrize(

@@ -156,15 +156,6 @@ def test_what_hard_and_soft_jobs_leave_is_said_for_each_class() -> None:
     assert calendar.left["BestEffort"]["a"][0].free == 0
 
 
-def test_rivals_are_not_held_together() -> None:
-    cores = replace(idle_pool({"cpu-1": 2, "cpu-2": 1}), rivals={"cpu-1": {"cpu-2": 1}, "cpu-2": {"cpu-1": 2}})
-    small = calendar_job("small", images=90, time=100, devices={"cpu-1": 2})
-    large = calendar_job("large", images=90, time=200, devices={"cpu-2": 1})
-    calendar = online(cores, small, large)
-    assert (windows(calendar, "small"), windows(calendar, "large")) == ([(0, 100, 1)], [(100, 200, 1)])
-    assert actions(online(replace(cores, rivals={}), small, large)) == {"small": "Start", "large": "Start"}
-
-
 def test_a_hard_job_with_too_few_iterations_is_refused_although_its_device_changes_hands() -> None:
     free = {kind: {"a": steps((0, 1), (100, 0), (200, 1))} for kind in CLASSES}
     # In each of two windows it would run 7 mini-batches, one more than M.

@@ -1,8 +1,7 @@
 """What is left of the tables of free devices beside reservations."""
 
-from dueby_planner.calendar.free_devices import FreeDevices
 from dueby_planner.calendar.reservation import Lane, Reservation, Window
-from dueby_planner.calendar.tables import Tables, take
+from dueby_planner.calendar.tables import Tables
 from support.calendar import CHOICE, steps
 
 
@@ -10,12 +9,8 @@ def held(name: str, count: int) -> Reservation:
     return (Lane(device_class=name, count=count, windows=(Window(10, 20, CHOICE, 0),)),)
 
 
-def least(free: FreeDevices) -> int:
-    return min(step.free for step in free)
-
-
 def test_a_reservation_is_taken_from_every_table_as_far_as_there_is_something() -> None:
-    tables = Tables({"Hard": {"a": steps((0, 5))}, "BestEffort": {"a": steps((0, 1))}}, {})
+    tables = Tables({"Hard": {"a": steps((0, 5))}, "BestEffort": {"a": steps((0, 1))}})
     assert tables.left("Hard") == {"a": steps((0, 5))}
     tables.take(held("a", 2), {})
     assert tables.left("Hard") == {"a": steps((0, 5), (10, 3), (20, 5))}
@@ -23,23 +18,9 @@ def test_a_reservation_is_taken_from_every_table_as_far_as_there_is_something() 
 
 
 def test_what_is_taken_before_and_after_a_table_is_asked_for_is_the_same() -> None:
-    early, late = (Tables({"Hard": {"a": steps((0, 5)), "b": steps((0, 5))}}, {"a": {"b": 2}}) for _ in range(2))
+    early, late = (Tables({"Hard": {"a": steps((0, 5)), "b": steps((0, 5))}}) for _ in range(2))
     assert early.left("Hard")
     for tables in (early, late):
         tables.take(held("a", 1), {})
         tables.take(held("b", 1), {})
     assert early.left("Hard") == late.left("Hard")
-
-
-def test_rivals_lose_what_the_same_cores_are_taken_for() -> None:
-    rivals = {"cpu-1": {"cpu-2": 1}, "cpu-2": {"cpu-1": 2}}
-    free = {"cpu-1": steps((0, 4)), "cpu-2": steps((0, 2))}
-    one = take(free, held("cpu-2", 1), rivals, {})
-    # Two of the first, on a node each, could take the claimed one's room and leave none for it elsewhere.
-    assert {name: least(left) for name, left in one.items()} == {"cpu-1": 1, "cpu-2": 1}
-    three = take(free, held("cpu-1", 3), rivals, {})
-    assert {name: least(left) for name, left in three.items()} == {"cpu-1": 1, "cpu-2": 0}
-
-
-def test_rivals_that_are_not_there_lose_nothing() -> None:
-    assert take({"a": steps((0, 1))}, held("a", 1), {"a": {"gone": 1}}, {}) == {"a": steps((0, 1), (10, 0), (20, 1))}

@@ -113,16 +113,3 @@ def test_it_notices_what_was_kept_and_is_not_there(beside: DeadlineClass, there:
     pool = replace(idle, expected={**idle.expected, beside: {"a": steps((0, there))}})
     with pytest.raises(WrongPlan, match=sentence):
         verify_calendar(replace(right, pool=pool))
-
-
-def test_it_notices_rivals_that_are_held_together() -> None:
-    cores = idle_pool({"cpu-1": 2, "cpu-2": 1})
-    small = calendar_job("small", images=90, time=100, devices={"cpu-1": 2})
-    large = calendar_job("large", images=90, time=100, devices={"cpu-2": 1})
-    together = online(cores, small, large)
-    rivals = replace(cores, rivals={"cpu-1": {"cpu-2": 1}, "cpu-2": {"cpu-1": 2}})
-    with pytest.raises(WrongPlan, match="has 2 x cpu-1, and 1 are held at 0 us"):
-        verify_calendar(replace(together, pool=rivals))
-    # One small slice and one large one are three cores, in whatever order they were placed.
-    three = replace(rivals, whole={"cpu-1": 3, "cpu-2": 1}, free=idle_pool({"cpu-1": 3, "cpu-2": 1}).free)
-    verify_calendar(replace(together, pool=three))

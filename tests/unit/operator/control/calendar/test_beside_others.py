@@ -31,19 +31,17 @@ busy = st.lists(st.builds(lambda span, count: Taken(span[0], span[1], count), sp
     reservations=st.lists(st.lists(lanes, max_size=3), min_size=len(KEYS), max_size=len(KEYS)),
     taken=st.tuples(busy, busy, busy),
     within_us=st.integers(0, 25),
-    rivals=st.sampled_from([{}, {"a": {"b": 1}, "b": {"a": 2}}]),
     has_quota=st.booleans(),
 )
 def test_a_job_finds_the_same_beside_others_as_if_they_were_added_up_for_it_alone(
     reservations: list[list[Lane]],
     taken: tuple[list[Taken], ...],
     within_us: int,
-    rivals: dict[str, dict[str, int]],
     has_quota: bool,
 ) -> None:
     devices = tuple(Stack(name=name, device_class=name, devices=8, idle=8, users=frozenset(KEYS)) for name in "ab")
     quota = Quota(name="quota", units=9, used=0, costs={key: {"a": 1, "b": 2} for key in KEYS})
-    stacks = Stacks(all=devices, rivals=rivals, quotas=(quota,) if has_quota else ())
+    stacks = Stacks(all=devices, quotas=(quota,) if has_quota else ())
     table: dict[str, tuple[Step, ...]] = {
         name: without(always_free(8), of_name) for name, of_name in zip(("a", "b", "quota"), taken, strict=True)
     }

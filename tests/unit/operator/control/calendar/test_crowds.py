@@ -8,7 +8,6 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 from support.decisions import cluster, indexed, infj, job, look_at, node
 
 NODES = {name: node(name, cpus=60) for name in "abcd"}
-# More than requests are told apart.
 TEAMS = 25
 
 
@@ -20,7 +19,7 @@ def made(namespace: str, name: str, requests: dict[str, str], **spec: Any) -> Jo
 def phases(*crowd: JobSnapshot) -> list[str]:
     """What becomes of Hard jobs of 25 teams beside the crowd."""
     teams = [
-        made(f"team-{k}", "job", {"cpu": f"{1000 + 20 * k}m"}, deadlineClass="Hard", deadline="100s")
+        made(f"team-{k}", "job", {"cpu": f"{500 + 20 * k}m"}, deadlineClass="Hard", deadline="100s")
         for k in range(TEAMS)
     ]
     found = look_at(cluster(*teams, *crowd, nodes=NODES))

@@ -71,22 +71,12 @@ def test_a_worker_on_its_way_has_a_device_that_counts_as_idle_yet() -> None:
     assert steps(ledger, "BestEffort") == [(0, 3), (103, 4)]
 
 
-def test_more_workers_than_a_merged_stack_has_devices_leave_no_more_devices_than_it_has() -> None:
-    merged = replace(stack(devices=2, idle=0), is_merged=True, held={"n": 2})
-    ends = (100, 200, 300)
-    holds = [replace(hold("Hard", surely=end), worker=f"w{end}", node="n") for end in ends]
-    assert steps(open_ledger(Stacks(all=(merged,)), holds), "BestEffort") == [(0, 0), (200, 1), (300, 2)]
-
-
-def test_what_is_taken_is_gone_of_the_rivals_too_and_of_no_table_more_than_it_has() -> None:
-    rivals = {"a": {"b": 2}, "b": {"a": 1}}
-    stacks = Stacks(all=(stack(), stack("b", devices=3, idle=3)), rivals=rivals)
+def test_what_is_taken_is_gone_of_its_own_stack_alone() -> None:
+    stacks = Stacks(all=(stack(), stack("b", devices=3, idle=3)))
     left = open_ledger(stacks, []).take([("a", Taken(0, 50, 2))])
-    assert idle(left, "a", 50) == 2
-    assert idle(left, "b", 50) == 0
-    assert left.free["Hard"]["b"][-1].free == 3
-    assert idle(left, "a", 51) == 2
-    assert idle(open_ledger(stacks, []).take([("b", Taken(60, 70, 3))]), "a", 60) == 4
+    assert (idle(left, "a", 50), idle(left, "b", 50)) == (2, 3)
+    assert left.free["Hard"]["a"][-1].free == 4
+    assert idle(open_ledger(stacks, []).take([("a", Taken(60, 70, 3))]), "a", 60) == 4
 
 
 def test_idle_means_all_the_time() -> None:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from dueby_api.conditions import ConditionType
 from dueby_api.units import format_time
+from dueby_operator.control.conditions import condition
 from support.decisions import MADE, NOW, SECOND, indexed, infj, look, started
 
 
@@ -14,6 +16,23 @@ def test_what_is_not_built_yet_is_refused_not_approximated() -> None:
     assert "spec.objective: must be one of MinGPUs" in found.message("Failed")
     assert found.status.phase == "Failed"
     assert not found.writes
+
+
+@pytest.mark.parametrize(
+    ("classes", "cpu", "reason"),
+    [
+        pytest.param(["cpu-1", "cpu-2"], "3", "InvalidJob", id="more cores than any slice has"),
+        pytest.param(["cpu-1", "cpu-2"], "2", "", id="as many as one of the slices has"),
+        pytest.param(["cpu-1", "NVIDIA-L4"], "3", "", id="a GPU, too"),
+        pytest.param([], "3", "", id="whatever there is"),
+    ],
+)
+def test_a_worker_has_no_more_cores_than_its_slice(classes: list[str], cpu: str, reason: str) -> None:
+    worker = {"resources": {"requests": {"cpu": cpu}}}
+    found = look(infj(status=indexed(), worker=worker, gpus={"classes": classes}))
+    failed = condition(found.status, ConditionType.FAILED)
+    assert (failed.reason if failed else "") == reason
+    assert failed is None or "asks for more (3) than a slice of cpu-2 has: name larger slices" in failed.message
 
 
 def test_the_time_of_acceptance_and_the_deadline_are_recorded() -> None:

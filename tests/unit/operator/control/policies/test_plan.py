@@ -11,7 +11,18 @@ from dueby_operator.control.conditions import condition
 from dueby_operator.control.job_decision import refuse
 from dueby_operator.jobs import names
 from dueby_operator.model.conditions import NewCondition, merge_conditions
-from support.decisions import FIRST_WORKERS, NOW, SECOND, a_batch, indexed, infj, job, look, started, worker_job_of
+from support.decisions import (
+    FIRST_WORKERS,
+    NOW,
+    SECOND,
+    a_batch,
+    indexed,
+    infj,
+    job,
+    look,
+    started,
+    worker_job_of,
+)
 from support.operator import profile
 
 
@@ -39,11 +50,10 @@ def test_free_devices_of_classes_that_the_job_does_not_name_are_none() -> None:
     assert "No device of the classes cpu-16 is free" in found.message("Feasible")
 
 
-def test_a_job_that_waits_says_which_resource_its_nodes_lack() -> None:
-    wants = {"worker": {"resources": {"requests": {"cpu": "16"}}}}
-    found = look(infj(status=indexed(), **wants))
+def test_a_job_whose_workers_ask_for_more_than_belongs_to_a_device_waits_and_says_what_to_do() -> None:
+    found = look(infj(status=indexed(), worker={"resources": {"requests": {"cpu": "16"}}}))
     assert found.said("Feasible") == ("Unknown", "Waiting")
-    assert "the most that one has is 8 of 16 cpu" in found.message("Feasible")
+    assert "which is 1 of 16 cpu at most; lower spec.worker.resources" in found.message("Feasible")
 
 
 def test_gpus_that_workers_cant_ask_for_are_told_of_while_a_job_waits_and_in_its_plan() -> None:

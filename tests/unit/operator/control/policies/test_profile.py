@@ -15,7 +15,7 @@ from support.decisions import NOW, cluster, indexed, infj, job, look, look_at, n
 from support.operator import profile
 from support.profiling import A100, L4, TWO, begun, classes_begun, condition, created, gpu_node, job_of, nodes, seen
 
-CPUS = nodes(node())
+CPUS = nodes(node(slice_cpus=2))
 BUSY = nodes(gpu_node("gpu-0", gpus=0))
 TAINTED = nodes(gpu_node("gpu-0", taints=[{"key": "team", "value": "b", "effect": "NoSchedule"}]))
 RESERVED = nodes(gpu_node("gpu-0", taints=[{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]))
@@ -68,7 +68,7 @@ def test_without_any_profile_what_may_be_used_and_is_free_is_measured(
         pytest.param(
             {**TWO, **CPUS},
             "nvidia-l4",
-            f"could use are {A100}, {L4}, slices of cores (cpu-1, cpu-2 and so on). Did you mean {L4}?",
+            f"could use are {A100}, {L4}, cpu-2. Did you mean {L4}?",
             id="one in small letters",
         ),
         pytest.param(TWO, "NVIDIA-H100", f"The classes that this job could use are {A100}, {L4}. Add", id="none there"),
