@@ -83,6 +83,7 @@ def test_photos_become_rows_from_the_index_to_success(new_job: Any, tmp_path: Pa
         "mark": "",
         "generation": 1,
         "firstImage": 0,
+        "replaced": 0,
         "uids": [],
     }
     rows = rows_in(open_store(job.sink))

@@ -73,7 +73,9 @@ class LearnedProfile:
     ratio: float = 1.0
     """Factor that its L was multiplied with."""
     remarks: tuple[str, ...] = ()
-    """Remarks for the plan's warnings. Each is a clause about the profile, without its name."""
+    """Remarks for the plan's notes. Each is a clause about the profile, without its name."""
+    doubt: str = ""
+    """The same for its warnings: that nobody has measured it."""
 
 
 def summarize_steps(spec: ProfileSpec) -> ObservedSteps | None:
@@ -101,16 +103,16 @@ def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
     starts, startup = _learn_startup(spec, own)
     shown_by_own = summarize_steps(own)
     shown = shown_by_own or summarize_steps(spec.replace(observed=tuple(map(_bounded_row, spec.observed))))
-    remarks = []
+    remarks, doubt = [], ""
     if spec.predicted:
         source, error = spec.predicted.profile, f"{spec.predicted.error:.0%}"
-        doubt = f"; the margin includes the prediction's standard error of {error}" if shown is None else ""
-        remarks.append(f"is predicted from {source}, at {spec.predicted.image_size} px, and was not measured{doubt}")
+        margin = f"; the margin includes the prediction's standard error of {error}" if shown is None else ""
+        doubt = f"is predicted from {source}, at {spec.predicted.image_size} px, and was not measured{margin}"
     if starts:
         spec = spec.replace(startup_micros=startup)
         remarks.append(f"the start-up time includes those of {counted(starts, 'worker')} of earlier jobs")
     if shown is None:
-        return LearnedProfile(spec=spec, remarks=tuple(remarks))
+        return LearnedProfile(spec=spec, remarks=tuple(remarks), doubt=doubt)
     steps = tuple(
         step.replace(latency_micros=Latency(mean=max(1, round(step.latency_micros.mean * shown.ratio))))
         for step in spec.steps
@@ -120,7 +122,9 @@ def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
         f"{counted(shown.jobs, 'earlier job')} ({counted(shown.steps, 'step')})"
     )
     spread = _spread_of_own(spec, shown) if shown_by_own else _spread_of_others(spec, shown)
-    return LearnedProfile(spec=spec.replace(steps=steps, spread=spread), ratio=shown.ratio, remarks=tuple(remarks))
+    return LearnedProfile(
+        spec=spec.replace(steps=steps, spread=spread), ratio=shown.ratio, remarks=tuple(remarks), doubt=doubt
+    )
 
 
 def find_drift(spec: ProfileSpec) -> float | None:

@@ -77,6 +77,7 @@ def build_pool(
     groups: list[DeviceGroup] = []
     used: list[GPUProfile] = []
     remarks: list[str] = []
+    doubts: list[str] = []
     omitted: list[str] = []
     for name, count in sorted(counts.items()):
         if job.gpus.classes and name not in job.gpus.classes:
@@ -88,6 +89,7 @@ def build_pool(
         learned = [(profile, learn(profile.spec, namespace=namespace)) for profile in fitting]
         used += [profile.replace(spec=now.spec) for profile, now in learned]
         remarks += [f"{profile.name}: {remark}" for profile, now in learned for remark in now.remarks]
+        doubts += [f"{profile.name}: {now.doubt}" for profile, now in learned if now.doubt]
         groups += _groups(name, count, _choices(job, learned, cost, cpus))
     if omitted and not groups:
         raise Invalid("spec.source.decoder", f"gpu: {_without_gpu(omitted)}; set it to cpu, or profile a GPU")
@@ -102,6 +104,7 @@ def build_pool(
         warnings=(
             *_agreement_warnings(used, job, agreement),
             *_warnings(used, job, in_cluster=namespace is not None),
+            *doubts,
             *notes,
             *([f"{_without_gpu(omitted)}, so that source.decoder: gpu leaves them out"] if omitted else ()),
         ),
@@ -200,6 +203,12 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
     for profile in profiles:
         spec = profile.spec
         if spec.assumed:
+            yield (
+                f"{profile.name} is assumed, and was not measured. Its steps are from {spec.source}; they are of one "
+                "machine. Start-up is taken to need no time, the first mini-batch no more than others, and decoding "
+                f"nothing, and times to differ by {ASSUMED_SPREADS.run:.0%} between runs. Before you rely on the plan, "
+                "measure such a device with `dueby profile`"
+            )
             continue
         run = spec.spread.run or 0.0
         # At a confidence of 0.5 nothing is kept spare.
@@ -221,12 +230,6 @@ def _notes(profiles: Sequence[GPUProfile], *, in_cluster: bool) -> Iterable[str]
     for profile in profiles:
         spec = profile.spec
         if spec.assumed:
-            yield (
-                f"{profile.name} is assumed, and was not measured. Its steps are from {spec.source}; they are of one "
-                "machine. Start-up is taken to need no time, the first mini-batch no more than others, and decoding "
-                f"nothing, and times to differ by {ASSUMED_SPREADS.run:.0%} between runs. Before you rely on the plan, "
-                "measure such a device with `dueby profile`"
-            )
             continue
         if spec.spread.run is None:
             yield f"{profile.name} has no spread between runs; {ASSUMED_SPREADS.run} is assumed"
