@@ -65,7 +65,9 @@ def test_gpus_in_resource_slices_are_planned_with_as_far_as_nobody_has_claimed_t
     cluster: Cluster, published: str
 ) -> None:
     cluster.apply(on_gpus(cluster, "unmapped"))
-    wait_until_told(cluster, "unmapped", "Feasible", "GPUs of 1 node are not counted, since no DeviceClass", reason="Waiting")
+    wait_until_told(
+        cluster, "unmapped", "Feasible", "GPUs of 1 node are not counted, since no DeviceClass", reason="Waiting"
+    )
     cluster.kubectl("delete", "infj", "unmapped")
 
     mapped = device_class()

@@ -58,7 +58,7 @@ def test_a_run_leaves_its_steps_in_the_profile_and_the_next_is_planned_with_them
     assert f"in {job.folder / 'profiles' / 'cpu-1.yaml'}: {row.steps} steps took " in job.said()
 
     job.write(images=PHOTOS)
-    assert main(["plan", "-f", str(job.manifest), "--profiles", str(job.folder / "profiles")]) == 3
+    assert main(["plan", "-v", "-f", str(job.manifest), "--profiles", str(job.folder / "profiles")]) == 3
     said = " ".join(capsys.readouterr().err.split())
     assert "steps are planned at 1.100 times the measured latency, as in 3 earlier jobs" in said
 

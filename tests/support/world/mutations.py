@@ -84,12 +84,12 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
             replacement="if not there.is_deleting:",
         ),
     ),
-    # No more devices are given out than are free.
+    # No more devices are counted than there are.
     "devices": (
         Mutation(
             module="dueby_operator.cluster.stacks",
-            text="idle = min(devices, _count(node.free, asked, kind))",
-            replacement="idle = min(devices, _count(node.free, asked, kind) + 1)",
+            text="=devices,\n            idle=idle,\n            spare=kind.count - had,",
+            replacement="=devices + 1,\n            idle=idle + 1,\n            spare=kind.count - had + 1,",
         ),
     ),
     # A job whose parts are all there ends at once, and so in time.
