@@ -203,12 +203,6 @@ def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool)
     for profile in profiles:
         spec = profile.spec
         if spec.assumed:
-            yield (
-                f"{profile.name} is assumed, and was not measured. Its steps are from {spec.source}; they are of one "
-                "machine. Start-up is taken to need no time, the first mini-batch no more than others, and decoding "
-                f"nothing, and times to differ by {ASSUMED_SPREADS.run:.0%} between runs. Before you rely on the plan, "
-                "measure such a device with `dueby profile`"
-            )
             continue
         run = spec.spread.run or 0.0
         # At a confidence of 0.5 nothing is kept spare.
@@ -230,6 +224,12 @@ def _notes(profiles: Sequence[GPUProfile], *, in_cluster: bool) -> Iterable[str]
     for profile in profiles:
         spec = profile.spec
         if spec.assumed:
+            yield (
+                f"{profile.name} is assumed, and was not measured. Its steps are from {spec.source}; they are of one "
+                "machine. Start-up is taken to need no time, the first mini-batch no more than others, and decoding "
+                f"nothing, and times to differ by {ASSUMED_SPREADS.run:.0%} between runs. Before you rely on the plan, "
+                "measure such a device with `dueby profile`"
+            )
             continue
         if spec.spread.run is None:
             yield f"{profile.name} has no spread between runs; {ASSUMED_SPREADS.run} is assumed"
