@@ -14,6 +14,7 @@ from dueby_api.subject import class_of, node_of
 from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment
 from dueby_operator.cluster.nodes import (
     CPU_CLASS,
+    SLICE_CPUS,
     DeviceKind,
     Node,
     OpenNodes,
@@ -99,8 +100,14 @@ class ClusterDevices:
 
     def kind_of(self, device_class: str) -> DeviceKind | None:
         """Return how a device of the class is asked for; None if no node has GPUs of it."""
-        if CPU_CLASS.match(device_class):
-            return DeviceKind(node=node_of(device_class), without_labels=self.settings.class_labels)
+        if slices := CPU_CLASS.match(device_class):
+            size, is_usual = {SLICE_CPUS: slices[1]}, slices[1] == str(self.settings.slice_cpus)
+            return DeviceKind(
+                node=node_of(device_class),
+                without_labels=self.settings.class_labels,
+                selector={} if is_usual else size,
+                if_labelled=size if is_usual else {},
+            )
         return self.kinds.get(device_class)
 
     def avoided_nodes(self, device_class: str, *, until_us: int = 0) -> frozenset[str]:

@@ -54,6 +54,8 @@ class DeviceKind:
     """The only node that has it, if it is a slow node's own class."""
     without_labels: tuple[str, ...] = ()
     """Labels that its nodes don't have: those that say which GPU a node has, for CPU slices."""
+    if_labelled: Mapping[str, str] = field(default_factory=dict)
+    """What its nodes' labels say if they have them: the usual size of a node's CPU slices."""
 
     @property
     def request(self) -> dict[str, float]:

@@ -196,9 +196,17 @@ def node_affinity(device: DeviceKind, avoid: Collection[str] = (), rather: Colle
     required = _on_nodes(*names) if names else {}
     if device.without_labels:
         required["matchExpressions"] = [{"key": key, "operator": "DoesNotExist"} for key in device.without_labels]
+    terms = [required] if required else []
+    for key, value in device.if_labelled.items():
+        either = ({"key": key, "operator": "DoesNotExist"}, {"key": key, "operator": "In", "values": [value]})
+        terms = [
+            {**term, "matchExpressions": [*term.get("matchExpressions", ()), one]}
+            for term in terms or [{}]
+            for one in either
+        ]
     affinity: Document = {}
-    if required:
-        affinity[REQUIRED] = {"nodeSelectorTerms": [required]}
+    if terms:
+        affinity[REQUIRED] = {"nodeSelectorTerms": terms}
     if preferred:
         affinity[PREFERRED] = [{"weight": 100, "preference": _on_nodes(("In", name))} for name in preferred]
     return {"nodeAffinity": affinity} if affinity else None

@@ -13,7 +13,7 @@ from dueby_api.inference_job import parse_job
 from dueby_api.schema import Spec, validate
 from dueby_api.step_config import LOSSES_VARIABLE, FinishConfig, IndexConfig, WorkConfig
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.nodes import DeviceKind
+from dueby_operator.cluster.nodes import SLICE_CPUS, DeviceKind
 from dueby_operator.jobs.manifests import (
     MAX_WORKERS_OF_JOB,
     Objects,
@@ -183,6 +183,24 @@ def test_pods_of_core_slices_keep_off_nodes_that_say_which_gpu_they_have() -> No
     assert term == {"matchExpressions": barred}
     (term,) = pod_of(workers(device=device, avoid=["a"]).job)["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
     assert (term["matchExpressions"], len(term["matchFields"])) == (barred, 1), "both hold"
+
+
+def test_pods_of_core_slices_are_on_nodes_whose_slices_have_so_many_cores() -> None:
+    devices = ClusterDevices(settings=SETTINGS, now_us=0, nodes={})
+    for device_class, selected, either in (
+        ("cpu-2", {SLICE_CPUS: "2"}, [None]),
+        ("cpu-1", {}, [{"operator": "DoesNotExist"}, {"operator": "In", "values": ["1"]}]),
+    ):
+        device = devices.kind_of(device_class)
+        assert device is not None
+        pod = pod_of(workers(device=device).job)
+        assert pod.get("nodeSelector", {}) == selected
+        terms = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        last = [term["matchExpressions"][-1] for term in terms]
+        assert [
+            {name: value for name, value in said.items() if name != "key"} if said["key"] == SLICE_CPUS else None
+            for said in last
+        ] == either
 
 
 def test_of_the_nodes_that_are_left_some_are_preferred_but_not_too_many() -> None:
