@@ -176,7 +176,7 @@ def test_workers_stay_while_there_is_time_for_another_part() -> None:
 def test_workers_keep_off_a_node_that_goes_before_they_would_end() -> None:
     (create,) = look(infj(status=indexed()), nodes=with_draining_node(30)).created
     required = "requiredDuringSchedulingIgnoredDuringExecution"
-    (term,) = create.job["spec"]["template"]["spec"]["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+    term, _ = create.job["spec"]["template"]["spec"]["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
     assert term["matchFields"] == [{"key": "metadata.name", "operator": "NotIn", "values": ["b"]}]
     (later,) = look(infj(status=indexed()), nodes=with_draining_node(600)).created
     (term,) = later.job["spec"]["template"]["spec"]["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
