@@ -31,7 +31,6 @@ from dueby_worker.index.frozen_index import (
     Index,
     IndexDocument,
     IndexSummary,
-    chunk_path,
     describe_synthetic,
     find_index,
     open_index,
@@ -100,8 +99,8 @@ def build_index(
             # A night's only new image may be a damaged one.
             frozen, allows_unreadable = new, True
         cost, witnesses = _sample(source, frozen, decoder, retry, on_progress, allows_unreadable=allows_unreadable)
-        _put_files(frozen, sink, replace=replace)
-    document = _describe(frozen, source, limit, cost, witnesses, earlier)
+        document = _describe(frozen, source, limit, cost, witnesses, earlier)
+        _put_files(frozen, document, sink, replace=replace)
     if replace:
         before_commit()
     return _commit(Index(store=sink, document=document, generation=generation), replace=replace)
@@ -134,11 +133,11 @@ def _describe(
     )
 
 
-def _put_files(frozen: FrozenFiles, sink: Store, *, replace: bool) -> None:
+def _put_files(frozen: FrozenFiles, document: IndexDocument, sink: Store, *, replace: bool) -> None:
     # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
     put = sink.replace if replace else sink.create
     for number in range(frozen.chunks):
-        put(chunk_path(frozen.folder_digest, number), frozen.chunk(number).read_bytes())
+        put(document.chunk_path(number), frozen.chunk(number).read_bytes())
 
 
 def _sample(

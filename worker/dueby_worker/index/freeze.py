@@ -69,11 +69,6 @@ class FrozenFiles:
         """Return the path of a file."""
         return self.folder / chunk_name(number)
 
-    @property
-    def folder_digest(self) -> str:
-        """The digest that the files' folder in the sink is named after."""
-        return self.versions_digest or self.kept_digest or self.digest
-
     def uris(self, *, with_versions: bool) -> Iterator[tuple[str, str]]:
         """Yield URI and version of all images in their order; empty versions if nobody asks for them."""
         columns = ["uri", VERSION] if with_versions else ["uri"]
@@ -144,10 +139,12 @@ def write_frozen(
         chunk = list(islice(rows, ROWS))
         if not chunk:
             break
-        # Two generations may be of the same images, but no row is replaced twice.
-        digest.update(text_of((*cells_of(row), row.replaces) for row in chunk))
-        kept_digest.update(text_of((*cells_of(row), row.kept or None) for row in chunk))
         text = text_of((*cells_of(row), *beside(row)) for row in chunk)
+        # Of most sources there is nothing beside the images, and the three digests are of the same text.
+        is_bare = all(cell is None for row in chunk for cell in beside(row))
+        # Two generations may be of the same images, but no row is replaced twice.
+        digest.update(text if is_bare else text_of((*cells_of(row), row.replaces) for row in chunk))
+        kept_digest.update(text if is_bare else text_of((*cells_of(row), row.kept or None) for row in chunk))
         chunk_digests.append(chunk_digest(text))
         versions_digest.update(text)
         for row in chunk:

@@ -89,6 +89,10 @@ class IndexDocument(Spec, frozen=True, kw_only=True):
     replaced: int = 0
     """Rows that those of this generation and of the ones before it replace."""
 
+    def chunk_path(self, number: int) -> str:
+        """Return where a file of the index is in the sink."""
+        return chunk_path(self.versions or self.summary.kept or self.summary.digest, number)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
@@ -191,9 +195,7 @@ class Index:
 
     def _read_chunk(self, number: int) -> pa.Table:
         """Return the rows of a file. Raise Invalid if it is damaged or gone, Transient if it can't be read now."""
-        document = self.document
-        path = chunk_path(document.versions or document.summary.kept or self.digest, number)
-        digests = document.chunk_digests
+        path, digests = self.document.chunk_path(number), self.document.chunk_digests
         uri = self.store.uri_of(path)
         try:
             data = self.store.read(path)

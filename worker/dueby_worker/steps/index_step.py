@@ -58,7 +58,8 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     admission = admit(store, config)
     manifest, before = admission.manifest, admission.before
     model = know_model(config.model, config.output, Path(config.cache_dir) if config.cache_dir else None)
-    _require_same_rows(before, model, config, sink=store.uri)
+    if before is not None:
+        _require_same_rows(before, model, config, sink=store.uri)
     index = build_index(
         config.source,
         store,
@@ -77,7 +78,8 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     note = _note(admission, index, changed=config.sink.changed) if is_adding else ""
     if index is None:  # nothing is new: the job ends with what is there
         manifest, index = before, require_index(store, admission.newest)
-    if (summary := index.document.summary).unlisted:
+    summary = index.document.summary
+    if summary.unlisted:
         print(unlisted_words(summary.unlisted), file=sys.stderr, flush=True)
     if config.sink.if_exists == "Overwrite" and manifest is None:
         # Only now: a misspelt source or model is to cost nobody the rows of the job before.
@@ -89,10 +91,8 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
         require_same_job(manifest, components, sink=store.uri, advice=admission.advice)
     agreement = None
     if is_int8:
-        if before is not None and manifest is None:
-            # The rows of all generations are one network's.
-            copy_quantized(store, before.fingerprint, components.fingerprint)
-        agreement = _quantize(config, store, summary.images, components.fingerprint, retry)
+        earlier = before if manifest is None else None
+        agreement = _quantize(config, store, summary.images, components.fingerprint, earlier, retry)
     result = IndexResult(
         images=summary.images,
         digest=summary.digest,
@@ -109,16 +109,19 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     return result.replace(part_size=manifest.part_size, parts_there=text_of_parts(parts_there(store, manifest)))
 
 
-def _require_same_rows(before: SinkManifest | None, model: KnownModel, config: IndexConfig, *, sink: str) -> None:
-    """Raise Invalid, with what differs, unless the rows of this job are made as those that it adds to, if any."""
-    if before is None:
-        return
+def _require_same_rows(before: SinkManifest, model: KnownModel, config: IndexConfig, *, sink: str) -> None:
+    """Raise Invalid, with what differs, unless the rows of this job are made as those that it adds to."""
     known = before.components
     same = components_of(model, config.model, config.source, index_digest=known.index, kept_digest=known.kept or "")
     require_same_job(before, same, sink=sink)
 
 
-def _quantize(config: IndexConfig, store: Store, images: int, fingerprint: str, retry: RetryPolicy) -> Agreement | None:
+def _quantize(
+    config: IndexConfig, store: Store, images: int, fingerprint: str, earlier: SinkManifest | None, retry: RetryPolicy
+) -> Agreement | None:
+    if earlier is not None:
+        # The rows of all generations are one network's.
+        copy_quantized(store, earlier.fingerprint, fingerprint)
     # It loads the model and NNCF, and takes up to a minute.
     from dueby_worker.steps.quantize import put_quantized
 
