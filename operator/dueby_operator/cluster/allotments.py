@@ -8,7 +8,7 @@ that is more, a fair share of the node. A CPU slice has its own cores.
 from collections.abc import Mapping
 
 from dueby_api.quantities import quantity
-from dueby_operator.cluster.nodes import SLICE, Node, kind_on
+from dueby_operator.cluster.nodes import ROUNDING, SLICE, Node, kind_on
 from dueby_operator.settings import OperatorSettings
 
 # What bounds workers on a node, besides their device.
@@ -16,8 +16,6 @@ PER_NODE = ("cpu", "memory", "pods")
 # How much of a node is divided among its devices. The rest is left to DaemonSets and other pods: each device is to have
 # its allotment beside them.
 DIVIDED = 0.9
-# Sums of floats are not exact.
-_ROUNDING = 1e-9
 
 
 def allotment_of(node: Node, device_class: str, settings: OperatorSettings) -> Mapping[str, float]:
@@ -40,4 +38,4 @@ def allotment_of(node: Node, device_class: str, settings: OperatorSettings) -> M
 
 def fits_allotment(allotment: Mapping[str, float], asked: Mapping[str, float]) -> bool:
     """Return whether a worker asks for no more than a device's allotment; never if there is no device."""
-    return bool(allotment) and all(asked.get(name, 0.0) <= amount + _ROUNDING for name, amount in allotment.items())
+    return bool(allotment) and all(asked.get(name, 0.0) <= amount + ROUNDING for name, amount in allotment.items())

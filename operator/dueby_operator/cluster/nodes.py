@@ -36,7 +36,7 @@ SLICE_CPUS = "dueby.dev/slice-cpus"
 # CPU slices are counted like an extended resource, of which each worker on such a node has one. Pods don't ask for it.
 SLICE = "dueby.dev/cpu-slice"
 # What a worker asks for besides its device may be met to within this: sums of floats are not exact.
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 _Taints = tuple[Taint, ...]
 
 
@@ -110,6 +110,11 @@ class Node:
     """When it goes away and comes back, in microseconds since 1970, but for weekly windows."""
     away_weekly: tuple[WeeklyWindow, ...] = ()
     """When it does in each week."""
+
+    @property
+    def has_slices(self) -> bool:
+        """Whether its devices are CPU slices: its cores are not for workers of GPUs."""
+        return not (self.devices or self.is_for_gpus)
 
     def absences(self, now_us: int) -> tuple[Absence, ...]:
         """Return both, the weekly ones some weeks ahead, in microseconds since 1970, in order, with gaps between."""
@@ -256,7 +261,7 @@ def kind_on(node: Node, device_class: str) -> DeviceKind | None:
 
 def classes_on(node: Node) -> list[str]:
     """Return the classes of the node's devices: its GPUs or, if it has none, its CPU slices."""
-    if node.devices or node.is_for_gpus:
+    if not node.has_slices:
         return list(node.devices)
     return [own_class(f"cpu-{node.slice_cpus}", node.name if node.is_slow else "")]
 
@@ -264,8 +269,7 @@ def classes_on(node: Node) -> list[str]:
 def has_class(node: Node, device_class: str) -> bool:
     """Return whether the node has devices of this class, or may have had them before it was slow or resized."""
     name = class_of(device_class)
-    has_slices = not (node.devices or node.is_for_gpus)
-    return name in map(class_of, node.devices) or (has_slices and CPU_CLASS.match(name) is not None)
+    return name in map(class_of, node.devices) or (node.has_slices and CPU_CLASS.match(name) is not None)
 
 
 def is_open(node: Node, *, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None) -> bool:
@@ -287,7 +291,7 @@ def workers_within(room: Mapping[str, float], asked: Mapping[str, float]) -> int
     fewest: int | None = None
     for name, value in asked.items():  # a thousand nodes are asked for each kind of job in each pass
         if value:
-            count = math.floor(room.get(name, 0.0) / value + _ROUNDING)
+            count = math.floor(room.get(name, 0.0) / value + ROUNDING)
             fewest = count if fewest is None or count < fewest else fewest
     return max(0, fewest or 0)
 

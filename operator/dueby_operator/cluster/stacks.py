@@ -129,18 +129,12 @@ def _count(node: Node, wanted: Iterable[tuple[str, _Users]]) -> Iterable[_Device
     rooms = {"all": dict(node.allocatable), "whole": dict(whole), "soon": dict(soon), "now": dict(node.free)}
     for device_class, users in wanted:
         kind = kind_on(node, device_class) or DeviceKind()
-
-        def take(room: dict[str, float], most: int, asked: _Asked, request: _Asked) -> int:
-            count = max(0, min(most, workers_within(room, {**asked, **request})))
-            room.update({name: room.get(name, 0.0) - count * value for name, value in asked.items()})
-            return count
-
-        there = take(rooms["whole"], kind.count, users.asked, kind.request)
-        devices = max(there, take(rooms["all"], kind.count, users.asked, kind.request))
+        there = _take(rooms["whole"], kind.count, users, kind)
+        devices = max(there, _take(rooms["all"], kind.count, users, kind))
         name = kind.resource or ""
         had, kept = (round(whole.get(name, 0.0) - room.get(name, 0.0)) for room in (node.free, soon))
-        idle = take(rooms["now"], there - had, users.asked, kind.request)
-        free_soon = max(idle, take(rooms["soon"], there - kept, users.asked, kind.request))
+        idle = _take(rooms["now"], there - had, users, kind)
+        free_soon = max(idle, _take(rooms["soon"], there - kept, users, kind))
         yield _DevicesHere(
             node=node.name,
             devices=devices,
@@ -149,6 +143,13 @@ def _count(node: Node, wanted: Iterable[tuple[str, _Users]]) -> Iterable[_Device
             leaving=free_soon - idle,
             worked_on=there - free_soon,
         )
+
+
+def _take(room: dict[str, float], most: int, users: _Users, kind: DeviceKind) -> int:
+    """Take the room of as many workers with their devices as there is room for, `most` at most; return how many."""
+    count = max(0, min(most, workers_within(room, {**users.asked, **kind.request})))
+    room.update({name: room.get(name, 0.0) - count * value for name, value in users.asked.items()})
+    return count
 
 
 def _names(keys: Iterable[_Key]) -> dict[_Key, str]:
