@@ -43,6 +43,7 @@ from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
+from dueby_operator.objects.parse import parse_index
 from dueby_operator.objects.pods import Pod
 from dueby_operator.objects.stored_jobs import StoredProfile
 from dueby_operator.profiling.attempts import OnDemandSnapshot
@@ -121,6 +122,7 @@ class Gatherer:
             open_jobs, lists.batch, lists.pods, others=lists.profiling_pods, now_us=now_us
         )
         observed = [_unless_unknown(job, queues) for job in seen]
+        holding = [_with_what_it_holds(job, lists) for job in observed]
         open_uids = {job.uid for job in open_jobs}
         over = [_with_jobs(job, lists.batch.get(job.uid, ())) for job in lists.jobs if job.uid not in open_uids]
         grace_us = (self._settings.worker_grace_s + GRACE_S) * MICROS_PER_SECOND
@@ -132,8 +134,8 @@ class Gatherer:
                 settings=self._settings,
                 now_us=now_us,
                 nodes=nodes,
-                unscheduled=self._withheld.count(observed, now_us=now_us),
-                room=_room(lists, observed),
+                unscheduled=self._withheld.count(holding, now_us=now_us),
+                room=_room(lists, holding),
                 queues={**queues.found, **dict.fromkeys(queues.unknown, UNKNOWN)},
                 silent_nodes=silent,
                 uncounted=describe_uncounted(nodes.values(), names_nodes=self._settings.names_nodes),
@@ -281,6 +283,20 @@ def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
         profiling=steps[names.PROFILE],
         steps={step: steps[step][-1] for step in ONCE if steps[step]},
     )
+
+
+def _with_what_it_holds(job: JobSnapshot, lists: Lists) -> JobSnapshot:
+    """Return a job that could not be looked at with its Jobs and pods: what their workers are about to have is taken.
+
+    It may be another pass before it is known what each of them was started with.
+    """
+    batch = lists.batch.get(job.uid, ())
+    if not batch or job.worker_jobs or not (job.unreadable or job.forbidden or job.fault):
+        return job
+    steps = jobs_by_step(batch)
+    numbers = ((found, parse_index(found.metadata.labels.get(names.REVISION, ""))) for found in steps["work"])
+    worker_jobs = [WorkerJob(job=found, revision=number, assignments=()) for found, number in numbers if number]
+    return replace(job, worker_jobs=worker_jobs, profiling=steps[names.PROFILE], pods=lists.pods.get(job.uid, ()))
 
 
 def _room(lists: Lists, jobs: Iterable[JobSnapshot]) -> dict[str, Room]:

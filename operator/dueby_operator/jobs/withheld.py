@@ -2,7 +2,8 @@
 
 Nodes show pods once they are on them. Until then a worker's device would look free to the next job, so it is withheld
 from the others: for a Job that the operator made for an open InferenceJob, that nobody has suspended, for no more
-workers than it was given assignments for, and for a limited time. A worker that waits for what never comes, such as a
+workers than it was given assignments for, and for a limited time. A job whose assignments can't be read in a pass
+withholds what its Jobs ask for. A worker that waits for what never comes, such as a
 missing volume, withholds nothing for longer than that.
 
 Whoever may make Jobs can make ones that look like the operator's, again and again. So each namespace has a budget of
@@ -92,11 +93,7 @@ def unscheduled_workers(job: JobSnapshot) -> Counter[str]:
     for worker_job in job.worker_jobs:
         if _is_under_way(worker_job.job) and _is_ours(job, worker_job):
             gone = worker_job.done | worker_job.given_up | placed[worker_job.name]
-            wanted.update(
-                assignment.device_class
-                for index, assignment in enumerate(worker_job.assignments[: worker_job.job.spec.completions])
-                if index not in gone
-            )
+            wanted[_class_of(worker_job)] += sum(index not in gone for index in range(_workers_of(worker_job)))
     measured = {
         found.metadata.annotations.get(names.DEVICE_CLASS, "")
         for found in job.profiling
@@ -115,27 +112,38 @@ def pods_to_come(job: JobSnapshot) -> Iterator[tuple[BatchJob, int]]:
 
 
 def _with_count(worker_job: WorkerJob) -> tuple[BatchJob, int]:
-    return worker_job.job, min(worker_job.job.spec.completions, len(worker_job.assignments))
+    return worker_job.job, _workers_of(worker_job)
+
+
+def _workers_of(worker_job: WorkerJob) -> int:
+    """Return how many workers the Job wants, as far as they have assignments, if these are known."""
+    return min(worker_job.job.spec.completions, len(worker_job.assignments) or MAX_WORKERS_OF_JOB)
+
+
+def _class_of(worker_job: WorkerJob) -> str:
+    """Return the device class of the Job's workers."""
+    assigned = next((assignment.device_class for assignment in worker_job.assignments), "")
+    return assigned or worker_job.job.metadata.annotations.get(names.DEVICE_CLASS, "")
 
 
 def _is_ours(job: JobSnapshot, worker_job: WorkerJob) -> bool:
     """Return whether the operator has made the Job: as its status says, such a revision was started."""
     plan = job.status.plan
-    if plan is None or not 1 <= worker_job.revision <= plan.revision or not worker_job.assignments:
+    if plan is None or not 1 <= worker_job.revision <= plan.revision:
         return False
     name = partial(
         names.workers_name,
         job.name,
         job.uid,
         revision=worker_job.revision,
-        device_class=worker_job.assignments[0].device_class,
+        device_class=_class_of(worker_job),
     )
     return any(worker_job.name == name(chunk=chunk) for chunk in range(_MAX_CHUNKS))
 
 
 def _placed_by_class(job: JobSnapshot) -> Counter[str]:
     """Return how many pods of the job's workers, and of what measures for it, have or had a node, by device class."""
-    classes = {found.name: found.assignments[0].device_class for found in job.worker_jobs if found.assignments}
+    classes = {found.name: _class_of(found) for found in job.worker_jobs}
     classes |= {found.name: found.metadata.annotations.get(names.DEVICE_CLASS, "") for found in job.profiling}
     return Counter(classes.get(job_of(pod), "") for pod in job.pods if pod.spec.node_name)
 

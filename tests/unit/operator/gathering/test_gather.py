@@ -8,10 +8,12 @@ import pytest
 from aiohttp import web
 
 from dueby_operator import paths
+from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import pod_row
 from dueby_operator.jobs import names
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import MAX_CONTAINERS, Pod
+from dueby_operator.passes.reconciler import Reconciler
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import SECOND
 from support.stored import raw
@@ -204,6 +206,31 @@ def test_a_job_with_workers_goes_on_if_the_operator_starts_while_kueue_is_away(
     jobs = [found for place, found in store.objects.items() if "/jobs/" in place]
     assert [found["metadata"]["labels"][names.STEP] for found in jobs if found is not work] == made
     assert store.objects[path]["status"]["phase"] == told
+
+
+class WithoutConfigMaps(Store):
+    """An API server that shows no ConfigMap."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "GET" and "/configmaps" in request.path:
+            return web.json_response({"message": "etcd has no leader"}, status=503)
+        return await super().answer(request)
+
+
+def test_devices_that_a_jobs_workers_are_about_to_have_are_nobody_elses_while_it_cant_be_looked_at() -> None:
+    store, clock = WithoutConfigMaps(), Clock()
+    store.add(paths.jobs_path("team", "a"), synthetic("a"))
+
+    async def start_operator() -> Reconciler:
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+            return loop
+
+    asyncio.run(start_operator())
+    (work,) = (found for path, found in store.objects.items() if "/jobs/" in path)
+    devices = asyncio.run(start_operator()).snapshot.devices
+    assert isinstance(devices, ClusterDevices)
+    assert sum(devices.unscheduled.values()) == work["spec"]["completions"]
 
 
 def test_a_job_with_a_field_of_a_newer_definition_is_left_alone_until_the_field_is_known(

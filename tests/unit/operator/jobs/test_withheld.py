@@ -28,6 +28,12 @@ def unstarted(**spec: Any) -> JobSnapshot:
     return with_job(found, spec=found.worker_jobs[0].job.spec.replace(**spec))
 
 
+def unread(found: JobSnapshot) -> JobSnapshot:
+    """Return the job without what is known of its workers by their ConfigMap alone."""
+    (worker_job,) = found.worker_jobs
+    return replace(found, worker_jobs=[replace(worker_job, assignments=())])
+
+
 def forged(*, revision: int) -> JobSnapshot:
     """Return the job with a Job like the operator's, that somebody else has made."""
     found = unstarted()
@@ -48,6 +54,8 @@ def forged(*, revision: int) -> JobSnapshot:
         pytest.param(started().job(), 0, id="none that is on a node"),
         pytest.param(unstarted(completions=100_000), WORKERS, id="no more than there are assignments"),
         pytest.param(unstarted(completions=1), 1, id="no more than a Job that was shrunk wants"),
+        pytest.param(unread(unstarted()), WORKERS, id="all of a Job whose assignments can't be read"),
+        pytest.param(unread(unstarted(completions=100_000)), 1000, id="no more of it than a Job is given"),
         pytest.param(unstarted(suspend=True), 0, id="none that a queue holds back"),
         pytest.param(forged(revision=2), 0, id="none of a revision that was not started"),
         pytest.param(forged(revision=1), 0, id="none of a Job with another name than the operator gives"),
