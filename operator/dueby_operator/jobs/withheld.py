@@ -153,10 +153,10 @@ def _is_under_way(job: BatchJob) -> bool:
 
 
 def _placed_by_job(pods: Iterable[Pod]) -> dict[str, set[int]]:
-    """Return the indices of each Job's pods that are on a node."""
+    """Return the indices of each Job's pods that are on a node to stay: one that is deleted is replaced on another."""
     placed: dict[str, set[int]] = defaultdict(set)
-    for pod in pods:
+    for pod in (pod for pod in pods if pod.spec.node_name and not pod.metadata.is_deleting):
         index = index_of(pod)
-        if index is not None and pod.spec.node_name and pod.status.phase not in ("Succeeded", "Failed"):
+        if index is not None and pod.status.phase not in ("Succeeded", "Failed"):
             placed[job_of(pod)].add(index)
     return placed

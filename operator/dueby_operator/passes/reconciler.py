@@ -9,6 +9,7 @@ lag, and when a status was written.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,7 +33,7 @@ from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_o
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
 from dueby_operator.kube.served_apis import ServedAPIs
 from dueby_operator.kube.try_pods import try_pod
-from dueby_operator.model.actions import MAKING
+from dueby_operator.model.actions import MAKING, StartWorkers
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -290,7 +291,21 @@ def memory_after(decision: JobDecision, *, now_us: int) -> JobMemory:
 def _with_under_way(snapshot: ClusterSnapshot, applying: Mapping[str, JobDecision]) -> ClusterSnapshot:
     """Return the snapshot with what was decided before about jobs of which that is still being written."""
     jobs = (_under_way(job, applying[job.uid]) if job.uid in applying else job for job in snapshot.jobs)
-    return replace(snapshot, jobs=tuple(jobs)) if applying else snapshot
+    devices = snapshot.devices
+    for job in (job for job in snapshot.jobs if job.uid in applying):
+        devices = _without_workers_to_come(devices, job, applying[job.uid])
+    return replace(snapshot, jobs=tuple(jobs), devices=devices) if applying else snapshot
+
+
+def _without_workers_to_come(devices: Devices, job: JobSnapshot, decision: JobDecision) -> Devices:
+    """Return the devices without those of workers that are being started, and whose Jobs aren't listed yet."""
+    listed = {worker_job.revision for worker_job in job.worker_jobs}
+    starts = (action for action in decision.actions if isinstance(action, StartWorkers))
+    to_come = [each for start in starts if start.revision not in listed for each in start.assignments]
+    if isinstance(decision.manifest, InferenceJob):
+        for device_class, count in Counter(assignment.device_class for assignment in to_come).items():
+            devices = devices.without(job.namespace, decision.manifest.spec, device_class=device_class, count=count)
+    return devices
 
 
 def _under_way(job: JobSnapshot, decision: JobDecision) -> JobSnapshot:

@@ -13,6 +13,9 @@ from support.decisions import NOW, SECOND, started
 from support.profiling import A100, begun, job_of
 
 PENDING = [{**pod, "spec": {}} for pod in started().pods]
+LEAVING = [
+    {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-11-30T00:00:00Z"}} for pod in started().pods
+]
 WORKERS = len(PENDING)
 
 
@@ -52,6 +55,7 @@ def forged(*, revision: int) -> JobSnapshot:
             started().job(pods=[{**pod, "spec": {}} for pod in started().pods]), WORKERS, id="pods on no node"
         ),
         pytest.param(started().job(), 0, id="none that is on a node"),
+        pytest.param(started().job(pods=LEAVING), WORKERS, id="those that replace pods which are being deleted"),
         pytest.param(unstarted(completions=100_000), WORKERS, id="no more than there are assignments"),
         pytest.param(unstarted(completions=1), 1, id="no more than a Job that was shrunk wants"),
         pytest.param(unread(unstarted()), WORKERS, id="all of a Job whose assignments can't be read"),

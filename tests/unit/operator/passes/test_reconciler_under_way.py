@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from dueby_operator import paths
+from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.passes.reconciler import BUSY_S
 from dueby_operator.passes.under_way import UnderWay
 from support.control_loop import Clock, Store, reconciler, synthetic
@@ -53,6 +54,9 @@ def test_a_job_whose_write_is_not_answered_is_left_alone_until_it_is_and_the_oth
                 await asyncio.sleep(0.01)
             assert store.asked == 1
             assert {job.name: job.is_under_way for job in loop.snapshot.jobs} == {"a": True, "b": False}
+            # What a's workers are to have is nobody else's.
+            assert isinstance(loop.snapshot.devices, ClusterDevices)
+            assert sum(loop.snapshot.devices.unscheduled.values()) > 0
             store.answers.set()
             while jobs_of(store) != {"a", "b"}:  # what was decided first is carried out
                 await asyncio.sleep(0.01)
