@@ -158,11 +158,11 @@ def count_devices(server: APIServer) -> tuple[int, int]:
     pods: Counter[str] = Counter()
     held = 0
     for pod in server.all("pods"):
-        if pod.document["status"].get("phase") not in OVER and _asks_for_device(pod.document["spec"]):
-            # One that is being deleted is replaced here once it is gone, on the device that it leaves.
-            if pod.document["spec"].get("nodeName"):
-                held += 1
-                pods[pod.metadata["labels"]["batch.kubernetes.io/job-name"]] += 1
+        is_there = pod.document["status"].get("phase") not in OVER and pod.document["spec"].get("nodeName")
+        # One that is being deleted is replaced here once it is gone, on the device that it leaves.
+        if is_there and _asks_for_device(pod.document["spec"]):
+            held += 1
+            pods[pod.metadata["labels"]["batch.kubernetes.io/job-name"]] += 1
     coming = sum(max(0, _open_indices(job) - pods[job.place.name]) for job in server.all("jobs"))
     return there, held + coming
 
