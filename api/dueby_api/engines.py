@@ -16,6 +16,8 @@ from dueby_api.classifiers import is_onnx
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 EngineName = Literal["cudagraph", "cuda", "onnxruntime", "tensorrt", "openvino", "ncnn", "eager", "compile"]
 DeviceKind = Literal["cpu", "gpu"]
+# The first driver of each major version of CUDA (docs.nvidia.com/deploy/cuda-compatibility, minor versions).
+LEAST_DRIVERS: Mapping[str, int] = {"11": 450, "12": 525, "13": 580}
 # What a model is given as: a network of PyTorch's layers, or a graph in an ONNX file.
 Format = Literal["torch", "onnx"]
 

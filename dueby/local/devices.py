@@ -24,7 +24,7 @@ class LocalDevices:
     worker_grace_s: int = 0
     """How long a worker that is told to stop may take to finish the part that it is at."""
 
-    def classes_of(self, namespace: str, spec: JobSpec) -> set[str]:
+    def classes_of(self, spec: JobSpec) -> set[str]:
         """Return the classes that the job may use."""
         return {name for name in self.free if not spec.gpus.classes or name in spec.gpus.classes}
 

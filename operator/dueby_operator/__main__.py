@@ -8,6 +8,7 @@ from dueby_api.errors import Invalid
 from dueby_api.quantities import quantity
 from dueby_api.step_config import MAX_GRACE_S
 from dueby_api.units import parse_duration_us
+from dueby_operator.cluster.nodes import MAX_SLICE_CPUS
 from dueby_operator.handlers import operate
 from dueby_operator.logs import FORMATS, LEVELS, configure_logging
 from dueby_operator.loop import claim
@@ -147,6 +148,8 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         raise Invalid("--ignore-other-pods", "needs --watch-namespace: without it, there are no other namespaces")
     _require("--worker-memory", options.worker_memory, quantity)
     _require("--scratch-size", options.scratch_size, quantity)
+    if not 1 <= options.slice_cpus <= MAX_SLICE_CPUS:
+        raise Invalid("--slice-cpus", f"must be from 1 to {MAX_SLICE_CPUS}")
     if not 0 <= options.worker_grace_seconds <= MAX_GRACE_S:
         raise Invalid("--worker-grace-seconds", f"must be from 0 to {MAX_GRACE_S}")
     if options.ttl_after_finished:

@@ -143,7 +143,7 @@ class ClusterDevices:
         own = sorted(name for name in there if node_of(name) and class_of(name) in named)
         return spec.replace(gpus=spec.gpus.replace(classes=tuple(dict.fromkeys([*named, *own]))))
 
-    def classes_of(self, namespace: str, spec: JobSpec) -> set[str]:
+    def classes_of(self, spec: JobSpec) -> set[str]:
         """Return the classes of devices on nodes that are open to the job's workers, free or not."""
         names = self._open_to(spec)
         if names not in self._classes:

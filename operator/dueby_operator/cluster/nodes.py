@@ -33,6 +33,8 @@ from dueby_planner.model.problem import NEVER_US
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
 # The label that says how many cores each CPU slice of a node has.
 SLICE_CPUS = "dueby.dev/slice-cpus"
+# What the label may say at most: its digits are bounded.
+MAX_SLICE_CPUS = 9999
 # CPU slices are counted like an extended resource, of which each worker on such a node has one. Pods don't ask for it.
 SLICE = "dueby.dev/cpu-slice"
 # What a worker asks for besides its device may be met to within this: sums of floats are not exact.
@@ -147,7 +149,7 @@ def read_slice_cpus(labels: Mapping[str, str], usual: int) -> int:
     """Return the cores of each CPU slice of a node with these labels. Raise Invalid if its label is no such number."""
     text = labels.get(SLICE_CPUS, str(usual))
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise Invalid(SLICE_CPUS, f"must be a number of cores from 1 to 9999, but is {text[:40]!r}")
+        raise Invalid(SLICE_CPUS, f"must be a number of cores from 1 to {MAX_SLICE_CPUS}, but is {text[:40]!r}")
     return int(text)
 
 

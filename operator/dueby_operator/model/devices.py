@@ -28,7 +28,7 @@ class Offer:
 class Devices(Protocol):
     """What is left of the devices."""
 
-    def classes_of(self, namespace: str, spec: JobSpec) -> set[str]:
+    def classes_of(self, spec: JobSpec) -> set[str]:
         """Return the classes of devices on nodes that are open to the job's workers, free or not."""
 
     def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:

@@ -6,6 +6,7 @@ the device is, so the operator writes them down beside the measurement and notic
 
 from collections.abc import Iterable, Sequence
 
+from dueby_api.engines import LEAST_DRIVERS
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.subject import profile_subject
 from dueby_api.units import MICROS_PER_SECOND, from_micros
@@ -18,8 +19,8 @@ DRIVER_PARTS = (
     tuple(f"nvidia.com/cuda.driver-version.{part}" for part in ("major", "minor", "revision")),
     tuple(f"nvidia.com/cuda.driver.{part}" for part in ("major", "minor", "rev")),
 )
-# The least major version that CUDA 13 works with, for which PyPI's PyTorch is built.
-DRIVER = 580
+# The least major version that works with the CUDA for which PyPI's PyTorch is built.
+DRIVER = LEAST_DRIVERS["13"]
 # In `spec.software`: the image's digest, and the name by which it was asked for.
 IMAGE, IMAGE_NAME = "image", "imageName"
 # From when a pod was made to when it has measured something, waiting for a device included.

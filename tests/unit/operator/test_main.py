@@ -11,6 +11,7 @@ from dueby_operator.__main__ import main
         pytest.param("--ignore-other-pods", "--ignore-other-pods: needs --watch-namespace", id="no other namespaces"),
         pytest.param("--worker-memory=much", "--worker-memory: 'much' is not a quantity", id="no memory"),
         pytest.param("--scratch-size=large", "--scratch-size: 'large' is not a quantity", id="no disk"),
+        pytest.param("--slice-cpus=0", "--slice-cpus: must be from 1 to 9999", id="slices of no core"),
         pytest.param("--worker-grace-seconds=-1", "--worker-grace-seconds: must be from 0 to 3600", id="no time"),
         pytest.param("--ttl-after-finished=7d", "--ttl-after-finished: ", id="days"),
         pytest.param("--calendar-page=8082", "--calendar-page: must be an address and a port", id="no address"),

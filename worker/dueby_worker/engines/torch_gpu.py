@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-# CUDA's first driver of each major version (docs.nvidia.com/deploy/cuda-compatibility, minor version compatibility).
-_LEAST_DRIVER = {"11": 450, "12": 525, "13": 580}
+from dueby_api.engines import LEAST_DRIVERS
+
 _TOO_OLD = re.compile(r"driver on your system is too old \(found version (\d+)\)")
 _ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)[af]?$")
 _OTHER_BUILD = "take another build of PyTorch (TORCH in Dockerfile.worker)"
@@ -79,7 +79,7 @@ def explain(gpu: TorchGPU) -> str | None:
 
 
 def _explain_refusal(gpu: TorchGPU) -> str:
-    least = _LEAST_DRIVER.get(str(gpu.cuda).partition(".")[0])
+    least = LEAST_DRIVERS.get(str(gpu.cuda).partition(".")[0])
     if too_old := _TOO_OLD.search(gpu.refusal):
         version = int(too_old[1])
         wanted = f"driver {least} or newer" if least else "a newer driver"

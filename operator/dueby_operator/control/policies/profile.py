@@ -100,7 +100,7 @@ def _look(given: PolicyInput) -> Measured:
     known = frozenset(name for name in classes if not allowed or name in allowed)
     for_everybody = given.is_measured_for_everybody
     outdated = outdated_attempts(job, None if for_everybody else model)
-    there = frozenset(given.shared.devices.classes_of(job.namespace, given.spec))
+    there = frozenset(given.shared.devices.classes_of(given.spec))
     shared = given.shared.attempts or {}
     waited_for = [_shared_name(given, name) for name in _measurable(given, there)]
     everybodys = [shared[name] for name in waited_for if name in shared]
@@ -139,7 +139,7 @@ def _predict(given: PolicyInput, own: frozenset[str]) -> tuple[GPUProfile, ...]:
     """Return what other image sizes tell of the classes that exist, and of its `own` ones whether or not they do."""
     predicted = plannable(given.shared.known.predicted(given.spec.model), given.spec)
     named = {found.spec.device_class for found in predicted}
-    there = given.shared.devices.classes_of(given.job.namespace, given.spec)
+    there = given.shared.devices.classes_of(given.spec)
     usable = own | there.intersection(given.spec.gpus.classes or named)
     confidence = given.spec.planned_confidence
     return tuple(
@@ -261,7 +261,7 @@ def _unprofiled(given: PolicyInput, measured: Measured, *, busy: Sequence[str]) 
     else:
         devices = given.shared.devices
         missing = [*(devices.shortage(given.spec, name) for name in busy), devices.uncounted]
-        there = devices.classes_of(given.job.namespace, given.spec)
+        there = devices.classes_of(given.spec)
         missing = [words for words in missing if words]
         message = profile_messages.no_profile(given.spec, busy=busy, missing=missing, there=there)
         condition = NewCondition(reason=Reason.NO_PROFILE, message=message)
