@@ -26,16 +26,16 @@ from ortools.sat.python import cp_model
 from rich.console import Console
 from rich.table import Table
 
-from dueby_planner.calendar.calendar import make_calendar
-from dueby_planner.calendar.jobs import CalendarJob, by_deadline
-from dueby_planner.calendar.place import place
-from dueby_planner.calendar.pool import idle_pool
-from dueby_planner.calendar.tables import take
-from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool
+from dueby_planner.schedule.calendar import make_calendar
+from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline
+from dueby_planner.schedule.free_devices import idle_pool
+from dueby_planner.schedule.place import place
+from dueby_planner.schedule.tables import take
+from dueby_planner.schedule.verify import verify_calendar
 
 RESULTS = Path(__file__).parent / "results"
 SEED, SETS, LIMIT_S = 1, 400, 10.0

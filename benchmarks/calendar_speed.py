@@ -28,17 +28,16 @@ from rich.console import Console
 from rich.table import Table
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.calendar import Calendar, make_calendar
-from dueby_planner.calendar.free_devices import Taken, always_free, without
-from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
-from dueby_planner.calendar.pool import CLASSES, CalendarPool
-from dueby_planner.calendar.reservation import Reservation
-from dueby_planner.calendar.running import RunningJob, RunningWorker
-from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool
+from dueby_planner.schedule.calendar import Calendar, make_calendar
+from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
+from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Taken, always_free, without
+from dueby_planner.schedule.hand_over import RunningJob, RunningWorker
+from dueby_planner.schedule.reservation import Reservation
+from dueby_planner.schedule.verify import verify_calendar
 
 RESULTS = Path(__file__).parent / "results"
 SEED, ROUNDS = 1, 5

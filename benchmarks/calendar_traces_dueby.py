@@ -34,10 +34,10 @@ from dueby_operator.control.decide import decide
 from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartWorkers, StopWorkers
-from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
-from dueby_planner.calendar.pool import CHANGE_US
+from dueby_planner.schedule.free_devices import CHANGE_US
+from dueby_planner.schedule.job import Assignment, WorkerModel, WorkerState
 
 GPU = "NVIDIA-L4"
 MODEL = {"name": "efficientnet_b0", "weights": "none", "imageSize": 224, "precision": "fp32"}

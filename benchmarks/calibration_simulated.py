@@ -19,10 +19,10 @@ from rich.progress import track
 from calibration_promises import SECOND, SEED, promises_s, reliability
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, ProfileSpec
 from dueby_api.inference_job import parse_job
-from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.observations import MIN_STEPS, Observation, row_of
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import build_pool
+from dueby_planner.schedule.job import ScheduledJob
 from dueby_profiler.presets import ENOUGH_GROUPS
 from end_to_end import manifest
 from simulation import Simulation, processes
@@ -123,7 +123,7 @@ def edge_run(split: Split) -> dict[str, Any]:
     }
 
 
-def edge_model(split: Split, *, images: int | None = None, most: int | None = None) -> JobModel:
+def edge_model(split: Split, *, images: int | None = None, most: int | None = None) -> ScheduledJob:
     """The largest job that the devices are accepted for, or a smaller one; `most` is gpus.max."""
     device_class = split.profile.spec.device_class
     gpus = {"max": most or split.devices}
@@ -131,7 +131,7 @@ def edge_model(split: Split, *, images: int | None = None, most: int | None = No
     counts = {device_class: split.devices}
     pool = build_pool(spec, [split.profile], counts)
     problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, max_gpus=split.devices)
-    return JobModel(
+    return ScheduledJob(
         spec=spec,
         now_us=0,
         deadline_us=SIMULATED_S * SECOND,

@@ -33,9 +33,9 @@ from rich.table import Table
 from dueby.inputs.files import read_profiles
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec, parse_job
-from dueby_operator.model.job_model import JobModel
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import build_pool
+from dueby_planner.schedule.job import ScheduledJob
 from simulation import NaturalFates, Nature, Simulation, Story, processes
 
 mpl.use("Agg")
@@ -209,12 +209,12 @@ def simulate_world(
     }
 
 
-def edge_model(spec: JobSpec, profile: GPUProfile, confidence: float) -> JobModel:
+def edge_model(spec: JobSpec, profile: GPUProfile, confidence: float) -> ScheduledJob:
     """The largest job that a certain number of devices is accepted for."""
     counts = {profile.spec.device_class: POOL}
     pool = build_pool(spec, [profile], counts)
     problem = Problem(pool=pool, images=1, time_us=DEADLINE_S * SECOND, confidence=confidence, max_gpus=DEVICES)
-    return JobModel(
+    return ScheduledJob(
         spec=spec,
         now_us=0,
         deadline_us=DEADLINE_S * SECOND,
@@ -224,7 +224,7 @@ def edge_model(spec: JobSpec, profile: GPUProfile, confidence: float) -> JobMode
     )
 
 
-def simulated_run(world: tuple[JobModel, Nature, bool, int]) -> Story:
+def simulated_run(world: tuple[ScheduledJob, Nature, bool, int]) -> Story:
     model, nature, replanning, seed = world
     return Simulation(model, NaturalFates(nature, seed), replanning=replanning).run()
 

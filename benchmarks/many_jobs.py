@@ -40,11 +40,12 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.gathering.gather import read_profile
 from dueby_operator.kube.door import Door
 from dueby_operator.kube.read_job import read_job, turn_away
-from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.stored_jobs import StoredJob
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.schedule.job import JobKey
 from large_cluster import Document
 from large_cluster_fill import node_document
 from operator_scale_objects import SLOW, inference_job, profile

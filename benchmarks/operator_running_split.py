@@ -17,7 +17,7 @@ SECONDS, RATE = 30, 200
 PARTS = {
     "calendar": ("make_calendar (", "verify_calendar ("),
     "stacks": ("find_stacks (",),
-    "other planning": ("plan_all (",),
+    "other planning": ("schedule (",),
     "other decisions": ("decide (dueby_operator/control/decide.py",),
     "nodes less pods": ("take_pods (",),
     "lists": ("_list (", "read (dueby_operator/kube/scope.py", "read (dueby_operator/kube/job_list.py"),

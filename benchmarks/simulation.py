@@ -17,9 +17,9 @@ from typing import Protocol
 
 from dueby_api.grid import Grid
 from dueby_api.parts import parts_of
-from dueby_operator.control.work.decide import decide_workers
-from dueby_operator.control.work.decision import Refuse, Start, Stop
-from dueby_operator.model.job_model import GONE, Assignment, JobModel, WorkerModel, WorkerState
+from dueby_planner.schedule.job import GONE, Assignment, ScheduledJob, WorkerModel, WorkerState
+from dueby_planner.schedule.one_job import decide_workers
+from dueby_planner.schedule.request import Refuse, Start, Stop
 
 TICK_US = 500_000
 
@@ -124,7 +124,7 @@ class _Worker:
 class Simulation:
     """One run of the job that the model describes."""
 
-    def __init__(self, model: JobModel, fates: Fates, *, replanning: bool = True) -> None:
+    def __init__(self, model: ScheduledJob, fates: Fates, *, replanning: bool = True) -> None:
         """`replanning`: whether decide_workers() is asked again once the plan runs."""
         self.model = model
         self.fates = fates

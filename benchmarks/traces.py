@@ -19,7 +19,7 @@ from typing import Any
 from dueby_api.engines import EngineName
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.inference_job import Model
-from dueby_operator.model.job_model import Assignment
+from dueby_planner.schedule.job import Assignment
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.memory import Largest
 from dueby_profiler.analysis.points import Measurements, Visit, while_all_busy

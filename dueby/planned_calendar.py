@@ -12,13 +12,13 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, work_words
 from dueby_planner.answer import device_word
-from dueby_planner.calendar.answer import refusal_sentence
-from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
-from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.pool import CHANGE_US, idle_pool
-from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.machine_pool import machine_pool
+from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
+from dueby_planner.schedule.calendar_job import CalendarJob
+from dueby_planner.schedule.explain import refusal_sentence
+from dueby_planner.schedule.free_devices import CHANGE_US, idle_pool
+from dueby_planner.schedule.verify import verify_calendar
 
 Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
 """Each job with the profiles that are known of its model, measured and predicted."""

@@ -23,7 +23,7 @@ from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
 
 if TYPE_CHECKING:
-    from dueby_planner.calendar.calendar import Calendar
+    from dueby_planner.schedule.calendar import Calendar
 
 EXAMPLES = """\
 examples:
@@ -94,8 +94,8 @@ def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int
     """Plan the jobs on one pool and print the calendar; return 3 if a Hard or a Soft job is late, else 0."""
     # Imported here, since the plan of one job doesn't need it.
     from dueby.planned_calendar import calendar_of, machine_of
-    from dueby_planner.calendar.pool import PROMISED
     from dueby_planner.profiles.size_prediction import predictions
+    from dueby_planner.schedule.free_devices import PROMISED
 
     profiles = read_profiles(arguments.profiles or default_profiles(jobs[0].spec.model))
     known = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
@@ -109,7 +109,7 @@ def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int
 def _print_calendar(calendar: "Calendar", output: str, *, now_us: int, is_verbose: bool) -> None:
     """Print the calendar on stdout as `print_answer` does a plan."""
     from dueby.planned_calendar import shown_plan
-    from dueby_planner.calendar.answer import calendar_answer
+    from dueby_planner.schedule.answer import calendar_answer
 
     answer = calendar_answer(calendar)
     if output in ("json", "yaml"):

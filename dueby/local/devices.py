@@ -6,7 +6,8 @@ from typing import Self
 
 from dueby_api.inference_job import JobSpec
 from dueby_operator.model.devices import Offer
-from dueby_operator.model.stacks import Claimant, Stack, Stacks
+from dueby_planner.schedule.devices import Stack, Stacks
+from dueby_planner.schedule.job import Claimant
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from dueby_api.errors import Invalid
 from dueby_api.schema import Spec, decode
 from dueby_api.step_config import CAREFUL_AFTER
 from dueby_api.step_messages import WorkerProgress, WorkResult
-from dueby_operator.model.job_model import GONE, Assignment, WorkerModel, WorkerState, worker_model
+from dueby_planner.schedule.job import GONE, Assignment, WorkerModel, WorkerState, worker_model
 
 # A worker that is busy for longer is asked again at the next tick.
 SCRAPE_TIMEOUT_S = 1.0

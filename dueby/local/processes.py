@@ -26,8 +26,8 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, StepError
 from dueby_api.words import counted
-from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.step_configs import common_config, own_config
+from dueby_planner.schedule.job import Assignment, WorkerModel, WorkerState
 
 # How often workers are looked at.
 TICK_S = 0.5

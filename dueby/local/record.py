@@ -16,8 +16,8 @@ from dueby_api.units import MICROS_PER_SECOND, parse_time_us, seconds
 from dueby_api.words import counted
 from dueby_operator.model.actions import StartWorkers
 from dueby_operator.model.assignments import planned_worker
-from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_planner.answer import plan_answer, proof_sentence
+from dueby_planner.schedule.job import Assignment, StartReason
 
 # A sample every so many seconds at first; thinned out by half whenever there are too many.
 SAMPLE_EVERY_S = 0.5

@@ -23,13 +23,13 @@ from dueby_api.status import JobStatus
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.conditions import has_reason, is_over
 from dueby_operator.control.job_decision import JobDecision
-from dueby_operator.control.work.decision import Hold, Refuse, WorkDecision
 from dueby_operator.control.work.store_waits import waits_sentence
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
-from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.profiles.pool import build_pool
+from dueby_planner.schedule.job import ScheduledJob
+from dueby_planner.schedule.request import Refuse, Wait, WorkDecision
 
 # The documents of a run are rewritten so often, for whoever looks at a run that was killed.
 KEEP_EVERY_US = 10 * MICROS_PER_SECOND
@@ -47,7 +47,7 @@ class Status:
     """What people see of a job."""
 
     name: str
-    model: JobModel
+    model: ScheduledJob
     work: WorkDecision
     status: JobStatus
     processes: Processes
@@ -80,7 +80,7 @@ class JobEnd:
     ended: Ended
     now_us: int
     """When, in microseconds since 1970."""
-    model: JobModel | None = None
+    model: ScheduledJob | None = None
     """As the last decision saw it; None if the job failed."""
     verdict: Verdict | None = None
     """Of the plan that was started first, or that was refused."""
@@ -147,7 +147,7 @@ class RunningJob:
             refused = work.action
             verdict, sentence = refused.verdict, refused.sentence
             return None, JobEnd(ended="Refused", now_us=self.now_us, model=model, verdict=verdict, sentence=sentence)
-        if isinstance(work.action, Hold) and not self.processes.started and (never := self._refuse_for_ever(model)):
+        if isinstance(work.action, Wait) and not self.processes.started and (never := self._refuse_for_ever(model)):
             return None, JobEnd(ended="Refused", now_us=self.now_us, model=model, verdict=never)
         self._act(decision)
         self.processes.end_early()
@@ -168,7 +168,7 @@ class RunningJob:
         self.seams.keep("plan.json", _json(self.record.plan_file()))
         self.seams.keep("progress.json", _json(self.record.progress_file(self.processes.started)))
 
-    def _refuse_for_ever(self, model: JobModel) -> Verdict | None:
+    def _refuse_for_ever(self, model: ScheduledJob) -> Verdict | None:
         """Return the refusal of a job that no time is long enough for on this machine; None if it only waits.
 
         In a cluster it waits for more devices, which a machine doesn't get.
@@ -211,7 +211,7 @@ class RunningJob:
         else:
             self.processes.dismiss(stop.workers)
 
-    def _show(self, model: JobModel, work: WorkDecision, status: JobStatus) -> Status:
+    def _show(self, model: ScheduledJob, work: WorkDecision, status: JobStatus) -> Status:
         """Tell the record; return what the screen shows."""
         started = self.processes.started
         failed = sum(process.progress.images_failed for process in started)
@@ -276,7 +276,7 @@ class RunningJob:
         build_pool(manifest.spec, self.pool.profiles, self.pool.counts, cpus=self.pool.worker_cpus)
 
 
-def _decided(decision: JobDecision) -> tuple[JobModel, WorkDecision]:
+def _decided(decision: JobDecision) -> tuple[ScheduledJob, WorkDecision]:
     """Return what the workers were decided on and what was decided; raise if it did not come to that."""
     if decision.fault:  # here a bug stops the process, as bugs do
         raise decision.fault.error

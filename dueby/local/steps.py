@@ -26,10 +26,10 @@ from dueby_api.parts import NONE, Parts
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, FinishResult, IndexResult, StepError
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_operator.model.job_model import Assignment, JobModel
 from dueby_operator.model.step_configs import finish_config, images_without_index, index_config
 from dueby_planner.model.capacity import best_capacities
 from dueby_planner.profiles.pool import build_pool
+from dueby_planner.schedule.job import Assignment, ScheduledJob
 from dueby_worker.output.sink import parts_there
 from dueby_worker.output.sink_manifest import read_newest_manifest, read_sink_manifest
 from dueby_worker.storage.retry import RetryPolicy
@@ -136,7 +136,7 @@ def finish(job: InferenceJob, folder: Path, say: Say | None = None) -> FinishRes
     return _run_step("finish", finish_config(job), folder, FinishResult, say)
 
 
-def retry_failed(processes: Processes, model: JobModel) -> None:
+def retry_failed(processes: Processes, model: ScheduledJob) -> None:
     """Do over the rows with an error, with one worker on the fastest device: parts that are there have one writer."""
     pool = build_pool(model.spec, model.profiles, model.offered, cost=model.cost, cpus=model.cpus)
     fastest = best_capacities(pool.groups, time_us=_LONG_US)[0]

@@ -12,17 +12,11 @@ from dueby_operator.cluster.nodes import MAX_SLICE_CPUS
 from dueby_operator.handlers import operate
 from dueby_operator.logs import FORMATS, LEVELS, configure_logging
 from dueby_operator.loop import claim
-from dueby_operator.settings import (
-    CLASS_LABELS,
-    NO_LIMITS,
-    OperatorSettings,
-    read_maintenance,
-    read_profiler,
-    read_promises,
-)
+from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_maintenance, read_profiler, read_promises
 from dueby_operator.web import metrics
 from dueby_operator.web.calendar_page import CalendarPage
 from dueby_operator.web.page_server import serve_page
+from dueby_planner.deadline_classes import NO_LIMITS
 
 # Objects that are made before Python looks for cycles among them. Nodes, pods and jobs are a hundred thousand that
 # stay, and Python's own number, 700, has it look through all of them in most passes.

@@ -9,15 +9,13 @@ from itertools import pairwise
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from dueby_api.inference_job import DeadlineClass, Model
+from dueby_api.inference_job import Model
 from dueby_api.schema import Duration, Meta, Spec, Time, decode, field, matching, require_duration, require_time
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
-from dueby_planner.model.problem import NEVER_US
+from dueby_planner.deadline_classes import NO_LIMITS, Promises
 
 # In place of a namespace: all of them.
 EVERYWHERE = ""
-# In place of a namespace: those that are not named.
-ANY_NAMESPACE = "*"
 # Where a GPU's class is read from, the first label that is there: GPU feature discovery, GKE, AMD's labeller.
 CLASS_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "amd.com/gpu.product-name")
 # Minutes and hours of a day's clock.
@@ -150,32 +148,6 @@ class Maintenance(Spec, frozen=True, kw_only=True):
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Return whether a node with these labels is one of them."""
         return self.node_selector.items() <= labels.items()
-
-
-class Promises(Spec, frozen=True, kw_only=True):
-    """What may be promised to jobs. By default everything, as on one machine."""
-
-    horizon: Duration | None = None
-    """Beyond this time from now nothing is promised to a Hard job; None: no limit."""
-    max_share: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    """How much of a device class Hard jobs of one namespace may have and have reserved at a time."""
-    classes: dict[str, tuple[DeadlineClass, ...]] = field(default_factory=dict)
-    """By namespace, the deadline classes of its jobs; `*`: of namespaces that are not named. Without either all."""
-
-    def __post_init__(self) -> None:
-        require_duration("horizon", self.horizon)
-
-    @property
-    def horizon_us(self) -> int:
-        """The horizon in microseconds; NEVER_US if there is none."""
-        return NEVER_US if self.horizon is None else parse_duration_us(self.horizon)
-
-    def classes_of(self, namespace: str) -> tuple[DeadlineClass, ...]:
-        """Return the deadline classes that jobs of the namespace may have; empty: any."""
-        return self.classes.get(namespace, self.classes.get(ANY_NAMESPACE, ()))
-
-
-NO_LIMITS = Promises()
 
 
 class MaintenanceWindows(Spec, frozen=True, kw_only=True):

@@ -19,13 +19,17 @@ columns are one, because they differ only in the alternatives that are offered.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Literal
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_api.schema import Duration, Meta, Spec, field, require_duration
+from dueby_api.units import parse_duration_us
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
-from dueby_planner.model.problem import Problem
+from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.objectives import make_plan
 
+# In place of a namespace: those that are not named.
+ANY_NAMESPACE = "*"
 Action = Literal["Start", "Reserve", "Hold", "StartLate", "Refuse", "Wait"]
 
 # What to do if the devices that come free in time are enough, and if they are not.
@@ -66,3 +70,29 @@ def judge(problem: Problem, deadline_class: DeadlineClass, *, slower: Fraction =
     if too_late == "StartLate":
         return Verdict(action=too_late, plan=plan_earliest(problem, slower=slower), infeasible=answer)
     return Verdict(action=too_late, infeasible=answer)
+
+
+class Promises(Spec, frozen=True, kw_only=True):
+    """What may be promised to jobs. By default everything, as on one machine."""
+
+    horizon: Duration | None = None
+    """Beyond this time from now nothing is promised to a Hard job; None: no limit."""
+    max_share: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """How much of a device class Hard jobs of one namespace may have and have reserved at a time."""
+    classes: dict[str, tuple[DeadlineClass, ...]] = field(default_factory=dict)
+    """By namespace, the deadline classes of its jobs; `*`: of namespaces that are not named. Without either all."""
+
+    def __post_init__(self) -> None:
+        require_duration("horizon", self.horizon)
+
+    @property
+    def horizon_us(self) -> int:
+        """The horizon in microseconds; NEVER_US if there is none."""
+        return NEVER_US if self.horizon is None else parse_duration_us(self.horizon)
+
+    def classes_of(self, namespace: str) -> tuple[DeadlineClass, ...]:
+        """Return the deadline classes that jobs of the namespace may have; empty: any."""
+        return self.classes.get(namespace, self.classes.get(ANY_NAMESPACE, ()))
+
+
+NO_LIMITS = Promises()

@@ -22,7 +22,7 @@ from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
 from dueby_api.input_cost import FREE
 from dueby_api.parts import NONE, Parts, parts_of
-from dueby_operator.model.job_model import Assignment
+from dueby_planner.schedule.job import Assignment
 from dueby_worker.engines.host import process_environment
 from dueby_worker.output.part_names import parts_among
 from dueby_worker.storage.stores import open_store

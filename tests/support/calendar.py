@@ -8,15 +8,14 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.calendar.calendar import Calendar, Placement, make_calendar
-from dueby_planner.calendar.free_devices import FreeDevices, Step
-from dueby_planner.calendar.jobs import CalendarJob, StoredWindow
-from dueby_planner.calendar.pool import CLASSES, CalendarPool, Free, idle_pool
-from dueby_planner.calendar.reservation import Reservation
-from dueby_planner.calendar.running import RunningJob
-from dueby_planner.calendar.verify import verify_calendar
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
+from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
+from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, FreeDevices, Step, idle_pool
+from dueby_planner.schedule.hand_over import RunningJob
+from dueby_planner.schedule.reservation import Reservation
+from dueby_planner.schedule.verify import verify_calendar
 from support.planner import choice, group, problem
 
 # A step of 10 images takes 10 us, after a start of 20 us with the first 10 of them.

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dueby_planner.calendar.jobs import CalendarJob
-from dueby_planner.calendar.pool import CLASSES, CalendarPool
-from dueby_planner.calendar.running import RunningJob, RunningWorker
+from dueby_planner.schedule.calendar_job import CalendarJob
+from dueby_planner.schedule.free_devices import CLASSES, CalendarPool
+from dueby_planner.schedule.hand_over import RunningJob, RunningWorker
 from support.calendar import calendar_job, steps
 
 # A device does an image a microsecond, and takes 10 to start.

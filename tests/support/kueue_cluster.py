@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
-from dueby_operator.model.job_model import Assignment
 from dueby_operator.objects.parse import parse
+from dueby_planner.schedule.job import Assignment
 from support.shared_cluster import LEAVING_US, SharedCluster
 from support.shared_cluster_jobs import Running, Working
 

@@ -10,12 +10,12 @@ from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Objects, Owner, step_objects, worker_objects
 from dueby_operator.model.actions import StartWorkers, StepName
-from dueby_operator.model.job_model import MAX_WORKERS
 from dueby_operator.objects.jobs import CronJob
 from dueby_operator.objects.parse import parse
 from dueby_operator.profiling.on_demand_jobs import private_objects, shared_job
 from dueby_operator.profiling.scheduled_jobs import cron_job, job_now
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
+from dueby_planner.schedule.job import MAX_WORKERS
 from support.decisions import infj
 from support.operator import worker
 from support.profiling import gpu_node

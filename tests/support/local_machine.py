@@ -26,7 +26,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.input_cost import FREE
 from dueby_api.parts import Parts, parts_of_runs
 from dueby_api.step_messages import WorkerProgress
-from dueby_operator.model.job_model import Assignment, WorkerModel
+from dueby_planner.schedule.job import Assignment, WorkerModel
 from support.planner import job as job_of
 from support.run import profile_document
 

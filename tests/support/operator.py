@@ -5,8 +5,8 @@ from typing import Any
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.grid import Share
 from dueby_api.inference_job import JobSpec, parse_job
-from dueby_operator.model.job_model import Assignment, JobModel, WorkerModel
 from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.schedule.job import Assignment, ScheduledJob, WorkerModel
 
 SECOND = 1_000_000
 NOW = 1_700_000_000 * SECOND
@@ -89,7 +89,7 @@ def worker(
     return WorkerModel(**fields)
 
 
-def model(**changes: Any) -> JobModel:
+def model(**changes: Any) -> ScheduledJob:
     """The job as it is accepted, with ten slices free; `spec` may be a JobSpec."""
     fields: dict[str, Any] = {
         "spec": spec(),
@@ -99,4 +99,4 @@ def model(**changes: Any) -> JobModel:
         "profiles": (profile(),),
         "counts": {"cpu-1": 10},
     } | changes
-    return JobModel(**fields)
+    return ScheduledJob(**fields)

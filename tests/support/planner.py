@@ -18,7 +18,7 @@ from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.objectives import make_plan
 from dueby_planner.profiles.pool import Pool, build_pool
-from dueby_planner.replan import OngoingWorker
+from dueby_planner.schedule.lag import OngoingWorker
 from support.reference_planner import Kind, Question, Size, best_gpus
 
 A100 = "NVIDIA-A100-SXM4-40GB"

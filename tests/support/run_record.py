@@ -18,8 +18,8 @@ from dueby_api.status import PlanStatus, WindowStatus
 from dueby_api.step_messages import ParityCheck, WorkerProgress
 from dueby_api.units import format_time
 from dueby_operator.model.actions import StartWorkers
-from dueby_operator.model.job_model import Assignment, WorkerState
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.schedule.job import Assignment, WorkerState
 from support.planner import choice, job_document
 
 START_US = 1_795_572_005_000_000

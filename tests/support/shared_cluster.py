@@ -25,11 +25,11 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_model import Assignment, WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.stacks import Absence
-from dueby_operator.settings import NO_LIMITS, Promises
+from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.devices import Absence
+from dueby_planner.schedule.job import Assignment, WorkerModel, WorkerState
 from support.decisions import NOW, SETTINGS, indexed, infj, node
 from support.decisions import job as job_of
 from support.operator import SECOND, profile

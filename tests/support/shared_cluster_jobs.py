@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from dueby_operator.control.conditions import is_over
-from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.schedule.job import Assignment
 
 
 @dataclass(kw_only=True)

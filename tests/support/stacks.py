@@ -10,11 +10,11 @@ from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node, PodRow, read_node
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.requests import worker_requests
-from dueby_operator.model.job_snapshot import JobKey
-from dueby_operator.model.stacks import Absence, Claimant, Stacks
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.devices import Absence, Stacks
+from dueby_planner.schedule.job import Claimant, JobKey
 from support.decisions import NOW, SECOND, SETTINGS
 from support.operator import spec
 

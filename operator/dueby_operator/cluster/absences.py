@@ -6,10 +6,10 @@ from functools import lru_cache
 
 from dueby_api.errors import Invalid
 from dueby_api.units import MICROS_PER_SECOND, to_micros
-from dueby_operator.model.stacks import Absence
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.settings import Maintenance, WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.devices import Absence
 
 DRAIN_AT = "dueby.dev/drain-at"
 # So far ahead weekly windows are seen. Few deadlines are further off, and each change of what is there costs time.

@@ -35,8 +35,9 @@ from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.cluster.shortage import describe_shortage
 from dueby_operator.cluster.stacks import find_stacks
 from dueby_operator.model.devices import Offer
-from dueby_operator.model.stacks import Claimant, Stacks
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.job import Claimant
 
 _BLIND = (
     "the operator reads no pods of other namespaces (countAllPods is false), so devices that they use count as free, "

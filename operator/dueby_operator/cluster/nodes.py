@@ -23,12 +23,12 @@ from dueby_operator.cluster.absences import with_weekly
 from dueby_operator.cluster.gpu_labels import class_label, labelled_gpus, why_uncounted
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
 from dueby_operator.cluster.resource_slices import PublishedGPUs
-from dueby_operator.model.stacks import Absence
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import Pod, own_spec
 from dueby_operator.settings import CLASS_LABELS, WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.devices import Absence
 
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
 # The label that says how many cores each CPU slice of a node has.

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from dueby_api.inference_job import JobSpec
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.queues import Flavor, Queue, matching
-from dueby_operator.model.job_snapshot import JobKey
-from dueby_operator.model.stacks import Claimant, Quota
+from dueby_planner.schedule.devices import Quota
+from dueby_planner.schedule.job import Claimant, JobKey
 
 # Quotas are counted in thousandths: Kubernetes counts nothing in less.
 THOUSANDTHS = 1000

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from dueby_api.quantities import Amount, quantity
 from dueby_operator.cluster.quantities import limits_of, requests_of
 from dueby_operator.cluster.queue_quotas import THOUSANDTHS, Asked
-from dueby_operator.model.job_snapshot import JobKey
-from dueby_operator.model.stacks import Claimant, Quota
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.pods import Pod, PodSpec
+from dueby_planner.schedule.devices import Quota
+from dueby_planner.schedule.job import Claimant, JobKey
 
 # What a quota calls that which pods ask for. Extended resources are `requests.` and their name.
 _NAMES = {

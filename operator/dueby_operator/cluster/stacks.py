@@ -14,9 +14,9 @@ from dueby_operator.cluster.absences import from_now
 from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment
 from dueby_operator.cluster.nodes import DeviceKind, Node, OpenNodes, kind_on, workers_within
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
-from dueby_operator.model.job_snapshot import JobKey
-from dueby_operator.model.stacks import Absence, Claimant, Stack, Stacks
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.schedule.devices import Absence, Stack, Stacks
+from dueby_planner.schedule.job import Claimant, JobKey
 
 _Key = tuple[str, frozenset[JobKey], tuple[Absence, ...]]
 """Device class, the jobs that may use the devices, and when the devices are away."""

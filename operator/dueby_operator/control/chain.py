@@ -16,16 +16,16 @@ from dueby_api.subject import profile_subject
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.shared import Shared
-from dueby_operator.control.work.decision import WorkDecision
 from dueby_operator.model.actions import Action
 from dueby_operator.model.begun_sink import is_full, part_size_of
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.fault import TurnedAway
-from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.profiling.on_demand import own_profiles
 from dueby_planner.profiles.class_profiles import up_to
+from dueby_planner.schedule.job import ScheduledJob
+from dueby_planner.schedule.request import WorkDecision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class PolicyInput:
     """What other image sizes predict for the job, as far as it needs that."""
     actions: tuple[Action, ...] = ()
     """What the policies before this one do."""
-    model: JobModel | None = None
+    model: ScheduledJob | None = None
     """What the workers are decided on; None before the job is indexed and profiled."""
     work: WorkDecision | None = None
     """What was decided about the workers; None before."""
@@ -140,7 +140,7 @@ class Outcome:
     memory: JobMemory | None = None
     shared: Shared | None = None
     predicted: tuple[GPUProfile, ...] = ()
-    model: JobModel | None = None
+    model: ScheduledJob | None = None
     work: WorkDecision | None = None
     ends: bool = False
     """Whether the policies after this one have nothing to do."""

@@ -18,9 +18,9 @@ from dueby_operator.control.conditions import (
     without_reasons,
 )
 from dueby_operator.model.actions import Action, StartWorkers, StopWorkers
-from dueby_operator.model.job_model import WorkerModel
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.job import WorkerModel
 
 
 def filled_in(

@@ -2,7 +2,7 @@
 
     profiles      classes' are made of their nodes', slow nodes set apart, and what was measured on demand is stored
     jobs          each through the chain of policies (chain.py); those that are ready for workers then get their devices
-                  from one calendar (calendar/plan_all.py)
+                  from one calendar (schedule.py)
     jobs over     their devices are freed, and they are deleted once their time to live is over
     profiling     measurements are stored, CronJobs follow nodes, what has drifted is measured again
 

@@ -10,8 +10,6 @@ from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_api.status import JobStatus
-from dueby_operator.control.calendar.plan_all import plan_all
-from dueby_operator.control.calendar.reserved import LeftAlone, left_alone
 from dueby_operator.control.chain import Outcome, Policy, PolicyInput, run_chain
 from dueby_operator.control.columns import filled_in, not_refused
 from dueby_operator.control.conditions import has_reason, is_over, without_reasons
@@ -32,16 +30,17 @@ from dueby_operator.control.policies.sink import sink
 from dueby_operator.control.policies.stop import stop
 from dueby_operator.control.policies.suspend import suspend
 from dueby_operator.control.policies.turn import beyond_a_pass, turn, without_turn
+from dueby_operator.control.schedule import promised_job, schedule_jobs
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.control.work.decision import WorkDecision
 from dueby_operator.model.actions import Action, StartWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_model import JobModel
-from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.memory import JobMemory
 from dueby_operator.profiling.observations import observed_profiles
+from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
+from dueby_planner.schedule.request import WorkDecision
 
 # Parse makes the input of these, in this order. Jobs that none of them holds back are planned together, and then asked
 # whether they are finished.
@@ -74,7 +73,7 @@ class JobDecision:
     actions: tuple[Action, ...] = ()
     memory: JobMemory
     """What to remember."""
-    model: JobModel | None = None
+    model: ScheduledJob | None = None
     """What the workers were decided on; None if it did not come to that."""
     work: WorkDecision | None = None
     """What was decided about the workers."""
@@ -112,7 +111,7 @@ def decide_jobs(
             decided[job.key] = found
         else:
             ready_jobs.append(found)
-    planned, shared = plan_all(ready_jobs, shared, promised=_promised(snapshot, decided))
+    planned, shared = schedule_jobs(ready_jobs, shared, promised=_promised(snapshot, decided))
     for job in jobs:
         after = planned.get(job.key)
         if isinstance(after, Fault):
@@ -122,12 +121,12 @@ def decide_jobs(
     return tuple(decided[job.key] for job in jobs), shared
 
 
-def _promised(snapshot: ClusterSnapshot, decided: Mapping[JobKey, JobDecision]) -> Iterator[LeftAlone]:
+def _promised(snapshot: ClusterSnapshot, decided: Mapping[JobKey, JobDecision]) -> Iterator[PromisedJob]:
     """Yield what is promised to jobs that may go on in a later pass, whatever is decided about them in this one."""
     for job in snapshot.jobs:
         found = decided.get(job.key)
         is_held = found is not None and not _may_go_on(found)
-        if not is_held and (promised := left_alone(job, now_us=snapshot.now_us)):
+        if not is_held and (promised := promised_job(job, now_us=snapshot.now_us)):
             yield promised
 
 

@@ -24,12 +24,12 @@ from dueby_operator.model.actions import (
     StopMeasuring,
     StopWorkers,
 )
-from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Write
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.profiling.on_demand_jobs import private_objects, shared_job
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.schedule.job import Assignment
 
 
 def render(

@@ -7,10 +7,10 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobKey
 from dueby_operator.profiling.attempts import Attempt
 from dueby_operator.profiling.known_profiles import KnownProfiles
-from dueby_operator.settings import NO_LIMITS, Promises
+from dueby_planner.deadline_classes import NO_LIMITS, Promises
+from dueby_planner.schedule.job import JobKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
 from dueby_api.places import place_of
 from dueby_operator.control.conditions import condition, is_over
-from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.schedule.job import JobKey
 
 # A variable whose name has this in it says where a store is: AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3.
 _ENDPOINT = "ENDPOINT"

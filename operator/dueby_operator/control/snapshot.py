@@ -9,7 +9,7 @@ from dueby_operator.model.devices import Devices
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
-from dueby_operator.settings import NO_LIMITS, Promises
+from dueby_planner.deadline_classes import NO_LIMITS, Promises
 
 
 @dataclass(frozen=True, kw_only=True)

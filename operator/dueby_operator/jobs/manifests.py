@@ -24,12 +24,12 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import LISTENS, SCRATCH, DeviceRequest, PodRequest, step_pod, worker_pod
 from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.model.assignments import assignment_of, planned_worker
-from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.step_configs import common_config, finish_config, index_config, own_config
 from dueby_operator.objects.config_maps import ConfigMap
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.schedule.job import Assignment
 
 # Of a worker's pod, before the Job gives its index up.
 RETRIES = 6

@@ -24,10 +24,10 @@ from dueby_operator.jobs.pod_state import (
     unschedulable,
 )
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
+from dueby_planner.schedule.job import Assignment
 
 # Their controller makes 20 pods a second for all Jobs of the cluster together.
 NO_POD_US = 30_000_000

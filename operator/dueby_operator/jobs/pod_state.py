@@ -15,11 +15,11 @@ from dueby_api.quantities import Amount
 from dueby_api.schema import LenientSpec, decode
 from dueby_api.step_messages import EXIT_INVALID, StepError, WorkerProgress, WorkResult
 from dueby_operator.jobs import names
-from dueby_operator.model.job_model import WorkerModel, WorkerState, worker_model
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.objects.jobs import CONTROLLER, BatchJob
 from dueby_operator.objects.parse import micros_of, parse_index
 from dueby_operator.objects.pods import CONTAINER, SCHEDULED, ContainerTerminated, Pod
+from dueby_planner.schedule.job import WorkerModel, WorkerState, worker_model
 
 # A worker without a node for this long is planned without.
 ABSENT_US = 30_000_000

@@ -18,10 +18,10 @@ from functools import partial
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB
 from dueby_operator.jobs.pod_state import index_of, job_of
-from dueby_operator.model.job_model import MAX_WORKERS
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
+from dueby_planner.schedule.job import MAX_WORKERS
 
 # A thousand pods are made within a minute, and scheduled as they come. Who has no node after two gets none soon.
 WITHHELD_US = 120_000_000

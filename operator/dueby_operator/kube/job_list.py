@@ -18,9 +18,10 @@ from dueby_operator.kube.door import Door
 from dueby_operator.kube.read_job import is_too_long
 from dueby_operator.kube.read_list import read_each
 from dueby_operator.kube.server_clock import steady_clock_s
-from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.stored_jobs import StoredJob
+from dueby_planner.schedule.job import JobKey
 
 log = logging.getLogger(__name__)
 ReadJob = Callable[[StoredJob], JobSnapshot]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dueby_api.grid import Share
-from dueby_operator.model.job_model import Assignment, StartReason
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.schedule.job import Assignment, StartReason
 
 StepName = Literal["index", "finish"]
 # Jobs of one job that are stopped in one pass, which waits for each of them. Anybody may make thousands for a job of

@@ -5,8 +5,8 @@ This is the one place where the two spellings meet.
 
 from dueby_api.grid import Share
 from dueby_api.plan import PlannedWorker
-from dueby_operator.model.job_model import Assignment
 from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.schedule.job import Assignment
 
 
 def planned_worker(assignment: Assignment) -> PlannedWorker:

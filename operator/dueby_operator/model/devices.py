@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from dueby_api.inference_job import JobSpec
-from dueby_operator.model.stacks import Claimant, Stacks
+from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.job import Claimant
 
 
 @dataclass(frozen=True, kw_only=True)

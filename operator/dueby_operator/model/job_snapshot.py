@@ -16,14 +16,12 @@ from dueby_api.step_messages import ProfilingProgress, StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_model import Assignment, WorkerModel
 from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import micros_of, parse_indices
 from dueby_operator.objects.pods import Pod
+from dueby_planner.schedule.job import Assignment, JobKey, WorkerModel
 
-JobKey = tuple[str, str]
-"""Namespace and name."""
 NO_SHARE = Share(first=0, end=0)
 
 

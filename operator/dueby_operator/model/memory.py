@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dueby_planner.replan import FRESH, LagMemory
+from dueby_planner.schedule.lag import FRESH, LagMemory
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from statistics import fmean, stdev
 from dueby_api.gpu_profile import ObservedJob
 from dueby_api.step_messages import WorkerProgress
 from dueby_api.units import from_micros
-from dueby_operator.model.job_model import Assignment
 from dueby_planner.profiles.observed import MAX_SPREAD, bounded_ratio, thin_out_starts
+from dueby_planner.schedule.job import Assignment
 
 # A worker's steps count from this many on, and if the model took this share of what a plan gives it of them: below it,
 # the worker waited for input.

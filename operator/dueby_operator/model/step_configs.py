@@ -8,7 +8,7 @@ from typing import Any
 
 from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob, JobSpec
-from dueby_operator.model.job_model import Assignment
+from dueby_planner.schedule.job import Assignment
 
 Document = dict[str, Any]
 

@@ -16,13 +16,13 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.step_messages import WorkerProgress
 from dueby_operator.jobs.pod_state import latest_pods
-from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.observations import Observation, observation_of, row_of
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import SCHEDULED, Pod
 from dueby_operator.profiling.managed import is_managed
 from dueby_planner.profiles.observed import moderated, with_job
+from dueby_planner.schedule.job import Assignment
 
 # The API server's clock and the operator's may be so far apart.
 CLOCKS_US = 60_000_000

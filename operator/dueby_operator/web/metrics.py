@@ -38,9 +38,9 @@ from dueby_operator.control.outcomes import (
 )
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.fault import Stage
-from dueby_operator.model.job_model import StartReason
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.web.job_values import JOB_GAUGES, met, running_devices
+from dueby_planner.schedule.job import StartReason
 
 # A pass over an idle cluster takes 20 ms; after 120 s without one the probe fails.
 RECONCILE_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)

@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from dueby_api.grid import Share
 from dueby_api.schema import END, json_schemas
 from dueby_operator.logs import FORMATS, LEVELS
-from dueby_operator.settings import Maintenance, ProfilerSettings, Promises, read_profiler, read_promises
+from dueby_operator.settings import Maintenance, ProfilerSettings, read_profiler, read_promises
 from dueby_operator.web.metrics import Metrics
-from dueby_planner.calendar.pool import CLASSES
+from dueby_planner.deadline_classes import Promises
+from dueby_planner.schedule.free_devices import CLASSES
 from dueby_worker.telemetry.metrics import render
 from dueby_worker.telemetry.progress import ProgressTracker
 from support.chart import WITHOUT_GPUS

@@ -26,7 +26,7 @@ from dueby_operator.jobs import names
 from dueby_operator.model.begun_sink import begun_grid, begun_parts
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.settings import Promises
+from dueby_planner.deadline_classes import Promises
 
 
 def parse(

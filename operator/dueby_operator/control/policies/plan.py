@@ -18,19 +18,17 @@ from dueby_api.status import JobStatus
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.work.changes import change_workers, without_windows
-from dueby_operator.control.work.decision import Start, WorkDecision
 from dueby_operator.control.work.moved_deadline import judge_again
 from dueby_operator.control.work.progress_status import diagnose_held, progress_status, track_conditions
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.memory import JobMemory
+from dueby_planner.schedule.explain import FULL_QUOTA
+from dueby_planner.schedule.job import ScheduledJob
+from dueby_planner.schedule.request import Start, WorkDecision
 
-FULL_QUOTA = "the namespace's ResourceQuota has no room for one (`kubectl describe quota`)"
-"""What a job may wait for that has no device, as a clause."""
 
-
-def plan(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
+def plan(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return what the decision changes about the job's workers, and how far the job is."""
     decided = replace(given, memory=_remember(given, model, work)).after(judge_again(given, model, work))
     track = track_conditions(given, model, work)
@@ -52,7 +50,7 @@ def plan(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
     )
 
 
-def wait_for_devices(given: PolicyInput, model: JobModel) -> Outcome:
+def wait_for_devices(given: PolicyInput, model: ScheduledJob) -> Outcome:
     """Return that there is no device that the job could have, neither now nor when others end."""
     # Profiles may be of classes that the job doesn't name.
     named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
@@ -78,7 +76,7 @@ def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:
     return NewCondition(reason=Reason.WAITING, message=f"{message}. The job waits for one.")
 
 
-def _remember(given: PolicyInput, model: JobModel, work: WorkDecision) -> JobMemory:
+def _remember(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> JobMemory:
     was_lost = given.memory.lost_all or model.news == "WorkerLost"
     return replace(
         given.memory,

@@ -21,7 +21,8 @@ from dueby_api.errors import Invalid
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.conditions import without_reasons
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_snapshot import JobKey, JobSnapshot
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.schedule.job import JobKey
 
 # Of a namespace. So many take a pass about a second of a core.
 MAX_PLANNED = 500

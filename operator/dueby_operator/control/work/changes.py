@@ -7,18 +7,18 @@ from dueby_api.conditions import Reason
 from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, PlanStatus, Replan
 from dueby_api.units import clock_time, format_time, parse_time_us
 from dueby_api.words import counted
-from dueby_operator.control.calendar.windows import reserved_sentence
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
-from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, Stop, WorkDecision, stoppable
 from dueby_operator.control.work.fruitless import fruitless_message, is_fruitless, is_no_use
 from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_model import JobModel
 from dueby_planner.answer import alternatives_sentence, alternatives_status, plan_status, proof_sentence
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.schedule.explain import reserved_sentence
+from dueby_planner.schedule.job import ScheduledJob
+from dueby_planner.schedule.request import Refuse, Reserve, Start, Stop, Wait, WorkDecision, stoppable
 
 
-def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
+def change_workers(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return what the decision about the workers does, and how it shows in the status."""
     match work.action:
         case Start(reason="WorkerLost") if is_fruitless(given.job, given.status.replans, model):
@@ -31,7 +31,7 @@ def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> O
             return _stop(given, model, work.action)
         case Reserve():
             return _reserve(given, model, work.action)
-        case Hold():
+        case Wait():
             return _hold(given, model, work.action)
         case Refuse():
             return _refuse(given, model, work.action)
@@ -39,7 +39,7 @@ def change_workers(given: PolicyInput, model: JobModel, work: WorkDecision) -> O
             return Outcome()
 
 
-def _start(given: PolicyInput, model: JobModel, start: Start) -> Outcome:
+def _start(given: PolicyInput, model: ScheduledJob, start: Start) -> Outcome:
     before = given.status.plan
     revision = max(model.revision, before.revision if before else 0) + 1
     made = 1 + max(assignment.number for assignment in start.assignments)
@@ -93,7 +93,7 @@ def _feasible(verdict: Verdict) -> NewCondition:
     return NewCondition(reason=Reason.PLANNED, message=message)
 
 
-def _by_windows(plan: PlanStatus, model: JobModel) -> NewCondition:
+def _by_windows(plan: PlanStatus, model: ScheduledJob) -> NewCondition:
     is_late = plan.slack.startswith("-")
     message = f"{counted(plan.gpus, 'device')} at most at once. {plan.proof_sentence}"
     if is_late:
@@ -102,7 +102,7 @@ def _by_windows(plan: PlanStatus, model: JobModel) -> NewCondition:
     return NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.PLANNED, message=message)
 
 
-def _reserve(given: PolicyInput, model: JobModel, reserve: Reserve) -> Outcome:
+def _reserve(given: PolicyInput, model: ScheduledJob, reserve: Reserve) -> Outcome:
     before, plan = given.status.plan, reserve.plan
     if before is not None and model.alive:
         return Outcome(status=given.status.replace(plan=before.replace(windows=plan.windows)))
@@ -114,7 +114,7 @@ def _reserve(given: PolicyInput, model: JobModel, reserve: Reserve) -> Outcome:
     return Outcome(conditions=(reserved,), status=given.status.replace(plan=plan, alternatives=None))
 
 
-def _hold(given: PolicyInput, model: JobModel, hold: Hold) -> Outcome:
+def _hold(given: PolicyInput, model: ScheduledJob, hold: Wait) -> Outcome:
     waiting = NewCondition(reason=Reason.WAITING, message=_while_waiting(given, hold.message))
     return Outcome(conditions=() if model.alive else (waiting,), status=without_windows(given.status))
 
@@ -134,7 +134,7 @@ def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:
     return alternatives_status(verdict.infeasible, now_us=now_us) if verdict.infeasible else None
 
 
-def _stop(given: PolicyInput, model: JobModel, stop: Stop) -> Outcome:
+def _stop(given: PolicyInput, model: ScheduledJob, stop: Stop) -> Outcome:
     workers = stoppable(model, stop)
     if not workers:
         return Outcome()
@@ -144,14 +144,14 @@ def _stop(given: PolicyInput, model: JobModel, stop: Stop) -> Outcome:
     return Outcome(actions=(StopWorkers(workers=workers, reason=stop.reason),), status=status)
 
 
-def _refuse(given: PolicyInput, model: JobModel, refuse: Refuse) -> Outcome:
+def _refuse(given: PolicyInput, model: ScheduledJob, refuse: Refuse) -> Outcome:
     verdict, status = refuse.verdict, given.status.replace(plan=None)
     if verdict is None:
         feasible = NewCondition(reason=refuse.reason, message=refuse.sentence)
         status = status.replace(alternatives=refuse.alternatives)
         return replace(failed(Reason.INFEASIBLE, refuse.sentence, feasible), status=status)
     feasible = _feasible(verdict)
-    if verdict.action in ("Reserve", "Hold", "Wait"):
+    if verdict.action in ("Reserve", "Wait", "Wait"):
         return Outcome(conditions=(NewCondition(reason=Reason.WAITING, message=feasible.message),), status=status)
     alternatives = _alternatives(verdict, model.now_us)
     if refuse.sentence:  # devices that others have are no help
@@ -160,7 +160,7 @@ def _refuse(given: PolicyInput, model: JobModel, refuse: Refuse) -> Outcome:
     return replace(failed(Reason.INFEASIBLE, feasible.message, feasible), status=status)
 
 
-def _with_replan(status: JobStatus, model: JobModel, reason: str, *, change: int) -> JobStatus:
+def _with_replan(status: JobStatus, model: ScheduledJob, reason: str, *, change: int) -> JobStatus:
     before = len(model.alive)
     entry = Replan(
         time=format_time(model.now_us),

@@ -11,8 +11,8 @@ It waits for a node, as more would, until the job's deadline.
 
 from dueby_api.status import Replan
 from dueby_operator.jobs.pod_state import ending_of, pods_by_job, rest_state
-from dueby_operator.model.job_model import JobModel
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.schedule.job import ScheduledJob
 
 # Replacements in a row without a part. Each one's workers have been started seven times by their Jobs, minutes apart.
 MAX_FRUITLESS = 3
@@ -20,7 +20,7 @@ MAX_FRUITLESS = 3
 MAX_WORDS = 400
 
 
-def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel) -> bool:
+def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: ScheduledJob) -> bool:
     """Return whether the last replacements of lost workers have brought no part to the sink.
 
     `dueby run` counts its lost processes itself, and its workers have no Jobs.
@@ -28,12 +28,12 @@ def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel)
     return bool(job.worker_jobs) and _are_in_vain(replans, model, "WorkerLost") and not _lack_nodes_alone(job)
 
 
-def is_no_use(job: JobSnapshot, replans: tuple[Replan, ...], model: JobModel) -> bool:
+def is_no_use(job: JobSnapshot, replans: tuple[Replan, ...], model: ScheduledJob) -> bool:
     """Return whether more workers would wait for a node, too, as those did that were started last."""
     return _are_in_vain(replans, model, "WorkerLost", "Lagging") and _lack_nodes_alone(job)
 
 
-def _are_in_vain(replans: tuple[Replan, ...], model: JobModel, *reasons: str) -> bool:
+def _are_in_vain(replans: tuple[Replan, ...], model: ScheduledJob, *reasons: str) -> bool:
     last = replans[-MAX_FRUITLESS:]
     return len(last) == MAX_FRUITLESS and all(
         replan.reason in reasons and replan.images_in_sink == model.images_in_sink for replan in last

@@ -9,16 +9,16 @@ from dueby_api.status import JobStatus, PlanStatus
 from dueby_api.units import format_duration, format_time, parse_time_us
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.conditions import condition, has_reason
-from dueby_operator.control.work.decision import Reserve, Start, WorkDecision
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_model import JobModel
-from dueby_planner.replan import HYSTERESIS
+from dueby_planner.schedule.job import ScheduledJob
+from dueby_planner.schedule.lag import HYSTERESIS
+from dueby_planner.schedule.request import Reserve, Start, WorkDecision
 
 # How each message here begins: by it a later pass knows whose the condition is.
 _MOVED = "The deadline was moved to"
 
 
-def judge_again(given: PolicyInput, model: JobModel, work: WorkDecision) -> Outcome:
+def judge_again(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return whether the workers will be in time for a deadline that was moved; nothing if there is no news of it."""
     status, plan, before = given.status, given.status.plan, given.job.status.deadline_time
     is_moved = before not in (None, status.deadline_time)
@@ -40,7 +40,7 @@ def _was_late(status: JobStatus) -> bool:
     return found is not None and has_reason(status, Reason.STARTED_LATE) and found.message.startswith(_MOVED)
 
 
-def _is_late(model: JobModel, work: WorkDecision, *, finish_us: int, was_late: bool) -> bool:
+def _is_late(model: ScheduledJob, work: WorkDecision, *, finish_us: int, was_late: bool) -> bool:
     """Return whether the job ends after its deadline; at the border one that was late stays so."""
     # What is started or reserved was chosen to be in time; whether it could be is known.
     if work.is_short or isinstance(work.action, Start | Reserve):
@@ -51,7 +51,7 @@ def _is_late(model: JobModel, work: WorkDecision, *, finish_us: int, was_late: b
     return work.expected_finish_us is None or finish_us > model.deadline_us - margin_us
 
 
-def _moved(plan: PlanStatus, model: JobModel, finish_us: int, *, is_late: bool) -> PlanStatus:
+def _moved(plan: PlanStatus, model: ScheduledJob, finish_us: int, *, is_late: bool) -> PlanStatus:
     """Return the plan with when it ends now: at its confidence as much later than expected as before."""
     margin_us = max(0, parse_time_us(plan.finish_at_confidence) - parse_time_us(plan.expected_finish))
     surely_us = finish_us + margin_us

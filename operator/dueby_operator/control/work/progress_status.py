@@ -5,15 +5,15 @@ from dueby_api.status import ProgressStatus
 from dueby_api.units import format_progress, format_time, slack_between
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
-from dueby_operator.control.work.decision import Hold, Refuse, Reserve, Start, WorkDecision
 from dueby_operator.control.work.store_waits import diagnose_stores
 from dueby_operator.jobs.pod_diagnosis import diagnose_memory, diagnose_start
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_model import JobModel
-from dueby_planner.replan import HYSTERESIS
+from dueby_planner.schedule.job import ScheduledJob
+from dueby_planner.schedule.lag import HYSTERESIS
+from dueby_planner.schedule.request import Refuse, Reserve, Start, Wait, WorkDecision
 
 
-def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> ProgressStatus | None:
+def progress_status(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> ProgressStatus | None:
     """Return how far the job is; as it was before there is a grid to count by."""
     if not model.part_size:
         return given.status.progress
@@ -35,7 +35,7 @@ def progress_status(given: PolicyInput, model: JobModel, work: WorkDecision) -> 
     )
 
 
-def track_conditions(given: PolicyInput, model: JobModel, work: WorkDecision) -> tuple[NewCondition, ...]:
+def track_conditions(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> tuple[NewCondition, ...]:
     """Return whether the workers will be in time; before there are any, only what keeps devices from them."""
     held = diagnose_held(given, model) if _waits(work) else None
     if not model.part_size:
@@ -51,21 +51,21 @@ def track_conditions(given: PolicyInput, model: JobModel, work: WorkDecision) ->
 def _waits(work: WorkDecision) -> bool:
     """Return whether the job has too few devices, or gets them too late."""
     match work.action:
-        case Hold() | Refuse():
+        case Wait() | Refuse():
             return True
         case Reserve(plan=plan):
             return work.is_short or plan.slack.startswith("-")
     return work.is_short
 
 
-def diagnose_held(given: PolicyInput, model: JobModel) -> NewCondition | None:
+def diagnose_held(given: PolicyInput, model: ScheduledJob) -> NewCondition | None:
     """Return which pods that should be gone hold devices that the job could have; None if none does."""
     classes = [name for name in model.counts if name in (model.spec.gpus.classes or model.counts)]
     message = given.shared.devices.overdue(given.job.namespace, given.spec, classes=classes)
     return NewCondition(reason=Reason.DEVICES_HELD, message=message) if message else None
 
 
-def _will_be_late(model: JobModel, work: WorkDecision, *, was_late: bool) -> bool:
+def _will_be_late(model: ScheduledJob, work: WorkDecision, *, was_late: bool) -> bool:
     """Return whether the expected finish is later than the deadline.
 
     A job at the border stays what it was, so that noise in the workers' steps makes no news.
@@ -73,7 +73,7 @@ def _will_be_late(model: JobModel, work: WorkDecision, *, was_late: bool) -> boo
     if work.is_short or model.now_us > model.deadline_us:
         return True
     # What is started or reserved now is not in the forecast yet, and does what is missing.
-    if model.is_complete or isinstance(work.action, Start | Reserve | Hold):
+    if model.is_complete or isinstance(work.action, Start | Reserve | Wait):
         return False
     if work.expected_finish_us is None:
         return was_late
@@ -81,7 +81,7 @@ def _will_be_late(model: JobModel, work: WorkDecision, *, was_late: bool) -> boo
     return work.expected_finish_us > model.deadline_us + (-margin_us if was_late else margin_us)
 
 
-def _why_late(model: JobModel, work: WorkDecision) -> str:
+def _why_late(model: ScheduledJob, work: WorkDecision) -> str:
     """Return why the job will be late, and what would help. It holds no time, so that it changes rarely."""
     ends_late = "The workers are expected to end after the deadline"
     limit = model.spec.gpus.max

@@ -15,14 +15,14 @@ from dueby_api.words import counted
 from dueby_operator.control.conditions import condition, has_reason
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_model import JobModel
+from dueby_planner.schedule.job import ScheduledJob
 
 # Stores fail for a moment all the time; a shorter wait is no news.
 MIN_WAIT_S = 10.0
 _GO_ON = "the workers go on by themselves then, and no row is lost."
 
 
-def diagnose_stores(model: JobModel) -> NewCondition | None:
+def diagnose_stores(model: ScheduledJob) -> NewCondition | None:
     """Return what the workers wait for, by the one that has been waiting for longest; None if no store is to blame."""
     waits = [wait for worker in model.alive if (wait := worker.waits_for) and wait.seconds >= MIN_WAIT_S]
     if not waits:

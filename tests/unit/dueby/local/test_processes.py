@@ -14,7 +14,7 @@ from dueby.local.worker_process import own_variables
 from dueby_api.errors import DueByError
 from dueby_api.grid import Share
 from dueby_api.step_messages import EXIT_BUG, EXIT_TRY_AGAIN
-from dueby_operator.model.job_model import Assignment
+from dueby_planner.schedule.job import Assignment
 from support.planner import choice, job
 
 WORK = Assignment(

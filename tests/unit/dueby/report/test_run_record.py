@@ -26,9 +26,9 @@ from dueby_api.run_record import (
     WorkerRecord,
 )
 from dueby_api.schema import Spec
-from dueby_operator.model.job_model import StartReason
 from dueby_pages.wording import reason
 from dueby_planner.deadline_classes import judge
+from dueby_planner.schedule.job import StartReason
 from support.planner import choice, group, problem
 from support.run_record import BY_WINDOWS, SECOND, START_US, Written, assignment, process, record
 

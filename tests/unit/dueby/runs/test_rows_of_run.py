@@ -16,7 +16,7 @@ from dueby_api.grid import Share
 from dueby_api.inference_job import InferenceJob
 from dueby_api.input_cost import InputCost
 from dueby_api.step_messages import WorkerProgress
-from dueby_operator.model.job_model import Assignment
+from dueby_planner.schedule.job import Assignment
 from support.planner import choice, job, profile_document, step_document
 
 SECOND = 1_000_000

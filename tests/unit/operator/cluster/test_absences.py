@@ -22,9 +22,9 @@ from dueby_operator.cluster.absences import (
     read_drain_at,
     with_weekly,
 )
-from dueby_operator.model.stacks import Absence
 from dueby_operator.settings import DAYS, Maintenance
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.devices import Absence
 from support.decisions import NOW, SECOND
 
 HOUR = 3600 * SECOND

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from dueby_operator.cluster.nodes import Node, OpenNodes, is_open
 from dueby_operator.cluster.requests import tolerations_of
-from dueby_operator.model.stacks import Claimant
+from dueby_planner.schedule.job import Claimant
 from support.decisions import node
 from support.stacks import claimant, devices_of, some_claimants, some_nodes
 

@@ -7,7 +7,8 @@ from dueby_api.schema import validate
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.queue_quotas import find_quotas
 from dueby_operator.cluster.queues import Flavor, Queue
-from dueby_operator.model.stacks import Claimant, Quota
+from dueby_planner.schedule.devices import Quota
+from dueby_planner.schedule.job import Claimant
 from support.decisions import infj
 
 GPU, LABEL = "nvidia.com/gpu", "nvidia.com/gpu.product"

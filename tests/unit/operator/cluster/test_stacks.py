@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from dueby_api.schema import validate
 from dueby_operator.cluster.nodes import Node, PodRow, read_node
 from dueby_operator.cluster.pods_on_nodes import take_pods
-from dueby_operator.model.stacks import Absence, Claimant, Stacks
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.settings import WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.devices import Absence, Stacks
+from dueby_planner.schedule.job import Claimant
 from support.decisions import NOW, SECOND, node, node_document
 from support.operator import spec
 from support.stacks import A100, GPU, Worker, claimant, devices_of, some_claimants, some_nodes, workers_of

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from dueby_operator.cluster.nodes import Node
-from dueby_operator.model.stacks import Absence
 from dueby_operator.model.writes import Delete
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.devices import Absence
 from support.decisions import NOW, SECOND, Look, a_batch, indexed, infj, look, node, started
 from support.shared_cluster import SharedCluster
 

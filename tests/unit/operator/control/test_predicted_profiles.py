@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from dueby_operator.control.work.decide import decide_workers
-from dueby_operator.control.work.decision import Start, Stop
 from dueby_operator.jobs import names
 from dueby_operator.profiling.class_profiles import keep_profiles
 from dueby_planner.profiles.size_prediction import predict
+from dueby_planner.schedule.one_job import decide_workers
+from dueby_planner.schedule.request import Start, Stop
 from support.decisions import cluster, indexed, infj, job, look, look_at, node, pod_of, worker_job_of
 from support.operator import NOW, SECOND, model, profile, worker
 from support.operator import spec as job_spec

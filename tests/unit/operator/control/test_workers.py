@@ -7,11 +7,11 @@ import pytest
 
 from dueby_api.parts import NONE, all_parts, parts_of
 from dueby_api.step_messages import StoreWait
-from dueby_operator.control.work.decide import decide_workers
-from dueby_operator.control.work.decision import Refuse, Start, Stop, WorkDecision
-from dueby_operator.control.work.watch import HANG_US
-from dueby_operator.model.job_model import JobModel, WorkerModel
-from dueby_planner.replan import LagMemory
+from dueby_planner.schedule.job import ScheduledJob, WorkerModel
+from dueby_planner.schedule.lag import LagMemory
+from dueby_planner.schedule.one_job import decide_workers
+from dueby_planner.schedule.request import Refuse, Start, Stop, WorkDecision
+from dueby_planner.schedule.watch import HANG_US
 from support.operator import NOW, SECOND, STEP_US, choice, model, profile, spec, worker
 
 PART = 100
@@ -22,7 +22,7 @@ def started(decision: WorkDecision) -> Start:
     return decision.action
 
 
-def running(*workers: object, **changes: object) -> JobModel:
+def running(*workers: object, **changes: object) -> ScheduledJob:
     """The job with its first plan started: half of the parts done, 5,000 images left, ten seconds to go."""
     fields: dict[str, Any] = {
         "part_size": PART,

@@ -16,15 +16,15 @@ from dueby_api.parts import parts_of
 from dueby_api.status import AlternativesStatus
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.render import render
-from dueby_operator.control.work.assign import assign_helpers
 from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.jobs.pod_state import worker_models
 from dueby_operator.model.actions import StartWorkers
-from dueby_operator.model.job_model import MAX_WORKERS, Assignment, WorkerModel
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.model.writes import Create
 from dueby_planner.model.capacity import Capacity, DeviceGroup
+from dueby_planner.schedule.job import MAX_WORKERS, Assignment, WorkerModel
+from dueby_planner.schedule.watch import assign_helpers
 from support.decisions import SETTINGS, a_batch, infj, job, look, pod_of, started, worker_job_of
 from support.operator import NOW, choice, model, worker
 from support.profiling import A100, L4, gpu_node, nodes

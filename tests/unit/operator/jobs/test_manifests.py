@@ -24,10 +24,10 @@ from dueby_operator.jobs.manifests import (
     worker_objects,
 )
 from dueby_operator.model.actions import StartWorkers, StepName
-from dueby_operator.model.job_model import Assignment
 from dueby_operator.objects.config_maps import ConfigMap
 from dueby_operator.objects.parse import parse
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.schedule.job import Assignment
 from dueby_worker.steps.config import load_config
 from support.operator import worker
 

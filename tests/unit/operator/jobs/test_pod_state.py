@@ -23,13 +23,13 @@ from dueby_operator.jobs.pod_state import (
     progress_of_ended,
     worker_models,
 )
-from dueby_operator.model.job_model import WorkerModel, WorkerState
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import NodeObject, ResourceQuota
 from dueby_operator.objects.parse import MAX_INDEX, parse, parse_indices
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.provenance import image_of
+from dueby_planner.schedule.job import WorkerModel, WorkerState
 from support.operator import worker
 
 MADE, LATER = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z"

@@ -14,9 +14,9 @@ from dueby_operator import paths
 from dueby_operator.cluster.absences import DRAIN_AT
 from dueby_operator.cluster.nodes import SLICE_CPUS, Node, classes_on
 from dueby_operator.kube.node_table import NodeTable
-from dueby_operator.model.stacks import Absence
 from dueby_operator.settings import Maintenance
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.devices import Absence
 from support.api import served
 from support.decisions import SETTINGS, node_document
 from support.resource_slices import GPU, claim, device_class, gpu, resource_slice

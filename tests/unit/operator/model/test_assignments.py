@@ -15,9 +15,9 @@ from dueby_api.plan import PlannedWorker
 from dueby_api.schema import decode, validate
 from dueby_api.step_config import WorkConfig
 from dueby_operator.model.assignments import assignment_of, planned_worker
-from dueby_operator.model.job_model import Assignment
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.schedule.job import Assignment
 from dueby_worker.steps.config import load_config
 from support.decisions import infj
 from support.operator import worker

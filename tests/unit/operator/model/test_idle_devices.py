@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dueby_operator.cluster.nodes import Node
-from dueby_operator.model.idle_devices import IdleDevices
-from dueby_operator.model.stacks import Claimant, Quota, Stack, Stacks
+from dueby_planner.schedule.devices import IdleDevices, Quota, Stack, Stacks
+from dueby_planner.schedule.job import Claimant
 from support.stacks import CLASSES, Worker, devices_of, some_claimants, some_nodes, workers_of
 
 ONE, OTHER = ("team", "one"), ("team", "other")

@@ -1,1 +1,0 @@
-"""All jobs on the same devices: who has which of them from when to when, and who gives way. Pure."""

@@ -1,1 +1,0 @@
-"""All jobs on one pool: which devices each has when, and a proof where that is impossible. Pure."""

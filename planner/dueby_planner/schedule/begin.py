@@ -1,0 +1,276 @@
+"""What is done now about a job that the calendar has placed, or for which it has found no place.
+
+Jobs that wait in their Kueue queue for quota that others use: nobody knows until when.
+
+The calendar has no place for such a job, since what others use of a quota counts as taken permanently. But only what is
+in the queue has its turn there. So the workers of a job that would begin now without these others are created, and
+Kueue admits them as soon as it can. Jobs that take what is idle don't wait so.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from dueby_api.units import parse_time_us
+from dueby_planner.model.problem import NEVER_US, Problem
+from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
+from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.explain import has_idle_devices, refuse_beside_others, waiting_sentence
+from dueby_planner.schedule.free_devices import CLASSES, PROMISED, YIELDING
+from dueby_planner.schedule.job import Assignment, JobKey, ScheduledJob, StartReason
+from dueby_planner.schedule.lag import LagMemory
+from dueby_planner.schedule.ledger import (
+    BesideOthers,
+    HeldDevice,
+    Ledger,
+    open_ledger,
+    taken_by_placements,
+    used_by_others,
+    without_others,
+)
+from dueby_planner.schedule.one_job import decide_workers
+from dueby_planner.schedule.request import Refuse, Reserve, Start, Wait, WorkDecision
+from dueby_planner.schedule.reservation import Window, begins_us, ends_us, expected_finish_us
+from dueby_planner.schedule.usable import Usable
+from dueby_planner.schedule.verify import verify_calendar
+from dueby_planner.schedule.watch import expect_finish_us, pause_us
+from dueby_planner.schedule.windows import (
+    EARLY_US,
+    Due,
+    Room,
+    assign_windows,
+    devices_by_stack,
+    due,
+    part_size_of,
+    reserved_plan,
+    reserved_workers,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What is done about the job."""
+
+    work: WorkDecision
+    begun: Mapping[str, int] = field(default_factory=dict)
+    """Devices by stack on which workers are started now."""
+
+
+def urgency(placement: Placement) -> tuple[bool, int, int, str]:
+    """Order jobs by when they are to begin: first those that will be in time, and of equals the more important ones."""
+    begin = begins_us(placement.reservation) if placement.reservation else NEVER_US
+    is_late = placement.action not in ("Start", "Reserve")
+    return is_late, begin, CLASSES.index(placement.job.deadline_class), placement.job.name
+
+
+def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room: Room) -> Begun:
+    """Return what to do now about a job for which there is a placement in the calendar."""
+    job, reservation = usable.job, placement.reservation
+    if not reservation:
+        return Begun(work=_unplaced(usable, placement, calendar))
+    if not job.has_started and (found := _at_once(usable, placement, room)):
+        return found
+    if starting := due(placement, room, least_us=_least_us(job, placement)):
+        return _begin(usable, _start(job, placement, room, starting), devices_by_stack(starting))
+    if job.deadline_class == "BestEffort":  # nothing is kept for it
+        return Begun(work=_wait(usable, placement, calendar))
+    return Begun(work=_reserve(job, placement, room))
+
+
+def _least_us(job: ScheduledJob, placement: Placement) -> Callable[[Window], int]:
+    """Return how long a window has to be: for a job that gives way and won't end in it, two starts and a part."""
+    first = sum(lane.count * lane.windows[0].images for lane in placement.reservation)
+    if job.deadline_class in PROMISED or first >= placement.job.problem.images:
+        return lambda window: 0
+    part_size = job.part_size or part_size_of(placement)
+
+    def least_us(window: Window) -> int:
+        choice = window.choice
+        return pause_us([choice.start_us]) + -(-part_size // choice.mini_batch_size) * choice.latency_us
+
+    return least_us
+
+
+def _at_once(usable: Usable, placement: Placement, room: Room) -> Begun | None:
+    """Return the start of an ordinary plan, if devices that nobody needs before its end are enough for one."""
+    job, problem = usable.job, placement.job.problem
+    horizon_us = max(problem.time_us, ends_us(placement.reservation))
+    idle = {group.device_class: max(0, room.idle.get(group.device_class, 0)) for group in problem.groups}
+    if not _would_do(problem, idle, horizon_us):
+        return None
+    free = room.beside.idle(job.key, idle, horizon_us)
+    if not _would_do(problem, free, horizon_us):
+        return None
+    work = decide_workers(job.with_more(by_class(free, room.stacks)))
+    action = work.action
+    if not isinstance(action, Start) or action.verdict is None:
+        return None
+    plan = action.verdict.plan
+    if plan is None or plan.finish_at_confidence_us > horizon_us or placement.is_in_time > plan.is_in_time:
+        return None
+    return _begin(usable, work, spread(action.assignments, free, room.stacks))
+
+
+def _begin(usable: Usable, work: WorkDecision, taken: Mapping[str, int]) -> Begun:
+    return Begun(work=on_nodes(work, usable.job.key, taken, usable.stacks), begun=taken)
+
+
+def on_nodes(work: WorkDecision, key: JobKey, taken: Mapping[str, int], stacks: Stacks) -> WorkDecision:
+    """Return the start of workers with the nodes of the stacks whose devices they take."""
+    if not isinstance(work.action, Start):
+        return work
+    return replace(work, action=replace(work.action, nodes=stacks.nodes_among(key, taken)))
+
+
+def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bool:
+    """Return whether so many devices of each stack, from now on, are enough."""
+    pool = problem.pool
+    groups = tuple(replace(group, count=devices[group.device_class]) for group in pool.groups)
+    return replace(problem, pool=replace(pool, groups=groups)).fewest(until_us) is not None
+
+
+def spread(assignments: Iterable[Assignment], free: Mapping[str, int], stacks: Stacks) -> Counter[str]:
+    """Return how many devices of each stack these workers take: first those that the fewest jobs may use."""
+    left = Counter(assignment.device_class for assignment in assignments)
+    taken: Counter[str] = Counter()
+    for name in sorted(free, key=lambda name: (len(stacks.by_name[name].users), -free[name], name)):
+        device_class = stacks.class_of(name)
+        if count := min(left[device_class], free[name]):
+            left[device_class] -= count
+            taken[name] += count
+    return taken
+
+
+def by_class(free: Mapping[str, int], stacks: Stacks) -> Counter[str]:
+    """Return the devices of each class, given those of each stack."""
+    counts: Counter[str] = Counter()
+    for name, count in free.items():
+        counts[stacks.class_of(name)] += max(0, count)
+    return counts
+
+
+def _start(job: ScheduledJob, placement: Placement, room: Room, starting: list[Due]) -> WorkDecision:
+    part_size = job.part_size or part_size_of(placement)
+    plan = reserved_plan(placement, room.stacks, now_us=job.now_us, starting=starting, part_size=part_size, revision=0)
+    first: StartReason = "Resumed" if job.parts_there else "Started"
+    start = Start(
+        assignments=assign_windows(job, starting, part_size=part_size),
+        part_size=part_size,
+        reason=_why_again(job) if job.has_started else first,
+        by_windows=plan,
+    )
+    quiet_us = job.now_us + pause_us(each.window.choice.start_us for each in starting)
+    return WorkDecision(
+        action=start,
+        lag=LagMemory(quiet_until_us=quiet_us),
+        is_short=not placement.is_in_time,
+        expected_finish_us=_forecast_us(job, placement)
+        or job.now_us + expected_finish_us(placement.reservation, placement.job.problem),
+    )
+
+
+def keep_windows(job: ScheduledJob) -> WorkDecision:
+    """Return that the job's windows no longer do by this reading, and are kept until the next one."""
+    finish_us = expect_finish_us(job) if job.alive else None
+    return WorkDecision(lag=job.lag, waits_for_windows=True, expected_finish_us=finish_us)
+
+
+def _forecast_us(job: ScheduledJob, placement: Placement) -> int | None:
+    """Return when a job's workers and its windows together will have done what is left; None if it has no workers."""
+    return expect_finish_us(replace(job, reserved=reserved_workers(placement.reservation))) if job.alive else None
+
+
+def _why_again(job: ScheduledJob) -> StartReason:
+    return job.news or ("WorkerLost" if job.lost_all else "WindowBegins")
+
+
+def _reserve(job: ScheduledJob, placement: Placement, room: Room) -> WorkDecision:
+    plan = reserved_plan(
+        placement,
+        room.stacks,
+        now_us=job.now_us,
+        starting=(),
+        part_size=job.part_size or part_size_of(placement),
+        revision=0,
+    )
+    begins = begins_us(placement.reservation)
+    starts_us = job.now_us + begins
+    if placement.kept:
+        # As the status has it: a window that waits for its device stays where it should have begun.
+        windows = tuple(window for window in job.windows if parse_time_us(window.to_time) > job.now_us)
+        plan = plan.replace(windows=windows)
+        if begins <= EARLY_US:
+            starts_us = min(parse_time_us(window.from_time) for window in windows)
+    return WorkDecision(
+        action=Reserve(plan=plan, starts_us=starts_us),
+        lag=job.lag,
+        is_short=not placement.is_in_time,
+        expected_finish_us=_forecast_us(job, placement),
+    )
+
+
+def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
+    """Return that a job is refused, or what it waits for."""
+    job = usable.job
+    if job.goes_on or placement.action != "Refuse":
+        return _wait(usable, placement, calendar)
+    if placement.job.problem.fewest() is not None:
+        return WorkDecision(action=refuse_beside_others(usable, placement, calendar), lag=job.lag)
+    alone = decide_workers(job.with_more(usable.devices))
+    # What a quota leaves no room for can be had once there is more room.
+    if not isinstance(alone.action, Refuse) or job.has_quota:
+        return _wait(usable, placement, calendar)
+    if has_idle_devices(calendar, placement.job):
+        return alone
+    refuse = refuse_beside_others(usable, placement, calendar)
+    return replace(alone, action=replace(refuse, verdict=alone.action.verdict))
+
+
+def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
+    job, hold = usable.job, Wait(message=waiting_sentence(usable, placement, calendar))
+    return WorkDecision(
+        action=hold,
+        lag=job.lag,
+        is_short=job.has_started,
+        expected_finish_us=_forecast_us(job, placement),
+    )
+
+
+class Turns:
+    """What would be free if only these workers were there, while one job after the other is put into its queue."""
+
+    def __init__(self, stacks: Stacks, holds: Sequence[HeldDevice], placed: Mapping[JobKey, Placement]) -> None:
+        """`placed`: all jobs of the calendar."""
+        self._stacks, self._holds, self._placed = stacks, holds, placed
+
+    def queue_up(self, usable: Usable, placement: Placement) -> WorkDecision | None:
+        """Return the start of a job that has no place in the calendar, if it is to wait in its queue."""
+        key = usable.job.key
+        if not self._waits_for_others(usable, placement):
+            return None
+        ledger = self._ledger
+        calendar = make_calendar([placement.job], ledger.pool())
+        verify_calendar(calendar)
+        (found,) = calendar.placements
+        there = {stack.name: stack.devices for stack in self._stacks.of(key)}
+        room = Room(key=key, stacks=self._stacks, beside=BesideOthers(ledger, {}), idle=ledger.idle(key, there, 1))
+        work = decide_placed(usable, found, calendar, room).work
+        if not isinstance(work.action, Start):
+            return None
+        self._ledger = ledger.take(taken_by_placements({key: found}))
+        return work
+
+    def _waits_for_others(self, usable: Usable, placement: Placement) -> bool:
+        job = usable.job
+        takes_what_is_idle = job.deadline_class in YIELDING and not placement.is_urgent
+        if placement.reservation or placement.action == "Refuse" or job.alive or takes_what_is_idle:
+            return False
+        quotas = [quota for quota in self._stacks.quotas if quota.has_queue and job.key in quota.costs]
+        return any(used_by_others(quota, self._holds) for quota in quotas)
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        """What is left beside those that were put into their queues."""
+        alone = open_ledger(without_others(self._stacks, self._holds), self._holds)
+        return alone.take(taken_by_placements(self._placed))

@@ -1,0 +1,115 @@
+"""A job of the calendar, and in which order jobs are placed.
+
+The device time that a job takes at least, whatever windows it is in.
+
+Of a job that runs b images in L at best, N images take at least N L / b of device time. Each start loses at least
+S + W - L of it, and no device does more than what it can from now to a time, which says how many starts there are at
+least. There is no margin in it: what is impossible here is impossible at every confidence.
+
+Workers that are there already need no start, and may be about to end a mini-batch: those images take no more time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import lcm
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.model.problem import NEVER_US, Problem
+from dueby_planner.model.rule import Rule
+from dueby_planner.schedule.lag import OngoingWorker
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredWindow:
+    """Devices that a job was given before, each for a worker. Times count from now."""
+
+    devices: tuple[str, ...]
+    """Names among which they are; the first ones are taken if they are free."""
+    count: int
+    from_us: int
+    """Negative if the window has begun and no worker was started in it."""
+    to_us: int
+    engine: str
+    mini_batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalendarJob:
+    """One job of several on one pool."""
+
+    name: str
+    deadline_class: DeadlineClass
+    problem: Problem
+    """What is left of the job, alone on all the devices that it could ever have. None of them need be free now."""
+    stored: tuple[StoredWindow, ...] = ()
+    """What it was given before."""
+    goes_on: bool = False
+    """Whether the job has or had workers: it is not refused any more, and ends as soon as it can if it is late."""
+    least_images: int | None = None
+    """What is stored is kept if it does so many images, which may be fewer than a new plan does; None: all of them."""
+    until_us: int = NEVER_US
+    """Beyond this time nothing is promised to it, and it is placed on nothing."""
+    quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The quotas that bind it, and how many units of each a device of each name costs (tables.py)."""
+    at_work: tuple[OngoingWorker, ...] = ()
+    """The workers that it has, if the problem is all that is left: what these do takes no other start (`needed_us`)."""
+    elsewhere: int = 0
+    """Images that workers of it do on devices that no table counts, such as those of a node that takes no new pods."""
+    stays: bool = False
+    """Whether its workers can't be stopped: each keeps its device until the job is done (place_job.py)."""
+
+    @cached_property
+    def device_names(self) -> frozenset[str]:
+        """The names of the devices that it may use."""
+        return frozenset(group.device_class for group in self.problem.groups)
+
+    @property
+    def rule_for_kept(self) -> Rule:
+        """The rule that says whether what is stored still does."""
+        rule = self.problem.rule
+        return rule if self.least_images is None else replace(rule, images=self.least_images)
+
+
+def with_images(job: CalendarJob, images: int) -> CalendarJob:
+    """Return the job with so many images to place, and no fewer to keep."""
+    return replace(job, problem=replace(job.problem, images=images), least_images=None)
+
+
+def by_deadline(jobs: Iterable[CalendarJob], *classes: DeadlineClass) -> list[CalendarJob]:
+    """Return the jobs of these deadline classes, or all of them, the earliest deadline first."""
+    found = [job for job in jobs if not classes or job.deadline_class in classes]
+    return sorted(found, key=deadline_order)
+
+
+def deadline_order(job: CalendarJob) -> tuple[int, str]:
+    """Return what jobs are sorted by: the deadline, then the name."""
+    return job.problem.time_us, job.name
+
+
+def needed_us(
+    problem: Problem, until_us: int | None = None, *, at_work: Sequence[OngoingWorker] = (), elsewhere: int = 0
+) -> int | None:
+    """Return the device time that the job takes at least; None if no device does anything by then, or the deadline.
+
+    `at_work` are workers that do some of its images; `elsewhere` are images that take none of this time.
+    """
+    time_us = problem.time_us if until_us is None else until_us
+    choices = [choice for group in problem.groups for choice in group.choices]
+    # Where the first mini-batch takes less than the others, nothing is lost, and many starts would be the fastest.
+    paces = [(min(each.latency_us, each.expected_start_us), each.mini_batch_size) for each in choices]
+    paces += [(worker.latency_us, worker.mini_batch_size) for worker in at_work]
+    # Times of one image in a common unit, so that they are integers.
+    unit = lcm(*(size for _, size in paces))
+    pace = min(latency_us * (unit // size) for latency_us, size in paces)
+    lost_us = max(0, min(choice.expected_start_us - choice.latency_us for choice in choices))
+    if time_us <= lost_us:
+        return None
+    work = max(0, problem.images - elsewhere - sum(worker.mini_batch_size for worker in at_work)) * pace
+    beside = max(0, work - len(at_work) * time_us * unit)
+    starts = max(0 if at_work or not work else 1, _ceil(beside, (time_us - lost_us) * unit))
+    return _ceil(work, unit) + starts * lost_us
+
+
+def _ceil(over: int, under: int) -> int:
+    return -(-over // under)

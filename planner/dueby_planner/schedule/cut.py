@@ -1,0 +1,241 @@
+"""Which jobs can't be done even if their work could be divided at will and cost no starts between its pieces.
+
+Jobs are poured into the time of devices that are always there, in the order of their deadlines, each as level as it can
+be: from where most devices are left, but nowhere more than the job may hold. Where all jobs are there from the start,
+that finds room for all of them whenever there is room. What is left never falls with time, so neither does it with the
+next job: the job takes nothing up to one time, then all that is above a level, and from another time on as many
+devices as it may hold.
+
+If a job finds too little, the jobs that keep it from the time it would need, those that keep these from theirs, and so
+on, are together too many. The time that a job would need is all before it holds as many devices as it may.
+
+This is a search in floats; what it finds is proved in integers.
+
+The proof that a set of jobs can't be done: they need more device time than there is for them.
+
+What each job takes at least (calendar_job.py) is held against all devices, whoever has them now. What there is until the last
+deadline is counted exactly: at each moment the devices of the classes that jobs with a later deadline may use, and no
+more than these jobs may hold together. All of it is integers, without any margin: what is impossible here is impossible
+at every confidence.
+
+Such jobs are sought among those that may use the same classes, or fewer.
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline, deadline_order, needed_us
+
+
+class Demand(NamedTuple):
+    """What a job needs."""
+
+    device_us: int
+    until_us: int
+    at_once: int
+    """Devices that it may hold at once."""
+
+
+class _Piece(NamedTuple):
+    """What is left in a time."""
+
+    from_us: int
+    to_us: int
+    left: float
+
+
+class _Poured(NamedTuple):
+    """What one job takes: nothing before `from_us`, and as many devices as it may hold after `full_us`."""
+
+    from_us: int
+    full_us: int
+
+
+class Filling:
+    """Demands that are poured into the time of so many devices; they ascend by deadline.
+
+    What each leaves is kept for those that are asked about one more demand: only what comes after it is poured again.
+    """
+
+    def __init__(self, demands: Sequence[Demand], devices: int) -> None:
+        self._demands = demands
+        self._devices = devices
+        self._left: list[list[_Piece]] = [[]]
+        """What there is for each demand, as far as anybody has asked."""
+        self._poured: list[_Poured] = []
+
+    def find_overfull(self, more: Demand, place: int) -> set[int] | None:
+        """Return the places of demands that are together too many, with `more` before the one that is at `place` now.
+
+        None if there is room for all, or not even for those before it.
+        """
+        while len(self._poured) < place:
+            pieces, taken, is_enough = self._pour(self._demands[len(self._poured)], self._left[-1])
+            if not is_enough:
+                return None
+            self._left.append(pieces)
+            self._poured.append(taken)
+        pieces, poured = self._left[place], self._poured[:place]
+        for demand in (more, *self._demands[place:]):
+            pieces, taken, is_enough = self._pour(demand, pieces)
+            poured.append(taken)
+            if not is_enough:
+                return _in_the_way(poured)
+        return None
+
+    def _pour(self, demand: Demand, pieces: list[_Piece]) -> tuple[list[_Piece], _Poured, bool]:
+        """Return what is left, what the demand takes, and whether that is enough."""
+        ends_us = pieces[-1].to_us if pieces else 0
+        if ends_us < demand.until_us:
+            pieces = [*pieces, _Piece(ends_us, demand.until_us, self._devices)]
+        return _pour(demand, pieces)
+
+
+def _pour(demand: Demand, pieces: Sequence[_Piece]) -> tuple[list[_Piece], _Poured, bool]:
+    """Do so for a demand that ends with the last piece."""
+    first = full = len(pieces)
+    """The first piece of which it takes something, and the first of which it takes as much as it may."""
+    missing, width, level = demand.device_us * (1 - 1e-9), 0, pieces[-1].left
+    while missing > 0:
+        # Down to where the next piece is reached, or one has given as much as it may.
+        reached = pieces[first - 1].left if first else 0.0
+        emptied = pieces[full - 1].left - demand.at_once if full > first else 0.0
+        below = max(0.0, reached, emptied)
+        if missing <= (level - below) * width:
+            level, missing = level - missing / width, 0.0
+            break
+        missing -= (level - below) * width
+        level = below
+        if not level:
+            break
+        if full > first and emptied == level:
+            full -= 1
+            width -= pieces[full].to_us - pieces[full].from_us
+        else:
+            first -= 1
+            width += pieces[first].to_us - pieces[first].from_us
+    until_us = pieces[-1].to_us
+    from_us, full_us = (pieces[at].from_us if at < len(pieces) else until_us for at in (first, full))
+    even = [_Piece(from_us, full_us, level)] if first < full else []
+    above = [_Piece(begins_us, ends_us, left - demand.at_once) for begins_us, ends_us, left in pieces[full:]]
+    return [*pieces[:first], *even, *above], _Poured(from_us, full_us), missing <= 0
+
+
+def _in_the_way(poured: Sequence[_Poured]) -> set[int]:
+    """Return the last one, those that take some of the time that it would need, and so on."""
+    last = len(poured) - 1
+    found, until_us = {last}, poured[last].full_us
+    for number in sorted(range(last), key=lambda number: poured[number].from_us):
+        if poured[number].from_us < until_us:
+            found.add(number)
+            until_us = max(until_us, poured[number].full_us)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Jobs that need more than there is."""
+
+    jobs: tuple[CalendarJob, ...]
+    """By deadline."""
+    until_us: int
+    """The last deadline among them."""
+    needed_us: int
+    """Device time that they take at least."""
+    available_us: int
+    """Device time that there is for them."""
+
+
+class Cuts:
+    """What jobs need, and what there is for them: a search for cuts with one more job."""
+
+    def __init__(self, jobs: Iterable[CalendarJob], whole: Mapping[str, int]) -> None:
+        """`jobs`: those that have devices or a place; `whole`: every device that there is, by name."""
+        self._whole = whole
+        self._needed: dict[str, int | None] = {}
+        """By the name of the job."""
+        self._jobs = [job for job in by_deadline(jobs) if self._needed_us(job) is not None]
+        self._names = {job.device_names for job in self._jobs}
+        self._fillings: dict[frozenset[str], tuple[list[CalendarJob], Filling]] = {}
+        """Those of the jobs that use no other devices than these, and what is left beside them."""
+
+    def find(self, refused: CalendarJob) -> Cut | None:
+        """Return a cut with the refused job in it; None if none is found."""
+        if self._needed_us(refused) is None:  # it is impossible whatever the others do
+            return None
+        for names in _wider(self._names | {refused.device_names}, refused.device_names):
+            alike, filling = self._filling(names)
+            place = bisect_left(alike, deadline_order(refused), key=deadline_order)
+            found = filling.find_overfull(self._demand(refused), place)
+            if found is None or place not in found:
+                continue
+            with_it = [*alike[:place], refused, *alike[place:]]
+            chosen = [with_it[number] for number in sorted(found)]
+            if self._is_proof(chosen, refused):
+                return self._cut(chosen)
+        return None
+
+    def _filling(self, names: frozenset[str]) -> tuple[list[CalendarJob], Filling]:
+        if names not in self._fillings:
+            alike = [job for job in self._jobs if names.issuperset(job.device_names)]
+            devices = sum(self._whole.get(name, 0) for name in names)
+            self._fillings[names] = alike, Filling([self._demand(job) for job in alike], devices)
+        return self._fillings[names]
+
+    def _demand(self, job: CalendarJob) -> Demand:
+        return Demand(self._needed_us(job) or 0, job.problem.time_us, job.problem.most)
+
+    def shortened(self, cut: Cut, refused: CalendarJob) -> Cut:
+        """Leave out the jobs without which it is a cut as well, the smallest first; the refused one stays."""
+        jobs = list(cut.jobs)
+        for job in sorted((job for job in cut.jobs if job is not refused), key=lambda job: self._needed_us(job) or 0):
+            rest = [other for other in jobs if other is not job]
+            if self._is_proof(rest, refused):
+                jobs = rest
+        return self._cut(jobs)
+
+    def _is_proof(self, jobs: Sequence[CalendarJob], refused: CalendarJob) -> bool:
+        """Return whether the jobs can't all be done, and this is not so without the refused one: some may be late."""
+        others = [job for job in jobs if job is not refused]
+        return self._is_cut(jobs) and not (others and self._is_cut(others))
+
+    def _is_cut(self, jobs: Sequence[CalendarJob]) -> bool:
+        return self._total_us(jobs) > available_us(jobs, self._whole)
+
+    def _cut(self, jobs: Sequence[CalendarJob]) -> Cut:
+        return Cut(
+            jobs=tuple(jobs),
+            until_us=jobs[-1].problem.time_us,
+            needed_us=self._total_us(jobs),
+            available_us=available_us(jobs, self._whole),
+        )
+
+    def _total_us(self, jobs: Iterable[CalendarJob]) -> int:
+        return sum(self._needed_us(job) or 0 for job in jobs)
+
+    def _needed_us(self, job: CalendarJob) -> int | None:
+        if job.name not in self._needed:
+            self._needed[job.name] = needed_us(job.problem, at_work=job.at_work, elsewhere=job.elsewhere)
+        return self._needed[job.name]
+
+
+def available_us(jobs: Sequence[CalendarJob], whole: Mapping[str, int]) -> int:
+    """Return the device time that these jobs can have together before their deadlines."""
+    total, may_hold, there = 0, 0, 0
+    names: set[str] = set()
+    latest_first = by_deadline(jobs)[::-1]
+    begins_us = [max(0, job.problem.time_us) for job in latest_first[1:]] + [0]
+    for job, from_us in zip(latest_first, begins_us, strict=True):
+        may_hold += job.problem.most
+        there += sum(whole.get(name, 0) for name in job.device_names - names)
+        names |= job.device_names
+        total += (max(0, job.problem.time_us) - from_us) * min(there, may_hold)
+    return total
+
+
+def _wider(sets: Collection[frozenset[str]], least: frozenset[str]) -> Iterator[frozenset[str]]:
+    """Yield the sets of names that have at least those in them, the smallest first; then the names of all sets."""
+    own = [names for names in sets if names.issuperset(least)]
+    yield from dict.fromkeys([*sorted(own, key=lambda names: (len(names), sorted(names))), frozenset().union(*sets)])

@@ -1,0 +1,197 @@
+"""Devices for whom they are: a stack is devices of one class that the same jobs may use at the same times.
+
+A job's devices over time are counted by stack, so that what one job may not use is never promised to it, and what only
+one job may use is never kept from it. A quota bounds what some jobs hold of several stacks together.
+
+What is idle in a pass, while workers are started on it one after the other.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from dueby_planner.schedule.job import JobKey
+
+
+class Absence(NamedTuple):
+    """From when to when a node and its devices are not there."""
+
+    from_us: int
+    to_us: int
+    """NEVER_US if it isn't known when they come back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Devices of one class that the same jobs may use, and that go away and come back together."""
+
+    name: str
+    device_class: str
+    devices: int
+    """All there are, whoever has them now."""
+    idle: int
+    """Those that nobody has now."""
+    leaving: int = 0
+    """Those that nobody will have as soon as pods are gone that are being deleted."""
+    worked_on: int = 0
+    """Those that workers have, whichever job these are of and whatever is known of it."""
+    users: frozenset[JobKey]
+    """The jobs that may use them."""
+    nodes: frozenset[str] = frozenset()
+    """Where they are; empty where there are no nodes."""
+    away: tuple[Absence, ...] = ()
+    """When they are not there, in times from now."""
+
+    def is_there(self, from_us: int, to_us: int) -> bool:
+        """Return whether they are there all the time between two times from now."""
+        return all(each.to_us <= from_us or each.from_us >= to_us for each in self.away)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """What some jobs, and others that are not known, may hold together, in units of its own."""
+
+    name: str
+    units: int
+    """All there are."""
+    used: int
+    """Those that somebody has now, workers of the jobs among them."""
+    others: int | None = None
+    """Those that others hold permanently; None: all that are used beside the jobs' workers are."""
+    costs: Mapping[JobKey, Mapping[str, int]]
+    """By job and device class, how many units a device costs."""
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether jobs wait in a queue for what others use of it."""
+        return self.others is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stacks:
+    """All devices that any of the jobs may use."""
+
+    all: tuple[Stack, ...]
+    quotas: tuple[Quota, ...] = ()
+
+    def of(self, key: JobKey, device_class: str | None = None) -> list[Stack]:
+        """Return the stacks that the job may use, of one class or of all."""
+        return [stack for stack in self._by_user.get(key, ()) if device_class in (None, stack.device_class)]
+
+    def at(self, key: JobKey, device_class: str, node: str) -> Stack | None:
+        """Return the stack that a worker of the job has its device of; None if it has none of any."""
+        return next((stack for stack in self.of(key, device_class) if node in stack.nodes or not stack.nodes), None)
+
+    def class_of(self, name: str) -> str:
+        """Return the device class of a stack."""
+        return self.by_name[name].device_class
+
+    def nodes_among(self, key: JobKey, taken: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+        """Return by class the nodes of these devices of the job; of a class of which it takes all stacks, none."""
+        preferred: dict[str, tuple[str, ...]] = {}
+        for device_class in sorted({self.class_of(name) for name in taken}):
+            stacks = self.of(key, device_class)
+            wanted = [stack for stack in stacks if taken.get(stack.name)]
+            if len(wanted) < len(stacks) and (nodes := {node for stack in wanted for node in stack.nodes}):
+                preferred[device_class] = tuple(sorted(nodes))
+        return preferred
+
+    def costs(self, key: JobKey) -> Mapping[str, Mapping[str, int]]:
+        """Return by quota that binds the job how many units a device of each stack costs."""
+        return {
+            quota.name: {stack.name: quota.costs[key].get(stack.device_class, 0) for stack in self.of(key)}
+            for quota in self.quotas
+            if key in quota.costs
+        }
+
+    def charged(self, key: JobKey, devices: Mapping[str, int]) -> Counter[str]:
+        """Return these devices of the job by stack, and what they cost by quota."""
+        taken = Counter(devices)
+        for quota, costs in self.costs(key).items():
+            taken[quota] = sum(costs[name] * count for name, count in devices.items())
+        return taken
+
+    def within_quotas(self, key: JobKey, devices: Mapping[str, int], room: Mapping[str, int]) -> dict[str, int]:
+        """Return as many of these devices by stack as the room by quota covers."""
+        found = dict(devices)
+        for quota, costs in self.costs(key).items():
+            left = room[quota]
+            for name, cost in costs.items():
+                if cost and name in found:
+                    found[name] = max(0, min(found[name], left // cost))
+                    left -= cost * found[name]
+        return found
+
+    @cached_property
+    def nodes(self) -> frozenset[str]:
+        """All nodes; none on one machine."""
+        return frozenset[str]().union(*(stack.nodes for stack in self.all))
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Stack]:
+        """Each stack by its name."""
+        return {stack.name: stack for stack in self.all}
+
+    @cached_property
+    def _by_user(self) -> Mapping[JobKey, list[Stack]]:
+        found: dict[JobKey, list[Stack]] = {}
+        for stack in self.all:
+            for key in stack.users:
+                found.setdefault(key, []).append(stack)
+        return found
+
+
+class IdleDevices:
+    """Devices by stack on which workers could be started now, and units of quotas for them; less with each start."""
+
+    def __init__(self, stacks: Stacks) -> None:
+        self._stacks = stacks
+        self._left = Counter({stack.name: stack.idle for stack in stacks.all if stack.is_there(0, 1)})
+        self._left.update({quota.name: quota.units - quota.used for quota in stacks.quotas})
+
+    def left(self, name: str) -> int:
+        """Return how many devices of the stack nobody has."""
+        return max(0, self._left[name])
+
+    def offered(self, key: JobKey, most: Mapping[str, int], among: Iterable[str]) -> dict[str, int]:
+        """Return by stack on how many devices workers of the job could be started at once, at most so many of a class.
+
+        `among` are the stacks that it could use.
+        """
+        by_class, counts = Counter(most), dict[str, int]()
+        for name in among:
+            device_class = self._stacks.class_of(name)
+            counts[name] = max(0, min(self._left[name], by_class[device_class]))
+            by_class[device_class] -= counts[name]
+        return self._stacks.within_quotas(key, counts, self._left)
+
+    def take(self, key: JobKey, devices: Mapping[str, int]) -> None:
+        """Start workers on these devices, of those that were offered to the job."""
+        self._left.subtract(self._stacks.charged(key, devices))
+
+    def has_started(self, key: JobKey, device_class: str) -> str | None:
+        """Return the stack of which a started worker, which is on no node yet, will have a device, and take that.
+
+        None if all are taken: nobody knows then where it will be.
+        """
+        name = self._largest(key, device_class)
+        if name is not None:
+            self._left[name] -= 1
+        return name
+
+    def could_leave_queue(self, key: JobKey, device_class: str) -> str | None:
+        """Return the stack of which a queued worker would have a device if it was let start now, and keep that for it.
+
+        None if there is none, or no quota for it.
+        """
+        name = self._largest(key, device_class)
+        if name is None or not self._stacks.within_quotas(key, {name: 1}, self._left)[name]:
+            return None
+        self.take(key, {name: 1})
+        return name
+
+    def _largest(self, key: JobKey, device_class: str) -> str | None:
+        idle = [stack.name for stack in self._stacks.of(key, device_class) if self._left[stack.name] > 0]
+        return max(idle, key=lambda name: self._left[name], default=None)

@@ -1,0 +1,285 @@
+"""What is free over time, for whom: what nobody has, and what running workers leave when they end or give way.
+
+A deadline class finds free what workers of its own class and of those above it leave. Workers of the classes below give
+way to it, at the end of the part that they are at.
+
+What is free now for one job beside what all others of a calendar were given.
+
+Each job of the calendar asks for it. So what all of them were given is added up once, and the job's own part is given
+back: the work grows with the number of jobs, and not with its square.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.calendar import Placement
+from dueby_planner.schedule.devices import Quota, Stack, Stacks
+from dueby_planner.schedule.free_devices import (
+    CHANGE_US,
+    CLASSES,
+    CalendarPool,
+    Free,
+    FreeDevices,
+    Taken,
+    always_free,
+    less,
+    without,
+)
+from dueby_planner.schedule.job import JobKey
+from dueby_planner.schedule.tables import charged
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldDevice:
+    """A device that a running worker has. Times count from now."""
+
+    key: JobKey
+    worker: str
+    stack: str
+    """Empty if it has no device, and waits in its queue for what others have."""
+    device_class: str
+    deadline_class: DeadlineClass
+    """Of its job."""
+    ends_us: int
+    """When it is expected to end."""
+    surely_ends_us: int
+    """The same with a margin."""
+    done_us: int
+    """When its work is expected to be done, whatever else its device is meant for."""
+    bound_us: int = NEVER_US
+    """It can't have its device for longer."""
+    gives_way_us: int
+    """How soon it could be gone."""
+    can_give_way: bool = False
+    """Whether it may be asked to now."""
+    hands_over_us: int = NEVER_US
+    """How soon it could be gone if its job hands devices over, even just after its start; NEVER_US: not now."""
+    until_us: int | None = None
+    """When its device is meant for others; None: it may be kept to the end."""
+    is_on_its_way: bool = False
+    """Whether its device counts as idle yet."""
+    is_queued: bool = False
+    """Whether its queue hasn't admitted it yet, and counts what it is to have as unused."""
+
+
+Table = Mapping[DeadlineClass, Free]
+GIVEN_OUT: DeadlineClass = "BestEffort"
+"""The class on whose table devices are given out now: what is free beside all workers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """What is free of each stack and of each quota over time, by deadline class."""
+
+    stacks: Stacks
+    free: Table
+    """With a margin, for what is to be given out."""
+    expected: Table
+    """As expected, for what was given out before."""
+
+    def pool(self) -> CalendarPool:
+        """Return it as the planner's calendar takes it."""
+        return CalendarPool(
+            whole={stack.name: stack.devices for stack in self.stacks.all}
+            | {quota.name: quota.units for quota in self.stacks.quotas},
+            free=self.free,
+            expected=self.expected,
+            change_us=CHANGE_US,
+        )
+
+    def take(self, taken: Iterable[tuple[str, Taken]], *, of: Collection[DeadlineClass] = CLASSES) -> "Ledger":
+        """Return what is left beside what is taken of each stack and of each quota.
+
+        `of` are the deadline classes from which it is kept.
+        """
+        claims: dict[str, list[Taken]] = defaultdict(list)
+        for name, each in taken:
+            claims[name].append(each)
+        if not claims:
+            return self
+        free, expected = (
+            {kind: less(left, claims) if kind in of else left for kind, left in table.items()}
+            for table in (self.free, self.expected)
+        )
+        return replace(self, free=free, expected=expected)
+
+    def idle(
+        self, key: JobKey, devices: Mapping[str, int], within_us: int, *, least: Callable[[str], int] | None = None
+    ) -> dict[str, int]:
+        """Return how many of these devices by stack are free for the job from now on for so long.
+
+        `least` says how many are free of each name all that time; by default they are those of the ledger.
+        """
+        least = least or (lambda name: self.least(name, within_us))
+        room = {quota: least(quota) for quota in self.stacks.costs(key)}
+        there = {name: min(count, least(name)) for name, count in devices.items()}
+        return self.stacks.within_quotas(key, there, room)
+
+    def least(self, name: str, within_us: int) -> int:
+        """Return how many devices of a stack, or units of a quota, are free from now on for so long."""
+        steps = self.free[GIVEN_OUT].get(name, ())
+        return min((step.free for step in steps if step.from_us < max(1, within_us)), default=0)
+
+
+def open_ledger(stacks: Stacks, holds: Sequence[HeldDevice], *, leave_us: int = 1) -> Ledger:
+    """Return what is free beside these workers. `leave_us` is how long pods may take that are being deleted."""
+    held: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
+    """Who has how many devices of a stack, or units of a quota."""
+    for hold in holds:
+        held[hold.stack].append((hold, 1))
+    for quota in stacks.quotas:
+        held[quota.name] = costs_of(quota, holds)
+    seen = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
+    there = {stack.name: stack.idle + stack.leaving + seen[stack.name] for stack in stacks.all}
+    away = {stack.name: [Taken(*absence, stack.devices) for absence in stack.away] for stack in stacks.all}
+    leaving = {stack.name: stack.leaving for stack in stacks.all}
+    unseen = {stack.name: _unseen(stack, there[stack.name]) for stack in stacks.all}
+    leaving |= {quota.name: _leaving(quota, holds) for quota in stacks.quotas}
+    there |= {quota.name: max(0, quota.units - used_by_others(quota, holds)) for quota in stacks.quotas}
+
+    def table(*, surely: bool) -> Table:
+        # Nobody knows when they are left, so nothing is given out on them, and what was given out before is kept.
+        coming = {} if surely else unseen
+        return {
+            kind: {
+                name: without(
+                    always_free(count + coming.get(name, 0)),
+                    [
+                        *_held(held[name], kind, surely=surely),
+                        Taken(0, leave_us if surely else 1, leaving.get(name, 0)),
+                        Taken(0, 1, coming.get(name, 0)),
+                        *away.get(name, ()),
+                    ],
+                )
+                for name, count in there.items()
+            }
+            for kind in CLASSES
+        }
+
+    return Ledger(stacks=stacks, free=table(surely=True), expected=table(surely=False))
+
+
+def _unseen(stack: Stack, seen: int) -> int:
+    """Return how many devices workers have of jobs that are left alone in this pass, or not there any more.
+
+    `seen` are those that are idle, are being given up, or that the other jobs' workers have.
+    """
+    return max(0, min(stack.devices, stack.idle + stack.leaving + stack.worked_on) - seen)
+
+
+def used_by_others(quota: Quota, holds: Iterable[HeldDevice]) -> int:
+    """Return the units of the quota that are counted as taken permanently."""
+    return max(0, quota.used - _used(quota, holds)) if quota.others is None else quota.others
+
+
+def without_others(stacks: Stacks, holds: Sequence[HeldDevice]) -> Stacks:
+    """Return the stacks and quotas as they would be if these workers were all there are."""
+    held = Counter(hold.stack for hold in holds)
+    queued = Counter(hold.stack for hold in holds if hold.is_on_its_way)
+    return replace(
+        stacks,
+        all=tuple(
+            replace(stack, idle=max(0, stack.devices - held[stack.name]) + queued[stack.name], leaving=0)
+            for stack in stacks.all
+        ),
+        quotas=tuple(
+            replace(quota, used=quota.used - used_by_others(quota, holds)) if quota.has_queue else quota
+            for quota in stacks.quotas
+        ),
+    )
+
+
+def _used(quota: Quota, holds: Iterable[HeldDevice]) -> int:
+    """Return the units of the quota that these workers use."""
+    return sum(cost for hold, cost in costs_of(quota, holds) if not hold.is_queued)
+
+
+def _leaving(quota: Quota, holds: Iterable[HeldDevice]) -> int:
+    """Return the units of pods that are being deleted, and of those that do other things for the jobs."""
+    return 0 if quota.others is None else max(0, quota.used - quota.others - _used(quota, holds))
+
+
+def costs_of(quota: Quota, holds: Iterable[HeldDevice]) -> list[tuple[HeldDevice, int]]:
+    """Return the workers that the quota binds, with the units that each costs."""
+    return [(hold, quota.costs[hold.key].get(hold.device_class, 0)) for hold in holds if hold.key in quota.costs]
+
+
+def _held(holds: Iterable[tuple[HeldDevice, int]], kind: DeadlineClass, *, surely: bool) -> list[Taken]:
+    ends: Counter[int] = Counter()
+    for hold, count in holds:
+        end_us = hold.surely_ends_us if surely else hold.ends_us
+        if CLASSES.index(hold.deadline_class) > CLASSES.index(kind) and hold.gives_way_us < NEVER_US:
+            # What was reserved before is kept, however long it takes until the worker is gone.
+            end_us = min(end_us, hold.gives_way_us if surely else 1)
+        ends[max(1, end_us)] += count
+    return [Taken(0, end_us, count) for end_us, count in ends.items()]
+
+
+def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
+    """Return what these jobs were given, of each stack and each quota."""
+    return [
+        each
+        for placement in placements.values()
+        for lane in placement.reservation
+        for taken in lane.taken()
+        for each in charged(lane.device_class, taken, placement.job.quotas)
+    ]
+
+
+class BesideOthers:
+    """What is free beside the placements of all jobs but the one that asks."""
+
+    def __init__(self, ledger: Ledger, given: Mapping[JobKey, Placement]) -> None:
+        """`ledger` is what is free beside the workers that run."""
+        self._ledger = ledger
+        self._taken: dict[JobKey, dict[str, list[Taken]]] = {}
+        all_taken: dict[str, list[Taken]] = defaultdict(list)
+        for key, placement in given.items():
+            own: dict[str, list[Taken]] = defaultdict(list)
+            for name, taken in taken_by_placements({key: placement}):
+                own[name].append(taken)
+                all_taken[name].append(taken)
+            self._taken[key] = own
+        free = ledger.free[GIVEN_OUT]
+        self._balances = {name: _Balance(steps, all_taken[name]) for name, steps in free.items() if name in all_taken}
+
+    def idle(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
+        """Return how many of these devices by stack are free for the job from now on for so long."""
+        return self._ledger.idle(key, devices, within_us, least=lambda name: self._least(key, name, within_us))
+
+    def _least(self, key: JobKey, name: str, within_us: int) -> int:
+        if name not in self._balances:
+            return self._ledger.least(name, within_us)
+        end_us, own = max(1, within_us), self._taken.get(key, {}).get(name, ())
+        borders = sorted({0, end_us, *(at_us for each in own for at_us in each[:2] if 0 < at_us < end_us)})
+        counts = (
+            self._balances[name].least(from_us, to_us)
+            + sum(each.devices for each in own if each.from_us <= from_us and to_us <= each.to_us)
+            for from_us, to_us in pairwise(borders)
+        )
+        return max(0, min(counts))
+
+
+class _Balance:
+    """What is free of one name over time beside all that is taken of it: below zero where more is taken."""
+
+    def __init__(self, free: FreeDevices, taken: Sequence[Taken]) -> None:
+        changes: defaultdict[int, int] = defaultdict(int)
+        for from_us, to_us, count in free:
+            changes[from_us] += count
+            changes[to_us] -= count
+        for from_us, to_us, count in taken:
+            changes[from_us] -= count
+            changes[to_us] += count
+        self._times = sorted(changes)
+        self._counts = list(accumulate(changes[at_us] for at_us in self._times))
+
+    def least(self, from_us: int, to_us: int) -> int:
+        """Return the least of it between two times."""
+        first = max(0, bisect_right(self._times, from_us) - 1)
+        return min(self._counts[first : bisect_left(self._times, to_us)])

@@ -1,0 +1,313 @@
+"""Place one job on what is free: the fewest devices that are accepted, and their windows.
+
+The devices are levels of what is free (free_devices.py), of every class that the job may use. What a level can do by
+the deadline is the sum over its spans of C(length of the span), with S + W lost in each. The k largest of these decide
+as on an idle pool: k devices are enough iff the k largest levels are accepted, and "every j < k fails" is the
+certificate. Of equal levels those come first that are free for longest.
+
+`levelled` takes the smallest levels that are enough instead: those that are free for the shortest time, so that others
+keep the long ones. That places sets of jobs which the fewest devices for each can't be placed for.
+
+Of the k levels one gives back what isn't needed: the smallest one, or the largest if they are levelled. With `reserve`
+or `maxIterations` all of them do.
+
+Give back the device time that a job with `reserve` or `maxIterations` would hold without using it.
+
+`place` gives all levels of a job but one their whole spans: it takes k levels only where k - 1 of them can't do the
+images in all of the time. With two limits more levels are needed, but not for all of the time: the f largest levels do
+not count (`reserve`), and a worker that has run M iterations does nothing more (`maxIterations`). The windows of such
+jobs end when the job is done at its confidence, or when their workers have run M iterations if that is earlier. By then
+the devices have done the same, so the rule accepts them, and the job ends no later.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from dueby_planner.model.capacity import Capacity, best_capacities, capacity, time_near_us
+from dueby_planner.model.problem import Problem, find_least
+from dueby_planner.model.rule import EqualDevices
+from dueby_planner.schedule.calendar_job import needed_us
+from dueby_planner.schedule.free_devices import Free, LevelSpan, level_spans
+from dueby_planner.schedule.reservation import Lane, Reservation, Window, finish_at_confidence_us
+
+
+class LevelRun(NamedTuple):
+    """The levels low + 1 to high of a class, each of which can do so many images."""
+
+    images: int
+    device_class: str
+    low: int
+    high: int
+
+    @property
+    def levels(self) -> int:
+        """How many these are."""
+        return self.high - self.low
+
+
+def place(
+    problem: Problem,
+    free: Free,
+    *,
+    until_us: int | None = None,
+    levelled: bool = False,
+    soon: bool = False,
+) -> Reservation | None:
+    """Return what the job holds on what is free by class; None if no number of devices is accepted.
+
+    `until_us` takes the place of the deadline. `soon`: the device that gives time back gives back its last windows
+    rather than its shortest.
+    """
+    found = _place(problem, free, problem.time_us if until_us is None else until_us, levelled=levelled, soon=soon)
+    return shortened(found, problem) if found else None
+
+
+def _place(problem: Problem, free: Free, time_us: int, *, levelled: bool, soon: bool) -> Reservation | None:
+    """Return the levels that the job holds, all but one of them for as long as they are free."""
+    if not levelled:
+        # Most jobs need few of the devices, and to look at few levels takes less time.
+        few = _Levels(problem, free, time_us, most=_twice_the_least(problem, time_us))
+        if (reservation := few.place(soon=soon)) and not few.is_cut_off:
+            return reservation
+    if not has_room(problem, free, time_us):
+        return None
+    return _Levels(problem, free, time_us).place(levelled=levelled, soon=soon)
+
+
+def suffices(problem: Problem, free: Free, until_us: int) -> bool:
+    """Return whether the job can be done by then on what is free."""
+    return has_room(problem, free, until_us) and _Levels(problem, free, until_us).fewest(0) is not None
+
+
+def has_room(problem: Problem, free: Free, until_us: int) -> bool:
+    """Return whether there is as much device time as the job takes at least, whatever windows it is in."""
+    needed = needed_us(problem, until_us)
+    return needed is not None and needed <= free_us(free, until_us, usable(problem))
+
+
+def free_us(free: Free, until_us: int, names: Iterable[str]) -> int:
+    """Return the device time that is free until then, of devices of these names."""
+    return sum(
+        (min(to_us, until_us) - from_us) * there
+        for name in names
+        for from_us, to_us, there in free.get(name, ())
+        if from_us < until_us
+    )
+
+
+def usable(problem: Problem) -> Mapping[str, int]:
+    """Return how many devices of each name the job may have."""
+    most: Counter[str] = Counter()
+    for group in problem.groups:
+        most[group.device_class] += group.count
+    return most
+
+
+def _twice_the_least(problem: Problem, time_us: int) -> int:
+    """Return twice the number of devices that would be enough if all were free all the time, or some."""
+    able = problem.capacities(time_us)
+    return 2 + 2 * (problem.images // able[0].images) if able else 0
+
+
+class _Levels:
+    """What one job can do with each level of what is free until a time."""
+
+    def __init__(self, problem: Problem, free: Free, until_us: int, *, most: int | None = None) -> None:
+        """`most`: how many levels of each name are looked at; None: all that the job may have."""
+        self._problem = problem
+        self._groups = {group.device_class: group for group in problem.groups if group.count}
+        self._best: dict[tuple[str, int], Capacity | None] = {}
+        """By class and length of a span."""
+        self.is_cut_off = False
+        """Whether levels that were not looked at might have been chosen."""
+        self._spans = {}
+        for name, count in usable(problem).items():
+            self._spans[name] = level_spans(free.get(name, ()), until_us, count if most is None else min(most, count))
+        # Levels are nested, so each class yields its largest first. Ties by class and level, so that every planner of
+        # the same jobs finds the same calendar.
+        runs = heapq.merge(*(self._runs_of(name, most) for name in self._groups), key=_largest_first)
+        self._rest = iter(sorted(runs, key=_largest_first)) if problem.reserve else runs
+        self._runs: list[LevelRun] = []
+        """Those that were looked at."""
+
+    def place(self, *, levelled: bool = False, soon: bool = False) -> Reservation | None:
+        """Return the reservation; None if the job can't be done."""
+        offset = self._highest_offset() if levelled else 0
+        count = self.fewest(offset)
+        if count is None:
+            return None
+        chosen = list(_within(self._runs, offset, count))
+        spare, rest, at = _one_of(chosen, is_first=levelled)
+        others = [*chosen[:at], *rest, *chosen[at + 1 :]]
+        needed = self._needed([(run.images, run.levels) for run in others], spare.images, count)
+        lanes = [lane for run in others for lane in self._lanes(run)]
+        return (*lanes, *(self._cut(lane, needed, soon) for lane in self._lanes(spare)))
+
+    def fewest(self, offset: int) -> int | None:
+        """Return the least number of levels after the first `offset` that is accepted; None if none is."""
+        most = self._problem.most
+        runs = _within(self._largest(), offset, most) if offset else self._largest()
+        return self._problem.rule.fewest(((images, high - low) for images, _, low, high in runs), most)
+
+    def _largest(self) -> Iterator[LevelRun]:
+        """Yield the levels, the largest first, and work out only as many as are asked for."""
+        yield from self._runs
+        for run in self._rest:
+            self._runs.append(run)
+            yield run
+
+    def _highest_offset(self) -> int:
+        """Return how many of the largest levels can be left to others; 0 if the job can't be done at all."""
+        total = sum(run.levels for run in self._largest())
+        return find_least(lambda offset: self.fewest(offset + 1) is None, 0, total)
+
+    def _runs_of(self, name: str, most: int | None) -> Iterator[LevelRun]:
+        spans = sorted(self._spans[name])
+        ends: defaultdict[int, int] = defaultdict(int)
+        borders = sorted({level for span in spans for level in (span.low, span.high)})
+        images, at = 0, 0
+        for low, high in pairwise(borders):
+            images -= ends[low]
+            while at < len(spans) and spans[at].low == low:
+                if best := self._capacity(name, spans[at].to_us - spans[at].from_us):
+                    images += best.images
+                    ends[spans[at].high] += best.images
+                at += 1
+            if images:
+                yield LevelRun(images, name, low, high)
+        if most is not None and borders and borders[-1] == most:
+            self.is_cut_off = True
+
+    def _capacity(self, name: str, length_us: int) -> Capacity | None:
+        """Return what one device of the class does in one span."""
+        key = name, length_us
+        if key not in self._best:
+            most = self._problem.max_iterations
+            found = best_capacities((self._groups[name],), time_us=length_us, max_iterations=most)
+            self._best[key] = found[0] if found else None
+        return self._best[key]
+
+    def _lanes(self, run: LevelRun) -> Iterator[Lane]:
+        """Yield the devices of these levels with their windows, those together that have the same."""
+        spans = [span for span in self._spans[run.device_class] if span.low < run.high and span.high > run.low]
+        borders = {run.low, run.high} | {level for span in spans for level in (span.low, span.high)}
+        levels = sorted(level for level in borders if run.low <= level <= run.high)
+        for low, high in pairwise(levels):
+            windows = [self._window(run.device_class, span) for span in spans if span.low <= low and high <= span.high]
+            yield Lane(
+                device_class=run.device_class,
+                count=high - low,
+                windows=tuple(sorted(window for window in windows if window is not None)),
+            )
+
+    def _window(self, name: str, span: LevelSpan) -> Window | None:
+        best = self._capacity(name, span.to_us - span.from_us)
+        return Window(span.from_us, span.to_us, best.choice, best.images) if best else None
+
+    def _needed(self, others: Sequence[EqualDevices], most: int, count: int) -> int:
+        """Return the least that one more device has to do beside the others."""
+
+        def suffice(images: int) -> bool:
+            return self._problem.rule.accepts(sorted([*others, (images, 1)], reverse=True), count)
+
+        guess, missing = most, self._problem.images - sum(images * devices for images, devices in others)
+        for _ in range(3):  # the margin of the rule changes little with what the last device does
+            margin = self._problem.rule.margin(sorted([*others, (guess, 1)], reverse=True), count)
+            guess = min(max(0, missing + margin), most)
+        return _find_least_around(suffice, guess, most)
+
+    def _cut(self, lane: Lane, needed: int, soon: bool) -> Lane:
+        """Return the device with as much of its time as it needs for so many images."""
+        kept: list[Window] = []
+        for window in sorted(lane.windows, key=lambda each: (0 if soon else -each.images, each.from_us)):
+            if needed > 0:
+                kept.append(self._shortened(lane.device_class, window, needed))
+                needed -= window.images
+        return Lane(device_class=lane.device_class, count=lane.count, windows=tuple(sorted(kept)))
+
+    def _shortened(self, name: str, window: Window, needed: int) -> Window:
+        """Return the beginning of the window in which a device does so many images, or all of it."""
+        if window.images <= needed:
+            return window
+
+        def suffices(length_us: int) -> bool:
+            best = self._capacity(name, length_us)
+            return best is not None and best.images >= needed
+
+        near_us = time_near_us(self._groups[name], needed)
+        length_us = max(1, _find_least_around(suffices, near_us, window.to_us - window.from_us))
+        best = self._capacity(name, length_us)
+        return window if best is None else Window(window.from_us, window.from_us + length_us, best.choice, best.images)
+
+
+def _find_least_around(holds: Callable[[int], bool], guess: int, most: int) -> int:
+    """Return the least integer in 0..most for which a monotone condition holds; it holds at `most`."""
+    low = high = min(max(0, guess), most)
+    by = 1
+    while not holds(high):
+        low, high, by = high + 1, min(most, high + by), 2 * by
+    while low and holds(low - 1):
+        low, high, by = max(0, low - by), low - 1, 2 * by
+    return find_least(holds, low, high)
+
+
+def _largest_first(run: LevelRun) -> tuple[int, str, int]:
+    return -run.images, run.device_class, run.low
+
+
+def _within(runs: Iterable[LevelRun], offset: int, count: int) -> Iterator[LevelRun]:
+    """Yield `count` levels after the first `offset`."""
+    for run in runs:
+        images, name, low, high = run
+        skipped = min(offset, high - low)
+        taken = min(count, high - low - skipped)
+        offset, count = offset - skipped, count - taken
+        if taken == high - low:
+            yield run
+        elif taken:
+            yield LevelRun(images, name, low + skipped, low + skipped + taken)
+        if not count:
+            break
+
+
+def _one_of(chosen: Sequence[LevelRun], *, is_first: bool) -> tuple[LevelRun, list[LevelRun], int]:
+    """Return the first or the last level alone, those that are left of its run, and the place of that."""
+    if is_first:
+        run, at = chosen[0], 0
+        one, rest = run._replace(high=run.low + 1), run._replace(low=run.low + 1)
+    else:
+        run, at = chosen[-1], len(chosen) - 1
+        one, rest = run._replace(low=run.high - 1), run._replace(high=run.high - 1)
+    return one, [rest] if rest.levels else [], at
+
+
+def shortened(reservation: Reservation, problem: Problem) -> Reservation:
+    """Return the reservation without the time in which its devices have nothing to do."""
+    if not problem.reserve and problem.max_iterations is None:
+        return reservation
+    end_us = finish_at_confidence_us(reservation, problem)
+    lanes = (_lane_until(lane, end_us, problem.max_iterations) for lane in reservation)
+    return tuple(lane for lane in lanes if lane.windows)
+
+
+def _lane_until(lane: Lane, end_us: int, max_iterations: int | None) -> Lane:
+    """Return the lane with those of its windows in which something is done by then."""
+    windows = (_window_until(window, end_us, max_iterations) for window in lane.windows if window.from_us < end_us)
+    return replace(lane, windows=tuple(window for window in windows if window.images))
+
+
+def _window_until(window: Window, end_us: int, max_iterations: int | None) -> Window:
+    """Return the window until then, or until its worker has run M iterations if that is earlier."""
+
+    def images(length_us: int) -> int:
+        return capacity(window.choice, time_us=length_us, max_iterations=max_iterations)
+
+    length_us = min(window.to_us, end_us) - window.from_us
+    done = images(length_us)
+    if max_iterations is not None and done == (max_iterations + 1) * window.choice.mini_batch_size:
+        length_us = find_least(lambda tried_us: images(tried_us) == done, 1, length_us)
+    return window._replace(to_us=window.from_us + length_us, images=done)

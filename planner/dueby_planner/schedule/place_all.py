@@ -1,0 +1,150 @@
+"""Place the jobs that wait and those that lag in one calendar. What is wrong with one is its fault alone.
+
+If no calendar of all of them can be made, they are placed one by one, and those first that others may not move.
+
+Jobs whose windows no longer do by one reading keep them until the next one, which may say otherwise. Where a job gets a
+new place in time for another reason, others that were placed again move with it, if their new places are in time, too:
+they fit together only as they are now. What is late is no place to move to. Who has no other keeps its windows, and
+those are promised to nobody else meanwhile: what the others get is found again beside them. Nobody hands devices over
+because of one reading.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
+from dueby_planner.schedule.calendar_job import CalendarJob
+from dueby_planner.schedule.free_devices import CLASSES, PROMISED
+from dueby_planner.schedule.hand_over import RunningJob
+from dueby_planner.schedule.job import JobKey, ScheduledJob
+from dueby_planner.schedule.ledger import Ledger, taken_by_placements
+from dueby_planner.schedule.promises import keep_promised
+from dueby_planner.schedule.reservation import begins_us
+from dueby_planner.schedule.verify import verify_calendar
+
+Placements = Mapping[JobKey, tuple[Placement, Calendar]]
+"""Each job's placement, and the calendar that it is from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placing:
+    """What came of placing."""
+
+    placed: Placements = field(default_factory=dict)
+    handing_over: Mapping[JobKey, Sequence[str]] = field(default_factory=dict)
+    """Workers that are to stop, so that Hard jobs that have no place otherwise get their devices."""
+    errors: tuple[Exception, ...] = ()
+    """Why they were placed one by one, where none of them alone is the reason."""
+
+
+def place_all(
+    wanted: Mapping[JobKey, CalendarJob],
+    ledger: Ledger,
+    *,
+    running: Callable[[], Mapping[JobKey, RunningJob]],
+    blame: Callable[[JobKey, Exception], None],
+) -> Placing:
+    """Return each job's placement beside what is free; `running` are the Hard jobs that run.
+
+    A job without which the others can be placed is told to `blame`, with its fault.
+    """
+    if not wanted:
+        return Placing()
+    try:
+        return _place(wanted, ledger, running())
+    except Exception as error:  # if one of them is the reason, it shows which without the others
+        placed, raised = _place_one_by_one(wanted, ledger)
+        for key, own in raised.items():
+            blame(key, own)
+        return Placing(placed=placed, errors=() if raised else (error,))
+
+
+def _place_one_by_one(
+    wanted: Mapping[JobKey, CalendarJob], ledger: Ledger
+) -> tuple[Placements, Mapping[JobKey, Exception]]:
+    """Place each beside those before it; return what has raised for one, too.
+
+    None hands devices over: what it would do later moves others.
+    """
+    found: dict[JobKey, tuple[Placement, Calendar]] = {}
+    raised: dict[JobKey, Exception] = {}
+    for key, job in sorted(wanted.items(), key=lambda item: _precedence(item[1])):
+        left = ledger.take(taken_by_placements({key: placement for key, (placement, _) in found.items()}))
+        try:
+            found |= _place({key: job}, left, {}).placed
+        except Exception as error:  # whatever it is, it is this job's alone
+            raised[key] = error
+    return found, raised
+
+
+def _precedence(job: CalendarJob) -> tuple[int, bool, int]:
+    """Return what jobs are sorted by that are placed one by one."""
+    is_new = not (job.goes_on or job.stored)
+    return CLASSES.index(job.deadline_class), is_new, job.problem.time_us
+
+
+def _place(wanted: Mapping[JobKey, CalendarJob], ledger: Ledger, running: Mapping[JobKey, RunningJob]) -> Placing:
+    calendar = make_calendar(list(wanted.values()), ledger.pool(), running=list(running.values()))
+    verify_calendar(calendar)
+    keys = {each.job.name: key for key, each in running.items()} | {job.name: key for key, job in wanted.items()}
+    return Placing(
+        placed={keys[found.job.name]: (found, calendar) for found in calendar.placements},
+        handing_over={keys[name]: workers for name, workers in calendar.handing_over.items()},
+    )
+
+
+def place_beside_noise(
+    wanted: Mapping[JobKey, CalendarJob],
+    jobs: Mapping[JobKey, ScheduledJob],
+    ledger: Ledger,
+    *,
+    running: Callable[[], Mapping[JobKey, RunningJob]],
+    blame: Callable[[JobKey, Exception], None],
+) -> tuple[Placing, frozenset[JobKey]]:
+    """Return the jobs' placements as place_all does, and the jobs that keep their windows instead of having one."""
+    kept: frozenset[JobKey] = frozenset()
+    errors: tuple[Exception, ...] = ()
+    while True:
+        beside = keep_promised(ledger, [jobs[key] for key in sorted(kept)], ledger.stacks)
+        found = place_all(wanted, beside, running=_without(running, kept), blame=blame)
+        errors = errors or found.errors
+        placed_again = {key: placement for key, (placement, _) in found.placed.items() if _is_placed_again(placement)}
+        noise = frozenset(key for key, placement in placed_again.items() if _may_be_noise(jobs[key], placement))
+        reasons = placed_again.keys() - noise - found.handing_over.keys()
+        moving = {placed_again[key].job.deadline_class for key in reasons if placed_again[key].is_in_time}
+        staying = frozenset(key for key in noise if not _moves_with(placed_again[key], moving))
+        if not staying:
+            return replace(found, errors=errors), kept
+        if not moving:
+            # Who keeps its windows needs nobody's devices yet.
+            gone = staying | found.handing_over.keys()
+            left = {key: each for key, each in found.placed.items() if key not in gone}
+            return Placing(placed=left, errors=errors), kept | staying
+        # Few passes come so far, and hardly any a third time.
+        kept |= noise if kept else staying
+        wanted = {key: wanted[key] for key in found.placed if key in wanted and key not in kept}
+
+
+def _is_placed_again(placement: Placement) -> bool:
+    return placement.job.deadline_class in PROMISED and not placement.kept
+
+
+def _may_be_noise(job: ScheduledJob, placement: Placement) -> bool:
+    """Return whether nothing has happened to a job that has other windows, or none, and isn't to begin now."""
+    begins_now = bool(placement.reservation) and begins_us(placement.reservation) <= 0
+    return bool(job.windows) and not begins_now and job.news is None and job.may_wait
+
+
+def _moves_with(placement: Placement, moving: Collection[DeadlineClass]) -> bool:
+    """Return whether a job moves together with others of these classes. Soft jobs make room for Hard ones."""
+    if placement.job.deadline_class == "Soft" and "Hard" in moving:
+        return bool(placement.reservation)
+    return bool(moving) and placement.is_in_time
+
+
+def _without(
+    running: Callable[[], Mapping[JobKey, RunningJob]], kept: Collection[JobKey]
+) -> Callable[[], Mapping[JobKey, RunningJob]]:
+    """Return the running jobs without those that are to stay as they are."""
+    return lambda: {key: job for key, job in running().items() if key not in kept}

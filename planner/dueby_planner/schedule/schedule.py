@@ -1,0 +1,242 @@
+"""schedule(request) -> reply: who has which devices now, and who has them later, for all jobs together.
+
+    running, Hard and Soft            watched; where they will be late, helpers on idle devices that nobody is promised
+    waiting, and running that lag     the planner's calendar: what was reserved is kept, others are placed beside it;
+                                      windows that begin are started
+    running, Relaxed and BestEffort   those give way whose devices are reserved; the others are watched
+    in a queue                        the same within its quotas; workers are created that Kueue lets wait if others
+                                      have the quota
+
+What raises for one job is that job's fault, and the others are scheduled without it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from dueby_api.inference_job import DeadlineClass
+from dueby_planner.schedule.begin import Turns, by_class, decide_placed, keep_windows, on_nodes, spread, urgency
+from dueby_planner.schedule.calendar_job import CalendarJob
+from dueby_planner.schedule.devices import IdleDevices
+from dueby_planner.schedule.free_devices import CHANGE_US, CLASSES, PROMISED, YIELDING, Taken
+from dueby_planner.schedule.hand_over import RunningJob
+from dueby_planner.schedule.holds import find_holds, find_leaving
+from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob, StartReason
+from dueby_planner.schedule.ledger import BesideOthers, HeldDevice, Ledger, open_ledger, taken_by_placements
+from dueby_planner.schedule.one_job import decide_workers
+from dueby_planner.schedule.place_all import Placements, place_beside_noise
+from dueby_planner.schedule.promises import find_refusal, keep_promised, taken_by_class
+from dueby_planner.schedule.request import ScheduleReply, ScheduleRequest, Start, WorkDecision
+from dueby_planner.schedule.reservation import Reservation
+from dueby_planner.schedule.stops import find_in_time, find_unwanted, find_who_gives_way, running_job, stop
+from dueby_planner.schedule.usable import Usables
+from dueby_planner.schedule.watch import images_to_place
+from dueby_planner.schedule.windows import Room
+
+
+def schedule(request: ScheduleRequest) -> ScheduleReply:
+    """Return what to do now about each job: who starts and stops workers, what is reserved, who is refused or waits.
+
+    Nothing is raised for a job's sake: what is wrong with one is in the reply, and the others don't notice.
+    """
+    scheduling = _Scheduling(request)
+    scheduling.run()
+    return ScheduleReply(
+        decided={key: work for key, work in scheduling.work.items() if key not in scheduling.errors},
+        errors=scheduling.errors,
+        joint_errors=scheduling.joint_errors,
+        idle={stack.name: scheduling.idle.left(stack.name) for stack in request.devices.all},
+    )
+
+
+class _Scheduling:
+    """All jobs of one request, while they are decided on."""
+
+    def __init__(self, request: ScheduleRequest) -> None:
+        self._stacks = request.devices
+        self._grace_us = request.grace_us
+        self._promised = {job.key: job for job in request.promised}
+        self._jobs = {job.key: job for job in request.jobs}
+        self.work: dict[JobKey, tuple[ScheduledJob, WorkDecision]] = {}
+        self.errors: dict[JobKey, Exception] = {}
+        self.joint_errors: tuple[Exception, ...] = ()
+        self.idle = IdleDevices(self._stacks)
+        self._usables = Usables(self._stacks)
+        self._ledger = Ledger(stacks=self._stacks, free={}, expected={})
+        self._own: dict[JobKey, list[HeldDevice]] = {}
+        """What each job's workers have, and what they will have."""
+        self._beside: dict[DeadlineClass, Ledger] = {}
+        """What is free for running jobs of each class: reserved devices of the classes above it are not."""
+        self._in_time: Mapping[str, frozenset[JobKey]] = {}
+        """By stack, the jobs that wait for it, where all of them are in time."""
+        self._turns = Turns(self._stacks, (), {})
+        self._handing_over: Mapping[JobKey, Sequence[str]] = {}
+        """Workers that stop now so that Hard jobs that have no place otherwise get their devices."""
+
+    def run(self) -> None:
+        """Decide on them."""
+        self._open()
+        for job in self._running(*PROMISED):
+            self._guarded(job.key, self._watch, job)
+        placed = self._place()
+        self._turns = Turns(self._stacks, self._holds, {key: each for key, (each, _) in placed.items()})
+        reserved = {key: placement.reservation for key, (placement, _) in placed.items()}
+        self._stop(self._handing_over, "GaveWay", {**dict.fromkeys(self._handing_over, ()), **reserved})
+        self._decide(placed, *PROMISED)
+        placements = {key: placement for key, (placement, _) in placed.items() if key not in self.errors}
+        self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay", reserved)
+        self._stop(find_leaving(self._open_jobs()), "NodeDrains", reserved)
+        for kind in YIELDING:
+            above = CLASSES[: CLASSES.index(kind)]
+            taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
+            self._beside[kind] = self._ledger.take(taken_by_placements(taken))
+            for job in self._running(kind):
+                if job.key not in self.work and job.key not in placements:
+                    self._guarded(job.key, self._watch, job)
+            self._decide(placed, kind)
+        for job in self._open_jobs():
+            if job.key not in self.work and not job.waits_for_devices:
+                self._guarded(job.key, self._decide_alone, job)
+
+    def _stop(
+        self, stopping: Mapping[JobKey, Sequence[str]], reason: StartReason, reserved: Mapping[JobKey, Reservation]
+    ) -> None:
+        for key, workers in stopping.items():
+            job, (_, before) = self._jobs[key], self.work.get(key, (None, None))
+            self.work[key] = job, stop(job, workers, reason, reserved.get(key), self._stacks, before=before)
+
+    def _guarded(self, key: JobKey, step: Callable[..., None], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except Exception as error:  # whatever it is, it is this job's alone
+            self._blame(key, error)
+
+    def _blame(self, key: JobKey, error: Exception) -> None:
+        self.errors[key] = error
+
+    def _open_jobs(self) -> list[ScheduledJob]:
+        return [job for key, job in self._jobs.items() if key not in self.errors]
+
+    def _running(self, *classes: DeadlineClass) -> list[ScheduledJob]:
+        found = [job for job in self._open_jobs() if job.has_started and job.deadline_class in classes]
+        return sorted(found, key=lambda job: (classes.index(job.deadline_class), job.time_us, job.key))
+
+    def _open(self) -> None:
+        """Count what there is, and what is free beside the workers that run."""
+        for job in self._open_jobs():
+            self._guarded(job.key, self._hold, job)
+        self._in_time = find_in_time(self._open_jobs(), self._stacks)
+        beside_workers = open_ledger(self._stacks, self._holds, leave_us=self._grace_us + CHANGE_US)
+        self._ledger = keep_promised(beside_workers, self._untouched(), self._stacks)
+        hard, soft = (taken_by_class(self._open_jobs(), kind, self._stacks) for kind in PROMISED)
+        self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
+
+    def _untouched(self) -> list[PromisedJob]:
+        """Return the jobs of which no windows are decided on, and to which something is promised."""
+        decided = {job.key for job in self._open_jobs() if job.has_profiles}
+        return [job for key, job in self._promised.items() if key not in decided]
+
+    def _hold(self, job: ScheduledJob) -> None:
+        """Find what the job's workers have, and what is reserved for it."""
+        if job.windows and self._usables.are_there(job):
+            job = replace(job, reserved=self._usables.of(job).reserved())
+            self._jobs[job.key] = job
+        self._own[job.key] = find_holds(job, self._stacks, self.idle)
+
+    @property
+    def _holds(self) -> list[HeldDevice]:
+        return [hold for own in self._own.values() for hold in own]
+
+    def _watch(self, job: ScheduledJob) -> None:
+        """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
+        horizon_us = max(1, job.time_us)
+        free = self._beside[job.deadline_class].idle(job.key, self._offered(job), horizon_us)
+        unwanted = find_unwanted(self._own[job.key], free, self._in_time)
+        job = replace(job.with_more(by_class(free, self._stacks)), unwanted=unwanted)
+        work = decide_workers(job)
+        self.work[job.key] = job, work
+        if isinstance(work.action, Start):
+            devices = spread(work.action.assignments, free, self._stacks)
+            self.work[job.key] = job, on_nodes(work, job.key, devices, self._stacks)
+            begun = self._stacks.charged(job.key, devices)
+            taken = [(name, Taken(0, horizon_us, count)) for name, count in begun.items()]
+            self._ledger = self._ledger.take(taken)
+            self._beside = {kind: ledger.take(taken) for kind, ledger in self._beside.items()}
+            self.idle.take(job.key, devices)
+
+    def _offered(self, job: ScheduledJob) -> dict[str, int]:
+        """Return by stack on how many devices workers of the job could be started now."""
+        names = [stack.name for stack in self._stacks.of(job.key)]
+        return self.idle.offered(job.key, job.could_have, names)
+
+    def _place(self) -> Placements:
+        """Place the jobs that wait and those that lag."""
+        wanted: dict[JobKey, CalendarJob] = {}
+        for job in self._open_jobs():
+            self._guarded(job.key, self._ask_for_place, job, wanted)
+        # Who is helped, or stops a worker, does so beside what is reserved for it.
+        acting = [self._jobs[key] for key, (_, work) in self.work.items() if work.action is not None]
+        self._ledger = keep_promised(self._ledger, acting, self._stacks)
+        found, noise = place_beside_noise(
+            wanted, self._jobs, self._ledger, running=self._running_jobs, blame=self._blame
+        )
+        self._handing_over, self.joint_errors = found.handing_over, found.errors
+        for key in noise:
+            self.work[key] = self._jobs[key], keep_windows(self._jobs[key])
+        self._ledger = keep_promised(self._ledger, [self._jobs[key] for key in noise], self._stacks)
+        return found.placed
+
+    def _ask_for_place(self, job: ScheduledJob, wanted: dict[JobKey, CalendarJob]) -> None:
+        if not job.could_use_devices or not self._usables.are_there(job):
+            return
+        if job.alive and job.deadline_class in YIELDING:  # it has what is idle, and takes it as it comes
+            return
+        _, work = self.work.get(job.key, (job, WorkDecision()))
+        lags = work.is_short or not job.alive or bool(job.windows)
+        images, least = images_to_place(job) if lags and work.action is None else (0, 0)
+        if images > 0 and (usable := self._usables.of(job)).for_more.groups:
+            wanted[job.key] = usable.to_place(images=images, least=least)
+            if refuse := find_refusal(wanted[job.key], job, self._stacks):
+                self.work[job.key] = job, WorkDecision(action=refuse)
+                del wanted[job.key]
+
+    def _running_jobs(self) -> Mapping[JobKey, RunningJob]:
+        """Return the Hard jobs that run and have something left to do."""
+        found: dict[JobKey, RunningJob] = {}
+        for job in self._running("Hard"):
+            self._guarded(job.key, self._enter_running, job, found)
+        return found
+
+    def _enter_running(self, job: ScheduledJob, found: dict[JobKey, RunningJob]) -> None:
+        if job.images_left and self._usables.are_there(job):
+            _, work = self.work.get(job.key, (job, WorkDecision()))
+            is_well = work.action is None and not work.is_short
+            own = self._own[job.key]
+            found[job.key] = running_job(self._usables.of(job), own, may_hand_over=is_well)
+
+    def _decide(self, placed: Placements, *classes: DeadlineClass) -> None:
+        """Decide what begins now of the jobs of these classes."""
+        of_class = {
+            key: found
+            for key, (found, _) in placed.items()
+            if found.job.deadline_class in classes and key not in self._handing_over
+        }
+        # What is kept for nobody is left to those that are promised something.
+        counting = PROMISED if classes == PROMISED else CLASSES
+        given = {key: found for key, (found, _) in placed.items() if found.job.deadline_class in counting}
+        beside = BesideOthers(self._ledger, given)
+        for key in sorted(of_class, key=lambda key: urgency(of_class[key])):
+            job = self._jobs[key]
+            self._guarded(job.key, self._decide_one, job, placed, beside)
+
+    def _decide_one(self, job: ScheduledJob, placed: Placements, beside: BesideOthers) -> None:
+        placement, calendar = placed[job.key]
+        if work := self._turns.queue_up(self._usables.of(job), placement):
+            self.work[job.key] = job, work
+            return
+        room = Room(key=job.key, stacks=self._stacks, beside=beside, idle=self._offered(job))
+        found = decide_placed(self._usables.of(job), placement, calendar, room)
+        self.idle.take(job.key, found.begun)
+        self.work[job.key] = job, found.work
+
+    def _decide_alone(self, job: ScheduledJob) -> None:
+        self.work[job.key] = job, decide_workers(job)

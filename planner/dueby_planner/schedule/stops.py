@@ -1,0 +1,204 @@
+"""Which workers give way now, so that devices are free when those need them for whom they are reserved.
+
+A worker is asked no sooner than it needs to end the part that it is at. Workers of less important classes are asked,
+and workers whose own time on their device is up; a device that is idle, or comes free by then, saves one of them. A
+namespace's ResourceQuota is treated like devices: workers of the namespace give way for what they use of it. Who waits
+for the quota of a queue has its turn there.
+
+Which workers a running job keeps although it could do without: nobody would gain by what they give back.
+
+Either there are idle devices, or what is given back would go to a job that has it reserved for a later time and is in
+time with that: the one job would lose a part, and the other gain nothing. Where none waits, a pod that isn't ours may.
+
+Running Hard jobs as the planner's calendar sees them, and what those do that hand devices over.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from dueby_planner.schedule.calendar import Placement
+from dueby_planner.schedule.devices import Quota, Stacks
+from dueby_planner.schedule.free_devices import CLASSES
+from dueby_planner.schedule.hand_over import RunningJob, RunningWorker
+from dueby_planner.schedule.holds import by_readiness
+from dueby_planner.schedule.job import JobKey, ScheduledJob, StartReason
+from dueby_planner.schedule.lag import HYSTERESIS
+from dueby_planner.schedule.ledger import HeldDevice, costs_of, used_by_others
+from dueby_planner.schedule.request import Stop, WorkDecision, without
+from dueby_planner.schedule.reservation import Reservation, Window
+from dueby_planner.schedule.usable import Usable
+from dueby_planner.schedule.watch import expect_finish_us, ongoing, pause_us
+from dueby_planner.schedule.windows import reserved_workers, window_statuses
+
+_Claim = tuple[Placement, JobKey, Window, int]
+"""A job's first window on a stack, and how many devices it is to have, or units of a quota."""
+
+
+def find_who_gives_way(
+    placements: Mapping[JobKey, Placement],
+    holds: Sequence[HeldDevice],
+    stacks: Stacks,
+    handing_over: Mapping[JobKey, Collection[str]] = MappingProxyType({}),
+) -> Mapping[JobKey, tuple[str, ...]]:
+    """Return the names of the workers that are to stop now, by job, beside those that hand their devices over."""
+    claims = _claims(placements)
+    stopping: dict[JobKey, set[str]] = defaultdict(set)
+    of_stack: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
+    for hold in holds:
+        of_stack[hold.stack].append((hold, 1))
+    for stack in stacks.all:
+        for hold in _ask(stack.idle + stack.leaving, claims[stack.name], of_stack[stack.name], handing_over):
+            stopping[hold.key].add(hold.worker)
+    for quota in (quota for quota in stacks.quotas if not quota.has_queue):
+        having = [(hold, cost) for hold, cost in costs_of(quota, holds) if hold.worker not in stopping[hold.key]]
+        # What comes free with those that are asked already is not in use, either.
+        unused = quota.units - used_by_others(quota, holds) - sum(cost for _, cost in having)
+        for hold in _ask(unused, _claims_on(quota, claims, stacks), having, handing_over):
+            stopping[hold.key].add(hold.worker)
+    return {key: tuple(sorted(names)) for key, names in stopping.items() if names}
+
+
+def _ask(
+    unused: int,
+    claims: Sequence[_Claim],
+    having: Sequence[tuple[HeldDevice, int]],
+    handing_over: Mapping[JobKey, Collection[str]],
+) -> list[HeldDevice]:
+    """Return the workers that are asked to give way for the claims on one stack, or on one quota.
+
+    `unused` is what nobody has of it, or soon nobody, and `having` are the workers that have something of it.
+    """
+    asked: list[HeldDevice] = []
+    gained = 0
+    counts = {(hold.key, hold.worker): count for hold, count in having}
+    # Who is about to be done anyway would not be gone sooner.
+    candidates = (
+        hold
+        for hold, _ in having
+        if hold.can_give_way and hold.done_us > hold.gives_way_us and hold.key not in handing_over
+    )
+    for hold in by_readiness(candidates):
+        at_us = hold.gives_way_us
+        wanted = sum(
+            count
+            for placement, key, window, count in claims
+            if window.from_us <= at_us and key != hold.key and _yields(hold, placement, window)
+        )
+        coming = sum(count for other, count in having if _free_us(other, handing_over) <= at_us and other not in asked)
+        # Of a quota that was lowered, less than nothing may be unused.
+        if wanted > 0 and wanted > unused + coming + gained:
+            asked.append(hold)
+            gained += counts[hold.key, hold.worker]
+    return asked
+
+
+def _free_us(hold: HeldDevice, handing_over: Mapping[JobKey, Collection[str]]) -> int:
+    """Return when the device comes free without being asked for."""
+    return hold.hands_over_us if hold.worker in handing_over.get(hold.key, ()) else hold.done_us
+
+
+def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[_Claim]]:
+    """Return each job's first windows by stack, with the number of devices."""
+    found: dict[str, list[_Claim]] = defaultdict(list)
+    for key, placement in placements.items():
+        for lane in placement.reservation:
+            for window in lane.windows[:1]:
+                found[lane.device_class].append((placement, key, window, lane.count))
+    return found
+
+
+def _claims_on(quota: Quota, claims: Mapping[str, Iterable[_Claim]], stacks: Stacks) -> list[_Claim]:
+    """Return the windows with what they cost of the quota."""
+    return [
+        (placement, key, window, cost * count)
+        for name, on_stack in claims.items()
+        for placement, key, window, count in on_stack
+        if (cost := quota.costs.get(key, {}).get(stacks.class_of(name), 0))
+    ]
+
+
+def _rank(hold: HeldDevice) -> int:
+    return CLASSES.index(hold.deadline_class)
+
+
+def _yields(hold: HeldDevice, placement: Placement, window: Window) -> bool:
+    """Return whether the placement's window may have the worker's device."""
+    rank = _rank(hold)
+    if rank > CLASSES.index(placement.beside):
+        return True
+    if hold.until_us is None or hold.until_us > hold.gives_way_us or rank < CLASSES.index(placement.job.deadline_class):
+        return False
+    # Its time is up. If it is nearly done, and the window loses no more by it than by noise, that is waited for.
+    return hold.done_us - window.from_us > HYSTERESIS * (window.to_us - window.from_us)
+
+
+def find_in_time(jobs: Iterable[ScheduledJob], stacks: Stacks) -> Mapping[str, frozenset[JobKey]]:
+    """Return the jobs that wait for each stack, where all of them are in time with what is reserved for them."""
+    in_time: set[JobKey] = set()
+    in_need: set[JobKey] = set()
+    for job in jobs:
+        if not job.could_use_devices:
+            continue
+        if job.lag.low_readings or not (job.alive or job.windows):
+            in_need.add(job.key)
+        elif job.windows:
+            (in_time if job.is_in_time else in_need).add(job.key)
+    return {stack.name: stack.users & in_time for stack in stacks.all if not stack.users & in_need}
+
+
+def find_unwanted(
+    own: Iterable[HeldDevice], idle: Mapping[str, int], in_time: Mapping[str, frozenset[JobKey]]
+) -> frozenset[str]:
+    """Return the names of a job's workers that it keeps. `idle` are devices by stack; `in_time` is of find_in_time."""
+    return frozenset(
+        hold.worker for hold in own if idle.get(hold.stack) or in_time.get(hold.stack, frozenset()) - {hold.key}
+    )
+
+
+def running_job(usable: Usable, holds: Iterable[HeldDevice], *, may_hand_over: bool) -> RunningJob:
+    """Return the job with its workers, which have these devices; without them if it may not hand any over now."""
+    job = usable.job
+    if not may_hand_over:
+        return RunningJob(job=usable.demand())
+    pause = pause_us(worker.assignment.choice.start_us for worker in job.alive)
+    there = {worker.name: worker for worker in ongoing(job, job.alive)}
+    workers = [
+        RunningWorker(
+            name=hold.worker,
+            devices=hold.stack,
+            images=there[hold.worker].images_within(max(0, job.time_us)),
+            ends_us=hold.surely_ends_us,
+            may_stay_us=min(job.time_us, hold.bound_us),
+            # Who is done soon has little to hand over, and would have to start once more for it.
+            gives_way_us=hold.hands_over_us if hold.done_us > hold.hands_over_us + pause else None,
+            is_young=not hold.can_give_way,
+        )
+        for hold in holds
+    ]
+    return RunningJob(job=usable.demand(), workers=tuple(workers))
+
+
+def stop(
+    job: ScheduledJob,
+    workers: Sequence[str],
+    reason: StartReason,
+    reservation: Reservation | None,
+    stacks: Stacks,
+    *,
+    before: WorkDecision | None = None,
+) -> WorkDecision:
+    """Return that these workers stop, and that this is reserved for the job; None: what was decided `before` of that.
+
+    Without it, new jobs would be given that time in the next pass, before this job asks for a place again.
+    """
+    windows = None if reservation is None else window_statuses(reservation, stacks, now_us=job.now_us)
+    action = Stop(workers=tuple(workers), reason=reason, windows=windows)
+    after = job if reservation is None else replace(job, reserved=reserved_workers(reservation))
+    return WorkDecision(
+        action=action,
+        lag=job.lag,
+        waits_for_windows=before is not None and before.waits_for_windows,
+        expected_finish_us=expect_finish_us(without(after, action)),
+    )

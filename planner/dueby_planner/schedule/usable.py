@@ -1,0 +1,201 @@
+"""What a job could do with the devices that it may use, free or not: each stack is a class of its own."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from dueby_api.errors import Invalid
+from dueby_api.status import WindowStatus
+from dueby_api.units import parse_time_us
+from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.problem import NEVER_US, Problem
+from dueby_planner.profiles.pool import Pool
+from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
+from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
+from dueby_planner.schedule.lag import OngoingWorker
+from dueby_planner.schedule.watch import ongoing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usable:
+    """A job with the devices that it may use, each stack a class of its own."""
+
+    job: ScheduledJob
+    pool: Pool
+    stacks: Stacks
+
+    @property
+    def devices(self) -> Mapping[str, int]:
+        """All of them by class, free or not."""
+        counts: Counter[str] = Counter()
+        for group in self.pool.groups:
+            counts[self.stacks.class_of(group.device_class)] += group.count
+        return counts
+
+    @cached_property
+    def for_more(self) -> Pool:
+        """The devices that more workers of the job could ever have."""
+        gone, own, groups = Counter(self.job.absent), Counter[str](), []
+        for worker in self.job.alive:
+            device_class = worker.assignment.device_class
+            stack = self.stacks.at(self.job.key, device_class, worker.node) if worker.node else None
+            if stack is None:  # it is on its way to one of its class
+                gone[device_class] += 1
+            else:
+                own[stack.name] += 1
+        stacks = self.stacks.by_name
+        for group in sorted(self.pool.groups, key=lambda group: (-stacks[group.device_class].idle, group.device_class)):
+            device_class = self.stacks.class_of(group.device_class)
+            there = max(0, group.count - own[group.device_class])
+            taken = min(there, gone[device_class])
+            gone[device_class] -= taken
+            if there > taken:
+                groups.append(replace(group, count=there - taken))
+        return replace(self.pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
+
+    def demand(self) -> CalendarJob:
+        """Return all that is left of a running job, to be done by the workers that it has and others."""
+        job = self.job
+        problem = replace(self.problem(images=job.images_left), pool=self.pool, max_gpus=job.spec.gpus.max)
+        gone = {
+            worker.name
+            for worker in job.alive
+            if worker.node and self.stacks.at(job.key, worker.assignment.device_class, worker.node) is None
+        }
+        workers = ongoing(job, job.alive)
+        return CalendarJob(
+            name=job.name,
+            deadline_class=job.deadline_class,
+            problem=problem,
+            goes_on=True,
+            quotas=self.stacks.costs(job.key),
+            at_work=tuple(worker for worker in workers if worker.name not in gone),
+            elsewhere=sum(worker.images_within(max(0, job.time_us)) for worker in workers if worker.name in gone),
+        )
+
+    def to_place(self, *, images: int, least: int | None = None) -> CalendarJob:
+        """Return the job as the planner's calendar takes it, with so many images to place."""
+        job = self.job
+        goes_on = job.goes_on or bool(job.windows)
+        return CalendarJob(
+            name=job.name,
+            deadline_class=job.deadline_class,
+            problem=self.problem(images=images),
+            stored=stored_windows(job, self.stacks),
+            goes_on=goes_on,
+            least_images=least,
+            until_us=job.promises.horizon_us if job.deadline_class == "Hard" and not goes_on else NEVER_US,
+            quotas=self.stacks.costs(job.key),
+            stays=job.is_queued,
+        )
+
+    def problem(self, *, images: int) -> Problem:
+        """Return the job's problem on all of these devices."""
+        job = self.job
+        gpus = job.spec.gpus
+        limit = min((most for most in (gpus.max, job.limit) if most is not None), default=None)
+        return Problem(
+            pool=self.for_more,
+            images=max(1, images),
+            time_us=job.time_us,
+            confidence=job.spec.planned_confidence,
+            max_gpus=None if limit is None else max(0, limit - len(job.alive)),
+            reserve=0 if job.alive else gpus.reserve,
+            max_iterations=gpus.max_iterations,
+            part_size=job.part_size,
+            max_part=job.spec.output.max_part,
+        )
+
+    def reserved(self) -> tuple[OngoingWorker, ...]:
+        """Return what the devices will do that are reserved for the job from a later time on."""
+        choices: dict[tuple[str, str, int], DeviceChoice] = {
+            (self.stacks.class_of(group.device_class), choice.engine, choice.mini_batch_size): choice
+            for group in self.pool.groups
+            for choice in group.choices
+        }
+        found: list[OngoingWorker] = []
+        for number, window in enumerate(self.job.windows):
+            choice = choices.get((window.device_class, window.engine, window.mini_batch_size))
+            if choice is not None:
+                found += self._workers(number, window, choice)
+        return tuple(found)
+
+    def _workers(self, number: int, window: WindowStatus, choice: DeviceChoice) -> list[OngoingWorker]:
+        now_us = self.job.now_us
+        rest_us = max(0, parse_time_us(window.from_time) - now_us) + choice.expected_start_us
+        spare_us = parse_time_us(window.to_time) - now_us - rest_us
+        return [
+            OngoingWorker(
+                name=f"window-{number}-{device}",
+                mini_batch_size=choice.mini_batch_size,
+                latency_us=choice.latency_us,
+                rest_us=rest_us,
+                iterations_left=max(0, spare_us // choice.latency_us + 1),
+            )
+            for device in range(window.count)
+        ]
+
+
+class Usables:
+    """What each job of a pass could do with the devices there are, found once."""
+
+    def __init__(self, stacks: Stacks) -> None:
+        self._stacks = stacks
+        self._found: dict[JobKey, Usable] = {}
+
+    def of(self, job: ScheduledJob) -> Usable:
+        """Return what the job could do. Raise Invalid if its profiles can't be planned on."""
+        if job.key not in self._found:
+            self._found[job.key] = _find_usable(job, self._stacks)
+        return self._found[job.key]
+
+    def are_there(self, job: ScheduledJob) -> bool:
+        """Return whether there are devices that the job may have.
+
+        There are none for a job that goes on if it can't be planned on them: its workers are not to blame for that.
+        """
+        if not job.has_profiles or not self._stacks.of(job.key):
+            return False
+        try:
+            self.of(job)
+        except Invalid:
+            return not job.goes_on
+        return True
+
+
+def _find_usable(job: ScheduledJob, stacks: Stacks) -> Usable:
+    """Return what the job could do with each of the devices that it may use, free or not.
+
+    Raise Invalid if its profiles can't be planned on.
+    """
+    there = {stack.name: stack for stack in stacks.of(job.key)}
+    counts: Counter[str] = Counter()
+    for stack in there.values():
+        counts[stack.device_class] += stack.devices
+    most = Counter(job.in_queue) if job.is_queued else counts
+    pool = job.pool(counts)
+    by_class = {group.device_class: group for group in pool.groups}
+    groups = [
+        replace(by_class[stack.device_class], device_class=stack.name, count=count)
+        for stack in there.values()
+        if stack.device_class in by_class and (count := min(stack.devices, most[stack.device_class]))
+    ]
+    pool = replace(pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
+    return Usable(job=job, pool=pool, stacks=stacks)
+
+
+def stored_windows(job: ScheduledJob | PromisedJob, stacks: Stacks) -> tuple[StoredWindow, ...]:
+    """Return what is reserved for a job by its status, in times from now and on stacks that it may use."""
+    return tuple(
+        StoredWindow(
+            devices=tuple(stack.name for stack in stacks.of(job.key, window.device_class)),
+            count=window.count,
+            from_us=parse_time_us(window.from_time) - job.now_us,
+            to_us=parse_time_us(window.to_time) - job.now_us,
+            engine=window.engine,
+            mini_batch_size=window.mini_batch_size,
+        )
+        for window in job.windows
+    )

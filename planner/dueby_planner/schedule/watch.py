@@ -1,0 +1,343 @@
+"""The watch over a planned job: workers that hang or are too many, and help where the rest would be late.
+
+Who does which parts is said here, too: shares for the workers of a plan, and for helpers that are added to it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import ceil
+
+from dueby_api.grid import Grid, Share
+from dueby_api.parts import all_parts, parts_of_runs
+from dueby_planner.model.capacity import Capacity, DeviceGroup, at_confidence
+from dueby_planner.model.plan import Plan
+from dueby_planner.model.problem import NEVER_US
+from dueby_planner.model.rule import Rule
+from dueby_planner.model.shares import cut_runs
+from dueby_planner.profiles.pool import Pool
+from dueby_planner.schedule.job import Assignment, ScheduledJob, StartReason, WorkerModel
+from dueby_planner.schedule.lag import HYSTERESIS, OngoingWorker, WorkerChange, finish_by_parts_us, finish_us, read_lag
+from dueby_planner.schedule.request import Start, Stop, WorkDecision, stoppable, without
+
+# A worker is taken to hang if it shows no sign of life for this long, and for so many of its usual steps beside: a
+# step may take long, and so may a store's back-off, but neither takes for ever.
+HANG_US = 60_000_000
+HANG_STEPS = 20
+# So long after a worker's time is up its device is still meant for others.
+_OTHERS_COME_US = 300_000_000
+# Parts that each worker has yet to do, from which on it is counted who does which of them.
+FEW_PARTS = 8
+
+
+def watch(job: ScheduledJob, pool: Pool) -> WorkDecision:
+    """Return what to change about the workers of a planned job; usually nothing."""
+    there = ongoing(job)
+    stops: tuple[tuple[tuple[str, ...], StartReason], ...] = (
+        (_hanging(job), "WorkerLost"),
+        (_over_limit(job, there), "Edited"),
+    )
+    for workers, reason in stops:
+        stop = Stop(workers=workers, reason=reason)
+        if stoppable(job, stop):
+            return WorkDecision(action=stop, lag=job.lag, expected_finish_us=expect_finish_us(without(job, stop)))
+    if any(worker.state == "queued" for worker in job.workers):
+        # They are on their way: what they will do is not known to be missing.
+        return WorkDecision(lag=job.lag, expected_finish_us=expect_finish_us(job) if there else None)
+    change = _read_lag(job, pool, there)
+    action = _action_of(job, change)
+    is_kept = change.give_back is not None and action is None
+    return WorkDecision(
+        action=action,
+        # What doesn't change begins no pause.
+        lag=replace(job.lag, low_readings=0) if is_kept else change.memory,
+        is_short=change.is_short,
+        expected_finish_us=expect_finish_us(_changed_by(action, job)),
+    )
+
+
+def watch_alone(job: ScheduledJob) -> WorkDecision:
+    """Return how far the workers are of a job for which there is no other device, or none with a profile."""
+    is_queued = any(worker.state == "queued" for worker in job.workers)
+    finish_us = forecast_us(job)
+    # Where every worker is lost, nobody does the rest.
+    is_short = not is_queued and (finish_us is None or finish_us > job.deadline_us)
+    return WorkDecision(lag=job.lag, is_short=is_short, expected_finish_us=expect_finish_us(job))
+
+
+def ongoing(job: ScheduledJob, workers: Iterable[WorkerModel] | None = None) -> list[OngoingWorker]:
+    """Return the workers that are there, with their observed times if there are some.
+
+    `workers` are others than these: a worker that waits in its queue is taken to be admitted now.
+    """
+    found = _admitted(job) if workers is None else workers
+    up = whose_time_is_up(job)
+    return [_ongoing(worker, job, is_up=worker.name in up) for worker in found]
+
+
+def _admitted(job: ScheduledJob) -> list[WorkerModel]:
+    return [worker for worker in job.alive if worker.state != "queued"]
+
+
+def whose_time_is_up(job: ScheduledJob) -> frozenset[str]:
+    """Return the names of the workers whose time is up, if their job goes on without them and others may yet come.
+
+    It goes on in later windows, or with workers that are in time alone. Others may be late, such as after an operator
+    was away. If nobody has come in five minutes, the worker keeps its device.
+    """
+    untils_us = [(worker.name, worker.assignment.until_us) for worker in job.alive]
+    over = frozenset(
+        name for name, until_us in untils_us if until_us is not None and 0 <= job.now_us - until_us < _OTHERS_COME_US
+    )
+    return over if over and (job.reserved or _others_do_the_rest(job)) else frozenset()
+
+
+def _others_do_the_rest(job: ScheduledJob) -> bool:
+    """Return whether the workers whose time is not up are expected to be done by the deadline."""
+    time_us = max(0, job.deadline_us - job.now_us)
+    untils_us = ((worker, worker.assignment.until_us) for worker in _admitted(job))
+    staying = [worker for worker, until_us in untils_us if until_us is None or until_us > job.now_us]
+    there = [_ongoing(worker, job, is_up=False) for worker in staying]
+    return sum(worker.images_within(time_us) for worker in there) >= job.images_left
+
+
+def forecast_us(job: ScheduledJob) -> int | None:
+    """Return when the workers, and those that will have what is reserved, are expected to be done; None if never."""
+    there = ongoing(job)
+    rest_us = finish_us([*there, *job.reserved], job.images_left)
+    if rest_us is None:
+        return None
+    return job.now_us + max(rest_us, _finish_by_parts_us(job, there) or 0)
+
+
+def expect_finish_us(job: ScheduledJob) -> int | None:
+    """Return when to expect the end, for people; None if nobody will do the rest.
+
+    Where the devices are too few for as long as they are the job's, it is when these would be done if they stayed.
+    """
+    finish_us = forecast_us(job)
+    if finish_us is not None:
+        return finish_us
+    max_iterations = job.spec.gpus.max_iterations
+    most = None if max_iterations is None else max_iterations + 1
+    workers = tuple(replace(worker, assignment=replace(worker.assignment, until_us=None)) for worker in job.workers)
+    reserved = tuple(replace(window, iterations_left=most) for window in job.reserved)
+    return forecast_us(replace(job, workers=workers, reserved=reserved))
+
+
+def images_to_place(job: ScheduledJob) -> tuple[int, int]:
+    """Return the images that its workers won't do by the deadline, or all if it has none, and the least of them.
+
+    More are placed again than what was placed before has to do: noise must not move it. Workers that wait in a queue
+    are taken to be admitted now.
+    """
+    left = job.images_left
+    done = sum(worker.images_within(max(0, job.time_us)) for worker in ongoing(job, job.alive))
+    if not job.has_started:
+        return left, max(1, ceil(left * (1 - HYSTERESIS)))
+    return max(0, ceil(left * (1 + HYSTERESIS)) - done), max(1, left - done)
+
+
+def max_workers(job: ScheduledJob) -> int | None:
+    """Return NGPU, the most devices that the job may have: by its spec and by what there is room for."""
+    limits = [limit for limit in (job.spec.gpus.max, job.most) if limit is not None]
+    return min(limits, default=None)
+
+
+def pause_us(starts_us: Iterable[int]) -> int:
+    """Return 2 (S + W): how long nothing changes after a change."""
+    return 2 * max(starts_us, default=0)
+
+
+def _read_lag(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> WorkerChange:
+    rule = Rule(
+        images=job.images_left,
+        confidence=job.spec.planned_confidence,
+        spreads=pool.spreads,
+        reserve=job.spec.gpus.reserve,
+        part_size=job.part_size,
+    )
+    return read_lag(
+        [*there, *job.reserved],
+        _free_groups(job, pool),
+        rule=rule,
+        time_us=job.deadline_us - job.now_us,
+        promised_us=min(job.promised_us or job.deadline_us, job.deadline_us) - job.now_us,
+        max_added=_max_more(job, len(there)),
+        now_us=job.now_us,
+        pause_us=pause_us(worker.assignment.choice.start_us for worker in job.workers),
+        memory=job.lag,
+        # What is idle costs nobody anything.
+        at_once=job.news is not None or not there or job.spec.deadline_class == "Relaxed",
+        max_iterations=job.spec.gpus.max_iterations,
+        # Who edits a job to need fewer devices sees it have fewer.
+        unwanted=() if job.news == "Edited" else job.unwanted,
+    )
+
+
+def _action_of(job: ScheduledJob, change: WorkerChange) -> Start | Stop | None:
+    if change.give_back in [worker.name for worker in job.alive]:
+        # Right after a loss nobody knows yet how much there is to spare.
+        return None if job.news == "WorkerLost" else Stop(workers=(change.give_back,), reason=job.news or "Ahead")
+    if not change.add:
+        return None
+    return Start(
+        assignments=assign_helpers(job, change.add),
+        part_size=job.part_size or job.images,
+        reason=job.news or "Lagging",
+    )
+
+
+def _changed_by(action: Start | Stop | None, job: ScheduledJob) -> ScheduledJob:
+    """Return the job with what the workers will do that are started now, and without those that are stopped."""
+    match action:
+        case Start(assignments=assignments):
+            helpers = [WorkerModel(assignment=a, state="starting", created_us=job.now_us) for a in assignments]
+            return replace(job, reserved=(*job.reserved, *ongoing(job, helpers)))
+        case Stop():
+            return without(job, action)
+        case None:
+            return job
+
+
+def _finish_by_parts_us(job: ScheduledJob, there: Sequence[OngoingWorker]) -> int | None:
+    """Return the time until the parts are done, each by one worker; None while that makes no difference to speak of.
+
+    It is None, too, while it isn't known which parts are missing.
+    """
+    part_size, missing = job.part_size, len(job.missing_parts)
+    # With few parts each, one more or less matters.
+    if part_size is None or job.least_done or missing > FEW_PARTS * len(there):
+        return None
+    workers = _admitted(job)
+    # What a worker has done beside its open part, and not committed, is on its way into the sink.
+    done = sum(worker.open_images // part_size for worker in workers)
+    # One that has done nothing of its part is as good as free for it.
+    opened = [-worker.open_images % part_size for worker in workers]
+    unopened = missing - done - sum(left > 0 for left in opened)
+    reserved = job.reserved
+    return finish_by_parts_us(
+        [*there, *reserved], [*opened, *(0 for _ in reserved)], parts=max(0, unopened), part_size=part_size
+    )
+
+
+def _ongoing(worker: WorkerModel, job: ScheduledJob, *, is_up: bool) -> OngoingWorker:
+    choice, now_us, max_iterations = worker.assignment.choice, job.now_us, job.spec.gpus.max_iterations
+    latency_us = worker.step_us or choice.latency_us
+    if worker.last_step_us is None:
+        rest_us = max(0, worker.created_us + choice.expected_start_us - now_us)
+    else:
+        rest_us = max(0, worker.last_step_us + latency_us - now_us)
+    # The first mini-batch is not one of the iterations.
+    limits = [] if max_iterations is None else [max_iterations + 1 - worker.batches]
+    until_us = worker.assignment.until_us
+    # If nobody comes for its device, it goes on; if its node goes, it doesn't.
+    is_bound = until_us is not None and (until_us > now_us or is_up)
+    end_us = min(until_us, worker.leaves_us) if until_us is not None and is_bound else worker.leaves_us
+    if end_us < NEVER_US:
+        limits.append(max(0, (end_us - now_us - rest_us) // latency_us + 1))
+    return OngoingWorker(
+        name=worker.name,
+        mini_batch_size=choice.mini_batch_size,
+        latency_us=latency_us,
+        rest_us=rest_us,
+        iterations_left=min(limits, default=None),
+    )
+
+
+def _free_groups(job: ScheduledJob, pool: Pool) -> list[DeviceGroup]:
+    """Return the pool without the devices that living workers have."""
+    busy = [worker.assignment.device_class for worker in job.alive]
+    return [
+        DeviceGroup(
+            device_class=group.device_class,
+            count=max(0, group.count - busy.count(group.device_class)),
+            choices=group.choices,
+            available_us=group.available_us,
+        )
+        for group in at_confidence(pool.groups, job.spec.planned_confidence, run=0.0)
+    ]
+
+
+def _max_more(job: ScheduledJob, there: int) -> int:
+    most = max_workers(job)
+    return max(0, (sum(job.counts.values()) if most is None else most) - there)
+
+
+def _hanging(job: ScheduledJob) -> tuple[str, ...]:
+    """Return the workers that do nothing and say so, for too long."""
+    return tuple(worker.name for worker in job.alive if worker.state != "queued" and _is_hanging(worker, job.now_us))
+
+
+def _is_hanging(worker: WorkerModel, now_us: int) -> bool:
+    """Return whether the worker says itself that it has done nothing for too long.
+
+    Silence alone is none: an image may be on its way, or a NetworkPolicy between it and the operator, and a process
+    that answers nobody is restarted by the kubelet, which asks it from beside it.
+    """
+    choice = worker.assignment.choice
+    if worker.answers_since_us is None or worker.waits_for:
+        return False
+    if worker.last_step_us is None:
+        return now_us - worker.answers_since_us > HANG_US + HANG_STEPS * choice.start_us
+    return now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
+
+
+def _over_limit(job: ScheduledJob, there: Sequence[OngoingWorker]) -> tuple[str, ...]:
+    """Return the workers to stop after gpus.max was lowered or classes were taken away: those that do least."""
+    gpus = job.spec.gpus
+    barred = {w.name for w in job.workers if gpus.classes and w.assignment.device_class not in gpus.classes}
+    stopped = [worker.name for worker in there if worker.name in barred]
+    kept = [worker for worker in there if worker.name not in barred]
+    if gpus.max is not None and len(kept) > gpus.max:
+        time_us = max(0, job.deadline_us - job.now_us)
+        by_ability = sorted(kept, key=lambda worker: (worker.images_within(time_us), worker.name))
+        stopped += [worker.name for worker in by_ability[: len(kept) - gpus.max]]
+    return tuple(stopped)
+
+
+def assign_plan(job: ScheduledJob, plan: Plan) -> tuple[Assignment, ...]:
+    """Return one worker per planned device, with runs of missing parts in the ratio of what each is planned to do."""
+    devices = [group for group in plan.groups for _ in range(group.count)]
+    shares = cut_missing(job, [group.images_each for group in devices], part_size=plan.part_size)
+    return tuple(
+        Assignment(
+            worker=f"w{number}",
+            revision=1,
+            device_class=group.device_class,
+            choice=group.choice,
+            iterations=group.iterations,
+            share=share,
+        )
+        for number, (group, share) in enumerate(zip(devices, shares, strict=True))
+    )
+
+
+def assign_helpers(job: ScheduledJob, added: Sequence[tuple[Capacity, int]]) -> tuple[Assignment, ...]:
+    """Return helpers on the parts that lost workers left. With none of those, they take from everybody's tails."""
+    devices = [capacity for capacity, count in added for _ in range(count)]
+    # Long after the deadline there is time for more images than the job has.
+    images = [min(capacity.images, job.images) for capacity in devices]
+    shares = cut_orphaned(job, images)
+    return tuple(
+        Assignment(
+            worker=f"w{number}",
+            revision=job.revision + 1,
+            device_class=capacity.group.device_class,
+            choice=capacity.choice,
+            iterations=max(0, most // capacity.choice.mini_batch_size - 1),
+            share=share,
+        )
+        for number, (capacity, most, share) in enumerate(zip(devices, images, shares, strict=True), job.next_number)
+    )
+
+
+def cut_missing(job: ScheduledJob, images: Sequence[int], *, part_size: int) -> tuple[Share, ...]:
+    """Return a run of missing parts for each worker by what it is to do, on a grid that may be new."""
+    grid = Grid(images=job.images, part_size=job.part_size or part_size)
+    return cut_runs(all_parts(grid.parts) - job.parts_there, images)
+
+
+def cut_orphaned(job: ScheduledJob, images: Sequence[int]) -> tuple[Share, ...]:
+    """Return a run for each worker of the missing parts that are in no living worker's share."""
+    shares = (worker.assignment.share for worker in job.alive)
+    return cut_runs(job.missing_parts - parts_of_runs((share.first, share.end) for share in shares), images)

@@ -1,0 +1,143 @@
+"""One job on what is free: as many devices as alone, and windows that do its images."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+
+from dueby_planner.model.capacity import Margins
+from dueby_planner.model.problem import Problem
+from dueby_planner.model.rule import quantile
+from dueby_planner.schedule import reservation as reservation_module
+from dueby_planner.schedule.free_devices import Taken, always_free, without
+from dueby_planner.schedule.place import place
+from dueby_planner.schedule.reservation import (
+    Reservation,
+    device_us,
+    devices_at_most,
+    done_by,
+    expected_finish_us,
+    finish_at_confidence_us,
+    probability_by,
+    starts,
+)
+from support.calendar import calendar_job
+from support.planner import choice, problem_of, questions
+from support.reference_planner import Question
+
+
+def spans(reservation: Reservation | None) -> list[tuple[int, int, int]]:
+    """From when to when how many devices are held."""
+    assert reservation is not None
+    return sorted((window.from_us, window.to_us, lane.count) for lane in reservation for window in lane.windows)
+
+
+@given(questions())
+def test_on_an_idle_pool_a_job_has_as_many_devices_as_alone(question: Question) -> None:
+    problem = problem_of(question)
+    assume(problem.most > 0)
+    free = {group.device_class: always_free(group.count) for group in problem.groups}
+    reservation, fewest = place(problem, free), problem.fewest()
+    levelled = place(problem, free, levelled=True)
+    if fewest is None:
+        assert (reservation, levelled) == (None, None)
+        return
+    assert reservation is not None
+    assert levelled is not None
+    assert devices_at_most(reservation) == starts(reservation) == fewest
+    assert devices_at_most(levelled) >= fewest
+    for held in (reservation, levelled):
+        assert finish_at_confidence_us(held, problem) <= problem.time_us
+        assert expected_finish_us(held, problem) <= finish_at_confidence_us(held, problem)
+        z = quantile(question.confidence)
+        margins = Margins(z, run=problem.pool.spreads.run)
+        # What the rule decides in integers, in floats.
+        done = done_by(held, problem, problem.time_us, margins=margins)
+        assert problem.rule.surplus(done, z) >= -1e-6
+        assert probability_by(held, problem, problem.time_us) >= problem.confidence
+
+
+def test_the_probability_of_a_plan_that_only_just_does_it_is_its_confidence() -> None:
+    job = calendar_job("a", images=8_000, time=10_000, confidence=0.9, run=0.05)
+    held = place(job.problem, {"a": always_free(2)})
+    assert held is not None
+    assert probability_by(held, job.problem, 10_000) == pytest.approx(0.9, abs=0.01)
+    assert probability_by(held, job.problem, 7_000) < 0.01
+
+
+def test_the_probability_of_what_the_rule_accepts_is_no_less_than_its_confidence() -> None:
+    sizes = (choice(1, 1, 200, expected_start_us=100),)
+    job = calendar_job("a", images=128, time=10_000, confidence=0.95, run=0.05, choices=sizes)
+    held = place(job.problem, {"a": always_free(1)})
+    assert held is not None
+    assert probability_by(held, job.problem, finish_at_confidence_us(held, job.problem)) == 0.95
+    assert probability_by(held, job.problem, finish_at_confidence_us(held, job.problem) - 1) < 0.95
+
+
+def test_what_was_worked_out_of_a_reservation_is_not_worked_out_again_a_pass_later(monkeypatch: Any) -> None:
+    job = calendar_job("a", images=8_000, time=10_000, confidence=0.9, run=0.05)
+    later = replace(job.problem, time_us=9_000)  # and so is everything that is free
+    held = place(job.problem, {"a": without(always_free(2), [Taken(0, 1_500, 2)])})
+    moved = place(later, {"a": without(always_free(2), [Taken(0, 500, 2)])})
+
+    def told(reservation: Reservation | None, problem: Problem) -> tuple[int, int, float]:
+        assert reservation is not None
+        finish_us, expected_us = finish_at_confidence_us(reservation, problem), expected_finish_us(reservation, problem)
+        return finish_us, expected_us, probability_by(reservation, problem, problem.time_us)
+
+    finish_us, expected_us, probability = told(held, job.problem)
+    monkeypatch.setattr(reservation_module, "capacity", None)
+    assert told(moved, later) == (finish_us - 1_000, expected_us - 1_000, probability)
+
+
+def test_the_last_device_is_held_for_as_long_as_it_needs() -> None:
+    # In 100 us a device does 90 images; of 110 the second one does 20, in 20 us and a step.
+    job = calendar_job("a", images=110, time=100)
+    assert spans(place(job.problem, {"a": always_free(2)})) == [(0, 30, 1), (0, 100, 1)]
+
+
+def test_a_device_that_is_taken_meanwhile_starts_twice() -> None:
+    job = calendar_job("a", images=60, time=100)
+    free = {"a": without(always_free(1), [Taken(40, 60, 1)])}
+    # 30 images in each of the two windows, where 90 would be possible without the interruption.
+    assert spans(place(job.problem, free)) == [(0, 40, 1), (60, 100, 1)]
+    assert place(calendar_job("a", images=61, time=100).problem, free) is None
+
+
+def test_a_levelled_job_leaves_the_devices_to_others_that_are_free_for_longest() -> None:
+    job = calendar_job("a", images=30, time=100)
+    free = {"a": without(always_free(2), [Taken(50, 100, 1)])}
+    assert spans(place(job.problem, free)) == [(0, 40, 1)]
+    held = place(job.problem, free, levelled=True)
+    left = without(free["a"], [taken for lane in held or () for taken in lane.taken()])
+    # One of the two is still free for all of the time.
+    assert min(step.free for step in left if step.from_us < 100) == 1
+
+
+def test_time_is_given_back_at_the_end_where_the_job_shall_end_soon() -> None:
+    job = calendar_job("a", images=30, time=200)
+    free = {"a": without(always_free(1), [Taken(60, 70, 1)])}
+    assert spans(place(job.problem, free)) == [(70, 110, 1)], "the longest window"
+    assert spans(place(job.problem, free, soon=True)) == [(0, 40, 1)]
+
+
+def test_each_window_has_the_mini_batch_size_that_does_the_most_in_it() -> None:
+    sizes = (choice(1, 1, 5), choice(100, 50, 60))
+    job = calendar_job("a", images=536, time=400, choices=sizes)
+    held = place(job.problem, {"a": without(always_free(1), [Taken(40, 130, 1)])})
+    assert held is not None
+    assert [(w.from_us, w.choice.mini_batch_size) for lane in held for w in lane.windows] == [(0, 1), (130, 100)]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_no_job_has_more_devices_than_it_may(most: int) -> None:
+    job = calendar_job("a", images=110, time=100, max_gpus=most)
+    assert (place(job.problem, {"a": always_free(2)}) is not None) == (most == 2)
+
+
+def test_windows_count_as_they_are_held_at_once() -> None:
+    job = calendar_job("a", images=60, time=100)
+    held = place(job.problem, {"a": without(always_free(1), [Taken(40, 60, 1)])})
+    assert held is not None
+    assert (devices_at_most(held), starts(held), device_us(held)) == (1, 2, 80)
