@@ -10,6 +10,10 @@ inside the worker
       │        └─────▶ telemetry
       └─────▶ index ──▶ images ──▶ models, storage        several of them ──▶ system
 
+inside the planner
+
+    schedule ──▶ answer, deadline_classes, objectives ──▶ profiles, model
+
 inside `dueby`
 
     cli, library ──▶ runs ──▶ local ──▶ inputs        runs ──▶ terminal, report
@@ -33,6 +37,8 @@ from support.source_tree import PACKAGES
 BASE = ("paths", "settings")
 # Files of the command and the library that plan, and say so in words.
 PLANS = {"deadline_advice", "plan_words", "planned_calendar", "planned_job", "planning"}
+# Files of the planner that judge one job's plan, and say so in words.
+JUDGES = {"answer", "deadline_classes", "objectives"}
 # Which of our packages each package may import.
 MAY_IMPORT = {
     "dueby_api": set[str](),
@@ -47,6 +53,13 @@ MAY_IMPORT = {
 
 # Which other folders of its own package each folder may import. Files beside the folders belong to the one named first.
 FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
+    "dueby_planner": {
+        "schedule": {"model", "profiles", "answer", "deadline_classes"},
+        **{file: {"model", "profiles", *JUDGES} for file in JUDGES},
+        "profiles": {"model", "small_samples"},
+        "model": {"profiles", "small_samples"},
+        "small_samples": {"model"},
+    },
     "dueby": {
         "library": {"cluster", "inputs", "report", "runs", "terminal", *PLANS},
         "cli": {"cluster", "doctor", "inputs", "report", "runs", "terminal", *PLANS},

@@ -29,7 +29,7 @@ MANY_IMPORTS = {
     "worker/dueby_worker/steps/worker_run.py",
 }
 # Classes of two packages that share a name still. One of each is to get another name; none is added.
-SHARED_NAMES = {"End", "Hold", "Placed", "Plan", "RunningJob", "Step"}
+SHARED_NAMES = {"End", "Plan", "RunningJob", "Step"}
 # 9 of 10 functions keep the usual limit, and none may be longer than the other.
 MAX_USUAL_FUNCTION = 35
 MAX_FUNCTION = 60

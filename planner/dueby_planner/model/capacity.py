@@ -71,6 +71,11 @@ class DeviceChoice:
         """L to plan with."""
         return self.latency_us + self.latency_margin_us
 
+    def at_ratio(self, step_ratio: float) -> "DeviceChoice":
+        """Return the choice where steps take so many times the measured L."""
+        latency_us = max(1, round(self.latency_us * step_ratio / self.step_ratio))
+        return replace(self, latency_us=latency_us, step_ratio=step_ratio)
+
     @property
     def late_us(self) -> int:
         """s: how much longer S + W is planned than expected."""

@@ -13,10 +13,10 @@ This is a search in floats; what it finds is proved in integers.
 
 The proof that a set of jobs can't be done: they need more device time than there is for them.
 
-What each job takes at least (calendar_job.py) is held against all devices, whoever has them now. What there is until the last
-deadline is counted exactly: at each moment the devices of the classes that jobs with a later deadline may use, and no
-more than these jobs may hold together. All of it is integers, without any margin: what is impossible here is impossible
-at every confidence.
+What each job takes at least (calendar_job.py) is held against all devices, whoever has them now. What there is until
+the last deadline is counted exactly: at each moment the devices of the classes that jobs with a later deadline may use,
+and no more than these jobs may hold together. All of it is integers, without any margin: what is impossible here is
+impossible at every confidence.
 
 Such jobs are sought among those that may use the same classes, or fewer.
 """

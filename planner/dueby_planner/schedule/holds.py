@@ -55,6 +55,7 @@ def find_holds(job: ScheduledJob, stacks: Stacks, idle: IdleDevices) -> list[Hel
                 ends_us=min(rest_us, expected_us) if stack else NEVER_US,
                 surely_ends_us=min(min(surely_us, own_us) + CHANGE_US, leaves_us) if stack else NEVER_US,
                 done_us=rest_us,
+                start_us=worker.assignment.choice.expected_start_us,
                 bound_us=bound_us,
                 gives_way_us=gives_way_us,
                 can_give_way=not protected and worker.can_shrink and not _young_us(job, worker),
@@ -128,7 +129,7 @@ def _gone_us(job: ScheduledJob, worker: WorkerModel) -> int:
 
 def _part_us(job: ScheduledJob, worker: WorkerModel) -> int:
     choice = worker.assignment.choice
-    return -(-(job.part_size or 1) // choice.mini_batch_size) * (worker.step_us or choice.latency_us)
+    return -(-(job.part_size or 1) // choice.mini_batch_size) * job.step_us(worker)
 
 
 def _young_us(job: ScheduledJob, worker: WorkerModel) -> int:

@@ -3,10 +3,11 @@
 Both backends fill it: the local one from processes, the cluster's from Jobs and pods.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from statistics import median
 from typing import Literal
 
 from dueby_api.agreement import Agreement
@@ -19,7 +20,7 @@ from dueby_api.status import WindowStatus
 from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
-from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.schedule.lag import FRESH, LagMemory, OngoingWorker
@@ -42,6 +43,8 @@ StartReason = Literal[
 ]
 JobKey = tuple[str, str]
 """Namespace and name of a job; the namespace is empty on one machine."""
+# Steps after which a worker shows how long they take, and by how much they differ from the profile's by noise alone.
+SHOWING_STEPS, NOISE = 8, 0.1
 # Workers that a job may have had, those that are gone among them. Each is told the shares of all, which is 400 KB for
 # so many, and what it is told may be 1 MiB.
 MAX_WORKERS = 20_000
@@ -355,9 +358,27 @@ class ScheduledJob:
         """The workers that still do something, or will."""
         return tuple(worker for worker in self.workers if not worker.is_gone)
 
+    @cached_property
+    def shown_ratios(self) -> Mapping[str, float]:
+        """By device class, the factor for the measured L that its own workers show: where the profile was wrong."""
+        ratios: dict[str, list[float]] = defaultdict(list)
+        for worker in self.alive:
+            if worker.step_us and worker.batches >= SHOWING_STEPS:
+                choice = worker.assignment.choice
+                ratios[worker.assignment.device_class].append(worker.step_us * choice.step_ratio / choice.latency_us)
+        return {name: shown for name, of_class in ratios.items() if abs((shown := median(of_class)) - 1) > NOISE}
+
+    def step_us(self, worker: WorkerModel) -> int:
+        """Return the time of the worker's steps: as it shows it, or as others of its class do, or as planned."""
+        choice, shown = worker.assignment.choice, self.shown_ratios.get(worker.assignment.device_class)
+        return worker.step_us or (choice.latency_us if shown is None else choice.at_ratio(shown).latency_us)
+
     def pool(self, counts: Mapping[str, int]) -> Pool:
-        """Return what it would be planned on with so many devices of each class. Raise Invalid if it can't be."""
-        return build_pool(
+        """Return what it would be planned on with so many devices of each class. Raise Invalid if it can't be.
+
+        What its own workers show of a class is believed rather than the profile.
+        """
+        pool = build_pool(
             self.spec,
             self.profiles,
             counts,
@@ -367,3 +388,11 @@ class ScheduledJob:
             namespace=self.key[0] or None,
             agreement=self.agreement,
         )
+        groups = (_at_ratio(group, self.shown_ratios.get(group.device_class)) for group in pool.groups)
+        return replace(pool, groups=tuple(groups)) if self.shown_ratios else pool
+
+
+def _at_ratio(group: DeviceGroup, shown: float | None) -> DeviceGroup:
+    if shown is None:
+        return group
+    return replace(group, choices=tuple(choice.at_ratio(shown) for choice in group.choices))

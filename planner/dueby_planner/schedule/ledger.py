@@ -51,6 +51,8 @@ class HeldDevice:
     """The same with a margin."""
     done_us: int
     """When its work is expected to be done, whatever else its device is meant for."""
+    start_us: int = 0
+    """What another start would take, if what it leaves is done by a new worker."""
     bound_us: int = NEVER_US
     """It can't have its device for longer."""
     gives_way_us: int

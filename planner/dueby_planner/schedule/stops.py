@@ -27,7 +27,7 @@ from dueby_planner.schedule.job import JobKey, ScheduledJob, StartReason
 from dueby_planner.schedule.lag import HYSTERESIS
 from dueby_planner.schedule.ledger import HeldDevice, costs_of, used_by_others
 from dueby_planner.schedule.request import Stop, WorkDecision, without
-from dueby_planner.schedule.reservation import Reservation, Window
+from dueby_planner.schedule.reservation import Reservation, Window, finish_at_confidence_us
 from dueby_planner.schedule.usable import Usable
 from dueby_planner.schedule.watch import expect_finish_us, ongoing, pause_us
 from dueby_planner.schedule.windows import reserved_workers, window_statuses
@@ -130,8 +130,14 @@ def _yields(hold: HeldDevice, placement: Placement, window: Window) -> bool:
         return True
     if hold.until_us is None or hold.until_us > hold.gives_way_us or rank < CLASSES.index(placement.job.deadline_class):
         return False
-    # Its time is up. If it is nearly done, and the window loses no more by it than by noise, that is waited for.
-    return hold.done_us - window.from_us > HYSTERESIS * (window.to_us - window.from_us)
+    # Its time is up. If it is nearly done, and the window loses no more by it than by noise, that is waited for; and if
+    # another start would take longer than its rest, while whoever has the window is in time even so.
+    late_us = hold.done_us - window.from_us
+    if late_us <= HYSTERESIS * (window.to_us - window.from_us):
+        return False
+    problem = placement.job.problem
+    is_nearly_done = hold.done_us - hold.gives_way_us <= hold.start_us
+    return not is_nearly_done or finish_at_confidence_us(placement.reservation, problem) + late_us > problem.time_us
 
 
 def find_in_time(jobs: Iterable[ScheduledJob], stacks: Stacks) -> Mapping[str, frozenset[JobKey]]:

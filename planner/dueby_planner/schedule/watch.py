@@ -222,7 +222,7 @@ def _finish_by_parts_us(job: ScheduledJob, there: Sequence[OngoingWorker]) -> in
 
 def _ongoing(worker: WorkerModel, job: ScheduledJob, *, is_up: bool) -> OngoingWorker:
     choice, now_us, max_iterations = worker.assignment.choice, job.now_us, job.spec.gpus.max_iterations
-    latency_us = worker.step_us or choice.latency_us
+    latency_us = job.step_us(worker)
     if worker.last_step_us is None:
         rest_us = max(0, worker.created_us + choice.expected_start_us - now_us)
     else:

@@ -7,7 +7,7 @@ the workers will be late                      the fewest helpers are started
 fewer workers would do, or they hang          one is stopped
 others need their devices                     those workers are stopped that give way
 
-What the job may have is decided for all jobs together (control/calendar).
+What the job may have is decided for all jobs together (planner/dueby_planner/schedule).
 """
 
 from collections.abc import Sequence

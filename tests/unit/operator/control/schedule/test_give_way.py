@@ -34,10 +34,15 @@ def hold(job: str, deadline_class: DeadlineClass = "Relaxed", *, worker: str = "
 
 
 def placed(
-    *, devices: int = 1, begins: int = 0, beside: DeadlineClass = "Soft", deadline_class: DeadlineClass = "Hard"
+    *,
+    devices: int = 1,
+    begins: int = 0,
+    time: int = 1000,
+    beside: DeadlineClass = "Soft",
+    deadline_class: DeadlineClass = "Hard",
 ) -> dict[JobKey, Placement]:
     lane = Lane(device_class="a", count=devices, windows=(Window(begins, begins + 100, CHOICE, 10),))
-    job = calendar_job("new", images=10, time=1000, deadline_class=deadline_class)
+    job = calendar_job("new", images=10, time=time, deadline_class=deadline_class)
     return {NEW: Placement(job=job, action="Start", reservation=(lane,), beside=beside)}
 
 
@@ -88,6 +93,13 @@ def test_one_that_is_nearly_done_is_waited_for_if_the_window_hardly_loses_by_it(
     over = replace(hold("hard", "Hard", ends=11), until_us=5)
     assert find_who_gives_way(placed(begins=5), [over], stacks())  # 6 of 100
     assert not find_who_gives_way(placed(begins=8), [over], stacks())  # 3 of 100
+
+
+def test_so_is_one_whose_rest_is_shorter_than_another_start_if_the_other_job_is_in_time_even_so() -> None:
+    over = replace(hold("hard", "Hard", ends=40), until_us=5, start_us=30)
+    assert not find_who_gives_way(placed(begins=5), [over], stacks())
+    assert find_who_gives_way(placed(begins=5), [replace(over, start_us=29)], stacks())
+    assert find_who_gives_way(placed(begins=5, time=35), [over], stacks())  # 35 late
 
 
 def test_a_worker_whose_time_is_nearly_up_is_not_taken_to_end_by_itself() -> None:
