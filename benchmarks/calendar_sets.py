@@ -26,7 +26,7 @@ from ortools.sat.python import cp_model
 from rich.console import Console
 from rich.table import Table
 
-from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
+from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool
@@ -139,7 +139,7 @@ def asked(job: Drawn, devices: int) -> CalendarJob:
         expected_warmup_us=job.start,
         profile="drawn",
     )
-    group = DeviceGroup(device_class=CLASS, count=devices, choices=(choice,))
+    group = PoolGroup(device_class=CLASS, count=devices, choices=(choice,))
     pool = Pool(groups=(group,), spreads=Spreads(run=0, node=0))
     problem = Problem(pool=pool, images=job.images, time_us=job.deadline, confidence=0.5)
     return CalendarJob(name=job.name, deadline_class="Hard", problem=problem)

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
+from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool
@@ -181,7 +181,7 @@ def draw_job(
 ) -> CalendarJob:
     latency_us = chance.randint(5_000, 50_000)
     choices = tuple(draw_choice(size, latency_us) for size in (16, 32, 64, 128, 256, 512))
-    group = DeviceGroup(device_class=CLASS, count=devices, choices=choices)
+    group = PoolGroup(device_class=CLASS, count=devices, choices=choices)
     pool = Pool(groups=(group,), spreads=Spreads(run=0.01, node=0.02))
     # The jobs' shares of all device time are exponentially distributed: most are small, and some are large.
     share = chance.expovariate(1.0) / jobs
@@ -213,7 +213,7 @@ def draw_choice(size: int, latency_us: int) -> DeviceChoice:
 def stored(reservation: Reservation) -> tuple[StoredWindow, ...]:
     return tuple(
         StoredWindow(
-            devices=(lane.device_class,),
+            devices=(lane.group,),
             count=lane.count,
             from_us=window.from_us,
             to_us=window.to_us,

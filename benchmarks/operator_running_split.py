@@ -16,7 +16,7 @@ SECONDS, RATE = 30, 200
 # By what is on the stack, from the innermost to the outermost that may be on one.
 PARTS = {
     "calendar": ("make_calendar (", "verify_calendar ("),
-    "stacks": ("find_stacks (",),
+    "device groups": ("find_groups (",),
     "other planning": ("schedule (",),
     "other decisions": ("decide (dueby_operator/control/decide.py",),
     "nodes less pods": ("take_pods (",),

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from dueby_planner.model.capacity import DeviceChoice, DeviceGroup, capacity
+from dueby_planner.model.capacity import DeviceChoice, PoolGroup, capacity
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool
@@ -46,7 +46,7 @@ def instance(size: Size, repetition: int, confidence: float) -> Problem:
             for b in SIZES_OF_A_CLASS
         ]
         count = size.gpus // size.classes + (number < size.gpus % size.classes)
-        groups.append(DeviceGroup(device_class=f"class-{number:02}", count=count, choices=tuple(choices)))
+        groups.append(PoolGroup(device_class=f"class-{number:02}", count=count, choices=tuple(choices)))
     pool = Pool(groups=tuple(groups), spreads=Spreads(run=0.01, node=0.02))
     everything = sum(group.count * max(capacity(c, time_us=TIME_US) for c in group.choices) for group in groups)
     images = size.images or min(MAX_N, int(everything * SHARE_OF_POOL))

@@ -6,7 +6,7 @@ from typing import Self
 
 from dueby_api.inference_job import JobSpec
 from dueby_operator.model.devices import Offer
-from dueby_planner.schedule.devices import Stack, Stacks
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
 from dueby_planner.schedule.job import Claimant
 
 
@@ -33,10 +33,10 @@ class LocalDevices:
         """Return what is free."""
         return Offer(counts={name: self.free.get(name, 0) for name in classes})
 
-    def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
+    def groups(self, claimants: Sequence[Claimant]) -> DeviceGroups:
         """Return the devices of each class, for the jobs that may use them."""
-        stacks = (
-            Stack(
+        groups = (
+            DeviceGroup(
                 name=name,
                 device_class=name,
                 devices=idle + self.held.get(name, 0),
@@ -47,7 +47,7 @@ class LocalDevices:
             )
             for name, idle in sorted(self.free.items())
         )
-        return Stacks(all=tuple(stacks))
+        return DeviceGroups(all=tuple(groups))
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return what is free."""

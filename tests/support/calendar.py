@@ -69,7 +69,7 @@ def stored(reservation: Reservation) -> tuple[StoredWindow, ...]:
     """Return the reservation as it is stored."""
     return tuple(
         StoredWindow(
-            devices=(lane.device_class,),
+            devices=(lane.group,),
             count=lane.count,
             from_us=window.from_us,
             to_us=window.to_us,

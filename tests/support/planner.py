@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
-from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
+from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
@@ -43,19 +43,17 @@ def choice(batch: int, latency: int, warmup: int = 0, **changes: Any) -> DeviceC
     return DeviceChoice(**{"start_spread_us": fields["start_us"] - fields["expected_start_us"], **fields})
 
 
-def group(*choices: DeviceChoice, name: str = "a", count: int = 1, free: int = 0) -> DeviceGroup:
+def group(*choices: DeviceChoice, name: str = "a", count: int = 1, free: int = 0) -> PoolGroup:
     """Return devices of a class."""
-    return DeviceGroup(device_class=name, count=count, choices=choices, available_us=free)
+    return PoolGroup(device_class=name, count=count, choices=choices, available_us=free)
 
 
-def pool(*groups: DeviceGroup, run: float = 0.0, node: float = 0.0) -> Pool:
+def pool(*groups: PoolGroup, run: float = 0.0, node: float = 0.0) -> Pool:
     """Return a pool of GPUs, by default without any spread."""
     return Pool(groups=groups, spreads=Spreads(run=run, node=node))
 
 
-def problem(
-    *groups: DeviceGroup, images: int, time: int, run: float = 0.0, node: float = 0.0, **changes: Any
-) -> Problem:
+def problem(*groups: PoolGroup, images: int, time: int, run: float = 0.0, node: float = 0.0, **changes: Any) -> Problem:
     """Return a problem on these groups, by default in the study's exact mode."""
     fields: dict[str, Any] = {"images": images, "time_us": time, "confidence": 0.5} | changes
     return Problem(pool=pool(*groups, run=run, node=node), **fields)

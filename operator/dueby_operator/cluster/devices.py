@@ -12,6 +12,7 @@ from functools import cached_property
 from dueby_api.inference_job import JobSpec
 from dueby_api.subject import class_of, node_of
 from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment
+from dueby_operator.cluster.device_groups import find_groups
 from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     SLICE_CPUS,
@@ -33,10 +34,9 @@ from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room, find_namespace_quotas, max_pods, take
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.cluster.shortage import describe_shortage
-from dueby_operator.cluster.stacks import find_stacks
 from dueby_operator.model.devices import Offer
 from dueby_operator.settings import OperatorSettings
-from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.job import Claimant
 
 _BLIND = (
@@ -158,10 +158,10 @@ class ClusterDevices:
             return Offer(counts=self.free_for_one(namespace, spec, classes=classes), in_queue=whole)
         return self._free_now(namespace, spec, classes)
 
-    def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
+    def groups(self, claimants: Sequence[Claimant]) -> DeviceGroups:
         """Return the devices of nodes that aren't silent, for whom they are, and the quotas that bind these jobs."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
-        found = find_stacks(nodes, claimants, self.settings, now_us=self.now_us)
+        found = find_groups(nodes, claimants, self.settings, now_us=self.now_us)
         of_queues = find_quotas(self.queues, claimants, self.kinds, self._asked)
         of_namespaces = find_namespace_quotas(self.room, claimants, self._asked)
         return replace(found, quotas=(*of_queues, *of_namespaces))

@@ -19,7 +19,7 @@ from dueby_operator.control.work.build_job import build_job
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.free_devices import PROMISED
 from dueby_planner.schedule.job import Claimant, JobKey, PromisedJob, ScheduledJob
 from dueby_planner.schedule.promises import with_shares
@@ -52,10 +52,10 @@ def schedule_jobs(
             outcomes[key] = _outcome_of(uncountable, inputs[key])
         else:
             del kept[key]
-    stacks = with_shares(counted, [*jobs.values(), *untouched], shared.promises)
+    groups = with_shares(counted, [*jobs.values(), *untouched], shared.promises)
     grace_us = shared.devices.worker_grace_s * MICROS_PER_SECOND
     reply = schedule(
-        ScheduleRequest(jobs=tuple(jobs.values()), devices=stacks, promised=tuple(kept.values()), grace_us=grace_us)
+        ScheduleRequest(jobs=tuple(jobs.values()), devices=groups, promised=tuple(kept.values()), grace_us=grace_us)
     )
     shared = replace(shared, faults=tuple(Fault(stage="deciding", error=error) for error in reply.joint_errors))
     for key, job in jobs.items():
@@ -66,7 +66,7 @@ def schedule_jobs(
             outcomes[key], shared = after, after.shared
         except Exception as error:  # whatever it is, it is this job's alone
             outcomes[key] = _outcome_of(error, inputs[key])
-    return outcomes, replace(shared, unused=_unused(outcomes, stacks, reply.idle))
+    return outcomes, replace(shared, unused=_unused(outcomes, groups, reply.idle))
 
 
 def _outcome_of(error: Exception, given: PolicyInput) -> PolicyInput | Fault:
@@ -74,18 +74,18 @@ def _outcome_of(error: Exception, given: PolicyInput) -> PolicyInput | Fault:
     return given.after(refusal(error)) if isinstance(error, Invalid) else Fault(stage="deciding", error=error)
 
 
-def _count(devices: Devices, jobs: Sequence[_Seen]) -> tuple[Stacks, Mapping[JobKey, Exception]]:
+def _count(devices: Devices, jobs: Sequence[_Seen]) -> tuple[DeviceGroups, Mapping[JobKey, Exception]]:
     """Return the devices by who may use them, and what is raised for jobs without which they can be counted."""
     errors: dict[JobKey, Exception] = {}
     try:
-        return devices.stacks([job.claimant for job in jobs]), errors
+        return devices.groups([job.claimant for job in jobs]), errors
     except Exception:  # one of them is the reason: alone it shows which
         for job in jobs:
             try:
-                devices.stacks([job.claimant])
+                devices.groups([job.claimant])
             except Exception as error:  # whatever it is, it is this job's alone
                 errors[job.key] = error
-    return devices.stacks([job.claimant for job in jobs if job.key not in errors]), errors
+    return devices.groups([job.claimant for job in jobs if job.key not in errors]), errors
 
 
 def _carry_out(given: PolicyInput, job: ScheduledJob, decided: tuple[ScheduledJob, WorkDecision] | None) -> PolicyInput:
@@ -105,13 +105,13 @@ def _without_old_windows(after: PolicyInput, work: WorkDecision | None) -> Polic
     return replace(after, status=after.status.replace(plan=before.replace(windows=())))
 
 
-def _unused(outcomes: _Outcomes, stacks: Stacks, idle: Mapping[str, int]) -> Mapping[str, int]:
+def _unused(outcomes: _Outcomes, groups: DeviceGroups, idle: Mapping[str, int]) -> Mapping[str, int]:
     """Return by class the idle devices that a job which waits could use: kept for somebody, or too few."""
     waiting = {key for key, after in outcomes.items() if isinstance(after, PolicyInput) and is_waiting(after.status)}
     counts: Counter[str] = Counter()
-    for stack in stacks.all:
-        if stack.users & waiting:
-            counts[stack.device_class] += idle[stack.name]
+    for group in groups.all:
+        if group.users & waiting:
+            counts[group.device_class] += idle[group.name]
     return counts
 
 

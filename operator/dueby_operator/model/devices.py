@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from dueby_api.inference_job import JobSpec
-from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.job import Claimant
 
 
@@ -35,7 +35,7 @@ class Devices(Protocol):
     def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
         """Return what more workers of the job could have."""
 
-    def stacks(self, claimants: Sequence[Claimant]) -> Stacks:
+    def groups(self, claimants: Sequence[Claimant]) -> DeviceGroups:
         """Return the devices that these jobs may use, free or not, for whom they are."""
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:

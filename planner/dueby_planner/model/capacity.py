@@ -83,7 +83,7 @@ class DeviceChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceGroup:
+class PoolGroup:
     """Interchangeable devices of the pool."""
 
     device_class: str
@@ -150,7 +150,7 @@ class Margins:
         )
 
 
-def at_confidence(groups: Sequence[DeviceGroup], confidence: float, *, run: float) -> tuple[DeviceGroup, ...]:
+def at_confidence(groups: Sequence[PoolGroup], confidence: float, *, run: float) -> tuple[PoolGroup, ...]:
     """Return the groups with their starts, and their steps at interpolated sizes, as long as the confidence asks for.
 
     `run` is the spread between runs that an acceptance rule will take off the capacities; 0 if none will.
@@ -165,7 +165,7 @@ class Capacity:
 
     images: int
     """C."""
-    group: DeviceGroup
+    group: PoolGroup
     choice: DeviceChoice
 
 
@@ -209,9 +209,7 @@ def _steps_us(left_us: int, late_us: int, common_margin: int) -> int:
     return squares * (BILLION + common_margin) // (BILLION * left_us + root)
 
 
-def best_capacities(
-    groups: Sequence[DeviceGroup], *, time_us: int, max_iterations: int | None = None
-) -> list[Capacity]:
+def best_capacities(groups: Sequence[PoolGroup], *, time_us: int, max_iterations: int | None = None) -> list[Capacity]:
     """Return C of every group that can do anything by then, the largest first, ties by class name.
 
     Among equally good mini-batch sizes of a group the smallest is taken.
@@ -238,7 +236,7 @@ def best_capacities(
     return best
 
 
-def time_near_us(group: DeviceGroup, images: int) -> int:
+def time_near_us(group: PoolGroup, images: int) -> int:
     """Return in about which time one device does so many images: to within some microseconds, unless M limits it.
 
     It is the inverse of C in floats, for who seeks the least time around it.

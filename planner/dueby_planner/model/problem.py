@@ -12,7 +12,7 @@ from functools import cached_property
 from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
-from dueby_planner.model.capacity import Capacity, DeviceGroup, at_confidence, best_capacities
+from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
 from dueby_planner.model.rule import EqualDevices, Rule
 from dueby_planner.profiles.pool import Pool
 
@@ -54,7 +54,7 @@ class Problem:
         )
 
     @cached_property
-    def groups(self) -> tuple[DeviceGroup, ...]:
+    def groups(self) -> tuple[PoolGroup, ...]:
         """The pool's groups at the confidence; at 0.5, the study's exact mode, with S and W at p50."""
         return at_confidence(self.pool.groups, self.confidence, run=self.pool.spreads.run)
 

@@ -13,7 +13,7 @@ from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.subject import profile_subject
-from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
+from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.input_cost import latency_with_input_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
 from dueby_planner.profiles.class_profiles import can_decode, class_profiles, matching, without_profile
@@ -45,7 +45,7 @@ _SHOWN_DIGITS = 12
 class Pool:
     """The devices that a job may use, and how sure their profiles are."""
 
-    groups: tuple[DeviceGroup, ...]
+    groups: tuple[PoolGroup, ...]
     spreads: Spreads
     warnings: tuple[str, ...] = ()
     """What the profiles leave open, in sentences."""
@@ -74,7 +74,7 @@ def build_pool(
     """
     known = class_profiles(profiles)
     _require_classes(job, known.keys() | counts.keys())
-    groups: list[DeviceGroup] = []
+    groups: list[PoolGroup] = []
     used: list[GPUProfile] = []
     remarks: list[str] = []
     doubts: list[str] = []
@@ -142,9 +142,9 @@ def _without_gpu(omitted: Sequence[str]) -> str:
 
 def _groups(
     name: str, count: int | Sequence[tuple[int, int]], choices: tuple[DeviceChoice, ...]
-) -> Iterable[DeviceGroup]:
+) -> Iterable[PoolGroup]:
     for devices, free_us in [(count, 0)] if isinstance(count, int) else count:
-        yield DeviceGroup(device_class=name, count=devices, available_us=free_us, choices=choices)
+        yield PoolGroup(device_class=name, count=devices, available_us=free_us, choices=choices)
 
 
 def _choices(

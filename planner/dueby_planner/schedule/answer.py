@@ -53,7 +53,7 @@ def _planned_job(found: Placement) -> PlannedJob:
             _planned_window(lane, window)
             for window, lane in sorted(
                 ((window, lane) for lane in held for window in lane.windows),
-                key=lambda pair: (pair[0].from_us, pair[1].device_class, pair[0].to_us),
+                key=lambda pair: (pair[0].from_us, pair[1].group, pair[0].to_us),
             )
         ),
     )
@@ -61,7 +61,7 @@ def _planned_job(found: Placement) -> PlannedJob:
 
 def _planned_window(lane: Lane, window: Window) -> PlannedWindow:
     return PlannedWindow(
-        device_class=lane.device_class,
+        device_class=lane.group,
         engine=window.choice.engine,
         from_seconds=seconds(window.from_us),
         to_seconds=seconds(window.to_us),
@@ -72,7 +72,7 @@ def _planned_window(lane: Lane, window: Window) -> PlannedWindow:
 
 
 def _peak(calendar: Calendar, name: str) -> int:
-    lanes = (lane for found in calendar.placements for lane in found.reservation if lane.device_class == name)
+    lanes = (lane for found in calendar.placements for lane in found.reservation if lane.group == name)
     return devices_at_most(tuple(lanes))
 
 

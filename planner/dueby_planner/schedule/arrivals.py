@@ -226,11 +226,7 @@ def stored_reservation(job: CalendarJob, free: Free) -> Reservation | None:
             return None
     # Which windows are of one device is not stored. As few devices as possible are best, but for spare ones.
     few = tuple(lane for name, of_name in windows.items() for lane in _lanes(name, of_name))
-    many = tuple(
-        Lane(device_class=lane.device_class, count=lane.count, windows=(window,))
-        for lane in few
-        for window in lane.windows
-    )
+    many = tuple(Lane(group=lane.group, count=lane.count, windows=(window,)) for lane in few for window in lane.windows)
     return next((reservation for reservation in (few, many) if _is_enough(job, reservation)), None)
 
 
@@ -278,15 +274,15 @@ def _lanes(name: str, windows: Sequence[tuple[Window, int]]) -> list[Lane]:
             if lane.count > taken:
                 lanes.append(_Devices(lane.count - taken, lane.windows))
             count -= taken
-    return [Lane(device_class=name, count=lane.count, windows=lane.windows) for lane in lanes]
+    return [Lane(group=name, count=lane.count, windows=lane.windows) for lane in lanes]
 
 
 def _is_enough(job: CalendarJob, reservation: Reservation) -> bool:
     """Return whether the devices are accepted at the deadline, and no more than the job may have."""
     problem = job.problem
     count = sum(lane.count for lane in reservation)
-    for name in {lane.device_class for lane in reservation}:
-        held = sum(lane.count for lane in reservation if lane.device_class == name)
+    for name in {lane.group for lane in reservation}:
+        held = sum(lane.count for lane in reservation if lane.group == name)
         if held > sum(group.count for group in problem.groups if group.device_class == name):
             return False
     if job.stays and not ends_together(reservation):

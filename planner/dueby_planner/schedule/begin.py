@@ -15,7 +15,7 @@ from functools import cached_property
 from dueby_api.units import parse_time_us
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
-from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.explain import has_idle_devices, refuse_beside_others, waiting_sentence
 from dueby_planner.schedule.free_devices import CLASSES, PROMISED, YIELDING
 from dueby_planner.schedule.job import Assignment, JobKey, ScheduledJob, StartReason
@@ -40,7 +40,7 @@ from dueby_planner.schedule.windows import (
     Due,
     Room,
     assign_windows,
-    devices_by_stack,
+    devices_by_group,
     due,
     part_size_of,
     reserved_plan,
@@ -54,7 +54,7 @@ class Begun:
 
     work: WorkDecision
     begun: Mapping[str, int] = field(default_factory=dict)
-    """Devices by stack on which workers are started now."""
+    """Devices by group on which workers are started now."""
 
 
 def urgency(placement: Placement) -> tuple[bool, int, int, str]:
@@ -72,7 +72,7 @@ def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room
     if not job.has_started and (found := _at_once(usable, placement, room)):
         return found
     if starting := due(placement, room, least_us=_least_us(job, placement)):
-        return _begin(usable, _start(job, placement, room, starting), devices_by_stack(starting))
+        return _begin(usable, _start(job, placement, room, starting), devices_by_group(starting))
     if job.deadline_class == "BestEffort":  # nothing is kept for it
         return Begun(work=_wait(usable, placement, calendar))
     return Begun(work=_reserve(job, placement, room))
@@ -102,57 +102,57 @@ def _at_once(usable: Usable, placement: Placement, room: Room) -> Begun | None:
     free = room.beside.idle(job.key, idle, horizon_us)
     if not _would_do(problem, free, horizon_us):
         return None
-    work = decide_workers(job.with_more(by_class(free, room.stacks)))
+    work = decide_workers(job.with_more(by_class(free, room.groups)))
     action = work.action
     if not isinstance(action, Start) or action.verdict is None:
         return None
     plan = action.verdict.plan
     if plan is None or plan.finish_at_confidence_us > horizon_us or placement.is_in_time > plan.is_in_time:
         return None
-    return _begin(usable, work, spread(action.assignments, free, room.stacks))
+    return _begin(usable, work, spread(action.assignments, free, room.groups))
 
 
 def _begin(usable: Usable, work: WorkDecision, taken: Mapping[str, int]) -> Begun:
-    return Begun(work=on_nodes(work, usable.job.key, taken, usable.stacks), begun=taken)
+    return Begun(work=on_nodes(work, usable.job.key, taken, usable.groups), begun=taken)
 
 
-def on_nodes(work: WorkDecision, key: JobKey, taken: Mapping[str, int], stacks: Stacks) -> WorkDecision:
-    """Return the start of workers with the nodes of the stacks whose devices they take."""
+def on_nodes(work: WorkDecision, key: JobKey, taken: Mapping[str, int], groups: DeviceGroups) -> WorkDecision:
+    """Return the start of workers with the nodes of the groups whose devices they take."""
     if not isinstance(work.action, Start):
         return work
-    return replace(work, action=replace(work.action, nodes=stacks.nodes_among(key, taken)))
+    return replace(work, action=replace(work.action, nodes=groups.nodes_among(key, taken)))
 
 
 def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bool:
-    """Return whether so many devices of each stack, from now on, are enough."""
+    """Return whether so many devices of each group, from now on, are enough."""
     pool = problem.pool
     groups = tuple(replace(group, count=devices[group.device_class]) for group in pool.groups)
     return replace(problem, pool=replace(pool, groups=groups)).fewest(until_us) is not None
 
 
-def spread(assignments: Iterable[Assignment], free: Mapping[str, int], stacks: Stacks) -> Counter[str]:
-    """Return how many devices of each stack these workers take: first those that the fewest jobs may use."""
+def spread(assignments: Iterable[Assignment], free: Mapping[str, int], groups: DeviceGroups) -> Counter[str]:
+    """Return how many devices of each group these workers take: first those that the fewest jobs may use."""
     left = Counter(assignment.device_class for assignment in assignments)
     taken: Counter[str] = Counter()
-    for name in sorted(free, key=lambda name: (len(stacks.by_name[name].users), -free[name], name)):
-        device_class = stacks.class_of(name)
+    for name in sorted(free, key=lambda name: (len(groups.by_name[name].users), -free[name], name)):
+        device_class = groups.class_of(name)
         if count := min(left[device_class], free[name]):
             left[device_class] -= count
             taken[name] += count
     return taken
 
 
-def by_class(free: Mapping[str, int], stacks: Stacks) -> Counter[str]:
-    """Return the devices of each class, given those of each stack."""
+def by_class(free: Mapping[str, int], groups: DeviceGroups) -> Counter[str]:
+    """Return the devices of each class, given those of each group."""
     counts: Counter[str] = Counter()
     for name, count in free.items():
-        counts[stacks.class_of(name)] += max(0, count)
+        counts[groups.class_of(name)] += max(0, count)
     return counts
 
 
 def _start(job: ScheduledJob, placement: Placement, room: Room, starting: list[Due]) -> WorkDecision:
     part_size = job.part_size or part_size_of(placement)
-    plan = reserved_plan(placement, room.stacks, now_us=job.now_us, starting=starting, part_size=part_size, revision=0)
+    plan = reserved_plan(placement, room.groups, now_us=job.now_us, starting=starting, part_size=part_size, revision=0)
     first: StartReason = "Resumed" if job.parts_there else "Started"
     start = Start(
         assignments=assign_windows(job, starting, part_size=part_size),
@@ -188,7 +188,7 @@ def _why_again(job: ScheduledJob) -> StartReason:
 def _reserve(job: ScheduledJob, placement: Placement, room: Room) -> WorkDecision:
     plan = reserved_plan(
         placement,
-        room.stacks,
+        room.groups,
         now_us=job.now_us,
         starting=(),
         part_size=job.part_size or part_size_of(placement),
@@ -240,9 +240,9 @@ def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecis
 class Turns:
     """What would be free if only these workers were there, while one job after the other is put into its queue."""
 
-    def __init__(self, stacks: Stacks, holds: Sequence[HeldDevice], placed: Mapping[JobKey, Placement]) -> None:
+    def __init__(self, groups: DeviceGroups, holds: Sequence[HeldDevice], placed: Mapping[JobKey, Placement]) -> None:
         """`placed`: all jobs of the calendar."""
-        self._stacks, self._holds, self._placed = stacks, holds, placed
+        self._groups, self._holds, self._placed = groups, holds, placed
 
     def queue_up(self, usable: Usable, placement: Placement) -> WorkDecision | None:
         """Return the start of a job that has no place in the calendar, if it is to wait in its queue."""
@@ -253,8 +253,8 @@ class Turns:
         calendar = make_calendar([placement.job], ledger.pool())
         verify_calendar(calendar)
         (found,) = calendar.placements
-        there = {stack.name: stack.devices for stack in self._stacks.of(key)}
-        room = Room(key=key, stacks=self._stacks, beside=BesideOthers(ledger, {}), idle=ledger.idle(key, there, 1))
+        there = {group.name: group.devices for group in self._groups.of(key)}
+        room = Room(key=key, groups=self._groups, beside=BesideOthers(ledger, {}), idle=ledger.idle(key, there, 1))
         work = decide_placed(usable, found, calendar, room).work
         if not isinstance(work.action, Start):
             return None
@@ -266,11 +266,11 @@ class Turns:
         takes_what_is_idle = job.deadline_class in YIELDING and not placement.is_urgent
         if placement.reservation or placement.action == "Refuse" or job.alive or takes_what_is_idle:
             return False
-        quotas = [quota for quota in self._stacks.quotas if quota.has_queue and job.key in quota.costs]
+        quotas = [quota for quota in self._groups.quotas if quota.has_queue and job.key in quota.costs]
         return any(used_by_others(quota, self._holds) for quota in quotas)
 
     @cached_property
     def _ledger(self) -> Ledger:
         """What is left beside those that were put into their queues."""
-        alone = open_ledger(without_others(self._stacks, self._holds), self._holds)
+        alone = open_ledger(without_others(self._groups, self._holds), self._holds)
         return alone.take(taken_by_placements(self._placed))

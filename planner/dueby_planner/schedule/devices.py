@@ -1,7 +1,7 @@
-"""Devices for whom they are: a stack is devices of one class that the same jobs may use at the same times.
+"""Devices for whom they are: a group is devices of one class that the same jobs may use at the same times.
 
-A job's devices over time are counted by stack, so that what one job may not use is never promised to it, and what only
-one job may use is never kept from it. A quota bounds what some jobs hold of several stacks together.
+A job's devices over time are counted by group, so that what one job may not use is never promised to it, and what only
+one job may use is never kept from it. A quota bounds what some jobs hold of several groups together.
 
 What is idle in a pass, while workers are started on it one after the other.
 """
@@ -24,7 +24,7 @@ class Absence(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
+class DeviceGroup:
     """Devices of one class that the same jobs may use, and that go away and come back together."""
 
     name: str
@@ -70,51 +70,51 @@ class Quota:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stacks:
+class DeviceGroups:
     """All devices that any of the jobs may use."""
 
-    all: tuple[Stack, ...]
+    all: tuple[DeviceGroup, ...]
     quotas: tuple[Quota, ...] = ()
 
-    def of(self, key: JobKey, device_class: str | None = None) -> list[Stack]:
-        """Return the stacks that the job may use, of one class or of all."""
-        return [stack for stack in self._by_user.get(key, ()) if device_class in (None, stack.device_class)]
+    def of(self, key: JobKey, device_class: str | None = None) -> list[DeviceGroup]:
+        """Return the groups that the job may use, of one class or of all."""
+        return [group for group in self._by_user.get(key, ()) if device_class in (None, group.device_class)]
 
-    def at(self, key: JobKey, device_class: str, node: str) -> Stack | None:
-        """Return the stack that a worker of the job has its device of; None if it has none of any."""
-        return next((stack for stack in self.of(key, device_class) if node in stack.nodes or not stack.nodes), None)
+    def at(self, key: JobKey, device_class: str, node: str) -> DeviceGroup | None:
+        """Return the group that a worker of the job has its device of; None if it has none of any."""
+        return next((group for group in self.of(key, device_class) if node in group.nodes or not group.nodes), None)
 
     def class_of(self, name: str) -> str:
-        """Return the device class of a stack."""
+        """Return the device class of a group."""
         return self.by_name[name].device_class
 
     def nodes_among(self, key: JobKey, taken: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
-        """Return by class the nodes of these devices of the job; of a class of which it takes all stacks, none."""
+        """Return by class the nodes of these devices of the job; of a class of which it takes all groups, none."""
         preferred: dict[str, tuple[str, ...]] = {}
         for device_class in sorted({self.class_of(name) for name in taken}):
-            stacks = self.of(key, device_class)
-            wanted = [stack for stack in stacks if taken.get(stack.name)]
-            if len(wanted) < len(stacks) and (nodes := {node for stack in wanted for node in stack.nodes}):
+            groups = self.of(key, device_class)
+            wanted = [group for group in groups if taken.get(group.name)]
+            if len(wanted) < len(groups) and (nodes := {node for group in wanted for node in group.nodes}):
                 preferred[device_class] = tuple(sorted(nodes))
         return preferred
 
     def costs(self, key: JobKey) -> Mapping[str, Mapping[str, int]]:
-        """Return by quota that binds the job how many units a device of each stack costs."""
+        """Return by quota that binds the job how many units a device of each group costs."""
         return {
-            quota.name: {stack.name: quota.costs[key].get(stack.device_class, 0) for stack in self.of(key)}
+            quota.name: {group.name: quota.costs[key].get(group.device_class, 0) for group in self.of(key)}
             for quota in self.quotas
             if key in quota.costs
         }
 
     def charged(self, key: JobKey, devices: Mapping[str, int]) -> Counter[str]:
-        """Return these devices of the job by stack, and what they cost by quota."""
+        """Return these devices of the job by group, and what they cost by quota."""
         taken = Counter(devices)
         for quota, costs in self.costs(key).items():
             taken[quota] = sum(costs[name] * count for name, count in devices.items())
         return taken
 
     def within_quotas(self, key: JobKey, devices: Mapping[str, int], room: Mapping[str, int]) -> dict[str, int]:
-        """Return as many of these devices by stack as the room by quota covers."""
+        """Return as many of these devices by group as the room by quota covers."""
         found = dict(devices)
         for quota, costs in self.costs(key).items():
             left = room[quota]
@@ -127,52 +127,52 @@ class Stacks:
     @cached_property
     def nodes(self) -> frozenset[str]:
         """All nodes; none on one machine."""
-        return frozenset[str]().union(*(stack.nodes for stack in self.all))
+        return frozenset[str]().union(*(group.nodes for group in self.all))
 
     @cached_property
-    def by_name(self) -> Mapping[str, Stack]:
-        """Each stack by its name."""
-        return {stack.name: stack for stack in self.all}
+    def by_name(self) -> Mapping[str, DeviceGroup]:
+        """Each group by its name."""
+        return {group.name: group for group in self.all}
 
     @cached_property
-    def _by_user(self) -> Mapping[JobKey, list[Stack]]:
-        found: dict[JobKey, list[Stack]] = {}
-        for stack in self.all:
-            for key in stack.users:
-                found.setdefault(key, []).append(stack)
+    def _by_user(self) -> Mapping[JobKey, list[DeviceGroup]]:
+        found: dict[JobKey, list[DeviceGroup]] = {}
+        for group in self.all:
+            for key in group.users:
+                found.setdefault(key, []).append(group)
         return found
 
 
 class IdleDevices:
-    """Devices by stack on which workers could be started now, and units of quotas for them; less with each start."""
+    """Devices by group on which workers could be started now, and units of quotas for them; less with each start."""
 
-    def __init__(self, stacks: Stacks) -> None:
-        self._stacks = stacks
-        self._left = Counter({stack.name: stack.idle for stack in stacks.all if stack.is_there(0, 1)})
-        self._left.update({quota.name: quota.units - quota.used for quota in stacks.quotas})
+    def __init__(self, groups: DeviceGroups) -> None:
+        self._groups = groups
+        self._left = Counter({group.name: group.idle for group in groups.all if group.is_there(0, 1)})
+        self._left.update({quota.name: quota.units - quota.used for quota in groups.quotas})
 
     def left(self, name: str) -> int:
-        """Return how many devices of the stack nobody has."""
+        """Return how many devices of the group nobody has."""
         return max(0, self._left[name])
 
     def offered(self, key: JobKey, most: Mapping[str, int], among: Iterable[str]) -> dict[str, int]:
-        """Return by stack on how many devices workers of the job could be started at once, at most so many of a class.
+        """Return by group on how many devices workers of the job could be started at once, at most so many of a class.
 
-        `among` are the stacks that it could use.
+        `among` are the groups that it could use.
         """
         by_class, counts = Counter(most), dict[str, int]()
         for name in among:
-            device_class = self._stacks.class_of(name)
+            device_class = self._groups.class_of(name)
             counts[name] = max(0, min(self._left[name], by_class[device_class]))
             by_class[device_class] -= counts[name]
-        return self._stacks.within_quotas(key, counts, self._left)
+        return self._groups.within_quotas(key, counts, self._left)
 
     def take(self, key: JobKey, devices: Mapping[str, int]) -> None:
         """Start workers on these devices, of those that were offered to the job."""
-        self._left.subtract(self._stacks.charged(key, devices))
+        self._left.subtract(self._groups.charged(key, devices))
 
     def has_started(self, key: JobKey, device_class: str) -> str | None:
-        """Return the stack of which a started worker, which is on no node yet, will have a device, and take that.
+        """Return the group of which a started worker, which is on no node yet, will have a device, and take that.
 
         None if all are taken: nobody knows then where it will be.
         """
@@ -182,16 +182,16 @@ class IdleDevices:
         return name
 
     def could_leave_queue(self, key: JobKey, device_class: str) -> str | None:
-        """Return the stack of which a queued worker would have a device if it was let start now, and keep that for it.
+        """Return the group of which a queued worker would have a device if it was let start now, and keep that for it.
 
         None if there is none, or no quota for it.
         """
         name = self._largest(key, device_class)
-        if name is None or not self._stacks.within_quotas(key, {name: 1}, self._left)[name]:
+        if name is None or not self._groups.within_quotas(key, {name: 1}, self._left)[name]:
             return None
         self.take(key, {name: 1})
         return name
 
     def _largest(self, key: JobKey, device_class: str) -> str | None:
-        idle = [stack.name for stack in self._stacks.of(key, device_class) if self._left[stack.name] > 0]
+        idle = [group.name for group in self._groups.of(key, device_class) if self._left[group.name] > 0]
         return max(idle, key=lambda name: self._left[name], default=None)

@@ -20,7 +20,7 @@ from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar, Placement
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.cut import Cut
-from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.free_devices import FreeDevices, least_free
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.place import usable
@@ -41,13 +41,13 @@ Called = Callable[[str], str | None]
 
 def waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -> str:
     """Return what the job waits for, and what would help."""
-    job, stacks, problem = usable.job, usable.stacks, placement.job.problem
+    job, groups, problem = usable.job, usable.groups, placement.job.problem
     is_possible = problem.fewest(NEVER_US) is not None
     # Beyond its deadline no other one would help a job that goes on.
     if job.deadline_class == "Hard" and not (job.goes_on and job.time_us <= 0):
-        sentence = refusal_sentence(calendar, placement, called=_called_by(job), class_of=stacks.class_of)
+        sentence = refusal_sentence(calendar, placement, called=_called_by(job), class_of=groups.class_of)
     elif not is_possible:
-        sentence = never_sentence(_with_classes(problem, stacks))
+        sentence = never_sentence(_with_classes(problem, groups))
     else:
         full = f", or {FULL_QUOTA}" if job.has_quota else ""
         return f"Other jobs have the devices, or are promised them{full}. The job waits for one."
@@ -58,7 +58,7 @@ def waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -
 
 
 def refuse_beside_others(usable: Usable, placement: Placement, calendar: Calendar) -> Refuse:
-    called, class_of = _called_by(usable.job), usable.stacks.class_of
+    called, class_of = _called_by(usable.job), usable.groups.class_of
     return Refuse(
         sentence=refusal_sentence(calendar, placement, called=called, class_of=class_of),
         alternatives=_alternatives(placement, calendar, usable),
@@ -70,7 +70,7 @@ def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> A
     earliest_us = advice.earliest_us
     return AlternativesStatus(
         earliest_deadline=None if earliest_us is None else format_time_at_least(job.now_us + earliest_us),
-        extra_gpus=fewest_by_class(advice, usable.stacks.class_of),
+        extra_gpus=fewest_by_class(advice, usable.groups.class_of),
     )
 
 
@@ -144,10 +144,10 @@ def _until_when(job: ScheduledJob, problem: Problem) -> str:
     return f"It is tried again at each change until {clock_time(latest_us, now_us=now_us)}, its latest start."
 
 
-def _with_classes(problem: Problem, stacks: Stacks) -> Problem:
-    """Return the problem with the device classes of its stacks."""
-    groups = (replace(group, device_class=stacks.class_of(group.device_class)) for group in problem.pool.groups)
-    return replace(problem, pool=replace(problem.pool, groups=tuple(groups)))
+def _with_classes(problem: Problem, groups: DeviceGroups) -> Problem:
+    """Return the problem with the device classes of its groups."""
+    of_class = (replace(each, device_class=groups.class_of(each.device_class)) for each in problem.pool.groups)
+    return replace(problem, pool=replace(problem.pool, groups=tuple(of_class)))
 
 
 def _called_by(job: ScheduledJob) -> Callable[[str], str | None]:

@@ -6,7 +6,7 @@ from math import ceil
 
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import IdleDevices, Stacks
+from dueby_planner.schedule.devices import DeviceGroups, IdleDevices
 from dueby_planner.schedule.free_devices import CHANGE_US, CLASSES
 from dueby_planner.schedule.job import JobKey, ScheduledJob, WorkerModel
 from dueby_planner.schedule.lag import HYSTERESIS, finish_us
@@ -14,17 +14,17 @@ from dueby_planner.schedule.ledger import HeldDevice
 from dueby_planner.schedule.watch import ongoing, pause_us, whose_time_is_up
 
 
-def find_holds(job: ScheduledJob, stacks: Stacks, idle: IdleDevices) -> list[HeldDevice]:
+def find_holds(job: ScheduledJob, groups: DeviceGroups, idle: IdleDevices) -> list[HeldDevice]:
     """Return the devices that a job's workers have.
 
-    Workers that are on no node yet are taken off `idle`, what nobody has of each stack and each quota. One that waits
+    Workers that are on no node yet are taken off `idle`, what nobody has of each group and each quota. One that waits
     in its queue because there is no room has no device, and nobody knows when it gets one. As soon as there is quota
     again, it is its own.
     """
     if not job.alive:
         return []
-    stack_of = {worker.name: _stack_of(job, worker, stacks, idle) for worker in job.alive}
-    there = [worker for worker in job.alive if worker.state != "queued" or stack_of[worker.name]]
+    group_of = {worker.name: _group_of(job, worker, groups, idle) for worker in job.alive}
+    there = [worker for worker in job.alive if worker.state != "queued" or group_of[worker.name]]
     rest_us, surely_us = (_rest_us(job, there, margin) for margin in (Fraction(0), HYSTERESIS))
     protected, kind = is_protected(job), job.deadline_class
     pause = pause_us(worker.assignment.choice.start_us for worker in job.alive)
@@ -32,8 +32,8 @@ def find_holds(job: ScheduledJob, stacks: Stacks, idle: IdleDevices) -> list[Hel
         kind = "Soft"
     found, up = [], whose_time_is_up(job)
     for worker in job.alive:
-        stack, is_queued = stack_of[worker.name], worker.state == "queued"
-        if stack is None and not is_queued:
+        group, is_queued = group_of[worker.name], worker.state == "queued"
+        if group is None and not is_queued:
             continue
         until_us = worker.assignment.until_us
         left_us = None if until_us is None else until_us - job.now_us
@@ -49,11 +49,11 @@ def find_holds(job: ScheduledJob, stacks: Stacks, idle: IdleDevices) -> list[Hel
             HeldDevice(
                 key=job.key,
                 worker=worker.name,
-                stack=stack or "",
+                group=group or "",
                 device_class=worker.assignment.device_class,
                 deadline_class=kind,
-                ends_us=min(rest_us, expected_us) if stack else NEVER_US,
-                surely_ends_us=min(min(surely_us, own_us) + CHANGE_US, leaves_us) if stack else NEVER_US,
+                ends_us=min(rest_us, expected_us) if group else NEVER_US,
+                surely_ends_us=min(min(surely_us, own_us) + CHANGE_US, leaves_us) if group else NEVER_US,
                 done_us=rest_us,
                 start_us=worker.assignment.choice.expected_start_us,
                 bound_us=bound_us,
@@ -61,7 +61,7 @@ def find_holds(job: ScheduledJob, stacks: Stacks, idle: IdleDevices) -> list[Hel
                 can_give_way=not protected and worker.can_shrink and not _young_us(job, worker),
                 hands_over_us=NEVER_US if protected or not worker.can_shrink else _gone_us(job, worker),
                 until_us=left_us,
-                is_on_its_way=not worker.node and bool(stacks.nodes),
+                is_on_its_way=not worker.node and bool(groups.nodes),
                 is_queued=is_queued,
             )
         )
@@ -91,11 +91,11 @@ def is_protected(job: ScheduledJob) -> bool:
     return bool(job.part_size) and job.gave_way_at == job.images_in_sink
 
 
-def _stack_of(job: ScheduledJob, worker: WorkerModel, stacks: Stacks, idle: IdleDevices) -> str | None:
+def _group_of(job: ScheduledJob, worker: WorkerModel, groups: DeviceGroups, idle: IdleDevices) -> str | None:
     """Return what the worker's device is of. One that is on no node yet takes one that nobody has."""
     device_class = worker.assignment.device_class
-    if worker.node or not stacks.nodes:
-        found = stacks.at(job.key, device_class, worker.node)
+    if worker.node or not groups.nodes:
+        found = groups.at(job.key, device_class, worker.node)
         return found.name if found else None
     if worker.state == "queued":  # its queue counts it as used
         return idle.could_leave_queue(job.key, device_class)

@@ -20,7 +20,7 @@ from dueby_api.status import WindowStatus
 from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
-from dueby_planner.model.capacity import DeviceChoice, DeviceGroup
+from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.schedule.lag import FRESH, LagMemory, OngoingWorker
@@ -392,7 +392,7 @@ class ScheduledJob:
         return replace(pool, groups=tuple(groups)) if self.shown_ratios else pool
 
 
-def _at_ratio(group: DeviceGroup, shown: float | None) -> DeviceGroup:
+def _at_ratio(group: PoolGroup, shown: float | None) -> PoolGroup:
     if shown is None:
         return group
     return replace(group, choices=tuple(choice.at_ratio(shown) for choice in group.choices))

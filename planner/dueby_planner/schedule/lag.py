@@ -22,7 +22,7 @@ from fractions import Fraction
 from heapq import heappop, heappush
 from math import ceil, floor, inf
 
-from dueby_planner.model.capacity import Capacity, DeviceGroup, best_capacities
+from dueby_planner.model.capacity import Capacity, PoolGroup, best_capacities
 from dueby_planner.model.problem import NEVER_US, find_least, find_least_near, take_largest
 from dueby_planner.model.rule import Rule
 
@@ -86,7 +86,7 @@ class WorkerChange:
 
 def read_lag(
     ongoing: Sequence[OngoingWorker],
-    free: Sequence[DeviceGroup],
+    free: Sequence[PoolGroup],
     *,
     rule: Rule,
     time_us: int,
@@ -191,7 +191,7 @@ def _ends_within(time_us: int, ongoing: Sequence[OngoingWorker], left: int) -> b
 
 def _additions(
     ongoing: Sequence[OngoingWorker],
-    free: Sequence[DeviceGroup],
+    free: Sequence[PoolGroup],
     *,
     left: int,
     time_us: int,

@@ -18,7 +18,7 @@ from itertools import accumulate, pairwise
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.devices import Quota, Stack, Stacks
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Quota
 from dueby_planner.schedule.free_devices import (
     CHANGE_US,
     CLASSES,
@@ -40,7 +40,7 @@ class HeldDevice:
 
     key: JobKey
     worker: str
-    stack: str
+    group: str
     """Empty if it has no device, and waits in its queue for what others have."""
     device_class: str
     deadline_class: DeadlineClass
@@ -76,9 +76,9 @@ GIVEN_OUT: DeadlineClass = "BestEffort"
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """What is free of each stack and of each quota over time, by deadline class."""
+    """What is free of each group and of each quota over time, by deadline class."""
 
-    stacks: Stacks
+    groups: DeviceGroups
     free: Table
     """With a margin, for what is to be given out."""
     expected: Table
@@ -87,15 +87,15 @@ class Ledger:
     def pool(self) -> CalendarPool:
         """Return it as the planner's calendar takes it."""
         return CalendarPool(
-            whole={stack.name: stack.devices for stack in self.stacks.all}
-            | {quota.name: quota.units for quota in self.stacks.quotas},
+            whole={group.name: group.devices for group in self.groups.all}
+            | {quota.name: quota.units for quota in self.groups.quotas},
             free=self.free,
             expected=self.expected,
             change_us=CHANGE_US,
         )
 
     def take(self, taken: Iterable[tuple[str, Taken]], *, of: Collection[DeadlineClass] = CLASSES) -> "Ledger":
-        """Return what is left beside what is taken of each stack and of each quota.
+        """Return what is left beside what is taken of each group and of each quota.
 
         `of` are the deadline classes from which it is kept.
         """
@@ -113,36 +113,36 @@ class Ledger:
     def idle(
         self, key: JobKey, devices: Mapping[str, int], within_us: int, *, least: Callable[[str], int] | None = None
     ) -> dict[str, int]:
-        """Return how many of these devices by stack are free for the job from now on for so long.
+        """Return how many of these devices by group are free for the job from now on for so long.
 
         `least` says how many are free of each name all that time; by default they are those of the ledger.
         """
         least = least or (lambda name: self.least(name, within_us))
-        room = {quota: least(quota) for quota in self.stacks.costs(key)}
+        room = {quota: least(quota) for quota in self.groups.costs(key)}
         there = {name: min(count, least(name)) for name, count in devices.items()}
-        return self.stacks.within_quotas(key, there, room)
+        return self.groups.within_quotas(key, there, room)
 
     def least(self, name: str, within_us: int) -> int:
-        """Return how many devices of a stack, or units of a quota, are free from now on for so long."""
+        """Return how many devices of a group, or units of a quota, are free from now on for so long."""
         steps = self.free[GIVEN_OUT].get(name, ())
         return min((step.free for step in steps if step.from_us < max(1, within_us)), default=0)
 
 
-def open_ledger(stacks: Stacks, holds: Sequence[HeldDevice], *, leave_us: int = 1) -> Ledger:
+def open_ledger(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: int = 1) -> Ledger:
     """Return what is free beside these workers. `leave_us` is how long pods may take that are being deleted."""
     held: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
-    """Who has how many devices of a stack, or units of a quota."""
+    """Who has how many devices of a group, or units of a quota."""
     for hold in holds:
-        held[hold.stack].append((hold, 1))
-    for quota in stacks.quotas:
+        held[hold.group].append((hold, 1))
+    for quota in groups.quotas:
         held[quota.name] = costs_of(quota, holds)
-    seen = Counter(hold.stack for hold in holds if not hold.is_on_its_way)
-    there = {stack.name: stack.idle + stack.leaving + seen[stack.name] for stack in stacks.all}
-    away = {stack.name: [Taken(*absence, stack.devices) for absence in stack.away] for stack in stacks.all}
-    leaving = {stack.name: stack.leaving for stack in stacks.all}
-    unseen = {stack.name: _unseen(stack, there[stack.name]) for stack in stacks.all}
-    leaving |= {quota.name: _leaving(quota, holds) for quota in stacks.quotas}
-    there |= {quota.name: max(0, quota.units - used_by_others(quota, holds)) for quota in stacks.quotas}
+    seen = Counter(hold.group for hold in holds if not hold.is_on_its_way)
+    there = {group.name: group.idle + group.leaving + seen[group.name] for group in groups.all}
+    away = {group.name: [Taken(*absence, group.devices) for absence in group.away] for group in groups.all}
+    leaving = {group.name: group.leaving for group in groups.all}
+    unseen = {group.name: _unseen(group, there[group.name]) for group in groups.all}
+    leaving |= {quota.name: _leaving(quota, holds) for quota in groups.quotas}
+    there |= {quota.name: max(0, quota.units - used_by_others(quota, holds)) for quota in groups.quotas}
 
     def table(*, surely: bool) -> Table:
         # Nobody knows when they are left, so nothing is given out on them, and what was given out before is kept.
@@ -163,15 +163,15 @@ def open_ledger(stacks: Stacks, holds: Sequence[HeldDevice], *, leave_us: int = 
             for kind in CLASSES
         }
 
-    return Ledger(stacks=stacks, free=table(surely=True), expected=table(surely=False))
+    return Ledger(groups=groups, free=table(surely=True), expected=table(surely=False))
 
 
-def _unseen(stack: Stack, seen: int) -> int:
+def _unseen(group: DeviceGroup, seen: int) -> int:
     """Return how many devices workers have of jobs that are left alone in this pass, or not there any more.
 
     `seen` are those that are idle, are being given up, or that the other jobs' workers have.
     """
-    return max(0, min(stack.devices, stack.idle + stack.leaving + stack.worked_on) - seen)
+    return max(0, min(group.devices, group.idle + group.leaving + group.worked_on) - seen)
 
 
 def used_by_others(quota: Quota, holds: Iterable[HeldDevice]) -> int:
@@ -179,19 +179,19 @@ def used_by_others(quota: Quota, holds: Iterable[HeldDevice]) -> int:
     return max(0, quota.used - _used(quota, holds)) if quota.others is None else quota.others
 
 
-def without_others(stacks: Stacks, holds: Sequence[HeldDevice]) -> Stacks:
-    """Return the stacks and quotas as they would be if these workers were all there are."""
-    held = Counter(hold.stack for hold in holds)
-    queued = Counter(hold.stack for hold in holds if hold.is_on_its_way)
+def without_others(groups: DeviceGroups, holds: Sequence[HeldDevice]) -> DeviceGroups:
+    """Return the groups and quotas as they would be if these workers were all there are."""
+    held = Counter(hold.group for hold in holds)
+    queued = Counter(hold.group for hold in holds if hold.is_on_its_way)
     return replace(
-        stacks,
+        groups,
         all=tuple(
-            replace(stack, idle=max(0, stack.devices - held[stack.name]) + queued[stack.name], leaving=0)
-            for stack in stacks.all
+            replace(group, idle=max(0, group.devices - held[group.name]) + queued[group.name], leaving=0)
+            for group in groups.all
         ),
         quotas=tuple(
             replace(quota, used=quota.used - used_by_others(quota, holds)) if quota.has_queue else quota
-            for quota in stacks.quotas
+            for quota in groups.quotas
         ),
     )
 
@@ -223,13 +223,13 @@ def _held(holds: Iterable[tuple[HeldDevice, int]], kind: DeadlineClass, *, surel
 
 
 def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
-    """Return what these jobs were given, of each stack and each quota."""
+    """Return what these jobs were given, of each group and each quota."""
     return [
         each
         for placement in placements.values()
         for lane in placement.reservation
         for taken in lane.taken()
-        for each in charged(lane.device_class, taken, placement.job.quotas)
+        for each in charged(lane.group, taken, placement.job.quotas)
     ]
 
 
@@ -251,7 +251,7 @@ class BesideOthers:
         self._balances = {name: _Balance(steps, all_taken[name]) for name, steps in free.items() if name in all_taken}
 
     def idle(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
-        """Return how many of these devices by stack are free for the job from now on for so long."""
+        """Return how many of these devices by group are free for the job from now on for so long."""
         return self._ledger.idle(key, devices, within_us, least=lambda name: self._least(key, name, within_us))
 
     def _least(self, key: JobKey, name: str, within_us: int) -> int:

@@ -39,7 +39,7 @@ class LevelRun(NamedTuple):
     """The levels low + 1 to high of a class, each of which can do so many images."""
 
     images: int
-    device_class: str
+    group: str
     low: int
     high: int
 
@@ -193,13 +193,13 @@ class _Levels:
 
     def _lanes(self, run: LevelRun) -> Iterator[Lane]:
         """Yield the devices of these levels with their windows, those together that have the same."""
-        spans = [span for span in self._spans[run.device_class] if span.low < run.high and span.high > run.low]
+        spans = [span for span in self._spans[run.group] if span.low < run.high and span.high > run.low]
         borders = {run.low, run.high} | {level for span in spans for level in (span.low, span.high)}
         levels = sorted(level for level in borders if run.low <= level <= run.high)
         for low, high in pairwise(levels):
-            windows = [self._window(run.device_class, span) for span in spans if span.low <= low and high <= span.high]
+            windows = [self._window(run.group, span) for span in spans if span.low <= low and high <= span.high]
             yield Lane(
-                device_class=run.device_class,
+                group=run.group,
                 count=high - low,
                 windows=tuple(sorted(window for window in windows if window is not None)),
             )
@@ -225,9 +225,9 @@ class _Levels:
         kept: list[Window] = []
         for window in sorted(lane.windows, key=lambda each: (0 if soon else -each.images, each.from_us)):
             if needed > 0:
-                kept.append(self._shortened(lane.device_class, window, needed))
+                kept.append(self._shortened(lane.group, window, needed))
                 needed -= window.images
-        return Lane(device_class=lane.device_class, count=lane.count, windows=tuple(sorted(kept)))
+        return Lane(group=lane.group, count=lane.count, windows=tuple(sorted(kept)))
 
     def _shortened(self, name: str, window: Window, needed: int) -> Window:
         """Return the beginning of the window in which a device does so many images, or all of it."""
@@ -256,7 +256,7 @@ def _find_least_around(holds: Callable[[int], bool], guess: int, most: int) -> i
 
 
 def _largest_first(run: LevelRun) -> tuple[int, str, int]:
-    return -run.images, run.device_class, run.low
+    return -run.images, run.group, run.low
 
 
 def _within(runs: Iterable[LevelRun], offset: int, count: int) -> Iterator[LevelRun]:

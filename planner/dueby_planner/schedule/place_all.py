@@ -106,7 +106,7 @@ def place_beside_noise(
     kept: frozenset[JobKey] = frozenset()
     errors: tuple[Exception, ...] = ()
     while True:
-        beside = keep_promised(ledger, [jobs[key] for key in sorted(kept)], ledger.stacks)
+        beside = keep_promised(ledger, [jobs[key] for key in sorted(kept)], ledger.groups)
         found = place_all(wanted, beside, running=_without(running, kept), blame=blame)
         errors = errors or found.errors
         placed_again = {key: placement for key, (placement, _) in found.placed.items() if _is_placed_again(placement)}

@@ -19,7 +19,7 @@ from dueby_api.words import counted
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.model.problem import Problem
 from dueby_planner.schedule.calendar_job import CalendarJob
-from dueby_planner.schedule.devices import Quota, Stacks
+from dueby_planner.schedule.devices import DeviceGroups, Quota
 from dueby_planner.schedule.explain import share_sentence
 from dueby_planner.schedule.free_devices import CLASSES, PROMISED, Taken
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
@@ -29,43 +29,43 @@ from dueby_planner.schedule.tables import charged
 from dueby_planner.schedule.usable import stored_windows
 
 
-def keep_promised(ledger: Ledger, jobs: Sequence[PromisedJob | ScheduledJob], stacks: Stacks) -> Ledger:
+def keep_promised(ledger: Ledger, jobs: Sequence[PromisedJob | ScheduledJob], groups: DeviceGroups) -> Ledger:
     """Return what is free beside what was promised to these jobs. Soft jobs' is not kept from Hard ones."""
     for kind in PROMISED:
-        taken = [each for job in jobs if job.deadline_class == kind for each in _promised_to(job, stacks)]
+        taken = [each for job in jobs if job.deadline_class == kind for each in _promised_to(job, groups)]
         ledger = ledger.take(taken, of=CLASSES[CLASSES.index(kind) :])
     return ledger
 
 
-def _promised_to(job: PromisedJob | ScheduledJob, stacks: Stacks) -> list[tuple[str, Taken]]:
+def _promised_to(job: PromisedJob | ScheduledJob, groups: DeviceGroups) -> list[tuple[str, Taken]]:
     try:
-        return list(taken_by_status(job, stacks))
+        return list(taken_by_status(job, groups))
     except Exception:  # that may be why it is left alone, and the others don't suffer for it
         return []
 
 
-def taken_by_status(job: ScheduledJob | PromisedJob, stacks: Stacks) -> Iterable[tuple[str, Taken]]:
-    """Yield what is still reserved for a job of each stack and each quota, as its status says."""
-    there = stacks.by_name
-    for window in (window for window in stored_windows(job, stacks) if window.to_us > 0):
+def taken_by_status(job: ScheduledJob | PromisedJob, groups: DeviceGroups) -> Iterable[tuple[str, Taken]]:
+    """Yield what is still reserved for a job of each group and each quota, as its status says."""
+    there = groups.by_name
+    for window in (window for window in stored_windows(job, groups) if window.to_us > 0):
         left, times = window.count, (max(0, window.from_us), window.to_us)
         for name in window.devices:
             count = min(left, there[name].devices) if there[name].is_there(*times) else 0
             left -= count
             if count:
-                yield from charged(name, Taken(*times, count), stacks.costs(job.key))
+                yield from charged(name, Taken(*times, count), groups.costs(job.key))
 
 
-def taken_by_class(jobs: Iterable[ScheduledJob], kind: DeadlineClass, stacks: Stacks) -> list[tuple[str, Taken]]:
+def taken_by_class(jobs: Iterable[ScheduledJob], kind: DeadlineClass, groups: DeviceGroups) -> list[tuple[str, Taken]]:
     """Return what is still reserved for the jobs of a deadline class, as their statuses say."""
     found = [job for job in jobs if job.deadline_class == kind and job.windows]
-    return [taken for job in found for taken in taken_by_status(job, stacks)]
+    return [taken for job in found for taken in taken_by_status(job, groups)]
 
 
-def with_shares(stacks: Stacks, jobs: Iterable[ScheduledJob | PromisedJob], promises: Promises) -> Stacks:
-    """Return the stacks with a quota for the Hard jobs of each namespace on each device class."""
+def with_shares(groups: DeviceGroups, jobs: Iterable[ScheduledJob | PromisedJob], promises: Promises) -> DeviceGroups:
+    """Return the groups with a quota for the Hard jobs of each namespace on each device class."""
     if promises.max_share >= 1:
-        return stacks
+        return groups
     keys: dict[str, list[JobKey]] = defaultdict(list)
     used: Counter[tuple[str, str]] = Counter()
     for job in jobs:
@@ -74,8 +74,8 @@ def with_shares(stacks: Stacks, jobs: Iterable[ScheduledJob | PromisedJob], prom
             if isinstance(job, ScheduledJob):
                 used.update((job.key[0], worker.assignment.device_class) for worker in job.alive)
     devices: Counter[str] = Counter()
-    for stack in stacks.all:
-        devices[stack.device_class] += stack.devices
+    for group in groups.all:
+        devices[group.device_class] += group.devices
     shares = [
         Quota(
             name=f"share/{namespace}/{name}",
@@ -87,7 +87,7 @@ def with_shares(stacks: Stacks, jobs: Iterable[ScheduledJob | PromisedJob], prom
         for namespace, own in keys.items()
         for name, count in devices.items()
     ]
-    return replace(stacks, quotas=(*stacks.quotas, *shares))
+    return replace(groups, quotas=(*groups.quotas, *shares))
 
 
 def share_of(devices: int, promises: Promises) -> int:
@@ -95,7 +95,7 @@ def share_of(devices: int, promises: Promises) -> int:
     return max(1, math.floor(promises.max_share * devices + 1e-9))
 
 
-def find_refusal(wanted: CalendarJob, job: ScheduledJob, stacks: Stacks) -> Refuse | None:
+def find_refusal(wanted: CalendarJob, job: ScheduledJob, groups: DeviceGroups) -> Refuse | None:
     """Return why a Hard job that nothing is promised to can't be promised its end even on idle devices; None if it can.
 
     What could not be done with all devices, whatever is promised, is refused with its proof elsewhere.
@@ -112,7 +112,7 @@ def find_refusal(wanted: CalendarJob, job: ScheduledJob, stacks: Stacks) -> Refu
             "another deadlineClass than Hard."
         )
         return Refuse(reason=Reason.NOT_PROMISED, sentence=sentence)
-    if promises.max_share < 1 and _within_share(problem, stacks, promises).fewest(within_us) is None:
+    if promises.max_share < 1 and _within_share(problem, groups, promises).fewest(within_us) is None:
         sentence = (
             f"{share_sentence(promises)}, and the job needs {counted(problem.fewest(within_us) or 0, 'device')}. "
             "Ask for a later deadline or fewer images, or take another deadlineClass than Hard."
@@ -121,13 +121,13 @@ def find_refusal(wanted: CalendarJob, job: ScheduledJob, stacks: Stacks) -> Refu
     return None
 
 
-def _within_share(problem: Problem, stacks: Stacks, promises: Promises) -> Problem:
-    """Return the problem with no more devices of a stack than its namespace may have of the class."""
+def _within_share(problem: Problem, groups: DeviceGroups, promises: Promises) -> Problem:
+    """Return the problem with no more devices of a group than its namespace may have of the class."""
     whole: Counter[str] = Counter()
-    for stack in stacks.all:
-        whole[stack.device_class] += stack.devices
-    groups = tuple(
-        replace(group, count=min(group.count, share_of(whole[stacks.class_of(group.device_class)], promises)))
-        for group in problem.pool.groups
+    for group in groups.all:
+        whole[group.device_class] += group.devices
+    within = tuple(
+        replace(each, count=min(each.count, share_of(whole[groups.class_of(each.device_class)], promises)))
+        for each in problem.pool.groups
     )
-    return replace(problem, pool=replace(problem.pool, groups=groups))
+    return replace(problem, pool=replace(problem.pool, groups=within))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from dueby_api.conditions import Reason
 from dueby_api.status import AlternativesStatus, PlanStatus, WindowStatus
 from dueby_planner.deadline_classes import Verdict
-from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.job import Assignment, JobKey, PromisedJob, ScheduledJob, StartReason
 from dueby_planner.schedule.lag import FRESH, LagMemory
 
@@ -18,7 +18,7 @@ class ScheduleRequest:
 
     jobs: tuple[ScheduledJob, ...]
     """Those that are ready for workers, or have some."""
-    devices: Stacks
+    devices: DeviceGroups
     """What these jobs and those of `promised` may use, and the quotas that bind them."""
     promised: tuple[PromisedJob, ...] = ()
     """Jobs to which something is promised; of those that are among `jobs`, too, it counts where a decision fails."""
@@ -107,7 +107,7 @@ class ScheduleReply:
     joint_errors: tuple[Exception, ...] = ()
     """What was raised for jobs together, and for none of them alone."""
     idle: Mapping[str, int] = field(default_factory=dict)
-    """Devices by stack that nobody has after this."""
+    """Devices by group that nobody has after this."""
 
 
 def stoppable(job: ScheduledJob, stop: Stop) -> tuple[str, ...]:

@@ -31,9 +31,10 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
-    """Devices of a class that have the same windows."""
+    """Devices of a group that have the same windows."""
 
-    device_class: str
+    group: str
+    """The name of the device group; in `dueby plan` that is the class."""
     count: int
     windows: tuple[Window, ...]
     """One after the other."""
@@ -73,7 +74,7 @@ def starts(reservation: Reservation) -> int:
 
 def windows_stored(reservation: Reservation) -> int:
     """Return how many windows a status would have of it: those that are the same are one there."""
-    return len({(lane.device_class, window) for lane in reservation for window in lane.windows})
+    return len({(lane.group, window) for lane in reservation for window in lane.windows})
 
 
 def begins_us(reservation: Reservation) -> int:

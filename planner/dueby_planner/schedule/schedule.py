@@ -44,7 +44,7 @@ def schedule(request: ScheduleRequest) -> ScheduleReply:
         decided={key: work for key, work in scheduling.work.items() if key not in scheduling.errors},
         errors=scheduling.errors,
         joint_errors=scheduling.joint_errors,
-        idle={stack.name: scheduling.idle.left(stack.name) for stack in request.devices.all},
+        idle={group.name: scheduling.idle.left(group.name) for group in request.devices.all},
     )
 
 
@@ -52,23 +52,23 @@ class _Scheduling:
     """All jobs of one request, while they are decided on."""
 
     def __init__(self, request: ScheduleRequest) -> None:
-        self._stacks = request.devices
+        self._groups = request.devices
         self._grace_us = request.grace_us
         self._promised = {job.key: job for job in request.promised}
         self._jobs = {job.key: job for job in request.jobs}
         self.work: dict[JobKey, tuple[ScheduledJob, WorkDecision]] = {}
         self.errors: dict[JobKey, Exception] = {}
         self.joint_errors: tuple[Exception, ...] = ()
-        self.idle = IdleDevices(self._stacks)
-        self._usables = Usables(self._stacks)
-        self._ledger = Ledger(stacks=self._stacks, free={}, expected={})
+        self.idle = IdleDevices(self._groups)
+        self._usables = Usables(self._groups)
+        self._ledger = Ledger(groups=self._groups, free={}, expected={})
         self._own: dict[JobKey, list[HeldDevice]] = {}
         """What each job's workers have, and what they will have."""
         self._beside: dict[DeadlineClass, Ledger] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._in_time: Mapping[str, frozenset[JobKey]] = {}
-        """By stack, the jobs that wait for it, where all of them are in time."""
-        self._turns = Turns(self._stacks, (), {})
+        """By group, the jobs that wait for it, where all of them are in time."""
+        self._turns = Turns(self._groups, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs that have no place otherwise get their devices."""
 
@@ -78,12 +78,12 @@ class _Scheduling:
         for job in self._running(*PROMISED):
             self._guarded(job.key, self._watch, job)
         placed = self._place()
-        self._turns = Turns(self._stacks, self._holds, {key: each for key, (each, _) in placed.items()})
+        self._turns = Turns(self._groups, self._holds, {key: each for key, (each, _) in placed.items()})
         reserved = {key: placement.reservation for key, (placement, _) in placed.items()}
         self._stop(self._handing_over, "GaveWay", {**dict.fromkeys(self._handing_over, ()), **reserved})
         self._decide(placed, *PROMISED)
         placements = {key: placement for key, (placement, _) in placed.items() if key not in self.errors}
-        self._stop(find_who_gives_way(placements, self._holds, self._stacks, self._handing_over), "GaveWay", reserved)
+        self._stop(find_who_gives_way(placements, self._holds, self._groups, self._handing_over), "GaveWay", reserved)
         self._stop(find_leaving(self._open_jobs()), "NodeDrains", reserved)
         for kind in YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
@@ -102,7 +102,7 @@ class _Scheduling:
     ) -> None:
         for key, workers in stopping.items():
             job, (_, before) = self._jobs[key], self.work.get(key, (None, None))
-            self.work[key] = job, stop(job, workers, reason, reserved.get(key), self._stacks, before=before)
+            self.work[key] = job, stop(job, workers, reason, reserved.get(key), self._groups, before=before)
 
     def _guarded(self, key: JobKey, step: Callable[..., None], *arguments: object) -> None:
         try:
@@ -124,10 +124,10 @@ class _Scheduling:
         """Count what there is, and what is free beside the workers that run."""
         for job in self._open_jobs():
             self._guarded(job.key, self._hold, job)
-        self._in_time = find_in_time(self._open_jobs(), self._stacks)
-        beside_workers = open_ledger(self._stacks, self._holds, leave_us=self._grace_us + CHANGE_US)
-        self._ledger = keep_promised(beside_workers, self._untouched(), self._stacks)
-        hard, soft = (taken_by_class(self._open_jobs(), kind, self._stacks) for kind in PROMISED)
+        self._in_time = find_in_time(self._open_jobs(), self._groups)
+        beside_workers = open_ledger(self._groups, self._holds, leave_us=self._grace_us + CHANGE_US)
+        self._ledger = keep_promised(beside_workers, self._untouched(), self._groups)
+        hard, soft = (taken_by_class(self._open_jobs(), kind, self._groups) for kind in PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
 
     def _untouched(self) -> list[PromisedJob]:
@@ -140,7 +140,7 @@ class _Scheduling:
         if job.windows and self._usables.are_there(job):
             job = replace(job, reserved=self._usables.of(job).reserved())
             self._jobs[job.key] = job
-        self._own[job.key] = find_holds(job, self._stacks, self.idle)
+        self._own[job.key] = find_holds(job, self._groups, self.idle)
 
     @property
     def _holds(self) -> list[HeldDevice]:
@@ -151,21 +151,21 @@ class _Scheduling:
         horizon_us = max(1, job.time_us)
         free = self._beside[job.deadline_class].idle(job.key, self._offered(job), horizon_us)
         unwanted = find_unwanted(self._own[job.key], free, self._in_time)
-        job = replace(job.with_more(by_class(free, self._stacks)), unwanted=unwanted)
+        job = replace(job.with_more(by_class(free, self._groups)), unwanted=unwanted)
         work = decide_workers(job)
         self.work[job.key] = job, work
         if isinstance(work.action, Start):
-            devices = spread(work.action.assignments, free, self._stacks)
-            self.work[job.key] = job, on_nodes(work, job.key, devices, self._stacks)
-            begun = self._stacks.charged(job.key, devices)
+            devices = spread(work.action.assignments, free, self._groups)
+            self.work[job.key] = job, on_nodes(work, job.key, devices, self._groups)
+            begun = self._groups.charged(job.key, devices)
             taken = [(name, Taken(0, horizon_us, count)) for name, count in begun.items()]
             self._ledger = self._ledger.take(taken)
             self._beside = {kind: ledger.take(taken) for kind, ledger in self._beside.items()}
             self.idle.take(job.key, devices)
 
     def _offered(self, job: ScheduledJob) -> dict[str, int]:
-        """Return by stack on how many devices workers of the job could be started now."""
-        names = [stack.name for stack in self._stacks.of(job.key)]
+        """Return by group on how many devices workers of the job could be started now."""
+        names = [group.name for group in self._groups.of(job.key)]
         return self.idle.offered(job.key, job.could_have, names)
 
     def _place(self) -> Placements:
@@ -175,14 +175,14 @@ class _Scheduling:
             self._guarded(job.key, self._ask_for_place, job, wanted)
         # Who is helped, or stops a worker, does so beside what is reserved for it.
         acting = [self._jobs[key] for key, (_, work) in self.work.items() if work.action is not None]
-        self._ledger = keep_promised(self._ledger, acting, self._stacks)
+        self._ledger = keep_promised(self._ledger, acting, self._groups)
         found, noise = place_beside_noise(
             wanted, self._jobs, self._ledger, running=self._running_jobs, blame=self._blame
         )
         self._handing_over, self.joint_errors = found.handing_over, found.errors
         for key in noise:
             self.work[key] = self._jobs[key], keep_windows(self._jobs[key])
-        self._ledger = keep_promised(self._ledger, [self._jobs[key] for key in noise], self._stacks)
+        self._ledger = keep_promised(self._ledger, [self._jobs[key] for key in noise], self._groups)
         return found.placed
 
     def _ask_for_place(self, job: ScheduledJob, wanted: dict[JobKey, CalendarJob]) -> None:
@@ -195,7 +195,7 @@ class _Scheduling:
         images, least = images_to_place(job) if lags and work.action is None else (0, 0)
         if images > 0 and (usable := self._usables.of(job)).for_more.groups:
             wanted[job.key] = usable.to_place(images=images, least=least)
-            if refuse := find_refusal(wanted[job.key], job, self._stacks):
+            if refuse := find_refusal(wanted[job.key], job, self._groups):
                 self.work[job.key] = job, WorkDecision(action=refuse)
                 del wanted[job.key]
 
@@ -233,7 +233,7 @@ class _Scheduling:
         if work := self._turns.queue_up(self._usables.of(job), placement):
             self.work[job.key] = job, work
             return
-        room = Room(key=job.key, stacks=self._stacks, beside=beside, idle=self._offered(job))
+        room = Room(key=job.key, groups=self._groups, beside=beside, idle=self._offered(job))
         found = decide_placed(self._usables.of(job), placement, calendar, room)
         self.idle.take(job.key, found.begun)
         self.work[job.key] = job, found.work

@@ -19,7 +19,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.devices import Quota, Stacks
+from dueby_planner.schedule.devices import DeviceGroups, Quota
 from dueby_planner.schedule.free_devices import CLASSES
 from dueby_planner.schedule.hand_over import RunningJob, RunningWorker
 from dueby_planner.schedule.holds import by_readiness
@@ -33,29 +33,29 @@ from dueby_planner.schedule.watch import expect_finish_us, ongoing, pause_us
 from dueby_planner.schedule.windows import reserved_workers, window_statuses
 
 _Claim = tuple[Placement, JobKey, Window, int]
-"""A job's first window on a stack, and how many devices it is to have, or units of a quota."""
+"""A job's first window on a group, and how many devices it is to have, or units of a quota."""
 
 
 def find_who_gives_way(
     placements: Mapping[JobKey, Placement],
     holds: Sequence[HeldDevice],
-    stacks: Stacks,
+    groups: DeviceGroups,
     handing_over: Mapping[JobKey, Collection[str]] = MappingProxyType({}),
 ) -> Mapping[JobKey, tuple[str, ...]]:
     """Return the names of the workers that are to stop now, by job, beside those that hand their devices over."""
     claims = _claims(placements)
     stopping: dict[JobKey, set[str]] = defaultdict(set)
-    of_stack: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
+    of_group: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
     for hold in holds:
-        of_stack[hold.stack].append((hold, 1))
-    for stack in stacks.all:
-        for hold in _ask(stack.idle + stack.leaving, claims[stack.name], of_stack[stack.name], handing_over):
+        of_group[hold.group].append((hold, 1))
+    for group in groups.all:
+        for hold in _ask(group.idle + group.leaving, claims[group.name], of_group[group.name], handing_over):
             stopping[hold.key].add(hold.worker)
-    for quota in (quota for quota in stacks.quotas if not quota.has_queue):
+    for quota in (quota for quota in groups.quotas if not quota.has_queue):
         having = [(hold, cost) for hold, cost in costs_of(quota, holds) if hold.worker not in stopping[hold.key]]
         # What comes free with those that are asked already is not in use, either.
         unused = quota.units - used_by_others(quota, holds) - sum(cost for _, cost in having)
-        for hold in _ask(unused, _claims_on(quota, claims, stacks), having, handing_over):
+        for hold in _ask(unused, _claims_on(quota, claims, groups), having, handing_over):
             stopping[hold.key].add(hold.worker)
     return {key: tuple(sorted(names)) for key, names in stopping.items() if names}
 
@@ -66,7 +66,7 @@ def _ask(
     having: Sequence[tuple[HeldDevice, int]],
     handing_over: Mapping[JobKey, Collection[str]],
 ) -> list[HeldDevice]:
-    """Return the workers that are asked to give way for the claims on one stack, or on one quota.
+    """Return the workers that are asked to give way for the claims on one group, or on one quota.
 
     `unused` is what nobody has of it, or soon nobody, and `having` are the workers that have something of it.
     """
@@ -100,22 +100,22 @@ def _free_us(hold: HeldDevice, handing_over: Mapping[JobKey, Collection[str]]) -
 
 
 def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[_Claim]]:
-    """Return each job's first windows by stack, with the number of devices."""
+    """Return each job's first windows by group, with the number of devices."""
     found: dict[str, list[_Claim]] = defaultdict(list)
     for key, placement in placements.items():
         for lane in placement.reservation:
             for window in lane.windows[:1]:
-                found[lane.device_class].append((placement, key, window, lane.count))
+                found[lane.group].append((placement, key, window, lane.count))
     return found
 
 
-def _claims_on(quota: Quota, claims: Mapping[str, Iterable[_Claim]], stacks: Stacks) -> list[_Claim]:
+def _claims_on(quota: Quota, claims: Mapping[str, Iterable[_Claim]], groups: DeviceGroups) -> list[_Claim]:
     """Return the windows with what they cost of the quota."""
     return [
         (placement, key, window, cost * count)
-        for name, on_stack in claims.items()
-        for placement, key, window, count in on_stack
-        if (cost := quota.costs.get(key, {}).get(stacks.class_of(name), 0))
+        for name, on_group in claims.items()
+        for placement, key, window, count in on_group
+        if (cost := quota.costs.get(key, {}).get(groups.class_of(name), 0))
     ]
 
 
@@ -140,8 +140,8 @@ def _yields(hold: HeldDevice, placement: Placement, window: Window) -> bool:
     return not is_nearly_done or finish_at_confidence_us(placement.reservation, problem) + late_us > problem.time_us
 
 
-def find_in_time(jobs: Iterable[ScheduledJob], stacks: Stacks) -> Mapping[str, frozenset[JobKey]]:
-    """Return the jobs that wait for each stack, where all of them are in time with what is reserved for them."""
+def find_in_time(jobs: Iterable[ScheduledJob], groups: DeviceGroups) -> Mapping[str, frozenset[JobKey]]:
+    """Return the jobs that wait for each group, where all of them are in time with what is reserved for them."""
     in_time: set[JobKey] = set()
     in_need: set[JobKey] = set()
     for job in jobs:
@@ -151,15 +151,15 @@ def find_in_time(jobs: Iterable[ScheduledJob], stacks: Stacks) -> Mapping[str, f
             in_need.add(job.key)
         elif job.windows:
             (in_time if job.is_in_time else in_need).add(job.key)
-    return {stack.name: stack.users & in_time for stack in stacks.all if not stack.users & in_need}
+    return {group.name: group.users & in_time for group in groups.all if not group.users & in_need}
 
 
 def find_unwanted(
     own: Iterable[HeldDevice], idle: Mapping[str, int], in_time: Mapping[str, frozenset[JobKey]]
 ) -> frozenset[str]:
-    """Return the names of a job's workers that it keeps. `idle` are devices by stack; `in_time` is of find_in_time."""
+    """Return the names of a job's workers that it keeps. `idle` are devices by group; `in_time` is of find_in_time."""
     return frozenset(
-        hold.worker for hold in own if idle.get(hold.stack) or in_time.get(hold.stack, frozenset()) - {hold.key}
+        hold.worker for hold in own if idle.get(hold.group) or in_time.get(hold.group, frozenset()) - {hold.key}
     )
 
 
@@ -173,7 +173,7 @@ def running_job(usable: Usable, holds: Iterable[HeldDevice], *, may_hand_over: b
     workers = [
         RunningWorker(
             name=hold.worker,
-            devices=hold.stack,
+            devices=hold.group,
             images=there[hold.worker].images_within(max(0, job.time_us)),
             ends_us=hold.surely_ends_us,
             may_stay_us=min(job.time_us, hold.bound_us),
@@ -191,7 +191,7 @@ def stop(
     workers: Sequence[str],
     reason: StartReason,
     reservation: Reservation | None,
-    stacks: Stacks,
+    groups: DeviceGroups,
     *,
     before: WorkDecision | None = None,
 ) -> WorkDecision:
@@ -199,7 +199,7 @@ def stop(
 
     Without it, new jobs would be given that time in the next pass, before this job asks for a place again.
     """
-    windows = None if reservation is None else window_statuses(reservation, stacks, now_us=job.now_us)
+    windows = None if reservation is None else window_statuses(reservation, groups, now_us=job.now_us)
     action = Stop(workers=tuple(workers), reason=reason, windows=windows)
     after = job if reservation is None else replace(job, reserved=reserved_workers(reservation))
     return WorkDecision(

@@ -105,7 +105,7 @@ def are_free(held: Iterable[tuple[Reservation, Quotas]], free: Free) -> bool:
     for reservation, quotas in held:
         for lane in reservation:
             for window in lane.taken():
-                there = least_within(free, lane.device_class, quotas, window.from_us, window.to_us)
+                there = least_within(free, lane.group, quotas, window.from_us, window.to_us)
                 if there < window.devices:
                     return False
             free = take(free, (lane,), quotas)
@@ -118,6 +118,6 @@ def _claims(reservation: Reservation, quotas: Quotas, change_us: int) -> dict[st
     for lane in reservation:
         for window in lane.taken():
             taken = window._replace(from_us=max(0, window.from_us - change_us), to_us=window.to_us + change_us)
-            for name, of_name in charged(lane.device_class, taken, quotas):
+            for name, of_name in charged(lane.group, taken, quotas):
                 claims[name].append(of_name)
     return claims

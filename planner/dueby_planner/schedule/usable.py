@@ -1,4 +1,4 @@
-"""What a job could do with the devices that it may use, free or not: each stack is a class of its own."""
+"""What a job could do with the devices that it may use, free or not: each group is a class of its own."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
-from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
 from dueby_planner.schedule.lag import OngoingWorker
 from dueby_planner.schedule.watch import ongoing
@@ -20,40 +20,40 @@ from dueby_planner.schedule.watch import ongoing
 
 @dataclass(frozen=True, kw_only=True)
 class Usable:
-    """A job with the devices that it may use, each stack a class of its own."""
+    """A job with the devices that it may use, each group a class of its own."""
 
     job: ScheduledJob
     pool: Pool
-    stacks: Stacks
+    groups: DeviceGroups
 
     @property
     def devices(self) -> Mapping[str, int]:
         """All of them by class, free or not."""
         counts: Counter[str] = Counter()
         for group in self.pool.groups:
-            counts[self.stacks.class_of(group.device_class)] += group.count
+            counts[self.groups.class_of(group.device_class)] += group.count
         return counts
 
     @cached_property
     def for_more(self) -> Pool:
         """The devices that more workers of the job could ever have."""
-        gone, own, groups = Counter(self.job.absent), Counter[str](), []
+        gone, own, for_more = Counter(self.job.absent), Counter[str](), []
         for worker in self.job.alive:
             device_class = worker.assignment.device_class
-            stack = self.stacks.at(self.job.key, device_class, worker.node) if worker.node else None
-            if stack is None:  # it is on its way to one of its class
+            group = self.groups.at(self.job.key, device_class, worker.node) if worker.node else None
+            if group is None:  # it is on its way to one of its class
                 gone[device_class] += 1
             else:
-                own[stack.name] += 1
-        stacks = self.stacks.by_name
-        for group in sorted(self.pool.groups, key=lambda group: (-stacks[group.device_class].idle, group.device_class)):
-            device_class = self.stacks.class_of(group.device_class)
-            there = max(0, group.count - own[group.device_class])
+                own[group.name] += 1
+        idle = {name: group.idle for name, group in self.groups.by_name.items()}
+        for usable in sorted(self.pool.groups, key=lambda each: (-idle[each.device_class], each.device_class)):
+            device_class = self.groups.class_of(usable.device_class)
+            there = max(0, usable.count - own[usable.device_class])
             taken = min(there, gone[device_class])
             gone[device_class] -= taken
             if there > taken:
-                groups.append(replace(group, count=there - taken))
-        return replace(self.pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
+                for_more.append(replace(usable, count=there - taken))
+        return replace(self.pool, groups=tuple(sorted(for_more, key=lambda each: each.device_class)))
 
     def demand(self) -> CalendarJob:
         """Return all that is left of a running job, to be done by the workers that it has and others."""
@@ -62,7 +62,7 @@ class Usable:
         gone = {
             worker.name
             for worker in job.alive
-            if worker.node and self.stacks.at(job.key, worker.assignment.device_class, worker.node) is None
+            if worker.node and self.groups.at(job.key, worker.assignment.device_class, worker.node) is None
         }
         workers = ongoing(job, job.alive)
         return CalendarJob(
@@ -70,7 +70,7 @@ class Usable:
             deadline_class=job.deadline_class,
             problem=problem,
             goes_on=True,
-            quotas=self.stacks.costs(job.key),
+            quotas=self.groups.costs(job.key),
             at_work=tuple(worker for worker in workers if worker.name not in gone),
             elsewhere=sum(worker.images_within(max(0, job.time_us)) for worker in workers if worker.name in gone),
         )
@@ -83,11 +83,11 @@ class Usable:
             name=job.name,
             deadline_class=job.deadline_class,
             problem=self.problem(images=images),
-            stored=stored_windows(job, self.stacks),
+            stored=stored_windows(job, self.groups),
             goes_on=goes_on,
             least_images=least,
             until_us=job.promises.horizon_us if job.deadline_class == "Hard" and not goes_on else NEVER_US,
-            quotas=self.stacks.costs(job.key),
+            quotas=self.groups.costs(job.key),
             stays=job.is_queued,
         )
 
@@ -111,7 +111,7 @@ class Usable:
     def reserved(self) -> tuple[OngoingWorker, ...]:
         """Return what the devices will do that are reserved for the job from a later time on."""
         choices: dict[tuple[str, str, int], DeviceChoice] = {
-            (self.stacks.class_of(group.device_class), choice.engine, choice.mini_batch_size): choice
+            (self.groups.class_of(group.device_class), choice.engine, choice.mini_batch_size): choice
             for group in self.pool.groups
             for choice in group.choices
         }
@@ -141,14 +141,14 @@ class Usable:
 class Usables:
     """What each job of a pass could do with the devices there are, found once."""
 
-    def __init__(self, stacks: Stacks) -> None:
-        self._stacks = stacks
+    def __init__(self, groups: DeviceGroups) -> None:
+        self._groups = groups
         self._found: dict[JobKey, Usable] = {}
 
     def of(self, job: ScheduledJob) -> Usable:
         """Return what the job could do. Raise Invalid if its profiles can't be planned on."""
         if job.key not in self._found:
-            self._found[job.key] = _find_usable(job, self._stacks)
+            self._found[job.key] = _find_usable(job, self._groups)
         return self._found[job.key]
 
     def are_there(self, job: ScheduledJob) -> bool:
@@ -156,7 +156,7 @@ class Usables:
 
         There are none for a job that goes on if it can't be planned on them: its workers are not to blame for that.
         """
-        if not job.has_profiles or not self._stacks.of(job.key):
+        if not job.has_profiles or not self._groups.of(job.key):
             return False
         try:
             self.of(job)
@@ -165,32 +165,32 @@ class Usables:
         return True
 
 
-def _find_usable(job: ScheduledJob, stacks: Stacks) -> Usable:
+def _find_usable(job: ScheduledJob, groups: DeviceGroups) -> Usable:
     """Return what the job could do with each of the devices that it may use, free or not.
 
     Raise Invalid if its profiles can't be planned on.
     """
-    there = {stack.name: stack for stack in stacks.of(job.key)}
+    there = {group.name: group for group in groups.of(job.key)}
     counts: Counter[str] = Counter()
-    for stack in there.values():
-        counts[stack.device_class] += stack.devices
+    for group in there.values():
+        counts[group.device_class] += group.devices
     most = Counter(job.in_queue) if job.is_queued else counts
     pool = job.pool(counts)
-    by_class = {group.device_class: group for group in pool.groups}
-    groups = [
-        replace(by_class[stack.device_class], device_class=stack.name, count=count)
-        for stack in there.values()
-        if stack.device_class in by_class and (count := min(stack.devices, most[stack.device_class]))
+    by_class = {each.device_class: each for each in pool.groups}
+    usable = [
+        replace(by_class[group.device_class], device_class=group.name, count=count)
+        for group in there.values()
+        if group.device_class in by_class and (count := min(group.devices, most[group.device_class]))
     ]
-    pool = replace(pool, groups=tuple(sorted(groups, key=lambda group: group.device_class)))
-    return Usable(job=job, pool=pool, stacks=stacks)
+    pool = replace(pool, groups=tuple(sorted(usable, key=lambda each: each.device_class)))
+    return Usable(job=job, pool=pool, groups=groups)
 
 
-def stored_windows(job: ScheduledJob | PromisedJob, stacks: Stacks) -> tuple[StoredWindow, ...]:
-    """Return what is reserved for a job by its status, in times from now and on stacks that it may use."""
+def stored_windows(job: ScheduledJob | PromisedJob, groups: DeviceGroups) -> tuple[StoredWindow, ...]:
+    """Return what is reserved for a job by its status, in times from now and on groups that it may use."""
     return tuple(
         StoredWindow(
-            devices=tuple(stack.name for stack in stacks.of(job.key, window.device_class)),
+            devices=tuple(group.name for group in groups.of(job.key, window.device_class)),
             count=window.count,
             from_us=parse_time_us(window.from_time) - job.now_us,
             to_us=parse_time_us(window.to_time) - job.now_us,

@@ -38,9 +38,7 @@ def _verify_job(found: Placement) -> None:
     able = []
     for lane in found.reservation:
         _require(lane.count >= 1 and len(lane.windows) >= 1, f"{name} has devices without windows")
-        choices = {
-            choice for group in problem.groups if group.device_class == lane.device_class for choice in group.choices
-        }
+        choices = {choice for group in problem.groups if group.device_class == lane.group for choice in group.choices}
         _require(all(window.choice in choices for window in lane.windows), f"{name} has a size that was not measured")
         _require(lane.windows[0].from_us >= 0, f"{name} begins in the past")
         _require(all(one.to_us <= other.from_us for one, other in pairwise(lane.windows)), f"{name}'s windows overlap")
@@ -123,9 +121,9 @@ def _verify_held(before: Sequence[Held], own: Sequence[Held], free: Free, where:
 def _spans(held: Iterable[Held]) -> Iterator[tuple[str, int, int, int]]:
     """Yield the name of devices or of a quota, from when to when they are held, and how many or how many units."""
     for lane, quotas in ((lane, quotas) for reservation, quotas in held for lane in reservation):
-        costs = {quota: of_quota.get(lane.device_class, 0) for quota, of_quota in quotas.items()}
+        costs = {quota: of_quota.get(lane.group, 0) for quota, of_quota in quotas.items()}
         for window in lane.windows:
-            for name, each in ((lane.device_class, 1), *costs.items()):
+            for name, each in ((lane.group, 1), *costs.items()):
                 yield name, window.from_us, window.to_us, each * lane.count
 
 

@@ -9,7 +9,7 @@ from math import ceil
 
 from dueby_api.grid import Grid, Share
 from dueby_api.parts import all_parts, parts_of_runs
-from dueby_planner.model.capacity import Capacity, DeviceGroup, at_confidence
+from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.model.rule import Rule
@@ -244,11 +244,11 @@ def _ongoing(worker: WorkerModel, job: ScheduledJob, *, is_up: bool) -> OngoingW
     )
 
 
-def _free_groups(job: ScheduledJob, pool: Pool) -> list[DeviceGroup]:
+def _free_groups(job: ScheduledJob, pool: Pool) -> list[PoolGroup]:
     """Return the pool without the devices that living workers have."""
     busy = [worker.assignment.device_class for worker in job.alive]
     return [
-        DeviceGroup(
+        PoolGroup(
             device_class=group.device_class,
             count=max(0, group.count - busy.count(group.device_class)),
             choices=group.choices,

@@ -17,7 +17,7 @@ from dueby_planner.answer import device_word
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.problem import Problem
 from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.devices import Stacks
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.free_devices import YIELDING
 from dueby_planner.schedule.job import Assignment, JobKey, ScheduledJob
 from dueby_planner.schedule.lag import OngoingWorker
@@ -42,11 +42,11 @@ class Room:
     """What there is for one job, beside what all others hold and have reserved."""
 
     key: JobKey
-    stacks: Stacks
+    groups: DeviceGroups
     beside: BesideOthers
     """What is free beside all others."""
     idle: Mapping[str, int]
-    """Devices by stack on which a worker could be started now."""
+    """Devices by group on which a worker could be started now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Due:
 
     lane: int
     """Its place in the reservation."""
-    stack: str
+    group: str
     device_class: str
     count: int
     window: Window
@@ -70,7 +70,7 @@ def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) 
     left = Counter(room.idle)
     found: list[Due] = []
     for number, lane in enumerate(placement.reservation):
-        first, name = lane.windows[0], lane.device_class
+        first, name = lane.windows[0], lane.group
         is_worth_it = first.images > 0 and first.to_us - max(0, first.from_us) >= least_us(first)
         if first.from_us > EARLY_US or not is_worth_it:
             continue
@@ -82,8 +82,8 @@ def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) 
             count = max(0, others - (room.idle[name] - left[name]))
         left[name] -= count
         if count:
-            device_class = room.stacks.class_of(name)
-            found.append(Due(lane=number, stack=name, device_class=device_class, count=count, window=first))
+            device_class = room.groups.class_of(name)
+            found.append(Due(lane=number, group=name, device_class=device_class, count=count, window=first))
     return found
 
 
@@ -138,12 +138,12 @@ def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
     return tuple(found)
 
 
-def window_statuses(reservation: Reservation, stacks: Stacks, *, now_us: int) -> tuple[WindowStatus, ...]:
+def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> tuple[WindowStatus, ...]:
     """Return the windows as a status has them, by time; those of one class that are the same together."""
     counts: Counter[tuple[Window, str]] = Counter()
     for lane in reservation:
         for window in lane.windows:
-            counts[window, stacks.class_of(lane.device_class)] += lane.count
+            counts[window, groups.class_of(lane.group)] += lane.count
     found = sorted(counts.items(), key=lambda item: (item[0][0].from_us, item[0][0].to_us, item[0][1]))
     return tuple(
         WindowStatus(
@@ -160,7 +160,7 @@ def window_statuses(reservation: Reservation, stacks: Stacks, *, now_us: int) ->
 
 
 def reserved_plan(
-    placement: Placement, stacks: Stacks, *, now_us: int, starting: Sequence[Due], part_size: int, revision: int
+    placement: Placement, groups: DeviceGroups, *, now_us: int, starting: Sequence[Due], part_size: int, revision: int
 ) -> PlanStatus:
     """Return status.plan of a job that is planned by windows: what starts now, and what is reserved."""
     problem, reservation = placement.job.problem, placement.reservation
@@ -189,7 +189,7 @@ def reserved_plan(
             )
             for each in starting
         ),
-        windows=window_statuses(still_reserved(placement, starting), stacks, now_us=now_us),
+        windows=window_statuses(still_reserved(placement, starting), groups, now_us=now_us),
     )
 
 
@@ -210,9 +210,9 @@ def _proof(problem: Problem, reservation: Reservation) -> str:
     return f"Without other jobs {counted(fewest, word)} would be enough."
 
 
-def devices_by_stack(starting: Iterable[Due]) -> Counter[str]:
-    """Return how many devices of each stack are taken."""
+def devices_by_group(starting: Iterable[Due]) -> Counter[str]:
+    """Return how many devices of each group are taken."""
     taken: Counter[str] = Counter()
     for each in starting:
-        taken[each.stack] += each.count
+        taken[each.group] += each.count
     return taken

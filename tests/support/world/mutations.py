@@ -87,7 +87,7 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
     # No more devices are counted than there are.
     "devices": (
         Mutation(
-            module="dueby_operator.cluster.stacks",
+            module="dueby_operator.cluster.device_groups",
             text="=devices,\n            idle=idle,\n            spare=kind.count - had,",
             replacement="=devices + 1,\n            idle=idle + 1,\n            spare=kind.count - had + 1,",
         ),

@@ -8,7 +8,7 @@ from dueby_operator.cluster.nodes import Node, OpenNodes, is_open
 from dueby_operator.cluster.requests import tolerations_of
 from dueby_planner.schedule.job import Claimant
 from support.decisions import node
-from support.stacks import claimant, devices_of, some_claimants, some_nodes
+from support.device_groups import claimant, devices_of, some_claimants, some_nodes
 
 
 @given(some_nodes(), some_claimants())
@@ -28,6 +28,6 @@ def test_jobs_to_which_the_same_nodes_are_open_are_counted_together_whatever_the
         claimant(f"job-{number}", worker={"tolerations": [{"key": f"team-{number}", "operator": "Exists"}]})
         for number in range(50)
     ]
-    (stack,) = devices_of(nodes).stacks(claimants).all
-    assert stack.users == {each.key for each in claimants}
-    assert stack.nodes == {"a", "b"}
+    (group,) = devices_of(nodes).groups(claimants).all
+    assert group.users == {each.key for each in claimants}
+    assert group.nodes == {"a", "b"}

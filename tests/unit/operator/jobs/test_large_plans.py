@@ -22,7 +22,7 @@ from dueby_operator.jobs.pod_state import worker_models
 from dueby_operator.model.actions import StartWorkers
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.model.writes import Create
-from dueby_planner.model.capacity import Capacity, DeviceGroup
+from dueby_planner.model.capacity import Capacity, PoolGroup
 from dueby_planner.schedule.job import MAX_WORKERS, Assignment, WorkerModel
 from dueby_planner.schedule.watch import assign_helpers
 from support.decisions import SETTINGS, a_batch, infj, job, look, pod_of, started, worker_job_of
@@ -169,7 +169,7 @@ def test_the_status_of_a_job_on_thousands_of_gpus_has_room_even_if_each_node_is_
 
 class TestHelpers:
     CAPACITY = Capacity(
-        group=DeviceGroup(device_class="cpu-1", count=9, choices=(choice(),)), choice=choice(), images=160
+        group=PoolGroup(device_class="cpu-1", count=9, choices=(choice(),)), choice=choice(), images=160
     )
 
     def test_a_helpers_number_is_that_of_nobody_that_is_there(self) -> None:

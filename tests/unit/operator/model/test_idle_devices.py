@@ -7,24 +7,24 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dueby_operator.cluster.nodes import Node
-from dueby_planner.schedule.devices import IdleDevices, Quota, Stack, Stacks
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, IdleDevices, Quota
 from dueby_planner.schedule.job import Claimant
-from support.stacks import CLASSES, Worker, devices_of, some_claimants, some_nodes, workers_of
+from support.device_groups import CLASSES, Worker, devices_of, some_claimants, some_nodes, workers_of
 
 ONE, OTHER = ("team", "one"), ("team", "other")
 
 
-def two_stacks() -> Stacks:
+def two_groups() -> DeviceGroups:
     """Four devices of a class that one job may use, and four that both may."""
-    stacks = (
-        Stack(name="a", device_class="cpu-1", devices=9, idle=4, users=frozenset([ONE])),
-        Stack(name="b", device_class="cpu-1", devices=9, idle=4, users=frozenset([ONE, OTHER])),
+    groups = (
+        DeviceGroup(name="a", device_class="cpu-1", devices=9, idle=4, users=frozenset([ONE])),
+        DeviceGroup(name="b", device_class="cpu-1", devices=9, idle=4, users=frozenset([ONE, OTHER])),
     )
-    return Stacks(all=stacks)
+    return DeviceGroups(all=groups)
 
 
-def offered(idle: IdleDevices, stacks: Stacks, key: tuple[str, str], most: int = 99) -> dict[str, int]:
-    return idle.offered(key, {"cpu-1": most}, [stack.name for stack in stacks.of(key)])
+def offered(idle: IdleDevices, groups: DeviceGroups, key: tuple[str, str], most: int = 99) -> dict[str, int]:
+    return idle.offered(key, {"cpu-1": most}, [group.name for group in groups.of(key)])
 
 
 @given(some_nodes(), some_claimants(), st.data())
@@ -32,11 +32,11 @@ def test_each_worker_that_is_started_has_a_place_in_whatever_order_they_are_plac
     nodes: dict[str, Node], claimants: list[Claimant], data: st.DataObject
 ) -> None:
     devices = devices_of(nodes)
-    stacks = devices.stacks(claimants)
-    idle, asked = IdleDevices(stacks), workers_of(stacks, claimants, devices)
+    groups = devices.groups(claimants)
+    idle, asked = IdleDevices(groups), workers_of(groups, claimants, devices)
     started: list[Worker] = []
     for each in data.draw(st.permutations(claimants)):
-        names = data.draw(st.permutations([stack.name for stack in stacks.of(each.key)]))
+        names = data.draw(st.permutations([group.name for group in groups.of(each.key)]))
         found = idle.offered(each.key, dict.fromkeys(CLASSES, 3), names)
         taken = {name: data.draw(st.integers(0, count)) for name, count in found.items()}
         idle.take(each.key, taken)
@@ -50,21 +50,21 @@ def test_each_worker_that_is_started_has_a_place_in_whatever_order_they_are_plac
 
 
 def test_of_a_class_a_job_is_offered_no_more_than_it_wants_and_each_device_once() -> None:
-    stacks = two_stacks()
-    idle = IdleDevices(stacks)
-    assert offered(idle, stacks, ONE, most=6) == {"a": 4, "b": 2}
+    groups = two_groups()
+    idle = IdleDevices(groups)
+    assert offered(idle, groups, ONE, most=6) == {"a": 4, "b": 2}
     idle.take(ONE, {"a": 4, "b": 2})
     assert (idle.left("a"), idle.left("b")) == (0, 2)
-    assert offered(idle, stacks, OTHER) == {"b": 2}
+    assert offered(idle, groups, OTHER) == {"b": 2}
 
 
 def test_a_quota_bounds_what_is_offered_and_queued_workers_keep_what_they_would_have() -> None:
-    stacks = two_stacks()
+    groups = two_groups()
     quota = Quota(name="q", units=3, used=0, costs={ONE: {"cpu-1": 1}})
-    idle = IdleDevices(replace(stacks, quotas=(quota,)))
-    assert offered(idle, stacks, ONE) == {"a": 3, "b": 0}
+    idle = IdleDevices(replace(groups, quotas=(quota,)))
+    assert offered(idle, groups, ONE) == {"a": 3, "b": 0}
     assert idle.could_leave_queue(ONE, "cpu-1") == "a"
     idle.take(ONE, {"a": 2})
-    assert offered(idle, stacks, ONE) == {"a": 0, "b": 0}
+    assert offered(idle, groups, ONE) == {"a": 0, "b": 0}
     assert idle.could_leave_queue(ONE, "cpu-1") is None
     assert idle.has_started(OTHER, "cpu-1") == "b"

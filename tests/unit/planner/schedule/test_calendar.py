@@ -59,7 +59,7 @@ def test_a_device_has_the_time_to_change_hands(jobs: list[CalendarJob], change_u
     calendar = make_calendar(jobs, idle_pool(counts, change_us=change_us))
     verify_calendar(calendar)
     held = [
-        (lane.device_class, window.from_us, window.to_us + change_us, lane.count)
+        (lane.group, window.from_us, window.to_us + change_us, lane.count)
         for found in calendar.placements
         for lane in found.reservation
         for window in lane.windows

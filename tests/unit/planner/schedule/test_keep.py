@@ -29,7 +29,7 @@ def job(*stored: StoredWindow, images: int = 90, time: int = 200, **changes: Any
 def kept(found: CalendarJob, free: Free = TWO) -> list[tuple[str, int, Sequence[tuple[int, int]]]]:
     """The devices that are kept, and their windows."""
     return [
-        (lane.device_class, lane.count, [(window.from_us, window.to_us) for window in lane.windows])
+        (lane.group, lane.count, [(window.from_us, window.to_us) for window in lane.windows])
         for lane in stored_reservation(found, free) or ()
     ]
 

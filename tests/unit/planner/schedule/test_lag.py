@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.model.capacity import DeviceGroup
+from dueby_planner.model.capacity import PoolGroup
 from dueby_planner.model.rule import Rule, Spreads
 from dueby_planner.schedule.lag import FRESH, LagMemory, OngoingWorker, WorkerChange, read_lag
 from support.planner import NO_SPREADS, WORKERS, choice, group, worker
@@ -105,7 +105,7 @@ GROUPS = st.lists(
 
 @given(WORKERS, GROUPS, st.integers(1, 6), st.floats(1.0, 3.0))
 def test_no_fewer_would_close_the_gap(
-    ongoing: list[OngoingWorker], free: list[DeviceGroup], most: int, factor: float
+    ongoing: list[OngoingWorker], free: list[PoolGroup], most: int, factor: float
 ) -> None:
     able = sum(w.images_within(200) for w in ongoing)
     left = int(able * factor) + 1

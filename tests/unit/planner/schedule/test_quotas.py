@@ -35,7 +35,7 @@ def held(calendar: Calendar, quota: str) -> dict[int, int]:
     changes: defaultdict[int, int] = defaultdict(int)
     for found in calendar.placements:
         for lane in found.reservation:
-            units = found.job.quotas.get(quota, {}).get(lane.device_class, 0) * lane.count
+            units = found.job.quotas.get(quota, {}).get(lane.group, 0) * lane.count
             for window in lane.windows:
                 changes[window.from_us] += units
                 changes[window.to_us] -= units

@@ -6,7 +6,7 @@ from support.calendar import CHOICE, steps
 
 
 def held(name: str, count: int) -> Reservation:
-    return (Lane(device_class=name, count=count, windows=(Window(10, 20, CHOICE, 0),)),)
+    return (Lane(group=name, count=count, windows=(Window(10, 20, CHOICE, 0),)),)
 
 
 def test_a_reservation_is_taken_from_every_table_as_far_as_there_is_something() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.devices import Quota, Stack, Stacks
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Quota
 from dueby_planner.schedule.free_devices import Step, Taken, always_free, without
 from dueby_planner.schedule.job import JobKey
 from dueby_planner.schedule.ledger import GIVEN_OUT, BesideOthers, Ledger, taken_by_placements
@@ -17,7 +17,7 @@ KEYS: list[JobKey] = [("team", f"job-{number}") for number in range(4)]
 times = st.integers(0, 20)
 spans = st.tuples(times, times).map(sorted).filter(lambda span: span[0] < span[1])
 lanes = st.builds(
-    lambda name, count, span: Lane(device_class=name, count=count, windows=(Window(span[0], span[1], CHOICE, 1),)),
+    lambda name, count, span: Lane(group=name, count=count, windows=(Window(span[0], span[1], CHOICE, 1),)),
     st.sampled_from(["a", "b"]),
     st.integers(1, 3),
     spans,
@@ -37,16 +37,18 @@ def test_a_job_finds_the_same_beside_others_as_if_they_were_added_up_for_it_alon
     within_us: int,
     has_quota: bool,
 ) -> None:
-    devices = tuple(Stack(name=name, device_class=name, devices=8, idle=8, users=frozenset(KEYS)) for name in "ab")
+    devices = tuple(
+        DeviceGroup(name=name, device_class=name, devices=8, idle=8, users=frozenset(KEYS)) for name in "ab"
+    )
     quota = Quota(name="quota", units=9, used=0, costs={key: {"a": 1, "b": 2} for key in KEYS})
-    stacks = Stacks(all=devices, quotas=(quota,) if has_quota else ())
+    groups = DeviceGroups(all=devices, quotas=(quota,) if has_quota else ())
     table: dict[str, tuple[Step, ...]] = {
         name: without(always_free(8), of_name) for name, of_name in zip(("a", "b", "quota"), taken, strict=True)
     }
-    ledger = Ledger(stacks=stacks, free={GIVEN_OUT: table}, expected={GIVEN_OUT: table})
+    ledger = Ledger(groups=groups, free={GIVEN_OUT: table}, expected={GIVEN_OUT: table})
     placements = {
         key: Placement(
-            job=replace(calendar_job(key[1], images=1, time=100), quotas=stacks.costs(key)),
+            job=replace(calendar_job(key[1], images=1, time=100), quotas=groups.costs(key)),
             action="Reserve",
             reservation=tuple(reservation),
         )

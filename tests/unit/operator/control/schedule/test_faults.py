@@ -48,7 +48,7 @@ def test_a_fault_of_one_job_is_that_jobs_alone(name: str, monkeypatch: pytest.Mo
 
 
 def test_a_job_that_cannot_be_counted_is_planned_by_nobody_and_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClusterDevices, "stacks", raising(ClusterDevices.stacks, argument=1))
+    monkeypatch.setattr(ClusterDevices, "groups", raising(ClusterDevices.groups, argument=1))
     found = decided()
     assert found["bad"].fault
     assert found["good"].actions

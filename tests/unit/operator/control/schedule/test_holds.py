@@ -17,9 +17,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> list[HeldDevice]:
     """What all workers held in the last pass."""
     found: list[HeldDevice] = []
 
-    def recorded(stacks: Any, holds: list[HeldDevice], **options: Any) -> Any:
+    def recorded(groups: Any, holds: list[HeldDevice], **options: Any) -> Any:
         found[:] = holds
-        return open_ledger(stacks, holds, **options)
+        return open_ledger(groups, holds, **options)
 
     monkeypatch.setattr(schedule, "open_ledger", recorded)
     return found

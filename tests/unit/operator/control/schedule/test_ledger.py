@@ -6,15 +6,15 @@ import pytest
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Quota, Stack, Stacks
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Quota
 from dueby_planner.schedule.free_devices import CLASSES, Step, Taken
 from dueby_planner.schedule.ledger import HeldDevice, Ledger, open_ledger, without_others
 
 KEY = ("team", "job")
 
 
-def stack(name: str = "a", *, devices: int = 4, idle: int = 4) -> Stack:
-    return Stack(name=name, device_class=name, devices=devices, idle=idle, users=frozenset({KEY}))
+def group(name: str = "a", *, devices: int = 4, idle: int = 4) -> DeviceGroup:
+    return DeviceGroup(name=name, device_class=name, devices=devices, idle=idle, users=frozenset({KEY}))
 
 
 def hold(
@@ -23,7 +23,7 @@ def hold(
     return HeldDevice(
         key=KEY,
         worker="w0",
-        stack="a",
+        group="a",
         device_class="a",
         deadline_class=deadline_class,
         ends_us=ends,
@@ -47,7 +47,7 @@ def steps(ledger: Ledger, kind: DeadlineClass) -> list[tuple[int, int]]:
 def test_a_worker_is_there_until_it_ends_and_gives_way_to_the_classes_above_its_own(
     deadline_class: DeadlineClass,
 ) -> None:
-    ledger = open_ledger(Stacks(all=(stack(idle=3),)), [hold(deadline_class)])
+    ledger = open_ledger(DeviceGroups(all=(group(idle=3),)), [hold(deadline_class)])
     for kind in CLASSES:
         gives_way = CLASSES.index(kind) < CLASSES.index(deadline_class)
         assert steps(ledger, kind) == [(0, 3), (10 if gives_way else 103, 4)]
@@ -59,8 +59,8 @@ def test_a_worker_is_there_until_it_ends_and_gives_way_to_the_classes_above_its_
 
 
 def test_devices_of_workers_that_nobody_sees_are_kept_for_whom_they_were_promised_and_given_to_nobody_else() -> None:
-    unseen = replace(stack(idle=1), worked_on=3)
-    ledger = open_ledger(Stacks(all=(unseen,)), [hold()])
+    unseen = replace(group(idle=1), worked_on=3)
+    ledger = open_ledger(DeviceGroups(all=(unseen,)), [hold()])
     for kind in CLASSES:
         assert max(step.free for step in ledger.free[kind]["a"]) == 2
         assert ledger.expected[kind]["a"][-1].free == 4
@@ -68,27 +68,27 @@ def test_devices_of_workers_that_nobody_sees_are_kept_for_whom_they_were_promise
 
 
 def test_a_worker_on_its_way_has_a_device_that_counts_as_idle_yet() -> None:
-    ledger = open_ledger(Stacks(all=(stack(idle=4),)), [replace(hold(), is_on_its_way=True)])
+    ledger = open_ledger(DeviceGroups(all=(group(idle=4),)), [replace(hold(), is_on_its_way=True)])
     assert steps(ledger, "BestEffort") == [(0, 3), (103, 4)]
 
 
 def test_what_is_taken_is_gone_of_its_own_stack_alone() -> None:
-    stacks = Stacks(all=(stack(), stack("b", devices=3, idle=3)))
-    left = open_ledger(stacks, []).take([("a", Taken(0, 50, 2))])
+    groups = DeviceGroups(all=(group(), group("b", devices=3, idle=3)))
+    left = open_ledger(groups, []).take([("a", Taken(0, 50, 2))])
     assert (idle(left, "a", 50), idle(left, "b", 50)) == (2, 3)
     assert left.free["Hard"]["a"][-1].free == 4
-    assert idle(open_ledger(stacks, []).take([("a", Taken(60, 70, 3))]), "a", 60) == 4
+    assert idle(open_ledger(groups, []).take([("a", Taken(60, 70, 3))]), "a", 60) == 4
 
 
 def test_idle_means_all_the_time() -> None:
-    ledger = open_ledger(Stacks(all=(stack(),)), []).take([("a", Taken(20, 30, 3))])
+    ledger = open_ledger(DeviceGroups(all=(group(),)), []).take([("a", Taken(20, 30, 3))])
     assert [idle(ledger, "a", within) for within in (1, 20, 21, 100)] == [4, 4, 1, 1]
     assert idle(ledger, "elsewhere", 1) == 0
 
 
-def with_quota(*, units: int, used: int, cost: int = 2) -> Stacks:
+def with_quota(*, units: int, used: int, cost: int = 2) -> DeviceGroups:
     quota = Quota(name="q", units=units, used=used, costs={KEY: {"a": cost}})
-    return Stacks(all=(stack(idle=3), stack("b")), quotas=(quota,))
+    return DeviceGroups(all=(group(idle=3), group("b")), quotas=(quota,))
 
 
 def test_of_a_quota_workers_give_back_what_they_have_and_others_never_do() -> None:
@@ -101,7 +101,7 @@ def test_a_worker_that_its_queue_has_not_admitted_is_none_of_those_who_use_the_q
     soon = replace(hold("Hard"), is_queued=True, is_on_its_way=True)
     ledger = open_ledger(with_quota(units=9, used=5), [soon])
     assert ledger.free["Hard"]["q"] == (Step(0, 103, 2), Step(103, NEVER_US, 4))
-    waiting = replace(soon, stack="", ends_us=NEVER_US, surely_ends_us=NEVER_US)
+    waiting = replace(soon, group="", ends_us=NEVER_US, surely_ends_us=NEVER_US)
     ledger = open_ledger(with_quota(units=9, used=5), [waiting])
     assert ledger.free["Hard"]["q"] == (Step(0, NEVER_US, 2),)
     assert steps(ledger, "Hard") == [(0, 3)]

@@ -164,14 +164,14 @@ def test_what_is_reserved_for_a_soft_job_is_not_kept_from_hard_ones(promised: Lo
 @pytest.fixture
 def uncountable(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a job of which the devices that it may use can't be counted."""
-    original = ClusterDevices.stacks
+    original = ClusterDevices.groups
 
     def broken(self: ClusterDevices, claimants: Any) -> Any:
         if any(claimant.key[1] == "uncountable" for claimant in claimants):
             raise ZeroDivisionError("one of them")
         return original(self, claimants)
 
-    monkeypatch.setattr(ClusterDevices, "stacks", broken)
+    monkeypatch.setattr(ClusterDevices, "groups", broken)
     return "uncountable"
 
 

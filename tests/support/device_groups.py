@@ -13,7 +13,7 @@ from dueby_operator.cluster.requests import worker_requests
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence, Stacks
+from dueby_planner.schedule.devices import Absence, DeviceGroups
 from dueby_planner.schedule.job import Claimant, JobKey
 from support.decisions import NOW, SECOND, SETTINGS
 from support.operator import spec
@@ -86,16 +86,16 @@ class Worker:
 
 
 def workers_of(
-    stacks: Stacks, claimants: Sequence[Claimant], devices: ClusterDevices
+    groups: DeviceGroups, claimants: Sequence[Claimant], devices: ClusterDevices
 ) -> dict[str, dict[JobKey, Worker]]:
-    """By stack and user of it, what its workers ask for there."""
+    """By group and user of it, what its workers ask for there."""
     found: dict[str, dict[JobKey, Worker]] = {}
-    for stack in stacks.all:
-        kind = devices.kinds.get(stack.device_class)
-        found[stack.name] = {
-            each.key: Worker({**needed(each, stack.device_class), **(kind.request if kind else {})}, stack.nodes)
+    for group in groups.all:
+        kind = devices.kinds.get(group.device_class)
+        found[group.name] = {
+            each.key: Worker({**needed(each, group.device_class), **(kind.request if kind else {})}, group.nodes)
             for each in claimants
-            if each.key in stack.users
+            if each.key in group.users
         }
     return found
 

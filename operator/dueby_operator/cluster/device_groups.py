@@ -1,4 +1,4 @@
-"""Stacks of a cluster's devices, from its nodes and from what each job's workers ask for. Pure.
+"""DeviceGroups of a cluster's devices, from its nodes and from what each job's workers ask for. Pure.
 
 Jobs to which the same nodes are open are counted together, whatever words they have for that, so a thousand nodes are
 looked at once for all of them. A job may use a node's devices if its workers ask for no more than a device's allotment
@@ -15,7 +15,7 @@ from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allot
 from dueby_operator.cluster.nodes import DeviceKind, Node, OpenNodes, kind_on, workers_within
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.settings import OperatorSettings
-from dueby_planner.schedule.devices import Absence, Stack, Stacks
+from dueby_planner.schedule.devices import Absence, DeviceGroup, DeviceGroups
 from dueby_planner.schedule.job import Claimant, JobKey
 
 _Key = tuple[str, frozenset[JobKey], tuple[Absence, ...]]
@@ -89,10 +89,10 @@ class _Claims:
         return self._within[cached]
 
 
-def find_stacks(
+def find_groups(
     nodes: Iterable[Node], claimants: Iterable[Claimant], settings: OperatorSettings, *, now_us: int
-) -> Stacks:
-    """Return the stacks of these nodes for these jobs."""
+) -> DeviceGroups:
+    """Return the groups of these nodes for these jobs."""
     nodes = list(nodes)
     claims = _Claims(nodes, claimants, settings)
     collected: dict[_Key, list[_DevicesHere]] = defaultdict(list)
@@ -102,8 +102,8 @@ def find_stacks(
             if here.devices:
                 collected[device_class, users.keys, away].append(here)
     names = _names(collected)
-    stacks = (
-        Stack(
+    groups = (
+        DeviceGroup(
             name=names[key],
             device_class=key[0],
             devices=sum(here.devices for here in on_nodes),
@@ -116,7 +116,7 @@ def find_stacks(
         )
         for key, on_nodes in collected.items()
     )
-    return Stacks(all=tuple(sorted(stacks, key=lambda stack: stack.name)))
+    return DeviceGroups(all=tuple(sorted(groups, key=lambda group: group.name)))
 
 
 def _count(node: Node, wanted: Iterable[tuple[str, _Users]]) -> Iterable[_DevicesHere]:
@@ -153,7 +153,7 @@ def _take(room: dict[str, float], most: int, users: _Users, kind: DeviceKind) ->
 
 
 def _names(keys: Iterable[_Key]) -> dict[_Key, str]:
-    """Return a name for each stack: its class, with a number if there are several of it."""
+    """Return a name for each group: its class, with a number if there are several of it."""
     of_class: dict[str, list[_Key]] = defaultdict(list)
     for key in keys:
         of_class[key[0]].append(key)

@@ -1,4 +1,4 @@
-"""Stacks: whose devices are whose, and how many of them are free whoever uses them."""
+"""DeviceGroups: whose devices are whose, and how many of them are free whoever uses them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.settings import WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence, Stacks
+from dueby_planner.schedule.devices import Absence, DeviceGroups
 from dueby_planner.schedule.job import Claimant
 from support.decisions import NOW, SECOND, node, node_document
+from support.device_groups import A100, GPU, Worker, claimant, devices_of, some_claimants, some_nodes, workers_of
 from support.operator import spec
-from support.stacks import A100, GPU, Worker, claimant, devices_of, some_claimants, some_nodes, workers_of
 
 
 @given(some_nodes(), some_claimants())
@@ -27,23 +27,23 @@ def test_each_job_finds_no_more_than_it_is_offered_now_and_all_of_it_if_it_is_al
     nodes: dict[str, Node], claimants: list[Claimant]
 ) -> None:
     devices = devices_of(nodes)
-    stacks = devices.stacks(claimants)
-    assert all(0 <= stack.idle <= stack.devices for stack in stacks.all)
-    assert all(stack.devices > 0 and stack.users for stack in stacks.all)
-    assert all(len({stack.name for stack in stacks.all if node in stack.nodes}) <= 2 for node in nodes)
+    groups = devices.groups(claimants)
+    assert all(0 <= group.idle <= group.devices for group in groups.all)
+    assert all(group.devices > 0 and group.users for group in groups.all)
+    assert all(len({group.name for group in groups.all if node in group.nodes}) <= 2 for node in nodes)
     for each in claimants:
         counts = devices.offer("team", each.spec, classes=each.classes).counts
         for name in each.classes:
-            assert sum(stack.idle for stack in stacks.of(each.key, name)) <= counts[name]
-            assert sum(stack.idle for stack in devices.stacks([replace(each, classes=(name,))]).all) == counts[name]
-        assert {stack.device_class for stack in stacks.of(each.key)} <= set(each.classes)
+            assert sum(group.idle for group in groups.of(each.key, name)) <= counts[name]
+            assert sum(group.idle for group in devices.groups([replace(each, classes=(name,))]).all) == counts[name]
+        assert {group.device_class for group in groups.of(each.key)} <= set(each.classes)
 
 
 @given(some_nodes(), some_claimants())
 def test_who_may_use_a_node_follows_from_its_labels_and_taints(
     nodes: dict[str, Node], claimants: list[Claimant]
 ) -> None:
-    stacks = devices_of(nodes).stacks(claimants)
+    groups = devices_of(nodes).groups(claimants)
     for each, found in product(claimants, nodes.values()):
         worker = each.spec.worker
         may = (
@@ -51,7 +51,7 @@ def test_who_may_use_a_node_follows_from_its_labels_and_taints(
             and (not worker.node_selector or found.labels["pool"] == "a")
             and (not found.taints or bool(worker.tolerations))
         )
-        uses = any(found.name in stack.nodes for stack in stacks.of(each.key))
+        uses = any(found.name in group.nodes for group in groups.of(each.key))
         assert may or not uses
         empty = {found.name: replace(found, free=found.allocatable)}
         offer = devices_of(empty).offer("team", each.spec, classes=each.classes)
@@ -76,20 +76,20 @@ def test_idle_devices_are_free_together_whoever_uses_them(
     nodes: dict[str, Node], claimants: list[Claimant], data: st.DataObject
 ) -> None:
     devices = devices_of(nodes)
-    stacks = devices.stacks(claimants)
-    users = workers_of(stacks, claimants, devices)
+    groups = devices.groups(claimants)
+    users = workers_of(groups, claimants, devices)
     workers = [
-        data.draw(st.sampled_from(list(users[stack.name].values())))
-        for stack in stacks.all
-        for _ in range(data.draw(st.integers(0, stack.idle), label=stack.name))
+        data.draw(st.sampled_from(list(users[group.name].values())))
+        for group in groups.all
+        for _ in range(data.draw(st.integers(0, group.idle), label=group.name))
     ]
     free = {name: found.free for name, found in nodes.items()}
     assert fits(sorted(workers, key=lambda worker: -worker.asked["cpu"])[:7], free)
 
 
-def sizes(stacks: Stacks) -> dict[str, tuple[int, int, int, int]]:
-    """By stack: all devices, idle ones, those that are being given up, and those that workers have."""
-    return {stack.name: (stack.devices, stack.idle, stack.leaving, stack.worked_on) for stack in stacks.all}
+def sizes(groups: DeviceGroups) -> dict[str, tuple[int, int, int, int]]:
+    """By group: all devices, idle ones, those that are being given up, and those that workers have."""
+    return {group.name: (group.devices, group.idle, group.leaving, group.worked_on) for group in groups.all}
 
 
 def asking(name: str, *classes: str, **requests: str) -> Claimant:
@@ -105,8 +105,8 @@ def gpu_node(name: str = "n", *, cpu: str, gpus: int) -> Node:
 
 def test_the_cores_of_a_node_are_slices_of_one_size() -> None:
     claimants = [Claimant(key=("team", name), spec=spec(), classes=(name,)) for name in ("cpu-1", "cpu-2")]
-    stacks = devices_of({"a": node("a", cpus=8), "b": node("b", cpus=9, slice_cpus=2)}).stacks(claimants)
-    assert [(stack.name, stack.devices, *stack.nodes) for stack in stacks.all] == [("cpu-1", 8, "a"), ("cpu-2", 4, "b")]
+    groups = devices_of({"a": node("a", cpus=8), "b": node("b", cpus=9, slice_cpus=2)}).groups(claimants)
+    assert [(group.name, group.devices, *group.nodes) for group in groups.all] == [("cpu-1", 8, "a"), ("cpu-2", 4, "b")]
 
 
 def test_a_worker_has_one_device_however_little_it_asks_for() -> None:
@@ -114,9 +114,9 @@ def test_a_worker_has_one_device_however_little_it_asks_for() -> None:
     worker = PodRow(node="n", requests={"cpu": 0.25, "memory": 1.0, "pods": 1.0}, is_worker=True)
     stranger = PodRow(node="n", requests={"cpu": 0.5, "pods": 1.0})
     nodes = take_pods([node("n", cpus=4)], [worker, worker, worker, stranger])
-    assert sizes(devices_of(nodes).stacks([small])) == {"cpu-1": (4, 1, 0, 3)}
+    assert sizes(devices_of(nodes).groups([small])) == {"cpu-1": (4, 1, 0, 3)}
     # Beside the stranger there are three slices for who asks for a whole core.
-    assert sizes(devices_of(nodes).stacks([small, usual])) == {"cpu-1": (4, 0, 0, 3)}
+    assert sizes(devices_of(nodes).groups([small, usual])) == {"cpu-1": (4, 0, 0, 3)}
 
 
 @pytest.mark.parametrize(
@@ -129,19 +129,19 @@ def test_a_worker_has_one_device_however_little_it_asks_for() -> None:
 )
 def test_a_worker_may_ask_for_its_devices_allotment_and_takes_no_device_from_others(cpu: str, devices: int) -> None:
     nodes = take_pods([gpu_node(cpu="96", gpus=8)], [PodRow(node="n", requests={"cpu": 4.0, "pods": 9.0})])
-    stacks = devices_of(nodes).stacks([asking("job", A100, cpu=cpu), asking("other", A100, cpu="1")])
-    (other,) = stacks.of(("team", "other"))
+    groups = devices_of(nodes).groups([asking("job", A100, cpu=cpu), asking("other", A100, cpu="1")])
+    (other,) = groups.of(("team", "other"))
     assert (other.devices, other.idle) == (8, 8)
-    assert sum(stack.devices for stack in stacks.of(("team", "job"))) == devices
+    assert sum(group.devices for group in groups.of(("team", "job"))) == devices
 
 
 def test_a_device_whose_allotment_others_have_is_not_there() -> None:
     stranger = PodRow(node="n", requests={"cpu": 50.0, "pods": 1.0})
     nodes = take_pods([gpu_node(cpu="96", gpus=8)], [stranger])
-    assert sizes(devices_of(nodes).stacks([asking("job", A100, cpu="10")])) == {A100: (8, 4, 0, 0)}
+    assert sizes(devices_of(nodes).groups([asking("job", A100, cpu="10")])) == {A100: (8, 4, 0, 0)}
     worker = PodRow(node="n", requests={"cpu": 10.0, "pods": 1.0, GPU: 1.0}, is_worker=True)
     nodes = take_pods([gpu_node(cpu="96", gpus=8)], [stranger, worker, replace(worker, leaves_at_us=1)], grace_us=NOW)
-    assert sizes(devices_of(nodes).stacks([asking("job", A100, cpu="10")])) == {A100: (8, 2, 1, 1)}
+    assert sizes(devices_of(nodes).groups([asking("job", A100, cpu="10")])) == {A100: (8, 2, 1, 1)}
 
 
 def test_nodes_with_the_same_future_are_one_stack() -> None:
@@ -153,8 +153,8 @@ def test_nodes_with_the_same_future_are_one_stack() -> None:
         "c": replace(node("c"), away=goes),
         "d": replace(node("d"), away=goes),
     }
-    stacks = devices_of(nodes).stacks([Claimant(key=("team", "job"), spec=spec(), classes=("cpu-1",))])
-    found = {stack.nodes: (stack.name, stack.devices, stack.away) for stack in stacks.all}
+    groups = devices_of(nodes).groups([Claimant(key=("team", "job"), spec=spec(), classes=("cpu-1",))])
+    found = {group.nodes: (group.name, group.devices, group.away) for group in groups.all}
     assert found == {
         frozenset("ab"): ("cpu-1", 16, ()),
         frozenset("cd"): ("cpu-1#2", 16, (Absence(60 * SECOND, NEVER_US),)),
@@ -163,14 +163,14 @@ def test_nodes_with_the_same_future_are_one_stack() -> None:
 
 def test_devices_are_away_in_each_week() -> None:
     window = validate(WeeklyWindow, {"days": "*", "start": "00:00", "hours": 1})
-    (stack,) = (
+    (group,) = (
         devices_of({"a": replace(node("a"), away_weekly=(window,))})
-        .stacks([Claimant(key=("team", "job"), spec=spec(), classes=("cpu-1",))])
+        .groups([Claimant(key=("team", "job"), spec=spec(), classes=("cpu-1",))])
         .all
     )
     hour_us = 3600 * SECOND
-    assert {each.to_us - each.from_us for each in stack.away if each.from_us} == {hour_us}
-    assert {other.from_us - each.from_us for each, other in pairwise(stack.away) if each.from_us} == {24 * hour_us}
+    assert {each.to_us - each.from_us for each in group.away if each.from_us} == {hour_us}
+    assert {other.from_us - each.from_us for each, other in pairwise(group.away) if each.from_us} == {24 * hour_us}
 
 
 def test_a_node_that_is_away_offers_nothing_now_and_is_kept_off() -> None:
@@ -191,5 +191,5 @@ def test_a_name_does_not_depend_on_the_order_of_jobs(order: tuple[str, str]) -> 
         for name in order
     ]
     nodes = {pool: replace(node(pool), labels={"pool": pool}) for pool in "ab"}
-    stacks = devices_of(nodes).stacks(claimants)
-    assert [(stack.name, *stack.nodes) for stack in stacks.all] == [("cpu-1", "a"), ("cpu-1#2", "b")]
+    groups = devices_of(nodes).groups(claimants)
+    assert [(group.name, *group.nodes) for group in groups.all] == [("cpu-1", "a"), ("cpu-1#2", "b")]
