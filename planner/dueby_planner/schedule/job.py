@@ -43,8 +43,8 @@ StartReason = Literal[
 ]
 JobKey = tuple[str, str]
 """Namespace and name of a job; the namespace is empty on one machine."""
-# Steps after which a worker shows how long they take, and by how much they differ from the profile's by noise alone.
-SHOWING_STEPS, NOISE = 8, 0.1
+# Steps after which a worker shows how long they take. One worker's may differ from the profile's by so much by noise.
+SHOWING_STEPS, NOISE = 8, 0.2
 # Workers that a job may have had, those that are gone among them. Each is told the shares of all, which is 400 KB for
 # so many, and what it is told may be 1 MiB.
 MAX_WORKERS = 20_000
