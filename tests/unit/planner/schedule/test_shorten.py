@@ -31,7 +31,7 @@ def held_throughout(problem: Problem, *, from_us: int, gap_us: int) -> Reservati
     begins = (from_us, from_us + problem.time_us + gap_us)
     return tuple(
         Lane(
-            device_class=able.group.device_class,
+            group=able.group.device_class,
             count=able.group.count,
             windows=tuple(
                 Window(begin_us, begin_us + problem.time_us, able.choice, able.images) for begin_us in begins
