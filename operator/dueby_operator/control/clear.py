@@ -45,6 +45,12 @@ def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) 
     return tuple(deletions)
 
 
+def is_leaving(job: JobSnapshot, *, now_us: int) -> bool:
+    """Return whether workers of a complete job have a few seconds yet to end by themselves."""
+    is_new = is_done_with(job) and now_us < _ended_us(job) + LEAVE_US
+    return is_new and any(not worker_job.job.is_over for worker_job in job.worker_jobs)
+
+
 def delete_job(job: BatchJob, *, waits: bool = False) -> Delete:
     """Return what deletes the Job, which stays until its pods are gone if it `waits`."""
     return Delete(path=paths.batch_path(job.metadata.namespace, job.name), uid=job.metadata.uid, waits=waits)

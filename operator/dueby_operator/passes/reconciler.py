@@ -19,6 +19,7 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.clear import is_leaving
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.decide import Decisions, decide
 from dueby_operator.control.events import events_between
@@ -113,7 +114,8 @@ class Reconciler:
         jobs = tuple(replace(job, status=statuses.get(job.uid, job.status)) for job in snapshot.jobs)
         self.snapshot = replace(snapshot, jobs=jobs)
         await self._write_all(decisions.upkeep, "profiling")
-        pause_s = BUSY_S if decisions.jobs or applying else IDLE_S
+        is_busy = decisions.jobs or applying or any(is_leaving(job, now_us=snapshot.now_us) for job in snapshot.jobs)
+        pause_s = BUSY_S if is_busy else IDLE_S
         return min(pause_s, self._gatherer.seconds_to_profiling(snapshot.now_us) or pause_s)
 
     def _forget_all_but(self, jobs: Sequence[JobSnapshot]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_api.units import format_time
-from dueby_operator.control.clear import clear
+from dueby_operator.control.clear import clear, is_leaving
 from dueby_operator.model.job_snapshot import JobSnapshot
 from support.decisions import infj, job, look, started, worker_job_of
 from support.operator import NOW, SECOND
@@ -54,6 +54,19 @@ def test_a_worker_that_would_be_tried_again_takes_no_device_once_every_row_is_th
         tried = replace(running, job=running.job.replace(status=status))
         writes = clear(replace(seen, worker_jobs=(tried, done)), now_us=NOW)
         assert {write.path.rpartition("/")[2] for write in writes} == gone
+
+
+@pytest.mark.parametrize(
+    ("after_us", "workers", "is_leaving_still"),
+    [(SECOND, (RUNNING, DONE), True), (SECOND, (DONE,), False), (MINUTE, (RUNNING, DONE), False)],
+    ids=["one still works", "all have ended", "it was stopped"],
+)
+def test_a_complete_job_is_looked_at_again_soon_while_its_workers_end(
+    after_us: int, workers: tuple[str, ...], is_leaving_still: bool
+) -> None:
+    seen = over("Complete", after_us=after_us)
+    left = [worker_job for worker_job in seen.worker_jobs if worker_job.name in workers]
+    assert is_leaving(replace(seen, worker_jobs=left), now_us=NOW) == is_leaving_still
 
 
 EVERY_JOB = {INDEX_JOB, RUNNING, DONE}
