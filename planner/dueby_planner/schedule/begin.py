@@ -1,10 +1,9 @@
 """What is done now about a job that the calendar has placed, or for which it has found no place.
 
-Jobs that wait in their Kueue queue for quota that others use: nobody knows until when.
-
-The calendar has no place for such a job, since what others use of a quota counts as taken permanently. But only what is
-in the queue has its turn there. So the workers of a job that would begin now without these others are created, and
-Kueue admits them as soon as it can. Jobs that take what is idle don't wait so.
+The calendar has no place for a job that waits in its Kueue queue for quota that others use: nobody knows until when, so
+that counts as taken permanently. But only what is in the queue has its turn there. So the workers of a job that would
+begin now without these others are created, and Kueue admits them as soon as it can. Jobs that take what is idle don't
+wait so.
 """
 
 from collections import Counter

@@ -6,13 +6,11 @@
     Relaxed         on what these leave, by deadline; then those that can't be in time, so that they end soon
     BestEffort      on what is left now, whenever that ends; without an idle device they wait
 
+Those that no promise keeps a place for are placed again each time: late Soft ones, Relaxed and BestEffort ones.
+
 A Hard job is refused only with a proof: no number of the devices that it could have is accepted, or it and other Hard
 jobs need more device time than there is (cut.py). Without one it is held, since another order of things might make room
 for it.
-
-Jobs that no promise keeps a place for: Soft ones that are late, Relaxed ones, and BestEffort ones.
-
-They are placed again each time, on what is left beside the jobs that are in time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

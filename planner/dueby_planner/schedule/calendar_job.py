@@ -1,12 +1,9 @@
-"""A job of the calendar, and in which order jobs are placed.
-
-The device time that a job takes at least, whatever windows it is in.
+"""A job of the calendar, in which order jobs are placed, and the device time that a job takes at least.
 
 Of a job that runs b images in L at best, N images take at least N L / b of device time. Each start loses at least
 S + W - L of it, and no device does more than what it can from now to a time, which says how many starts there are at
-least. There is no margin in it: what is impossible here is impossible at every confidence.
-
-Workers that are there already need no start, and may be about to end a mini-batch: those images take no more time.
+least. There is no margin in it: what is impossible here is impossible at every confidence. Workers that are there
+already need no start, and may be about to end a mini-batch: those images take no more time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,9 +1,8 @@
-"""Devices for whom they are: a group is devices of one class that the same jobs may use at the same times.
+"""Devices for whom they are: a device group is devices of one class that the same jobs may use at the same times.
 
 A job's devices over time are counted by group, so that what one job may not use is never promised to it, and what only
-one job may use is never kept from it. A quota bounds what some jobs hold of several groups together.
-
-What is idle in a pass, while workers are started on it one after the other.
+one job may use is never kept from it. A quota bounds what some jobs hold of several groups together. What is idle gets
+less while workers are started on it, one job after the other.
 """
 
 from collections import Counter

@@ -1,10 +1,9 @@
 """A calendar while it is made: which jobs have which windows, and what is left beside them.
 
-Soft jobs in front of Hard ones that can wait: a promise needs device time before its deadline, not the earliest.
-
-The Soft job is placed as if no Hard job with a later deadline had anything reserved. Those whose windows it takes are
-placed again, by deadline, beside all others. One that would be late then stays where it is, and it is tried once more
-beside that one. So no promise is broken, and nobody else moves.
+A Soft job may be placed in front of Hard ones that can wait, since a promise needs device time before its deadline, and
+not the earliest. It is placed as if no Hard job with a later deadline had anything reserved. Those whose windows it
+takes are placed again, by deadline, beside all others. One that would be late then stays where it is, and it is tried
+once more beside that one. So no promise is broken, and nobody else moves.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,15 +1,13 @@
-"""The free devices of a class over time: a step function, seen as levels.
+"""The free devices of a group over time: a step function, seen as levels.
 
 Level i is there while at least i devices are free. Levels are nested: where level i + 1 is there, so is level i. That
 is why the k devices that can do the most for a job by its deadline are k levels, and which real device a level is at
 which moment need not be known: devices are interchangeable, and no job holds more of them than there are.
 
-Times are integer microseconds from now.
-
-What a calendar is made on: the devices that there are, and what is free of them beside the workers that run.
-
 How many devices a job may have depends on whose workers give way to it. So there is a table of free devices for each
 deadline class: what is free beside the running workers of this class and of those above it.
+
+Times are integer microseconds from now.
 """
 
 from bisect import bisect_left, bisect_right

@@ -1,15 +1,13 @@
-"""Running Hard jobs, and what is free and what is left of them if some of their workers are stopped.
-
-A worker that is stopped ends its part first. What it would have done after that is placed like a new job's images, so
-another start is paid for. The workers that stay are taken to stay until their job's deadline. With its device a worker
-hands over what that costs of its job's quotas.
-
-Running Hard jobs that hand devices over to a Hard job that has no place otherwise, and go on later.
+"""Running Hard jobs that hand devices over to a Hard job that has no place otherwise, and go on later.
 
     a job has no place, even if all that is reserved for Hard jobs is placed again
         of the running jobs, that with the latest deadline first: stop workers, as few as seem to be needed
         place what is reserved, the job, and what the stopped workers would have done
         not all fit: try twice as many; all fit: try fewer
+
+A worker that is stopped ends its part first. What it would have done after that is placed like a new job's images, so
+another start is paid for. The workers that stay are taken to stay until their job's deadline. With its device a worker
+hands over what that costs of its job's quotas.
 
 Mostly it is a job with a later deadline that can go on later. One with an earlier deadline can help where it has more
 devices than it needs by now. A job that has no place for want of a quota is helped by those alone who have some of it.

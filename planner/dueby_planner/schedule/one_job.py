@@ -1,6 +1,4 @@
-"""A job's first plan: the verdict of its deadline class, and who does which parts.
-
-decide_workers(job) -> WorkDecision: which workers to start or stop now; usually none.
+"""decide_workers(job) -> WorkDecision: which workers to start or stop now, whatever other jobs do; usually none.
 
     nothing left, or too late to go on     nothing: the finish policy ends the job
     no plan yet                            the plan, or a refusal              (plan_first, deadline_classes.judge)

@@ -7,9 +7,8 @@ something that is free for it is taken.
 A status has room for so many windows. Where devices come free one by one, a job that needs many of them would get more:
 it is placed on what is free from one second to the next, or between times that are further apart.
 
-When a job that can't be in time is done: as soon as possible, or little later on fewer devices.
-
-What would give a refused job its place: a later deadline, or more devices.
+A job that can't be in time is done as soon as possible, or little later on fewer devices. What would give a refused job
+its place is a later deadline, or more devices.
 """
 
 from collections.abc import Callable, Iterator, Mapping

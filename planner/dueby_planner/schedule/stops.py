@@ -1,16 +1,17 @@
-"""Which workers give way now, so that devices are free when those need them for whom they are reserved.
+"""Who is stopped for others: who gives way, who keeps what nobody would gain by, and who hands devices over.
 
-A worker is asked no sooner than it needs to end the part that it is at. Workers of less important classes are asked,
-and workers whose own time on their device is up; a device that is idle, or comes free by then, saves one of them. A
-namespace's ResourceQuota is treated like devices: workers of the namespace give way for what they use of it. Who waits
-for the quota of a queue has its turn there.
+**Giving way.** A worker is asked no sooner than it needs to end the part that it is at, so that its device is free when
+those need it for whom it is reserved. Workers of less important classes are asked, and workers whose own time on their
+device is up; a device that is idle, or comes free by then, saves one of them. A namespace's ResourceQuota is treated
+like devices: workers of the namespace give way for what they use of it. Who waits for the quota of a queue has its turn
+there.
 
-Which workers a running job keeps although it could do without: nobody would gain by what they give back.
+**Keeping.** A running job keeps workers that it could do without where nobody would gain by them: there are idle
+devices, or the device would go to a job that has it reserved for a later time and is in time with that. Where none
+waits, a pod that isn't ours may.
 
-Either there are idle devices, or what is given back would go to a job that has it reserved for a later time and is in
-time with that: the one job would lose a part, and the other gain nothing. Where none waits, a pod that isn't ours may.
-
-Running Hard jobs as the planner's calendar sees them, and what those do that hand devices over.
+**Handing over.** Which running Hard jobs do so is sought by hand_over.py; here they become what it asks for, and their
+workers stop.
 """
 
 from collections import defaultdict

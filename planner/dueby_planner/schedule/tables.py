@@ -1,11 +1,9 @@
-"""Quotas: what some jobs may hold together, of devices of several names.
+"""What is left of the tables of free devices beside reservations, and within quotas: what some jobs may hold together.
 
 A quota has units of its own. They are in the tables of what is free (free_devices.py) under a name that no devices
 have, and each device that a bound job takes costs so many of them. A job is placed on what its quotas leave of each
 name, which is worked out for it alone: where one quota covers several names, that which does most for its units has
 what it can, and the others have the rest. At each moment all of it together is within the quota.
-
-What is left of the tables of free devices beside reservations.
 
 A reservation is taken from the tables of all classes. It fits into the one that it was placed on. In the others it may
 be where workers run, which give way to it: there nothing is left.
