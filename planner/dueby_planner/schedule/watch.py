@@ -3,7 +3,7 @@
 Who does which parts is said here, too: shares for the workers of a plan, and for helpers that are added to it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import ceil
 
@@ -32,12 +32,8 @@ FEW_PARTS = 8
 def watch(job: ScheduledJob, pool: Pool) -> WorkDecision:
     """Return what to change about the workers of a planned job; usually nothing."""
     there = ongoing(job)
-    stops: tuple[tuple[tuple[str, ...], StartReason], ...] = (
-        (_hanging(job), "WorkerLost"),
-        (_over_limit(job, there), "Edited"),
-    )
-    for workers, reason in stops:
-        stop = Stop(workers=workers, reason=reason)
+    for find, reason in CAUSES_TO_STOP:
+        stop = Stop(workers=find(job), reason=reason)
         if stoppable(job, stop):
             return WorkDecision(action=stop, lag=job.lag, expected_finish_us=expect_finish_us(without(job, stop)))
     if any(worker.state == "queued" for worker in job.workers):
@@ -263,7 +259,7 @@ def _max_more(job: ScheduledJob, there: int) -> int:
     return max(0, (sum(job.counts.values()) if most is None else most) - there)
 
 
-def _hanging(job: ScheduledJob) -> tuple[str, ...]:
+def find_hanging(job: ScheduledJob) -> tuple[str, ...]:
     """Return the workers that do nothing and say so, for too long."""
     return tuple(worker.name for worker in job.alive if worker.state != "queued" and _is_hanging(worker, job.now_us))
 
@@ -282,9 +278,9 @@ def _is_hanging(worker: WorkerModel, now_us: int) -> bool:
     return now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
 
 
-def _over_limit(job: ScheduledJob, there: Sequence[OngoingWorker]) -> tuple[str, ...]:
+def find_over_limit(job: ScheduledJob) -> tuple[str, ...]:
     """Return the workers to stop after gpus.max was lowered or classes were taken away: those that do least."""
-    gpus = job.spec.gpus
+    gpus, there = job.spec.gpus, ongoing(job)
     barred = {w.name for w in job.workers if gpus.classes and w.assignment.device_class not in gpus.classes}
     stopped = [worker.name for worker in there if worker.name in barred]
     kept = [worker for worker in there if worker.name not in barred]
@@ -293,6 +289,14 @@ def _over_limit(job: ScheduledJob, there: Sequence[OngoingWorker]) -> tuple[str,
         by_ability = sorted(kept, key=lambda worker: (worker.images_within(time_us), worker.name))
         stopped += [worker.name for worker in by_ability[: len(kept) - gpus.max]]
     return tuple(stopped)
+
+
+CAUSES_TO_STOP: tuple[tuple[Callable[[ScheduledJob], tuple[str, ...]], StartReason], ...] = (
+    (find_hanging, "WorkerLost"),
+    (find_over_limit, "Edited"),
+)
+"""Why a job's workers are stopped whatever others need, in this order: the first that names one is the reason. After
+them, one worker is given back where the others do as well without it (lag.py); for others' sake see stops.py."""
 
 
 def assign_plan(job: ScheduledJob, plan: Plan) -> tuple[Assignment, ...]:
