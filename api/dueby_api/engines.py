@@ -13,7 +13,7 @@ from typing import Literal
 
 from dueby_api.classifiers import is_onnx
 
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
 EngineName = Literal["cudagraph", "cuda", "onnxruntime", "tensorrt", "openvino", "ncnn", "eager", "compile"]
 DeviceKind = Literal["cpu", "gpu"]
 # The first driver of each major version of CUDA (docs.nvidia.com/deploy/cuda-compatibility, minor versions).
@@ -47,14 +47,19 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
         EngineEntry(
             name="cudagraph",
             device="gpu",
-            precisions=("fp32", "bf16", "fp16"),
+            precisions=("fp32", "tf32", "bf16", "fp16"),
             module="dueby_worker.engines.cudagraph",
         ),
-        EngineEntry(name="cuda", device="gpu", precisions=("fp32", "bf16", "fp16"), module="dueby_worker.engines.cuda"),
+        EngineEntry(
+            name="cuda",
+            device="gpu",
+            precisions=("fp32", "tf32", "bf16", "fp16"),
+            module="dueby_worker.engines.cuda",
+        ),
         EngineEntry(
             name="onnxruntime",
             device="gpu",
-            precisions=("fp32",),
+            precisions=("fp32", "tf32"),
             # Which imports ONNX Runtime by way of dueby_worker/models/onnx_session.py, as the reference does.
             module="dueby_worker.engines.onnx_cuda",
             formats=("onnx",),
@@ -62,7 +67,7 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
         EngineEntry(
             name="tensorrt",
             device="gpu",
-            precisions=("fp32", "bf16", "fp16"),
+            precisions=("fp32", "tf32", "bf16", "fp16"),
             # Which imports TensorRT by way of tensorrt_plan.py, beside it.
             module="dueby_worker.engines.tensorrt",
             formats=("torch", "onnx"),

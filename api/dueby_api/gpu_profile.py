@@ -145,7 +145,7 @@ class ProfiledModel(Spec, frozen=True, kw_only=True):
     image_size: Annotated[int, Meta(ge=1, le=4096)]
     """Side of the square that the model sees, in pixels."""
     precision: Precision
-    """fp32, bf16, fp16 or int8."""
+    """fp32, tf32, bf16, fp16 or int8."""
 
 
 class Device(LenientSpec, frozen=True, kw_only=True):

@@ -32,8 +32,9 @@ class Model(Spec, frozen=True, kw_only=True):
     image_size: Annotated[int, Meta(ge=32, le=4096)] = 224
     """Side of the square that the model sees, in pixels."""
     precision: Precision = "fp32"
-    """fp32; bf16 or fp16, with which results are nearly the same; or int8, on CPUs: the network is quantized on some of
-    the job's photos, which costs accuracy. Results may differ between precisions, so no engine changes it."""
+    """fp32; tf32, on NVIDIA GPUs: fp32 whose multiplications have 10 bits of mantissa; bf16 or fp16, with which results
+    are nearly the same; or int8, on CPUs: the network is quantized on some of the job's photos, which costs accuracy.
+    Results may differ between precisions, so no engine changes it."""
     engine: Literal["auto"] | EngineName = "auto"
     """auto: the fastest that was measured at this precision. On CPUs: eager, openvino, ncnn or compile. On NVIDIA GPUs:
     cuda, cudagraph or tensorrt. Of ONNX files: openvino on CPUs, onnxruntime or tensorrt on NVIDIA GPUs."""

@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from dueby_api.engines import Precision, engines_for
 from dueby_api.grid import Share
 from dueby_api.schema import END, json_schemas
 from dueby_operator.logs import FORMATS, LEVELS
@@ -88,6 +89,9 @@ def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> 
     assert values["window"]["properties"].keys() == fields["ProfilingWindow"]["properties"].keys()
     assert patterns_in(values["window"]) == patterns_in(fields["ProfilingWindow"])
     assert values["timeLimit"]["pattern"] == fields["ProfilerSettings"]["properties"]["timeLimit"]["pattern"]
+    model = values["models"]["items"]["properties"]
+    assert tuple(model["precision"]["enum"]) == get_args(Precision)
+    assert set(model["engine"]["enum"]) == {"auto", *(entry.name for entry in engines_for("efficientnet_b0"))}
 
 
 def test_the_maintenance_that_the_values_take_is_what_the_operator_takes() -> None:

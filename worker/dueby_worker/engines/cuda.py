@@ -121,8 +121,9 @@ def find_obstacle(precision: Precision) -> str | None:
     """Return why the engines for GPUs can't run here at that precision; None if they can."""
     if (obstacle := explain(read_gpu())) is not None:
         return obstacle
-    if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return f"{torch.cuda.get_device_name()} has no bf16; set precision to fp16 or fp32"
+    # GPUs have both from Ampere on. On older ones PyTorch computes tf32 as fp32, and doesn't say so.
+    if precision in ("tf32", "bf16") and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return f"{torch.cuda.get_device_name()} has no {precision}; set precision to fp16 or fp32"
     if precision == "int8":
         return "PyTorch's layers aren't quantized; set precision to fp16 or fp32"
     return None
@@ -149,7 +150,7 @@ def make_engine(
     """Return an engine on the current device that calls the network as `prepare` returns it."""
     # On the host, torch only prepares images in the decoders' threads, which have a core each.
     torch.set_num_threads(1)
-    refuse_tf32()
+    switch_tf32(on=precision == "tf32")
     # Shapes never change, so trying cuDNN's algorithms once pays.
     torch.backends.cudnn.benchmark = True
     side = loaded.preprocessing.crop_side
@@ -174,12 +175,13 @@ def _make_slot(shape: Shape, columns: Mapping[str, OutputColumn]) -> BatchSlot:
     )
 
 
-def refuse_tf32() -> None:
-    """Compute fp32 as fp32: cuDNN's default for convolutions, TF32, keeps only 10 bits of the mantissa."""
+def switch_tf32(*, on: bool) -> None:
+    """Let layers of fp32 multiply with 10 bits of mantissa, or with all 23, which isn't cuDNN's default."""
     # The old switches first: as long as they differ from the new ones, which torch has since 2.9, reading them raises,
     # and inductor and `torch.backends.cudnn.flags` read them.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = on
+    torch.backends.cuda.matmul.allow_tf32 = on
     if hasattr(torch.backends, "fp32_precision"):
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        precision = "tf32" if on else "ieee"
+        torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul.fp32_precision = precision

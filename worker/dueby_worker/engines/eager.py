@@ -59,6 +59,8 @@ def find_obstacle(precision: Precision) -> str | None:
     """Return why no engine for CPUs can run at that precision; None if they can."""
     if precision == "fp16":
         return "CPUs compute fp16 slower than fp32, and far less exactly; set precision to fp32 or bf16"
+    if precision == "tf32":
+        return "CPUs have no tf32; set precision to fp32 or bf16"
     if precision == "int8":
         return "PyTorch's layers aren't quantized; use the engine auto or openvino"
     return None

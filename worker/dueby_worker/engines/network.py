@@ -22,7 +22,13 @@ from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.models.trial import is_close, tried_images
 
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    # The layers' tensors are those of fp32; only what they multiply is rounded, by the GPU.
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 
 
 class Network(nn.Module):

@@ -43,8 +43,8 @@ def find_obstacle(precision: Precision) -> str | None:
     """Return why the engine can't run here at that precision; None if it can."""
     if (obstacle := cuda.find_obstacle(precision)) is not None:
         return obstacle
-    if precision != "fp32":
-        return "ONNX files are computed in their own precision; set fp32"
+    if precision not in ("fp32", "tf32"):
+        return "ONNX files are computed in their own precision; set fp32 or tf32"
     advice = "pip install onnxruntime-gpu, in the worker's image too"
     if find_spec("onnxruntime") is None:
         return f"ONNX Runtime is not installed: {advice}"
@@ -69,16 +69,20 @@ def build(
         network=RowNetwork(Network(nn.Identity(), loaded.preprocessing), loaded.rule).eval().cuda(),
         columns=loaded.columns,
         shape=(mini_batch_size, side, side, 3),
-        prepare=lambda network, shape, stream: bound(network, module, shape, stream=stream.cuda_stream),
+        prepare=lambda network, shape, stream: bound(
+            network, module, shape, stream=stream.cuda_stream, tf32=precision == "tf32"
+        ),
     )
 
 
-def bound(network: RowNetwork, module: OnnxNetwork, shape: cuda.Shape, *, stream: int | None) -> RowNetwork:
+def bound(
+    network: RowNetwork, module: OnnxNetwork, shape: cuda.Shape, *, stream: int | None, tf32: bool = False
+) -> RowNetwork:
     """Return the network with the file's own in its middle, loaded for this stream of the GPU; for the CPU if None."""
     from dueby_worker.models.onnx_session import open_session
 
     try:
-        session = open_session(module.source, folder=module.graph.path.parent, stream=stream)
+        session = open_session(module.source, folder=module.graph.path.parent, stream=stream, tf32=tf32)
     except ValueError as error:
         sentence = f"ONNX Runtime can't load {module.graph.path} on this device: {first_line(error)}"
         raise Invalid(FIELD, sentence) from None

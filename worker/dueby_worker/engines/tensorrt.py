@@ -70,8 +70,8 @@ def require_fit(loaded: LoadedModel, mini_batch_size: int, precision: Precision)
     if not isinstance(loaded.module, OnnxNetwork):
         return
     graph = loaded.module.graph
-    if precision != "fp32":
-        raise Invalid("spec.model.precision", "TensorRT computes ONNX files in their own precision; set fp32")
+    if precision not in ("fp32", "tf32"):
+        raise Invalid("spec.model.precision", "TensorRT computes ONNX files in their own precision; set fp32 or tf32")
     graph.require_batch(mini_batch_size)
 
 
@@ -82,10 +82,10 @@ def _input_shape(loaded: LoadedModel, mini_batch_size: int) -> tuple[int, ...]:
 
 
 def _make_plan(loaded: LoadedModel, mini_batch_size: int, precision: Precision) -> Any:
-    shape = _input_shape(loaded, mini_batch_size)
+    shape, tf32 = _input_shape(loaded, mini_batch_size), precision == "tf32"
     if isinstance(loaded.module, OnnxNetwork):
         graph = loaded.module.graph
-        return make_plan(loaded.module.source, origin=graph.path, output=graph.output, shape=shape)
+        return make_plan(loaded.module.source, origin=graph.path, output=graph.output, shape=shape, tf32=tf32)
     with scratch_folder("onnx") as folder:
         file = folder / "network.onnx"
         # On the GPU, because a large mini-batch takes long on the CPU.
@@ -95,7 +95,7 @@ def _make_plan(loaded: LoadedModel, mini_batch_size: int, precision: Precision) 
         # TensorRT asks CUDA for memory, and finds what PyTorch keeps for itself missing.
         del network, images
         cuda.release_memory()
-        return make_plan(file, shape=shape)
+        return make_plan(file, shape=shape, tf32=tf32)
 
 
 def plan_name(loaded: LoadedModel, mini_batch_size: int, precision: Precision, *, machine: Mapping[str, Any]) -> str:

@@ -87,12 +87,18 @@ def version() -> str:
 
 
 def make_plan(
-    model: Path | bytes, *, shape: tuple[int, ...], origin: Path | None = None, output: str | None = None
+    model: Path | bytes,
+    *,
+    shape: tuple[int, ...],
+    tf32: bool,
+    origin: Path | None = None,
+    output: str | None = None,
 ) -> Any:
     """Return a plan for images of that shape, as a buffer. TensorRT makes it by trying kernels on the current device.
 
-    An ONNX model in bytes says by `origin` where it comes from, since its weights may lie beside it. `output` is the
-    one that is wanted; None if there is only one. Raise Invalid if TensorRT doesn't take the model.
+    With `tf32`, layers of fp32 may multiply with 10 bits of mantissa. An ONNX model in bytes says by `origin` where it
+    comes from, since its weights may lie beside it. `output` is the one that is wanted; None if there is only one.
+    Raise Invalid if TensorRT doesn't take the model.
     """
     trt = _library()
     try:
@@ -110,14 +116,19 @@ def make_plan(
     if not (parser.parse(model, where) if isinstance(model, bytes) else parser.parse_from_file(where)):
         errors = [str(parser.get_error(number)) for number in range(parser.num_errors)]
         raise _failure("can't read the network", errors)
-    config = builder.create_builder_config()
-    # By default fp32 has 10 bits of mantissa, which the engine `cuda` refuses, too.
-    config.clear_flag(trt.BuilderFlag.TF32)
+    config = new_config(builder, trt.BuilderFlag.TF32, tf32=tf32)
     _fix_shape(builder, network, config, shape)
     for found in [network.get_output(number) for number in range(network.num_outputs)]:
         if output is not None and found.name != output:
             network.unmark_output(found)
     return _made(builder.build_serialized_network(network, config), "can't make a plan of the network")
+
+
+def new_config(builder: Any, flag: Any, *, tf32: bool) -> Any:
+    """Return what a plan is made with, with the flag for TF32 set or cleared. By default TensorRT sets it."""
+    config = builder.create_builder_config()
+    (config.set_flag if tf32 else config.clear_flag)(flag)
+    return config
 
 
 def load_plan(plan: Any) -> Any:

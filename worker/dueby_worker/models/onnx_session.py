@@ -68,11 +68,17 @@ class OnnxSession:
 
 
 def open_session(
-    model: Path | bytes, *, folder: Path | None = None, threads: int = 1, stream: int | None = None
+    model: Path | bytes,
+    *,
+    folder: Path | None = None,
+    threads: int = 1,
+    stream: int | None = None,
+    tf32: bool = False,
 ) -> OnnxSession:
     """Load the model on the CPU, or on the current GPU if there is a stream of CUDA's for it to compute on.
 
-    Raise ValueError, in ONNX Runtime's words, if it can't. A model in bytes has its other files in `folder`.
+    Raise ValueError, in ONNX Runtime's words, if it can't. A model in bytes has its other files in `folder`. A GPU may
+    multiply fp32 with 10 bits of mantissa if `tf32` is set, which is ONNX Runtime's own default.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SEVERITY
@@ -84,8 +90,11 @@ def open_session(
         options.add_session_config_entry(_FOLDER_OPTION, str(folder))
     providers: list[Any] = ["CPUExecutionProvider"]
     if stream is not None:
-        # Without use_tf32 = 0, fp32 has 10 bits of mantissa, as torch's own engines refuse.
-        settings = {"user_compute_stream": str(stream), "use_tf32": "0", "device_id": str(torch.cuda.current_device())}
+        settings = {
+            "user_compute_stream": str(stream),
+            "use_tf32": str(int(tf32)),
+            "device_id": str(torch.cuda.current_device()),
+        }
         providers = [(GPU_PROVIDER, settings)]
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     source = model if isinstance(model, bytes) else str(model)

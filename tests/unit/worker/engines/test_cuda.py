@@ -28,11 +28,13 @@ def build(name: EngineName, precision: Precision = "fp32", mini_batch_size: int 
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_an_engine_says_what_plain_fp32_says(name: EngineName, precision: Precision) -> None:
     parity = check_parity(build(name, precision), loaded("efficientnet_lite0", weights="DEFAULT", image_size=SIDE))
 
     assert parity.ok, parity.sentence
+    assert parity.max_difference is not None
+    assert (parity.max_difference > 1e-4) == (precision != "fp32")  # or it would be another precision
 
 
 @pytest.mark.parametrize("name", NAMES)

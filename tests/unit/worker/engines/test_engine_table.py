@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 import torch
@@ -15,7 +16,6 @@ from dueby_worker.engines.interface import EngineModule
 
 # What a worker has whatever its engine.
 PYTORCH = {"numpy", "torch", "torchvision"}
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
 each_entry = pytest.mark.parametrize("entry", ENGINES.values(), ids=lambda entry: entry.name)
 
 
@@ -58,7 +58,7 @@ def test_the_packages_of_an_entry_are_those_that_its_module_imports_besides_pyto
 
 
 @each_entry
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", get_args(Precision))
 def test_a_precision_that_is_not_in_the_table_is_refused_everywhere(entry: EngineEntry, precision: Precision) -> None:
     if precision not in entry.precisions:
         assert module_of(entry).find_obstacle(precision)

@@ -135,12 +135,13 @@ def test_an_engine_has_the_threads_of_its_slice(threads: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino", "ncnn", "compile"])
-def test_no_cpu_engine_takes_fp16(name: EngineName) -> None:
-    with pytest.raises(Invalid, match=f"{name} at fp16: CPUs compute fp16 slower") as refused:
-        build(name, loaded(image_size=SIDE), precision="fp16")
+@pytest.mark.parametrize(("precision", "reason"), [("fp16", "CPUs compute fp16 slower"), ("tf32", "CPUs have no tf32")])
+def test_no_cpu_engine_takes_a_gpu_s_precision(name: EngineName, precision: Precision, reason: str) -> None:
+    with pytest.raises(Invalid, match=f"{name} at {precision}: {reason}") as refused:
+        build(name, loaded(image_size=SIDE), precision=precision)
 
     assert refused.value.field == "spec.model.engine"
-    assert name not in available_engines("fp16")
+    assert name not in available_engines(precision)
 
 
 def test_eager_computes_in_bf16() -> None:
@@ -174,7 +175,7 @@ def test_openvino_never_computes_in_another_precision(cache_dir: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.parametrize("name", ["cuda", "cudagraph", "tensorrt"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_without_a_gpu_its_engines_are_refused(name: EngineName, precision: Precision) -> None:
     with pytest.raises(Invalid, match="there is no NVIDIA GPU here"):
         build(name, loaded(image_size=SIDE), precision=precision)

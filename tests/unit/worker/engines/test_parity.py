@@ -1,11 +1,15 @@
 """How an engine's first results are compared with those of plain fp32 PyTorch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from dueby_api.engines import Precision
-from dueby_worker.engines.network import Network
+from dueby_worker.engines.network import Network, tuned_network
 from dueby_worker.engines.parity import compare, made_up_images
 from dueby_worker.models.columns import Columns
 from dueby_worker.models.loading import LoadedModel
@@ -27,6 +31,8 @@ def expected(model: LoadedModel, pictures: np.ndarray) -> Columns:
         pytest.param("fp32", 0.0, False, 1, True, id="the same"),
         pytest.param("fp32", 9e-5, False, 1, True, id="rounding"),
         pytest.param("fp32", 2e-4, False, 1, False, id="more than rounding"),
+        pytest.param("tf32", 0.02, False, 1, True, id="tf32's rounding"),
+        pytest.param("tf32", 0.04, False, 1, False, id="more than tf32's"),
         pytest.param("bf16", 0.09, False, 1, True, id="bf16's rounding"),
         pytest.param("bf16", 0.11, False, 1, False, id="more than bf16's"),
         pytest.param("bf16", 0.0, True, 0, False, id="another best class"),
@@ -51,6 +57,37 @@ def test_parity_is_judged_by_the_precision(
     assert (parity.same_top1, parity.ok) == (same_top1, ok)
     assert (parity.max_difference is None) == np.isnan(shift)  # JSON has no other word for it
     assert ("DISAGREES" in parity.sentence) is not ok
+
+
+class ImitatedTF32(TorchFunctionMode):
+    """Rounds what convolutions and linear layers multiply to 10 bits of mantissa, as tensor cores do, or cuts it off."""
+
+    def __init__(self, *, is_cut: bool) -> None:
+        super().__init__()
+        self._half = 0 if is_cut else 1 << 12
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (functional.conv2d, functional.linear):
+            args = (*map(self._rounded, args[:2]), *args[2:])
+        return function(*args, **(kwargs or {}))
+
+    def _rounded(self, values: torch.Tensor) -> torch.Tensor:
+        bits = values.contiguous().view(torch.int32)
+        return ((bits + self._half) & ~((1 << 13) - 1)).view(torch.float32)
+
+
+@pytest.mark.parametrize("is_cut", [False, True], ids=["rounded", "cut off"])
+def test_the_limits_tell_tf32_from_fp32(is_cut: bool) -> None:
+    model = loaded("efficientnet_lite0", weights="DEFAULT", image_size=224)
+    pictures = made_up_images(4, 224)
+    network = tuned_network(model, "tf32")
+    with torch.inference_mode(), ImitatedTF32(is_cut=is_cut):
+        result = {name: column.numpy() for name, column in network(torch.from_numpy(pictures)).items()}
+
+    tf32, fp32 = (compare(pictures, result, loaded=model, precision=limits) for limits in ("tf32", "fp32"))
+
+    assert tf32.ok, tf32.sentence
+    assert not fp32.ok, fp32.sentence
 
 
 def test_classes_that_are_as_likely_may_change_places() -> None:

@@ -3,6 +3,7 @@
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_worker.engines.tensorrt import plan_name, require_fit
-from dueby_worker.engines.tensorrt_plan import find_package_obstacle
+from dueby_worker.engines.tensorrt_plan import find_package_obstacle, new_config
 from dueby_worker.models.loading import LoadedModel, load_model
 from support.models import loaded
 from support.onnx_files import SIDE, write_model
@@ -71,12 +72,24 @@ def test_a_package_that_does_not_do_is_refused(
     assert (found is None) == (obstacle is None)
 
 
+@pytest.mark.parametrize(("tf32", "calls"), [(True, ["set TF32"]), (False, ["clear TF32"])])
+def test_a_plan_for_fp32_refuses_tf32_which_is_the_default(tf32: bool, calls: list[str]) -> None:
+    done: list[str] = []
+    config = SimpleNamespace(
+        set_flag=lambda flag: done.append(f"set {flag}"), clear_flag=lambda flag: done.append(f"clear {flag}")
+    )
+
+    new_config(SimpleNamespace(create_builder_config=lambda: config), "TF32", tf32=tf32)
+
+    assert done == calls
+
+
 # The model
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_an_onnx_file_keeps_its_own_precision(precision: Precision, tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="TensorRT computes ONNX files in their own precision; set fp32") as error:
+    with pytest.raises(Invalid, match="TensorRT computes ONNX files in their own precision; set fp32 or tf32") as error:
         require_fit(onnx_model(tmp_path), 2, precision)
 
     assert error.value.field == "spec.model.precision"

@@ -64,18 +64,20 @@ def test_the_drivers_version_is_that_of_its_kernel_module(tmp_path: Path) -> Non
     assert driver_version(file) == "580.65.06"
 
 
-def test_the_switches_of_tf32_can_still_be_read_once_it_is_refused() -> None:
+@pytest.mark.parametrize(("on", "precision"), [(False, "ieee"), (True, "tf32")])
+def test_the_switches_of_tf32_agree_with_each_other_so_that_they_can_be_read(on: bool, precision: str) -> None:
     # Of torch as a whole: no other test is to compute with them.
-    script = """
+    script = f"""
 import torch
-from dueby_worker.engines.cuda import refuse_tf32
-refuse_tf32()
+from dueby_worker.engines.cuda import switch_tf32
+switch_tf32(on={not on})
+switch_tf32(on={on})
 print(torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
-with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+with torch.backends.cudnn.flags(enabled=True, allow_tf32={on}):
     print(torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["ieee", "ieee", "False", "False"], done.stderr
+    assert done.stdout.split() == [precision, precision, str(on), str(on)], done.stderr
 
 
 def test_memory_is_given_back_after_what_is_in_a_cycle_was_collected(monkeypatch: pytest.MonkeyPatch) -> None:
