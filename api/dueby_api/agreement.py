@@ -7,6 +7,7 @@ from dueby_api.words import counted
 
 Photos = Annotated[int, Meta(ge=1, le=10**6)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+_SHOWN_DIGITS = 12
 
 
 class Agreement(LenientSpec, frozen=True, kw_only=True):
@@ -49,6 +50,11 @@ class Agreement(LenientSpec, frozen=True, kw_only=True):
             return said
         right = f"{self.accuracy:.1%} are right (fp32: {self.accuracy_fp32:.1%})"
         return f"{said}; of {counted(self.labelled, 'labelled photo')} {right}"
+
+    @property
+    def sentence_with_weights(self) -> str:
+        """The same with the weights that it holds for."""
+        return f"{self.sentence} (weights {self.weights_digest[:_SHOWN_DIGITS]})"
 
     @property
     def _of_embeddings(self) -> str:

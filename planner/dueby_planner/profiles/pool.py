@@ -38,7 +38,6 @@ NOT_COUNTED = (
 """What a plan warns of whose GPUs decode."""
 # Below this share of photos with fp32's best class, a plan says so: whoever asked for the precision may not know.
 LOW_AGREEMENT = 0.95
-_SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +192,7 @@ def _agreement_warnings(profiles: Sequence[GPUProfile], job: JobSpec, own: Agree
     known = [("", own)] if own else [(f"{profile.name}: ", profile.spec.agreement) for profile in profiles]
     for name, agreement in known:
         if agreement and agreement.closeness < LOW_AGREEMENT:
-            weights = agreement.weights_digest[:_SHOWN_DIGITS]
-            yield f"{name}at {job.model.precision}, {agreement.sentence} (weights {weights})"
+            yield f"{name}at {job.model.precision}, {agreement.sentence_with_weights}"
 
 
 def _warnings(profiles: Sequence[GPUProfile], job: JobSpec, *, in_cluster: bool) -> Iterable[str]:

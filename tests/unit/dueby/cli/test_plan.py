@@ -32,6 +32,64 @@ def test_a_deadline_time_counts_from_now(plan: Plan) -> None:
     assert json.loads(out)["slackSeconds"] > 900 * 365 * 86_400
 
 
+AGREEMENT = {"photos": 1000, "sameTop1": 0.999, "maxDifference": 0.012, "weightsDigest": "3dd342dfa4f1" * 4}
+SAID = "99.9% of 1,000 photos have fp32's best class, its probability differs by up to 0.012 (weights 3dd342dfa4f1)"
+UNKNOWN = "how far its results are from fp32's was not measured (`dueby profile --photos`)"
+
+
+def at(precision: str, latency_us: int, **spec: Any) -> dict[str, Any]:
+    model = {"name": "efficientnet_b0", "imageSize": 224, "precision": precision}
+    step = step_document(64, latency_us, 990_000, p50=900_000)
+    return profile(**({"name": f"a100-{precision}", "model": model, "steps": [step]} | spec))
+
+
+@pytest.mark.parametrize(
+    ("others", "job", "warnings"),
+    [
+        pytest.param(
+            [at("fp16", 6_000, agreement=AGREEMENT)],
+            {},
+            [f"at fp16, 3 GPUs would be enough instead of 5; {SAID}"],
+            id="fewer, and how far its results are from fp32's",
+        ),
+        pytest.param(
+            [at("tf32", 9_000), at("fp16", 1_000)],
+            {},
+            [
+                f"at tf32, 4 GPUs would be enough instead of 5; {UNKNOWN}",
+                f"at fp16, 1 GPU would be enough instead of 5; {UNKNOWN}",
+            ],
+            id="two, where that was not measured",
+        ),
+        pytest.param(
+            [at("fp16", 6_000, agreement=AGREEMENT)],
+            {"gpus": {"max": 3}},
+            [f"at fp16, 3 GPUs would be enough; {SAID}"],
+            id="in time, where the job's own precision is late",
+        ),
+        pytest.param(
+            [at("bf16", 60_000, agreement=AGREEMENT)],
+            {"model": {"precision": "bf16"}, "images": 40_000},
+            ["at fp32, 2 GPUs would be enough instead of 5"],
+            id="fp32, which agrees with itself",
+        ),
+        pytest.param([at("fp16", 14_000)], {}, [], id="no fewer"),
+        pytest.param([at("fp16", 6_000, device_class="NVIDIA-L4")], {}, [], id="another class"),
+        pytest.param([at("fp16", 6_000, assumed=True, source="a table")], {}, [], id="nothing but published figures"),
+    ],
+)
+def test_a_plan_says_at_which_other_precisions_fewer_devices_would_be_enough(
+    others: list[dict[str, Any]], job: dict[str, Any], warnings: list[str], plan: Plan
+) -> None:
+    _, out, _ = plan("-o", "json", profiles=[profile(), *others], **job)
+    assert json.loads(out)["warnings"] == warnings
+
+
+def test_the_table_says_of_other_precisions_what_the_document_says(plan: Plan) -> None:
+    _, _, told = plan(profiles=[profile(), at("fp16", 6_000, agreement=AGREEMENT)])
+    assert " ".join(told.split()) == f"Warning: at fp16, 3 GPUs would be enough instead of 5; {SAID}."
+
+
 def test_a_class_s_own_profile_wins_over_its_nodes(plan: Plan) -> None:
     slower = profile(name="on-a", device={"node": "a"}, steps=[step_document(8, 14_000, 990_000)])
     document = json.loads(plan("-o", "json", profiles=[slower, profile()])[1])

@@ -60,7 +60,7 @@ def test_parity_is_judged_by_the_precision(
 
 
 class ImitatedTF32(TorchFunctionMode):
-    """Rounds what convolutions and linear layers multiply to 10 bits of mantissa, as tensor cores do, or cuts it off."""
+    """Rounds what convolutions and linear layers multiply to 10 bits of mantissa, or cuts it off there."""
 
     def __init__(self, *, is_cut: bool) -> None:
         super().__init__()
