@@ -14,7 +14,7 @@ from typing import Literal
 from dueby_api.classifiers import is_onnx
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
-EngineName = Literal["cudagraph", "cuda", "onnxruntime", "tensorrt", "openvino", "ncnn", "eager", "compile"]
+EngineName = Literal["cudagraph", "cuda", "inductor", "onnxruntime", "tensorrt", "openvino", "ncnn", "eager", "compile"]
 DeviceKind = Literal["cpu", "gpu"]
 # The first driver of each major version of CUDA (docs.nvidia.com/deploy/cuda-compatibility, minor versions).
 LEAST_DRIVERS: Mapping[str, int] = {"11": 450, "12": 525, "13": 580}
@@ -55,6 +55,14 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
             device="gpu",
             precisions=("fp32", "tf32", "bf16", "fp16"),
             module="dueby_worker.engines.cuda",
+        ),
+        EngineEntry(
+            name="inductor",
+            device="gpu",
+            precisions=("fp32", "tf32", "bf16", "fp16"),
+            # Which needs Triton, by way of PyTorch.
+            module="dueby_worker.engines.inductor",
+            is_compared=False,
         ),
         EngineEntry(
             name="onnxruntime",

@@ -174,7 +174,7 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """The model."""
     engine: EngineName
     """The engine. It decides the kind of device: eager, openvino, ncnn and compile run on CPUs, cuda,
-    cudagraph, onnxruntime and tensorrt on GPUs."""
+    cudagraph, inductor, onnxruntime and tensorrt on GPUs."""
     device: Device = Device()
     """The device."""
     software: Annotated[dict[Word, Text], Meta(max_length=32)] = field(default_factory=dict)

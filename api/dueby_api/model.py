@@ -37,7 +37,7 @@ class Model(Spec, frozen=True, kw_only=True):
     Results may differ between precisions, so no engine changes it."""
     engine: Literal["auto"] | EngineName = "auto"
     """auto: the fastest that was measured at this precision. On CPUs: eager, openvino, ncnn or compile. On NVIDIA GPUs:
-    cuda, cudagraph or tensorrt. Of ONNX files: openvino on CPUs, onnxruntime or tensorrt on NVIDIA GPUs."""
+    cuda, cudagraph, inductor or tensorrt. Of ONNX files: openvino on CPUs, onnxruntime or tensorrt on NVIDIA GPUs."""
     labels: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
     """Path of a text file with one label per line, in the order of the model's outputs. By default the weights' own."""
     classes: Annotated[int, Meta(ge=1, le=100_000)] | None = None

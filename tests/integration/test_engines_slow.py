@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch._dynamo
+from torch import nn
 
 from dueby_api.engines import EngineName
 from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_worker.engines.build import available_engines, build_engine
+from dueby_worker.engines.compiling import compile_network
+from dueby_worker.engines.network import Network, RowNetwork
 from dueby_worker.engines.parity import check_parity, made_up_images
 from dueby_worker.models.loading import load_model
 from support.models import loaded
@@ -64,7 +69,8 @@ def test_an_engine_says_what_plain_fp32_says_of_any_architecture(name: EngineNam
 def test_compiled_code_says_what_plain_fp32_says(
     name: str, weights: str, output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "elsewhere"))  # the engine sets it: undone afterwards
+    for variable in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))  # the engine sets it: undone afterwards
     model = load_model(Model(name=name, weights=weights, image_size=SIDE), output)
     engine = build_engine(
         name="compile", loaded=model, mini_batch_size=2, precision="fp32", threads=1, cache_dir=tmp_path
@@ -81,6 +87,43 @@ def test_compiled_code_says_what_plain_fp32_says(
         engine.submit(buffer)
         results.append(engine.collect())
     assert all(np.array_equal(values, results[1][column]) for column, values in results[0].items())
+
+
+class TinyNetwork(nn.Module):
+    """As few kernels as an image classifier can have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3)
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Return eight values of each image."""
+        values: torch.Tensor = self.body(planes).relu().mean((2, 3))
+        return values
+
+
+@pytest.mark.skipif("compile" not in available_engines("fp32"), reason="there is no C++ compiler")
+@pytest.mark.parametrize("constant_weights", [True, False])
+# By default it is the ninth shape that would run as it is, which takes long to reach.
+@torch._dynamo.config.patch(recompile_limit=1)
+def test_every_shape_is_compiled_however_many_the_process_has_seen(
+    constant_weights: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
+    model = loaded(image_size=SIDE)
+    network = RowNetwork(Network(TinyNetwork(), model.preprocessing), model.rule).eval().requires_grad_(False)
+
+    for size in (2, 3):
+        images, folder = torch.from_numpy(made_up_images(size, SIDE)), tmp_path / str(size)
+        compiled = compile_network(network, images, cache_dir=folder, constant_weights=constant_weights)
+        with torch.inference_mode():
+            found, expected = compiled(images), network(images)
+
+        assert any((folder / "inductor").rglob("*.cpp"))
+        assert torch.equal(found["classes"], expected["classes"])
+        assert torch.allclose(found["scores"], expected["scores"], atol=1e-6)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.skipif("openvino" not in available_engines("fp32"), reason="OpenVINO is not installed")

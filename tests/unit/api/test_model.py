@@ -42,7 +42,7 @@ FILE = {"name": "onnx/mine", "weights": "models/mine.onnx"}
         pytest.param(
             {"engine": "onnxruntime"},
             "engine: onnxruntime doesn't run networks of PyTorch; "
-            "set auto, cudagraph, cuda, tensorrt, openvino, ncnn, eager or compile",
+            "set auto, cudagraph, cuda, inductor, tensorrt, openvino, ncnn, eager or compile",
         ),
     ],
 )

@@ -79,7 +79,7 @@ NAN, INFINITE = float("nan"), float("inf")
         ),
         pytest.param(
             {"engine": "gpu"},
-            "spec.engine: must be one of cudagraph, cuda, onnxruntime, tensorrt, openvino, ncnn, eager, compile, "
+            "spec.engine: must be one of cudagraph, cuda, inductor, onnxruntime, tensorrt, openvino, ncnn, eager, compile, "
             "but is 'gpu'",
             id="an unknown engine",
         ),

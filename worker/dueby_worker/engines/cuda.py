@@ -56,8 +56,6 @@ class CudaEngine:
         self.name = name
         self.precision = precision
         self._shape = shape
-        # A captured graph reads the weights without holding them.
-        self._network = network
         self._copying, self._computing = torch.cuda.Stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._free = deque(_make_slot(shape, columns) for _ in range(self.depth))
         self._in_flight: deque[BatchSlot] = deque()
@@ -96,7 +94,7 @@ class CudaEngine:
         torch.cuda.synchronize()
         self._in_flight.clear()
         self._free.clear()
-        del self._run, self._network
+        del self._run
         release_memory()
 
 

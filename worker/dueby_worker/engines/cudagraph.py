@@ -4,13 +4,13 @@ Launching B0's kernels one by one takes 10 ms on an A100 whatever the mini-batch
 images. A graph is launched as a whole. Streams, slots and precisions are those of the engine `cuda`.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from dueby_api.engines import Precision
 from dueby_worker.engines import cuda
-from dueby_worker.engines.network import RowNetwork
 from dueby_worker.models.loading import LoadedModel
 
 # cuDNN and cuBLAS choose kernels and workspaces in their first calls, which a graph may not contain.
@@ -33,11 +33,25 @@ def build(
     )
 
 
-def capture(network: RowNetwork, shape: cuda.Shape, stream: torch.cuda.Stream) -> cuda.RunOnGPU:
-    """Return the network as a graph. It reads one fixed tensor, into which each mini-batch is copied on the GPU.
+@dataclass(frozen=True, kw_only=True)
+class CapturedNetwork:
+    """A network as a graph. It reads one fixed tensor, into which each mini-batch is copied on the GPU."""
 
-    The network must outlive the graph, which holds none of its tensors.
-    """
+    network: cuda.RunOnGPU
+    """The graph reads its weights, and holds none of them."""
+    graph: torch.cuda.CUDAGraph
+    pixels: torch.Tensor
+    columns: dict[str, torch.Tensor]
+
+    def __call__(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Compute a mini-batch. The next call overwrites the columns."""
+        self.pixels.copy_(batch)
+        self.graph.replay()
+        return self.columns
+
+
+def capture(network: cuda.RunOnGPU, shape: cuda.Shape, stream: torch.cuda.Stream) -> CapturedNetwork:
+    """Return the network as a graph for mini-batches of this shape, on this stream."""
     pixels = torch.zeros(shape, dtype=torch.uint8, device="cuda")
     graph = torch.cuda.CUDAGraph()
     stream.wait_stream(torch.cuda.current_stream())
@@ -47,11 +61,5 @@ def capture(network: RowNetwork, shape: cuda.Shape, stream: torch.cuda.Stream) -
     # thread_local: the worker reads ahead meanwhile, and where the GPU decodes (images/listed.py), another thread takes
     # memory of it, which otherwise no thread may while a graph is captured.
     with torch.inference_mode(), torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        columns: dict[str, torch.Tensor] = network(pixels)
-
-    def replay(batch: torch.Tensor) -> dict[str, torch.Tensor]:
-        pixels.copy_(batch)
-        graph.replay()
-        return columns
-
-    return replay
+        columns = network(pixels)
+    return CapturedNetwork(network=network, graph=graph, pixels=pixels, columns=columns)

@@ -25,7 +25,7 @@ def process_environment(engine: EngineName, threads: int) -> dict[str, str]:
     """Return the variables that a worker's process must start with, because libraries read them when they load."""
     # More threads than cores make latency bimodal and cut throughput to a third (2 threads on a quota of 1 CPU).
     names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
-    if engine == "compile":
+    if engine in ("compile", "inductor"):
         # By default the compiler keeps a process for each core of the machine.
         names.append("TORCHINDUCTOR_COMPILE_THREADS")
     return dict.fromkeys(names, str(threads)) | (_KEEP_HEAP if engine in _TORCH_ON_CPU else {})

@@ -12,7 +12,7 @@ from support.models import loaded, noise
 
 pytestmark = pytest.mark.gpu
 SIDE = 224
-NAMES = ["cuda", "cudagraph", "tensorrt"]
+NAMES = ["cuda", "cudagraph", "inductor", "tensorrt"]
 
 
 def build(name: EngineName, precision: Precision = "fp32", mini_batch_size: int = 8) -> Engine:

@@ -174,7 +174,7 @@ def test_openvino_never_computes_in_another_precision(cache_dir: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-@pytest.mark.parametrize("name", ["cuda", "cudagraph", "tensorrt"])
+@pytest.mark.parametrize("name", ["cuda", "cudagraph", "inductor", "tensorrt"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_without_a_gpu_its_engines_are_refused(name: EngineName, precision: Precision) -> None:
     with pytest.raises(Invalid, match="there is no NVIDIA GPU here"):
@@ -254,6 +254,7 @@ def test_openvino_reports_nothing_about_its_use() -> None:
         ("ncnn", False),
         ("cuda", False),
         ("cudagraph", False),
+        ("inductor", False),
         ("tensorrt", False),
     ],
 )
@@ -261,6 +262,8 @@ def test_a_process_is_told_its_threads_and_how_to_keep_memory(engine: EngineName
     environment = process_environment(engine, 3)
 
     assert environment["OMP_NUM_THREADS"] == "3"
+    compiles = engine in ("compile", "inductor")
+    assert environment.get("TORCHINDUCTOR_COMPILE_THREADS") == ("3" if compiles else None)
     assert (environment.get("MALLOC_MMAP_MAX_") == "0") is keeps_heap
     assert (environment.get("MALLOC_TRIM_THRESHOLD_") == "8589934592") is keeps_heap
 
