@@ -36,8 +36,9 @@ class EngineEntry:
     """Python packages that it needs besides PyTorch."""
     formats: tuple[Format, ...] = ("torch",)
     """What it runs."""
-    is_compared: bool = True
-    """Whether `engine: auto` measures it. False for an engine that takes longer to build than a profile may take."""
+    build_s: float = 0.0
+    """About how many seconds building it takes for a mini-batch size of which the cache has nothing, where that is
+    long. `engine: auto` measures it only in profiles that have the time for it."""
 
 
 # The likely fastest comes first: `auto` compares in this order, and takes the best so far when its time is up.
@@ -62,7 +63,8 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
             precisions=("fp32", "tf32", "bf16", "fp16"),
             # Which needs Triton, by way of PyTorch.
             module="dueby_worker.engines.inductor",
-            is_compared=False,
+            # An estimate: vLLM says 10 to 20 s a size, and here the first kernels of a process are part of it.
+            build_s=30.0,
         ),
         EngineEntry(
             name="onnxruntime",
@@ -79,8 +81,8 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
             # Which imports TensorRT by way of tensorrt_plan.py, beside it.
             module="dueby_worker.engines.tensorrt",
             formats=("torch", "onnx"),
-            # It tries kernels for every layer of every mini-batch size, which may take minutes.
-            is_compared=False,
+            # It tries kernels for every layer of every mini-batch size, which may take minutes: an estimate.
+            build_s=60.0,
         ),
         EngineEntry(
             name="openvino",
@@ -103,8 +105,8 @@ ENGINES: Mapping[EngineName, EngineEntry] = {
             device="cpu",
             precisions=("fp32", "bf16"),
             module="dueby_worker.engines.compiled",
-            # It writes C++ and compiles it for half a minute for every mini-batch size.
-            is_compared=False,
+            # It writes C++ and compiles it for every mini-batch size.
+            build_s=30.0,
         ),
     )
 }

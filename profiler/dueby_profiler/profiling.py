@@ -65,13 +65,13 @@ def profile_machine(
     measuring process. `source` has the photos on which another precision than fp32 is compared with it.
     """
     listener = listener or ProgressListener()
-    choices = choose(machine.layouts, model, classes)
+    choices = choose(machine.layouts, model, classes, gpu_build_s=preset.gpu_build_s)
     if not (preset.all_layouts or classes):
         choices, left_out = shorten(choices)
         for choice in left_out:
             listener.on_message(f"{choice.layout.device_class} is left out to save time.")
     profiles: list[GPUProfile] = []
-    presets = [preset.on(gpu=choice.layout.is_gpu) for choice in choices]
+    presets = [preset.on(gpu=choice.layout.is_gpu, engines=choice.engines) for choice in choices]
     seconds = [own.layout_s for own in presets]
     with scratch_folder("profile") as temporary:
         kept = cache_dir or temporary

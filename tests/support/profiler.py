@@ -95,10 +95,10 @@ class SimulatedMachine:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
 
-    def survey(self, preset: Preset, *, gpu: bool = False) -> Survey:
+    def survey(self, preset: Preset, *, gpu: bool = False, engine: EngineName | None = None) -> Survey:
         """Return a survey of this machine's only layout that has yet to begin."""
-        target = self.target("cuda" if gpu else "openvino")
-        preset = preset.on(gpu=gpu)
+        target = self.target(engine or ("cuda" if gpu else "openvino"))
+        preset = preset.on(gpu=target.layout.is_gpu, engines=[target.engine])
         budget = Budget.starting(preset.layout_s, target.clock)
         return Survey(target=target, preset=preset, budget=budget, on_phase=lambda doing, left_s: None)
 
@@ -129,9 +129,9 @@ class SimulatedMachine:
         foreign = sum(burst.cores for burst in self.bursts if burst.begin_s <= self.now_s < burst.end_s)
         return (1 + foreign) * self.latency_s(size)
 
-    def measured(self, preset: Preset, *, gpu: bool = False) -> Survey:
+    def measured(self, preset: Preset, *, gpu: bool = False, engine: EngineName | None = None) -> Survey:
         """Return a survey that is done."""
-        survey = self.survey(preset, gpu=gpu)
+        survey = self.survey(preset, gpu=gpu, engine=engine)
         survey.explore()
         survey.measure()
         return survey

@@ -29,8 +29,9 @@ from dueby_operator.jobs.pod_templates import (
 )
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 
-# Includes the image's pull. Measuring itself takes 45 s, more where engines take long to build.
-LIMIT_S = 600
+# Includes the image's pull. Measuring itself takes 45 s, on GPUs 3 minutes, and up to 8 with engines that take long to
+# build.
+LIMIT_S = 900
 COMMAND = ["python", "-m", "dueby_profiler"]
 ARGUMENTS = ["--config", f"{CONFIG_FOLDER}/config.json"]
 # Being put out by a worker is no failure.

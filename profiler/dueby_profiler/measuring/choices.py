@@ -34,14 +34,19 @@ class LayoutChoice:
     engines: tuple[EngineName, ...]
 
 
-def choose(layouts: Sequence[Layout], model: Model, classes: Sequence[str]) -> list[LayoutChoice]:
-    """Return every layout, or those of the named classes, on which an engine may run; raise Invalid if none is left."""
+def choose(
+    layouts: Sequence[Layout], model: Model, classes: Sequence[str], *, gpu_build_s: float = 0.0
+) -> list[LayoutChoice]:
+    """Return every layout, or those of the named classes, on which an engine may run; raise Invalid if none is left.
+
+    `auto` compares engines that take long to build on GPUs only, and only those that take up to `gpu_build_s` a size.
+    """
     known = {layout.device_class: layout for layout in layouts}
     for name in classes:
         if name not in known:
             raise Invalid("--class", f"this machine has no devices of the class {name}; it has {', '.join(known)}")
     wanted = [layout for layout in layouts if not classes or layout.device_class in classes]
-    choices = [LayoutChoice(layout=layout, engines=_engines(layout, model)) for layout in wanted]
+    choices = [LayoutChoice(layout=layout, engines=_engines(layout, model, gpu_build_s)) for layout in wanted]
     runnable = [choice for choice in choices if choice.engines]
     if not runnable:
         named = ", ".join(layout.device_class for layout in wanted)
@@ -57,11 +62,12 @@ def shorten(choices: Sequence[LayoutChoice]) -> tuple[list[LayoutChoice], list[L
     return [choice for choice in choices if choice not in cpu[1:]], cpu[1:]
 
 
-def _engines(layout: Layout, model: Model) -> tuple[EngineName, ...]:
+def _engines(layout: Layout, model: Model, gpu_build_s: float) -> tuple[EngineName, ...]:
     """Return the engines to compare, the likely fastest first, which is the table's order."""
     fitting = _fitting(layout, model)
     if model.engine == "auto":
-        return tuple(entry.name for entry in fitting if entry.is_compared and not missing_packages(entry.name))
+        most_s = gpu_build_s if layout.is_gpu else 0.0
+        return tuple(entry.name for entry in fitting if entry.build_s <= most_s and not missing_packages(entry.name))
     return tuple(entry.name for entry in fitting if entry.name == model.engine)
 
 

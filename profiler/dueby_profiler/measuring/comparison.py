@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from dueby_api.engines import EngineName
+from dueby_api.engines import ENGINES, EngineName
 from dueby_api.errors import Invalid
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.measuring.choices import why_unusable
@@ -37,6 +37,8 @@ _TURNS = 3
 _HOPELESS = 5
 # Operations that are launched one by one take longer while the host decodes, which is no part of the comparison.
 _WANTED_LEAD: Mapping[EngineName, float] = {"cuda": 1.1}
+# An engine is built at the smallest size and at the one at which engines are compared.
+_BUILDS = 2
 # What a turn takes beside its time: a warm-up, which may take as long as two steps, and the rest of the last step.
 _STEPS_BESIDE = 3
 
@@ -70,7 +72,7 @@ class EngineComparison:
         size = compared_size(explored.found)
         beside_s = _TURNS * _STEPS_BESIDE * 1e-6 * explored.found.mean_us(size)
         for engine in self.others:
-            if not self._is_affordable(explored, 2 * (self.seconds + beside_s)):
+            if not self._is_affordable(engine, explored, 2 * (self.seconds + beside_s)):
                 return
             try:
                 with self._trying(engine, explored), self.open_target(engine).open_group() as other:
@@ -91,7 +93,7 @@ class EngineComparison:
         for engine in self.others:
             if engine in rates or engine in self.left_out:
                 continue
-            if not self._is_affordable(explored, self.seconds):
+            if not self._is_affordable(engine, explored, self.seconds):
                 self._leave_out(engine, "there was no time to compare it")
                 continue
             try:
@@ -105,10 +107,10 @@ class EngineComparison:
                 self._leave_out(engine, error.brief)
         return rates
 
-    def _is_affordable(self, explored: Survey, seconds: float) -> bool:
-        """Return whether there is time for another engine's start-up and so many seconds."""
+    def _is_affordable(self, engine: EngineName, explored: Survey, seconds: float) -> bool:
+        """Return whether there is time for another engine's start-up, for building it twice, and so many seconds."""
         startup_s = max(explored.found.rough_startups_us) / 1e6
-        return startup_s + seconds <= _MAX_COMPARE_SHARE * explored.budget.left_s
+        return startup_s + _BUILDS * ENGINES[engine].build_s + seconds <= _MAX_COMPARE_SHARE * explored.budget.left_s
 
     def _may_win(self, engine: EngineName, explored: Survey, other: MeasuringGroup) -> bool:
         """Try the engine at the smallest size, and leave it out if it is hopeless."""

@@ -29,7 +29,7 @@ from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.messages import Built, Contended, Point
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, contention_s
 from dueby_profiler.measuring.sweep import STEPS_OF_A_POINT, End, next_size, warmup_sizes
-from dueby_profiler.presets import ENOUGH_GROUPS, Preset
+from dueby_profiler.presets import ENOUGH_GROUPS, Preset, builds_s
 
 WhileAlive = Callable[["MeasuringGroup", int], None]
 """Called with a group that has grown its sizes, and with the peak memory of its processes in MiB."""
@@ -157,8 +157,11 @@ class Survey:
             measured.foreign_cores = foreign_cores(before, self.target.read_times())
 
     def _growing_time(self, startup_s: float) -> Budget:
-        """Return a share of the time left, or all of it if no second start-up would fit into the rest."""
-        budget = self.budget.share(_EXPLORE_SHARE)
+        """Return a share of the time left, with builds that take long; all of it if no second start-up would fit
+        into the rest.
+        """
+        building_s = min(builds_s([self.target.engine]), self.budget.left_s)
+        budget = self.budget.without(building_s).share(_EXPLORE_SHARE).without(-building_s)
         return budget if self.budget.left_s - budget.left_s > startup_s else self.budget
 
     def _grow(self, group: MeasuringGroup, found: Measurements, peaks_mib: dict[int, int], budget: Budget) -> None:

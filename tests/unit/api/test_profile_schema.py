@@ -79,8 +79,8 @@ NAN, INFINITE = float("nan"), float("inf")
         ),
         pytest.param(
             {"engine": "gpu"},
-            "spec.engine: must be one of cudagraph, cuda, inductor, onnxruntime, tensorrt, openvino, ncnn, eager, compile, "
-            "but is 'gpu'",
+            "spec.engine: must be one of cudagraph, cuda, inductor, onnxruntime, tensorrt, openvino, ncnn, eager, "
+            "compile, but is 'gpu'",
             id="an unknown engine",
         ),
         pytest.param({"model": None}, "spec.model: is missing", id="no model"),

@@ -10,6 +10,7 @@ from dueby_profiler.machine.interference import CpuTimes, foreign_cores, read_ti
 from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layouts
 from dueby_profiler.machine.limits import Limits, read_limits
 from dueby_profiler.measuring.choices import choose, shorten
+from dueby_profiler.presets import FULL, QUICK
 from dueby_worker.engines import host
 
 GIB = 1024**3
@@ -133,7 +134,7 @@ GPU = Layout(device_class="NVIDIA-L4", slices=(Slice(threads=2, gpu="GPU-a"),))
                 "cpu-1": ("openvino", "ncnn", "eager"),
                 "cpu-2": ("openvino", "ncnn", "eager"),
             },
-            id="auto compares all but compile and tensorrt, the likely fastest first",
+            id="auto compares all that is built quickly, the likely fastest first",
         ),
         pytest.param(
             Model(engine="compile"),
@@ -155,6 +156,19 @@ def test_what_is_measured_with_what(
     monkeypatch.setattr(host, "find_spec", lambda package: package)
     chosen = choose([GPU, ONE, TWO], model, classes)
     assert {choice.layout.device_class: choice.engines for choice in chosen} == expected
+
+
+def test_auto_compares_what_takes_long_to_build_where_there_is_time_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "find_spec", lambda package: package)
+    seconds = {preset.name: preset.gpu_build_s for preset in (QUICK, FULL)}
+    engines = {
+        name: [one.engines for one in choose([GPU, ONE], Model(), (), gpu_build_s=s)] for name, s in seconds.items()
+    }
+    on_cores = ("openvino", "ncnn", "eager")
+    assert engines == {
+        "quick": [("cudagraph", "cuda"), on_cores],
+        "full": [("cudagraph", "cuda", "inductor"), on_cores],
+    }
 
 
 @pytest.mark.parametrize("missing", ["ncnn", "pnnx"])

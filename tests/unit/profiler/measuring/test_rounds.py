@@ -110,6 +110,15 @@ def test_a_gpu_is_measured_past_its_knee_however_long_start_and_build_take(
     assert machine.now_s <= survey.budget.end_s + 5
 
 
+@pytest.mark.parametrize("preset", [QUICK, FULL], ids=lambda preset: preset.name)
+def test_an_engine_that_takes_half_a_minute_to_build_is_measured_past_the_knee(preset: Preset) -> None:
+    machine = A_GPU(startup_s=10, build_s=30)
+    survey = machine.measured(preset, engine="inductor")
+    assert (survey.end, survey.found.sizes) == (End.FLAT, [1, 8, 32, 64, 128])
+    assert survey.found.groups >= 2
+    assert machine.now_s <= survey.budget.end_s + 30
+
+
 def test_each_size_of_a_gpu_is_measured_for_half_a_second_and_thirty_steps() -> None:
     survey = A_GPU(noise=0.0).measured(QUICK, gpu=True)
     for size in survey.found.sizes:
