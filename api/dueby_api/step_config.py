@@ -205,3 +205,5 @@ class ProfileConfig(Spec, frozen=True, kw_only=True):
     """Address to listen on."""
     port: Port = 0
     """Port of /progress; 0: any free one."""
+    cache_dir: str | None = None
+    """Folder for compiled models that workers share; absent: each of them compiles for itself when it starts."""

@@ -12,7 +12,14 @@ from dueby_operator.cluster.nodes import MAX_SLICE_CPUS
 from dueby_operator.handlers import operate
 from dueby_operator.logs import FORMATS, LEVELS, configure_logging
 from dueby_operator.loop import claim
-from dueby_operator.settings import CLASS_LABELS, OperatorSettings, read_maintenance, read_profiler, read_promises
+from dueby_operator.settings import (
+    CLASS_LABELS,
+    OperatorSettings,
+    read_cache,
+    read_maintenance,
+    read_profiler,
+    read_promises,
+)
 from dueby_operator.web import metrics
 from dueby_operator.web.calendar_page import CalendarPage
 from dueby_operator.web.page_server import serve_page
@@ -125,6 +132,9 @@ def _add_worker_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scratch-size", default="16Gi", help="what a pod may keep on its node's disk")
     parser.add_argument(
+        "--cache-volume", metavar="JSON", help="a volume, as in a pod, for compiled models of workers and profilers"
+    )
+    parser.add_argument(
         "--worker-grace-seconds",
         type=int,
         default=30,
@@ -156,6 +166,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         worker_memory=options.worker_memory,
         memory_limit_factor=max(1.0, options.memory_limit_factor),
         scratch_size=options.scratch_size,
+        cache=read_cache(options.cache_volume) if options.cache_volume else None,
         worker_grace_s=options.worker_grace_seconds,
         runtime_class=options.runtime_class,
         best_effort_priority=options.best_effort_priority,

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from dueby_api.inference_job import Model
 from dueby_api.schema import Duration, Meta, Spec, Time, decode, field, matching, require_duration, require_time
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
+from dueby_api.volumes import ClaimVolume, HostPathVolume
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 
 # In place of a namespace: all of them.
@@ -156,6 +157,19 @@ class MaintenanceWindows(Spec, frozen=True, kw_only=True):
     windows: Annotated[tuple[Maintenance, ...], Meta(max_length=100)]
 
 
+class CacheVolume(Spec, frozen=True, kw_only=True):
+    """The value of the option --cache-volume: one of these."""
+
+    persistent_volume_claim: ClaimVolume | None = None
+    """A claim of this name in each namespace with jobs, and in the profiler's."""
+    host_path: HostPathVolume | None = None
+    """A folder of each node, which is the worker's user's."""
+
+    def __post_init__(self) -> None:
+        if (self.persistent_volume_claim is None) == (self.host_path is None):
+            raise ValueError("give one of persistentVolumeClaim and hostPath")
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperatorSettings:
     """What all jobs of this operator have in common."""
@@ -177,6 +191,8 @@ class OperatorSettings:
     image of 100 million pixels holds 600 MB for a moment, and a large mini-batch on cores takes a few GB."""
     scratch_size: str = "16Gi"
     """The most that a pod may keep on its node's disk: weights and compiled models, of which the largest have 3 GB."""
+    cache: CacheVolume | None = None
+    """Where workers and profilers keep compiled models; None: each pod for itself, as long as it is there."""
     worker_grace_s: int = 30
     """How long a worker that is told to stop may take to finish the part that it has open."""
     runtime_class: str = ""
@@ -223,6 +239,11 @@ class OperatorSettings:
 def read_profiler(text: str) -> ProfilerSettings:
     """Return the value of the option --profiler. Raise Invalid with the field that is wrong."""
     return decode(ProfilerSettings, text, origin="--profiler")
+
+
+def read_cache(text: str) -> CacheVolume:
+    """Return the value of the option --cache-volume. Raise Invalid with the field that is wrong."""
+    return decode(CacheVolume, text, origin="--cache-volume")
 
 
 def read_promises(text: str) -> Promises:

@@ -61,8 +61,9 @@ def profile_machine(
 ) -> list[GPUProfile]:
     """Measure every layout, or those of the named classes; raise Invalid if there is nothing to measure with.
 
-    `cache_dir` keeps compiled models; the default is a folder that is deleted afterwards. `monitor` watches every
-    measuring process. `source` has the photos on which another precision than fp32 is compared with it.
+    `cache_dir` keeps compiled models, for workers, too. Without it S is that of workers that compile for themselves.
+    `monitor` watches every measuring process. `source` has the photos on which another precision than fp32 is compared
+    with it.
     """
     listener = listener or ProgressListener()
     choices = choose(machine.layouts, model, classes, gpu_build_s=preset.gpu_build_s)
@@ -89,6 +90,7 @@ def profile_machine(
                 preset=presets[index],
                 choice=choice,
                 cache_dir=kept,
+                starts_empty=cache_dir is None,
                 folder=temporary / "pictures",
                 listener=listener,
                 total_budget=total_budget,
@@ -115,6 +117,8 @@ class _LayoutProfiler:
     preset: Preset
     choice: LayoutChoice
     cache_dir: Path
+    starts_empty: bool
+    """Whether workers have no cache folder in common, so that the first engine of each process finds nothing in it."""
     folder: Path
     listener: ProgressListener
     total_budget: Budget
@@ -203,7 +207,13 @@ class _LayoutProfiler:
 
         def open_group(status_pages: Sequence[int] = ()) -> ProcessGroup:
             return start_group(
-                layout, lambda _: self.model, engine, cache_dir=self.cache_dir, clock=clock, status_pages=status_pages
+                layout,
+                lambda _: self.model,
+                engine,
+                cache_dir=self.cache_dir,
+                starts_empty=self.starts_empty,
+                clock=clock,
+                status_pages=status_pages,
             )
 
         def open_watched() -> AbstractContextManager[MeasuringGroup]:

@@ -50,7 +50,13 @@ def profile_device(config: ProfileConfig, *, preset: Preset = QUICK) -> Profilin
     machine = one_device(this_machine(), config.device_class, threads=config.threads, gpu=config.gpu)
     listener = ProgressListener(on_progress=page.update, on_message=log.info)
     try:
-        (profile,) = profile_machine(model=config.model, machine=machine, preset=preset, listener=listener)
+        (profile,) = profile_machine(
+            model=config.model,
+            machine=machine,
+            preset=preset,
+            listener=listener,
+            cache_dir=None if config.cache_dir is None else Path(config.cache_dir),
+        )
     except Invalid as error:
         raise Invalid(_FIELDS.get(error.field, error.field), error.message) from None
     # The pod's host name is not the node's name; whoever created the pod knows the node and fills it in.

@@ -11,7 +11,7 @@ from dueby_api.schema import validate
 from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
-from dueby_operator.settings import WeeklyWindow, read_maintenance, read_profiler, read_promises
+from dueby_operator.settings import WeeklyWindow, read_cache, read_maintenance, read_profiler, read_promises
 from support.chart import WITHOUT_GPUS, of_kind, options, rendered, rendered_with_notes
 from support.cluster import CHART, OPERATOR_NAMESPACE
 
@@ -252,6 +252,12 @@ def test_without_gpus_workers_are_small_and_what_jobs_name_is_measured_all_the_s
     # What pods that measure on demand are made with is there.
     assert ("", profiler.name) in of_kind(documents, "ServiceAccount")
     assert ("", profiler.on_demand_priority) in of_kind(documents, "PriorityClass")
+
+
+def test_the_volume_for_compiled_models_is_what_the_operator_takes() -> None:
+    volume = {"persistentVolumeClaim": {"claimName": "compiled"}}
+    assert read_cache(options(rendered(worker={"cache": volume}))["--cache-volume"]).document() == volume
+    assert "--cache-volume" not in options(rendered())
 
 
 MONITORED = {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}

@@ -18,7 +18,7 @@ from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.class_profiles import keep_profiles
 from dueby_operator.profiling.scheduled_jobs import job_now
 from dueby_operator.profiling.upkeep import ProfilingSnapshot, decide_upkeep
-from dueby_operator.settings import OperatorSettings, ProfilerSettings
+from dueby_operator.settings import CacheVolume, OperatorSettings, ProfilerSettings
 from support.decisions import SETTINGS, job
 from support.profiling import measured, words
 from support.stored import raw
@@ -45,6 +45,7 @@ class Site:
     profiler: ProfilerSettings = PROFILER
     image: str = SETTINGS.image
     runtime_class: str = ""
+    cache: CacheVolume | None = None
     profiles: dict[str, GPUProfile] = field(default_factory=dict)
     cron_jobs: dict[str, Document] = field(default_factory=dict)
     batch: dict[str, Document] = field(default_factory=dict)
@@ -58,7 +59,9 @@ class Site:
     @property
     def settings(self) -> OperatorSettings:
         """The operator's settings, with the profiler."""
-        return OperatorSettings(image=self.image, profiler=self.profiler, runtime_class=self.runtime_class)
+        return OperatorSettings(
+            image=self.image, profiler=self.profiler, runtime_class=self.runtime_class, cache=self.cache
+        )
 
     @property
     def snapshot(self) -> ProfilingSnapshot:

@@ -21,7 +21,15 @@ from dueby_api.words import counted
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_templates import LISTENS, SCRATCH, DeviceRequest, PodRequest, step_pod, worker_pod
+from dueby_operator.jobs.pod_templates import (
+    LISTENS,
+    SCRATCH,
+    DeviceRequest,
+    PodRequest,
+    cache_config,
+    step_pod,
+    worker_pod,
+)
 from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -169,6 +177,7 @@ def _workers_config(
         "uid": owner.uid,
         **LISTENS,
         "cacheDir": f"{SCRATCH}/dueby",
+        **cache_config(settings),
         "graceSeconds": settings.worker_grace_s,
         "shares": [[share.first, share.end] for share in everyone],
         "workers": [own_config(assignment, rank=assignment.number) for assignment in assignments],

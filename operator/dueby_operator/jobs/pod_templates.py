@@ -16,7 +16,7 @@ from dueby_operator.settings import OperatorSettings
 PORT = 8080
 # What a step reads of it.
 LISTENS = {"host": "0.0.0.0", "port": PORT}
-CONFIG_FOLDER, SCRATCH = "/etc/dueby", "/tmp"
+CONFIG_FOLDER, SCRATCH, CACHE = "/etc/dueby", "/tmp", "/var/cache/dueby"
 # A step is gone 2 s after SIGTERM, and a worker 2 s after the time that it has for its open part.
 GRACE_S = 5
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -109,6 +109,20 @@ def scratch_volume(settings: OperatorSettings) -> Document:
     return {"name": "dueby-scratch", "emptyDir": {"sizeLimit": settings.scratch_size}}
 
 
+def add_cache(pod: Document, settings: OperatorSettings) -> None:
+    """Mount the chart's volume for compiled models in the pod's container, if there is one."""
+    if settings.cache is not None:
+        pod["spec"]["volumes"].append({"name": "dueby-cache", **settings.cache.document()})
+        pod["spec"]["containers"][0]["volumeMounts"].append({"name": "dueby-cache", "mountPath": CACHE})
+
+
+def cache_config(settings: OperatorSettings) -> Document:
+    """Return where in that volume compiled models are kept; nothing if there is none."""
+    # Kubernetes lets a group write to the volume itself. Whoever can write there could run code in the pod, so the
+    # worker takes only a folder that is its own.
+    return {} if settings.cache is None else {"cacheDir": f"{CACHE}/compiled"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeviceRequest:
     """The device that a pod is to have, and where it may be."""
@@ -148,6 +162,7 @@ def device_pod(
             limits={**resource, **({"cpu": cpus} if request.on_cpu else {})},
         ),
     )
+    add_cache(pod, settings)
     runtime_class = job.spec.worker.runtime_class_name or settings.runtime_class
     if device.resource and runtime_class:
         pod["spec"]["runtimeClassName"] = runtime_class

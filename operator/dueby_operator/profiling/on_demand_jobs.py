@@ -22,7 +22,7 @@ from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import Objects, Owner, config_map_document, job_document, queue_up
-from dueby_operator.jobs.pod_templates import LISTENS, PORT, DeviceRequest, device_pod, node_affinity
+from dueby_operator.jobs.pod_templates import LISTENS, PORT, DeviceRequest, cache_config, device_pod, node_affinity
 from dueby_operator.model.step_configs import profile_config
 from dueby_operator.profiling.release_pods import (
     ARGUMENTS,
@@ -115,6 +115,7 @@ def private_objects(
     config = {
         **profile_config(owner.job, device_class, gpu=not on_cpu, threads=cpus),
         **LISTENS,
+        **cache_config(settings),
     }
     request = DeviceRequest(device=device, cpus=cpus, on_cpu=on_cpu, avoid=avoid)
     bare = _without_data(owner.job)

@@ -25,6 +25,8 @@ from dueby_operator.jobs.pod_templates import (
     PORT,
     SCRATCH,
     VOLUME_SECURITY,
+    add_cache,
+    cache_config,
     scratch_volume,
 )
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
@@ -51,6 +53,7 @@ def pod_config(name: str, device_class: str, subjects: Sequence[Model], settings
         "deviceClass": device_class,
         "threads": cpus_of(device_class, settings),
         **LISTENS,
+        **cache_config(settings),
         "workers": [
             {"model": model.document(), "gpu": not (CPU_CLASS.match(device_class) or runs_on_cpu(model.engine))}
             for model in subjects
@@ -78,7 +81,7 @@ def measuring_pod(
         "nodeSelector": {**(selector or {}), **device.selector},
         "runtimeClassName": settings.runtime_class if device.resource else "",
     }
-    return {
+    pod: Document = {
         "spec": {
             "restartPolicy": "Never",
             "serviceAccountName": profiler.name,
@@ -96,6 +99,8 @@ def measuring_pod(
             ],
         },
     }
+    add_cache(pod, settings)
+    return pod
 
 
 def _container(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -77,16 +78,17 @@ class Bench:
 
         began_us, self.size = now_us(), size
         self.reporter.enter(Phase.BUILDING, size)
-        if self.engine is not None:  # first, since two engines may not fit into memory
-            self.engine.close()
-        self.engine = build_engine(
-            name=self.setup.engine,
-            loaded=self.loaded,
-            mini_batch_size=size,
-            precision=self.setup.model.precision,
-            threads=self.setup.threads,
-            cache_dir=self.cache_dir,
-        )
+        with self._cache() as cache_dir:
+            if self.engine is not None:  # first, since two engines may not fit into memory
+                self.engine.close()
+            self.engine = build_engine(
+                name=self.setup.engine,
+                loaded=self.loaded,
+                mini_batch_size=size,
+                precision=self.setup.model.precision,
+                threads=self.setup.threads,
+                cache_dir=cache_dir,
+            )
         self.buffers = [self.engine.buffer() for _ in range(self.engine.depth)]
         ready_us = now_us()
         for buffer in self.buffers:
@@ -94,6 +96,17 @@ class Bench:
         self.reporter.read_allocator()
         self.reporter.enter(Phase.READY, size)
         return Built(size=size, startup_us=ready_us - self.setup.spawned_us, build_us=ready_us - began_us)
+
+    @contextmanager
+    def _cache(self) -> Iterator[Path | None]:
+        """Provide the cache folder for an engine that is to be built."""
+        if self.engine is not None or not self.setup.starts_empty:
+            yield self.cache_dir
+            return
+        from dueby_worker.system.scratch import scratch_folder
+
+        with scratch_folder("cache") as folder:
+            yield folder
 
     def check_once(self, batch: "Pixels", columns: "Columns") -> str | None:
         """After the very first mini-batch, compare its result with plain fp32 as a worker does; return what is wrong

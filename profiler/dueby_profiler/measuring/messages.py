@@ -32,6 +32,8 @@ class Setup(Spec, frozen=True, kw_only=True):
     threads: int
     cores: tuple[int, ...] | None = None
     cache_dir: str | None = None
+    starts_empty: bool = False
+    """Whether the first engine finds nothing in the cache, as that of a worker that has no volume for it."""
     spawned_us: int
     """When the process was started."""
     status_page: int | None = None

@@ -21,12 +21,14 @@ def start_group(
     engine: EngineName,
     *,
     cache_dir: Path,
+    starts_empty: bool = False,
     clock: Callable[[], float],
     status_pages: Sequence[int] = (),
 ) -> ProcessGroup:
     """Return a context in which one fresh process measures `model_of` the slice on each slice.
 
-    `cache_dir` keeps compiled models; `status_pages` are as in ProcessGroup.
+    `cache_dir` keeps compiled models. With `starts_empty`, each process builds its first engine as if nothing were in
+    there. `status_pages` are as in ProcessGroup.
     """
 
     def setup(number: int) -> Setup:
@@ -37,6 +39,7 @@ def start_group(
             threads=slice_.threads,
             cores=slice_.cores,
             cache_dir=str(cache_dir),
+            starts_empty=starts_empty,
             spawned_us=int(clock() * 1e6),
         )
 

@@ -15,6 +15,10 @@ from dueby_operator.__main__ import main
         pytest.param("--worker-grace-seconds=-1", "--worker-grace-seconds: must be from 0 to 3600", id="no time"),
         pytest.param("--ttl-after-finished=7d", "--ttl-after-finished: ", id="days"),
         pytest.param("--calendar-page=8082", "--calendar-page: must be an address and a port", id="no address"),
+        pytest.param(
+            "--cache-volume={}", "--cache-volume: give one of persistentVolumeClaim and hostPath", id="no cache"
+        ),
+        pytest.param('--cache-volume={"nfs": {}}', "--cache-volume: ", id="another volume"),
         pytest.param("--profiler={}", "--profiler", id="a profiler without its name"),
     ],
 )

@@ -6,15 +6,20 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dueby_api.errors import Invalid
+from dueby_api.step_config import ProfileConfig
+from dueby_profiler import profiling
 from dueby_profiler.machine.limits import Limits
 from dueby_profiler.machine.machine import Machine, one_device
 from dueby_profiler.machine.nvml import Gpu
+from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.progress_listener import ProgressUpdate
-from dueby_profiler.step import ProgressPage
+from dueby_profiler.step import ProgressPage, profile_device
+from support.profiler import TINY
 
 GPU = Gpu(uuid="GPU-1", product="NVIDIA-L4", memory_mib=24_000, driver="580.1")
 
@@ -64,6 +69,27 @@ def test_a_container_with_a_quota_leaves_the_rest_of_the_cores_to_others() -> No
 def test_a_pod_that_sees_no_gpu_says_what_to_check() -> None:
     with pytest.raises(Invalid, match="sees no NVIDIA GPU; check the driver and the container toolkit"):
         one_device(machine(), "NVIDIA-L4", threads=2, gpu=True)
+
+
+@pytest.mark.parametrize(("cache_dir", "starts_empty"), [(None, True), ("compiled", False)])
+def test_start_up_is_that_of_a_worker_which_finds_compiled_models_only_on_a_volume(
+    cache_dir: str | None, starts_empty: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = None if cache_dir is None else str(tmp_path / cache_dir)
+    config = ProfileConfig(
+        job="j", model=TINY, device_class="cpu-1", gpu=False, threads=1, host="127.0.0.1", cache_dir=folder
+    )
+    asked: list[dict[str, Any]] = []
+
+    def start_group(*arguments: Any, **options: Any) -> ProcessGroup:
+        asked.append(options)
+        raise Invalid("no field of an engine", "far enough")
+
+    monkeypatch.setattr(profiling, "start_group", start_group)
+    with pytest.raises(Invalid, match="far enough"):
+        profile_device(config)
+    assert asked[0]["starts_empty"] is starts_empty
+    assert folder is None or asked[0]["cache_dir"] == Path(folder)
 
 
 def test_the_page_counts_down_between_two_updates() -> None:

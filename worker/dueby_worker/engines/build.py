@@ -4,6 +4,7 @@ An engine is never swapped for another one, nor its precision for another: what 
 the reason. A module is imported when its engine is asked for, so that a worker loads no library of another engine.
 """
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -35,13 +36,17 @@ def build_engine(
     The arguments are those of EngineModule.build. A GPU with too little memory raises torch.OutOfMemoryError, here or
     in the first mini-batch.
     """
+    folder = usable_cache(cache_dir)
+    if folder is not None:
+        # For GPUs that are newer than PyTorch the driver compiles, and reads this when CUDA starts.
+        os.environ.setdefault("CUDA_CACHE_PATH", str(folder / "cuda"))
     require_engine(name, loaded.name, precision)
     return engine_module(name).build(
         loaded=loaded,
         mini_batch_size=mini_batch_size,
         precision=precision,
         threads=threads,
-        cache_dir=usable_cache(cache_dir),
+        cache_dir=folder,
     )
 
 

@@ -26,7 +26,7 @@ from dueby_operator.jobs.manifests import (
 from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.objects.config_maps import ConfigMap
 from dueby_operator.objects.parse import parse
-from dueby_operator.settings import OperatorSettings
+from dueby_operator.settings import OperatorSettings, read_cache
 from dueby_planner.schedule.job import Assignment
 from dueby_worker.steps.config import load_config
 from support.operator import worker
@@ -234,6 +234,34 @@ def test_a_worker_with_a_gpu_has_the_runtime_that_gives_it_one(
     made = workers(device=device, settings=replace(SETTINGS, runtime_class="nvidia"), worker=worker)
     assert pod_of(made.job).get("runtimeClassName") == name
     assert "runtimeClassName" not in pod_of(workers(device=device).job)
+
+
+CLAIM = {"persistentVolumeClaim": {"claimName": "compiled"}}
+FOLDER = {"hostPath": {"path": "/var/lib/dueby", "type": "Directory"}}
+
+
+def cache_folder_of(made: Objects) -> Any:
+    return json.loads(made.config_map["data"]["config.json"])["cacheDir"]
+
+
+@pytest.mark.parametrize("volume", [CLAIM, FOLDER], ids=["claim", "folder"])
+def test_a_worker_keeps_compiled_models_in_a_folder_of_its_own_on_the_charts_volume(volume: dict[str, Any]) -> None:
+    settings = replace(SETTINGS, cache=read_cache(json.dumps(volume)))
+    own = {"volumes": [{"name": "photos", "nfs": {"server": "s", "path": "/p"}}]}
+    made = workers(device=DeviceKind(resource="nvidia.com/gpu"), settings=settings, worker=own)
+    pod = pod_of(made.job)
+    assert {"name": "dueby-cache", **volume} in pod["volumes"]
+    assert "photos" in [one["name"] for one in pod["volumes"]]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "dueby-cache"]
+    # Kubernetes lets a group write to the volume's own folder, which the worker would refuse.
+    assert cache_folder_of(made) == f"{mount['mountPath']}/compiled"
+    assert not mount.get("readOnly")
+
+
+def test_without_a_volume_a_worker_keeps_them_as_long_as_its_pod_is_there() -> None:
+    made = workers()
+    assert cache_folder_of(made) == "/tmp/dueby"
+    assert "dueby-cache" not in [one["name"] for one in pod_of(made.job)["volumes"]]
 
 
 def test_a_worker_has_the_time_for_its_open_part_before_its_pod_is_killed() -> None:

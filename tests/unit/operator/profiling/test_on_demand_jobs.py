@@ -47,7 +47,7 @@ def test_an_engine_on_cpus_measures_the_cores_beside_the_gpu() -> None:
 def test_the_pod_has_one_device_and_a_time_limit() -> None:
     (create,) = begun(A100)
     spec = create.job["spec"]
-    assert (spec["completions"], spec["parallelism"], spec["activeDeadlineSeconds"]) == (1, 1, 600)
+    assert (spec["completions"], spec["parallelism"], spec["activeDeadlineSeconds"]) == (1, 1, 900)
     pod = pod_of()
     assert pod["containers"][0]["resources"]["limits"] == {GPU: "1", "memory": "8192Mi"}
     assert pod["nodeSelector"] == {f"{GPU}.product": A100}

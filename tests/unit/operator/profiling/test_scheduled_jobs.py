@@ -6,7 +6,7 @@ from typing import Any
 from dueby_api.inference_job import Model
 from dueby_api.step_config import ProfileConfig
 from dueby_operator.jobs import names
-from dueby_operator.settings import ProfilingWindow
+from dueby_operator.settings import CacheVolume, ProfilingWindow, read_cache
 from dueby_worker.steps.config import load_config
 from support.node_profiles import PROFILER, Site, only_cron
 from support.profiling import A100, gpu_node
@@ -15,8 +15,13 @@ GPU = "nvidia.com/gpu"
 
 
 class TestTemplate:
-    def template(self, *, runtime_class: str = "", **profiler: Any) -> dict[str, Any]:
-        site = Site(nodes=[gpu_node("a")], profiler=PROFILER.replace(**profiler), runtime_class=runtime_class)
+    def template(self, *, runtime_class: str = "", cache: CacheVolume | None = None, **profiler: Any) -> dict[str, Any]:
+        site = Site(
+            nodes=[gpu_node("a")],
+            profiler=PROFILER.replace(**profiler),
+            runtime_class=runtime_class,
+            cache=cache,
+        )
         site.reconcile()
         found: dict[str, Any] = only_cron(site)["spec"]["jobTemplate"]["spec"]
         return found
@@ -31,6 +36,18 @@ class TestTemplate:
     def test_a_pod_has_the_charts_runtime_class(self) -> None:
         assert self.template(runtime_class="nvidia")["template"]["spec"]["runtimeClassName"] == "nvidia"
         assert "runtimeClassName" not in self.template()["template"]["spec"]
+
+    def test_a_pod_has_the_workers_cache_and_is_told_where(self) -> None:
+        volume = {"persistentVolumeClaim": {"claimName": "compiled"}}
+        template = self.template(cache=read_cache(json.dumps(volume)))["template"]
+        assert {"name": "dueby-cache", **volume} in template["spec"]["volumes"]
+        mounts = {one["name"]: one["mountPath"] for one in template["spec"]["containers"][0]["volumeMounts"]}
+        told = json.loads(template["metadata"]["annotations"][names.CONFIG])
+        assert told["cacheDir"] == f"{mounts['dueby-cache']}/compiled"
+
+    def test_a_pod_without_one_compiles_for_itself_as_each_worker_does(self) -> None:
+        template = self.template()["template"]
+        assert "cacheDir" not in json.loads(template["metadata"]["annotations"][names.CONFIG])
 
     def test_being_put_out_is_no_failure_and_one_subject_that_fails_leaves_the_others_be(self) -> None:
         template = self.template()
@@ -48,7 +65,7 @@ class TestTemplate:
     def test_a_run_and_each_pod_of_it_have_a_time_limit(self) -> None:
         template = self.template(time_limit="30m")
         assert template["activeDeadlineSeconds"] == 1800
-        assert template["template"]["spec"]["activeDeadlineSeconds"] == 600
+        assert template["template"]["spec"]["activeDeadlineSeconds"] == 900
 
     def test_engines_on_cpus_have_their_cores_and_no_more(self) -> None:
         template = self.template(models=(Model(name="resnet18", engine="eager"),))

@@ -1,8 +1,14 @@
-"""What a measuring process loads is what a worker loads."""
+"""What a measuring process loads is what a worker loads, and what it finds in the cache."""
+
+from pathlib import Path
+
+import pytest
 
 from dueby_api.inference_job import Model
 from dueby_profiler.measuring.bench import Bench
 from dueby_profiler.measuring.messages import Setup
+from dueby_worker.engines.build import available_engines
+from support.profiler import TINY
 
 
 def test_an_image_encoder_is_measured_with_the_embedding_that_its_jobs_ask_for() -> None:
@@ -11,3 +17,32 @@ def test_an_image_encoder_is_measured_with_the_embedding_that_its_jobs_ask_for()
     loaded = Bench(Setup(model=model, engine="eager", threads=1, spawned_us=0)).loaded
 
     assert (loaded.output.kind, loaded.values) == ("Embedding", 512)
+
+
+@pytest.mark.skipif("openvino" not in available_engines("fp32"), reason="OpenVINO is not installed")
+def test_the_first_engine_of_workers_without_a_common_cache_finds_nothing_in_it(tmp_path: Path) -> None:
+    def setup(*, starts_empty: bool) -> Setup:
+        return Setup(
+            model=TINY.replace(engine="openvino"),
+            engine="openvino",
+            threads=1,
+            cache_dir=str(tmp_path),
+            starts_empty=starts_empty,
+            spawned_us=0,
+        )
+
+    def networks() -> int:
+        return len(list((tmp_path / "openvino").glob("*")))
+
+    bench = Bench(setup(starts_empty=True))
+    bench.build(1)
+    assert networks() == 0
+    # The sizes after it are measured for their steps, and take no longer than they must.
+    bench.build(2)
+    assert networks() == 1
+
+    (converted,) = (tmp_path / "openvino").iterdir()
+    made = converted.stat().st_ino
+    Bench(setup(starts_empty=True)).build(1)
+    Bench(setup(starts_empty=False)).build(1)
+    assert [path.stat().st_ino for path in (tmp_path / "openvino").iterdir()] == [made]

@@ -192,6 +192,24 @@ def test_without_a_compiler_compile_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert "compile" not in available_engines("fp32")
 
 
+# The cache
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [(0o700, True), (0o770, False)], ids=["its own", "a group's"])
+def test_the_driver_keeps_what_it_compiles_in_the_cache_folder_unless_others_may_write_to_it(
+    mode: int, is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_CACHE_PATH", "")  # the engine sets it: undone afterwards
+    monkeypatch.delenv("CUDA_CACHE_PATH")
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(mode)
+
+    build("eager", loaded(image_size=SIDE), folder)
+
+    assert os.environ.get("CUDA_CACHE_PATH") == (str(folder / "cuda") if is_told else None)
+
+
 # OpenVINO's cache
 
 

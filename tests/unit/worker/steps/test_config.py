@@ -64,8 +64,8 @@ def test_workers_with_the_same_empty_share_are_told_apart_by_their_rank(tmp_path
         pytest.param(a_document(shares=[[0, 2], [3, 2]]), r"shares\[1\]: .* not a run", id="backwards"),
         pytest.param(
             a_document(engine="auto"),
-            "engine: must be one of cudagraph, cuda, onnxruntime, tensorrt, openvino, ncnn, eager, compile, "
-            "but is 'auto'",
+            "engine: must be one of cudagraph, cuda, inductor, onnxruntime, tensorrt, openvino, ncnn, eager, "
+            "compile, but is 'auto'",
             id="engine not chosen",
         ),
         pytest.param(a_document(miniBatchSize=0), "miniBatchSize: must be an integer of at least 1", id="no images"),
