@@ -105,7 +105,7 @@ class TinyNetwork(nn.Module):
 @pytest.mark.skipif("compile" not in available_engines("fp32"), reason="there is no C++ compiler")
 @pytest.mark.parametrize("constant_weights", [True, False])
 # By default it is the ninth shape that would run as it is, which takes long to reach.
-@torch._dynamo.config.patch(recompile_limit=1)
+@torch._dynamo.config.patch(recompile_limit=1)  # type: ignore[untyped-decorator]
 def test_every_shape_is_compiled_however_many_the_process_has_seen(
     constant_weights: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

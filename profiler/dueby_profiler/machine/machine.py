@@ -15,7 +15,12 @@ from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layou
 from dueby_profiler.machine.limits import Limits, read_limits
 
 # Packages whose version changes how fast a mini-batch is.
-_SOFTWARE = ("torch", "torchvision", "openvino", "ncnn", "dueby")
+_SOFTWARE = (
+    *("torch", "torchvision", "openvino", "ncnn", "dueby", "triton"),
+    # One of each, as they are installed beside a torch for that CUDA.
+    *("nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    *("onnxruntime-gpu", "onnxruntime"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

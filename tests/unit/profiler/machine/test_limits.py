@@ -1,14 +1,17 @@
 """What the machine allows, from files as the kernel writes them, and how it is cut into devices."""
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
+from dueby_profiler.machine import machine as machine_module
 from dueby_profiler.machine.interference import CpuTimes, foreign_cores, read_times
 from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layouts
 from dueby_profiler.machine.limits import Limits, read_limits
+from dueby_profiler.machine.machine import software_versions
 from dueby_profiler.measuring.choices import choose, shorten
 from dueby_profiler.presets import FULL, QUICK
 from dueby_worker.engines import host
@@ -169,6 +172,18 @@ def test_auto_compares_what_takes_long_to_build_where_there_is_time_on_gpus(monk
         "quick": [("cudagraph", "cuda"), on_cores],
         "full": [("cudagraph", "cuda", "inductor"), on_cores],
     }
+
+
+def test_a_profile_names_the_libraries_that_decide_how_fast_engines_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"torch": "2.13.0", "tensorrt-cu13": "11.4.0", "triton": "3.7.0", "onnxruntime-gpu": "1.27", "pip": "26"}
+
+    def version(name: str) -> str:
+        if name not in known:
+            raise PackageNotFoundError(name)
+        return known[name]
+
+    monkeypatch.setattr(machine_module, "version", version)
+    assert software_versions() == {name: version for name, version in known.items() if name != "pip"}
 
 
 @pytest.mark.parametrize("missing", ["ncnn", "pnnx"])
