@@ -152,7 +152,7 @@ def test_those_at_work_are_waited_for_and_those_that_have_not_begun_are_not() ->
     [
         pytest.param('{"error":"sees no GPU","field":"gpu"}', 2, {}, "gpu: sees no GPU", id="the input is wrong"),
         pytest.param('{"error":"boom"}', 1, {"Failed": "BackoffLimitExceeded"}, "boom", id="it failed twice"),
-        pytest.param("", 143, {"Failed": "DeadlineExceeded"}, "it took longer than 10m00s", id="it took too long"),
+        pytest.param("", 143, {"Failed": "DeadlineExceeded"}, "it took longer than 15m00s", id="it took too long"),
         pytest.param('{"profile":"H4sI"}', 0, {"Complete": "Done"}, "no packed profile", id="its words were cut off"),
         pytest.param("{}", 0, {"Complete": "Done"}, "has left something else", id="it left no profile"),
         pytest.param(words(measured(L4)), 0, {"Complete": "Done"}, f"is of {L4}", id="it measured something else"),
