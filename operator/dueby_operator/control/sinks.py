@@ -51,8 +51,12 @@ def _sink_of(namespace: str, spec: JobSpec) -> Hashable | None:
 
 
 def _has_begun(job: JobSnapshot) -> bool:
-    """Return whether its workers write to the sink, or did so before they were stopped."""
-    return job.has_workers or job.status.workers_seen is not None
+    """Return whether its workers write to the sink, or did so before they were stopped.
+
+    A job whose status was lost has no plan. What it once did in the sink may be over, and the sink another job's.
+    """
+    plan = job.status.plan
+    return job.has_workers or (job.status.workers_seen is not None and plan is not None and plan.revision > 0)
 
 
 def _may_begin(job: JobSnapshot) -> bool:

@@ -13,6 +13,7 @@ from dueby_operator.model.actions import StartStep, StopJobs
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse
+from support.cluster_list import plan
 from support.decisions import MADE, SECOND, cluster, indexed, infj, job, look
 
 Document = dict[str, Any]
@@ -41,7 +42,8 @@ def told(*jobs: JobSnapshot) -> Mapping[str, str]:
     return {name: each.reason for name, each in found.items() if each and each.status == "False"}
 
 
-STARTED = indexed(workersSeen=MADE)
+STARTED = indexed(workersSeen=MADE, plan=plan(60))
+RESTORED = indexed(workersSeen=MADE)
 DONE = indexed(conditions=[said("Complete", "True", "Complete")])
 FAILED = indexed(conditions=[said("Failed", "True", "InvalidJob")])
 UNPROFILED = indexed(conditions=[*indexed()["conditions"], said("Profiled", "False", "NoProfile")])
@@ -54,6 +56,7 @@ LATE = indexed(conditions=[*indexed()["conditions"], said("Feasible", "False", "
         pytest.param({}, {}, ["second"], id="the younger one waits"),
         pytest.param({}, {"status": STARTED}, ["first"], id="the one that hasn't begun waits"),
         pytest.param({"status": STARTED}, {"status": STARTED}, [], id="two that have begun go on"),
+        pytest.param({"status": RESTORED}, {"status": STARTED}, ["first"], id="the one whose status was lost waits"),
         pytest.param({"status": DONE}, {}, [], id="the other one is done"),
         pytest.param({"status": FAILED}, {}, [], id="the other one has failed"),
         pytest.param({"suspend": True}, {}, [], id="the other one is suspended"),
