@@ -37,7 +37,7 @@ from dueby_worker.index.shards import names_shards
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.generations import newest_generation, path_in
 from dueby_worker.storage.store import NotFound, Store, Unavailable
-from dueby_worker.storage.uris import literal_folder, member_uri, split
+from dueby_worker.storage.uris import literal_folder, member_uri, parent, split
 from dueby_worker.system.text_columns import text_column
 
 FOLDER = "_dueby/index"
@@ -152,11 +152,15 @@ class Index:
             replaces += self._beside(REPLACES, start, end) if self.document.replaced else ()
         if (named_by := self.document.named_by) is None:
             return uris, {}
-        names, columns = read_kept(texts, self.document.kept_types)
-        namer = namer_of(named_by)
+        said, columns = read_kept(texts, self.document.kept_types)
+        namer, folder = namer_of(named_by), f"{parent(named_by.manifest.uri)}/" if named_by.manifest else ""
+        # The number is BELOW_LIST.
+        names = (
+            uri.removeprefix(folder) if isinstance(name, int) else name or namer(uri) for name, uri in zip(said, uris)
+        )
         if self.document.replaced:
             columns[REPLACES] = pa.array(replaces, pa.int64())
-        return uris, {"name": text_column(name or namer(uri) for name, uri in zip(names, uris))} | columns
+        return uris, {"name": text_column(names)} | columns
 
     @property
     def member_of(self) -> Callable[[int], Place] | None:
@@ -303,7 +307,7 @@ def namer_of(source: Source) -> Callable[[str], str]:
         tars              the member's name                              cats/1.jpg
         Parquet, Lance    what the column says that names the images     cat-1
                           without one, FILE#ROW below the folder, or ROW of a Lance dataset
-        list              what the list says; the index has it (kept.py) where it isn't the URI
+        list              what the list says; the index has it (kept.py) where it is no part of the URI
     """
     if (uri := source.images_uri) is None:
         return str

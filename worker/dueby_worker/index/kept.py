@@ -1,9 +1,12 @@
 """What a source says of its images beside their bytes: what each is called, and the columns of `source.keep`.
 
 An index has it as one JSON text an image, `[name, value, ...]`, and only where there is something to say. The name is
-null where it follows from the image's URI (namer_of). The types stand in index.json, because those of JSON and CSV are
-known when the last image is listed: there, whole numbers beside texts become texts, and those beside decimals decimals.
-What a file without types says stays a text here, as it is written, and is a number in the rows if the whole column is.
+null where it follows from the image's URI (namer_of), and 0 where it is the URI below the folder of the list: the same
+text for most images of a list takes no room in a file.
+
+The types stand in index.json, because those of JSON and CSV are known when the last image is listed: there, whole
+numbers beside texts become texts, and those beside decimals decimals. What a file without types says stays a text here,
+as it is written, and is a number in the rows if the whole column is.
 """
 
 import json
@@ -21,6 +24,8 @@ from dueby_worker.system.text_columns import text_column
 FIELD = "spec.source.keep"
 # Of the values of an image together. A worker has those of a part in memory: 65,536 images of this are 256 MiB.
 MAX_BYTES = 4096
+# Stands for the name of an image whose URI is that of the list's folder, a /, and the name.
+BELOW_LIST = 0
 _KINDS = "texts, numbers, true or false, dates and times can be kept"
 _JSON_TYPES: Mapping[type, str] = {str: "string", bool: "bool", int: "int64", float: "double"}
 # The values of a column may be of the types before its own, too.
@@ -88,8 +93,8 @@ class KeptColumns:
         return {name: self._types.get(name, "string") for name in self.names}
 
 
-def kept_text(name: str | None, values: Sequence[Any], columns: Sequence[str], *, where: str) -> str:
-    """Return the text of an image; empty if there is nothing to say.
+def kept_text(name: str | int | None, values: Sequence[Any], columns: Sequence[str], *, where: str) -> str:
+    """Return the text of an image; empty if there is nothing to say. The name may be BELOW_LIST.
 
     Raise ValueError, with the row's name `where` and the column, for a value that can't be kept.
     """
@@ -143,8 +148,10 @@ def kept_values(column: pa.Array) -> list[Any]:
     return values
 
 
-def read_kept(texts: Sequence[str | None], types: Mapping[str, str]) -> tuple[list[str | None], dict[str, pa.Array]]:
-    """Return the images' names and the columns, by name, of their texts."""
+def read_kept(
+    texts: Sequence[str | None], types: Mapping[str, str]
+) -> tuple[list[str | int | None], dict[str, pa.Array]]:
+    """Return the images' names, as the texts have them, and the columns, by name."""
     rows = [json.loads(text) if text else [None] * (len(types) + 1) for text in texts]
     columns = {
         name: _column((row[place] for row in rows), _type_of(kind))

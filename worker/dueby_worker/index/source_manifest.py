@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from dueby_api.errors import Invalid, first_line
 from dueby_api.source import ListedSource
 from dueby_worker.index.chunks import Row
+from dueby_worker.index.kept import BELOW_LIST, KeptColumns, kept_text, kept_type, kept_values, shown_columns
 from dueby_worker.index.kept import FIELD as KEEP
-from dueby_worker.index.kept import KeptColumns, kept_text, kept_type, kept_values, shown_columns
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
@@ -69,7 +69,7 @@ def list_source_manifest(
             file.writelines(store.blocks(path))
     except Unavailable as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
-    resolve = resolver(parent(uri))
+    resolve = resolver(folder := parent(uri))
     for where, row in _readable(_reader_of(uri, copy, kept)(copy)):
         kept.see(row)
         name = row.get(COLUMN)
@@ -77,7 +77,8 @@ def list_source_manifest(
             raise Invalid(FIELD, f"{where} has no text in `{COLUMN}`; {_KINDS}")
         try:
             found = resolve(name.strip())
-            said = kept_text(name if name != found else None, list(map(row.get, kept.names)), kept.names, where=where)
+            known_as = None if name == found else BELOW_LIST if found == f"{folder}/{name}" else name
+            said = kept_text(known_as, list(map(row.get, kept.names)), kept.names, where=where)
         except ValueError as error:
             raise Invalid(FIELD, f"{where}: {error}") from None
         # Whoever writes a list is not lent the workers' credentials and network.

@@ -1,5 +1,6 @@
 """The columns of source.keep, of each kind of source, and their types."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -49,6 +50,31 @@ def test_a_list_of_uris_makes_an_index_no_larger(tmp_path: Path, folder: Path) -
     listed = frozen(Source(manifest=ListedSource(uri=f"{folder}/list.txt")), tmp_path / "list")
     assert listed.chunk(0).read_bytes() == frozen(Source(uri=str(folder)), tmp_path / "folder").chunk(0).read_bytes()
     assert listed.kept_digest == ""
+
+
+def test_names_below_the_lists_folder_make_an_index_hardly_larger(tmp_path: Path, folder: Path) -> None:
+    names = [f"{hashlib.sha256(b'%d' % number).hexdigest()}/{number}.jpg" for number in range(10_000)]
+    (folder / "names.txt").write_text("\n".join(names))
+    (folder / "uris.txt").write_text("\n".join(file_uri(f"{folder}/{name}") for name in names))
+    sizes = {
+        kind: frozen(Source(manifest=ListedSource(uri=f"{folder}/{kind}.txt")), tmp_path / kind).chunk(0).stat().st_size
+        for kind in ("names", "uris")
+    }
+    assert sizes["names"] < 1.01 * sizes["uris"]
+    assert columns_of(Source(manifest=ListedSource(uri=f"{folder}/names.txt")), tmp_path)["name"].to_pylist() == sorted(
+        names
+    )
+
+
+def test_a_list_names_images_as_it_says_whatever_stands_in_their_names(tmp_path: Path, folder: Path) -> None:
+    # Beside the list and elsewhere, and with characters that a URI has escapes for.
+    names = ["a.jpg", "b c.jpg", "d/é.jpg", "f%20g.jpg", "h#1.jpg", "../i.jpg", "./j.jpg", str(folder / "k.jpg")]
+    (folder / "list.txt").write_text("\n".join(names))
+    assert described(Source(manifest=ListedSource(uri=f"{folder}/list.txt")), tmp_path)["name"] == [
+        names[5],
+        *names[:5],
+        *names[6:],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +153,7 @@ def test_new_images_have_the_columns_of_those_before_though_nothing_is_said_of_t
     new = take_new(listed, [index], source, scratch, None, lambda stage, count: None)
     assert new is not None
     assert dict(new.kept_types) == {"x": "int64"}
-    assert [row.kept for row in new.rows_where(np.ones(2, dtype=bool))] == ['["b.jpg",null]', '["c.jpg",null]']
+    assert [row.kept for row in new.rows_where(np.ones(2, dtype=bool))] == ["[0,null]", "[0,null]"]
 
 
 def test_columns_of_parquet_may_lie_in_structs_and_be_encoded(tmp_path: Path, folder: Path) -> None:
