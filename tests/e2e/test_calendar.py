@@ -5,7 +5,6 @@ devices counts for the jobs after it, so each test has a class of its own.
 """
 
 import re
-import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,22 +30,13 @@ MANY, SLOW = 40_000, {"requests": {**SMALL["requests"], "cpu": "250m"}, "limits"
 @contextmanager
 def calendars_page(cluster: Cluster) -> Iterator[Callable[[], str]]:
     """What asks for the page that the operator shows on its pod's loopback."""
-    kubectl = ("kubectl", "--kubeconfig", str(cluster.kubeconfig), "--namespace", OPERATOR_NAMESPACE)
-    command = (*kubectl, "port-forward", "deployment/dueby-operator", ":8082")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            port = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
-            assert port is not None
-            url = f"http://127.0.0.1:{port[1]}/"
+    with cluster.forwarded("deployment/dueby-operator", 8082, namespace=OPERATOR_NAMESPACE) as port:
 
-            def ask() -> str:
-                with urllib.request.urlopen(url, timeout=30) as answer:
-                    return str(answer.read(), "utf-8")
+        def ask() -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+                return str(answer.read(), "utf-8")
 
-            yield ask
-        finally:
-            process.terminate()
+        yield ask
 
 
 def start_slow_job(

@@ -1,10 +1,12 @@
 """A real Kubernetes for tests, as one file of tests sees it: with a namespace and nodes for itself."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +117,20 @@ class Cluster:
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         return done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+    @contextmanager
+    def forwarded(self, target: str, port: int, *, namespace: str) -> Iterator[int]:
+        """Give the port of this machine that leads to one of a pod, a Deployment or a Service, until the block ends."""
+        kubectl = ("kubectl", "--kubeconfig", str(self.kubeconfig), "--namespace", namespace)
+        command = (*kubectl, "port-forward", target, f":{port}")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                opened = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
+                assert opened is not None
+                yield int(opened[1])
+            finally:
+                process.terminate()
 
     def apply(self, *documents: dict[str, Any]) -> None:
         """Apply them; in this namespace where they name none."""

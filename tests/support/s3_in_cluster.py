@@ -1,7 +1,8 @@
 """An S3 server in the tests' cluster, whose buckets are folders below `s3` in the folder that its nodes share."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from support.cluster import SHARED, Cluster
@@ -42,10 +43,22 @@ def start_s3(cluster: Cluster, *, nodes: Iterable[str], **spec: Any) -> None:
 
 def s3_credentials(namespace: str) -> Document:
     """The secret with which a job reaches the server in this namespace."""
-    data = {
+    data = s3_environment(f"http://s3.{namespace}.svc:{S3_PORT}")
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-credentials"}, "stringData": data}
+
+
+def s3_environment(endpoint: str) -> dict[str, str]:
+    """The environment variables of a process that uses the server."""
+    return {
         "AWS_ACCESS_KEY_ID": S3_KEYS["ROOT_ACCESS_KEY"],
         "AWS_SECRET_ACCESS_KEY": S3_KEYS["ROOT_SECRET_KEY"],
         "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://s3.{namespace}.svc:{S3_PORT}",
+        "AWS_ENDPOINT_URL": endpoint,
     }
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-credentials"}, "stringData": data}
+
+
+@contextmanager
+def s3_from_here(cluster: Cluster) -> Iterator[dict[str, str]]:
+    """Give the environment variables of a process on this machine that uses the server, until the block ends."""
+    with cluster.forwarded("service/s3", S3_PORT, namespace=cluster.namespace) as port:
+        yield s3_environment(f"http://127.0.0.1:{port}")

@@ -35,7 +35,7 @@ def test_the_job_of_a_night_is_valid_adds_to_its_sink_and_goes_by_itself() -> No
     assert job.spec.sink.if_exists in fields["sink"]["properties"]["ifExists"]["enum"]
 
 
-def test_its_account_may_do_what_kubectl_apply_does_and_nothing_else() -> None:
+def test_its_account_may_do_what_kubectl_apply_and_the_chart_ask_for_and_nothing_else() -> None:
     found = objects()
     cron = found["CronJob"]["spec"]
     pod = cron["jobTemplate"]["spec"]["template"]["spec"]
@@ -45,10 +45,12 @@ def test_its_account_may_do_what_kubectl_apply_does_and_nothing_else() -> None:
     assert found["RoleBinding"]["subjects"] == [{"kind": "ServiceAccount", "name": account}]
     assert found["RoleBinding"]["roleRef"]["name"] == role["metadata"]["name"]
     definition = yaml.safe_load((REPOSITORY / "crds" / "inferencejobs.yaml").read_text())["spec"]
-    (rule,) = role["rules"]
-    assert rule["apiGroups"] == [definition["group"]]
-    assert rule["resources"] == [definition["names"]["plural"]]
-    assert set(rule["verbs"]) == NEEDED
+    jobs, pods = role["rules"]
+    assert jobs["apiGroups"] == [definition["group"]]
+    assert jobs["resources"] == [definition["names"]["plural"]]
+    assert set(jobs["verbs"]) == NEEDED
+    # The chart's policy refuses jobs from whoever may not make what they make.
+    assert pods == {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
 
 
 def test_the_pod_mounts_the_job_that_it_applies() -> None:
