@@ -13,6 +13,7 @@ from dueby_api.errors import DueByError, Invalid
 from dueby_api.untrusted import printable
 
 _RESOURCE = "inferencejobs.dueby.dev"
+_AT_MOST = "--request-timeout=5s"
 _MISSING = "needs kubectl, which is not there; install it"
 
 
@@ -48,7 +49,13 @@ def get_job(name: str, *, namespace: str | None) -> str:
 
 def ask(words: Sequence[str], *, doing: str) -> str:
     """Return what kubectl prints of these words. Raise DueByError with its reason, at the latest after some seconds."""
-    return _call([*words, "--request-timeout=5s"], doing=doing, missing=Invalid("kubectl", _MISSING))
+    return _call([*words, _AT_MOST], doing=doing, missing=Invalid("kubectl", _MISSING))
+
+
+def try_job(document: Mapping[str, Any], *, namespace: str | None) -> None:
+    """Have the API server say whether it would take the job. Raise DueByError with its reason if it wouldn't."""
+    words = ["create", *_within(namespace), "--dry-run=server", "-f", "-", _AT_MOST]
+    _call(words, doing="create a job", missing=Invalid("kubectl", _MISSING), given=json.dumps(document))
 
 
 def _text_of(moment: date) -> str:

@@ -4,12 +4,26 @@ import json
 from collections.abc import Iterator
 from shutil import which
 
-from dueby.cluster.kubectl import ask
+from dueby.cluster.kubectl import ask, try_job
 from dueby.doctor.finding import Asked, Finding
 from dueby_api.errors import DueByError
 
 _CHART = "install DueBy's chart: docs/cluster.md"
 _KINDS = ("inferencejobs.dueby.dev", "gpuprofiles.dueby.dev")
+_ROLES = "ask for Kubernetes' role edit in that namespace: docs/cluster.md"
+# A job that the API server is asked about, and which isn't made.
+_TRIAL = {
+    "apiVersion": "dueby.dev/v1alpha1",
+    "kind": "InferenceJob",
+    "metadata": {"generateName": "dueby-doctor-"},
+    "spec": {
+        "images": 1,
+        "deadline": "1h",
+        "model": {"name": "resnet50"},
+        "source": {"synthetic": {}},
+        "sink": {"uri": "/rows"},
+    },
+}
 _OPERATORS = ("get", "deployments", "--all-namespaces", "-l", "app.kubernetes.io/name=dueby", "-o", "json")
 
 
@@ -22,7 +36,8 @@ def check_cluster(asked: Asked) -> Iterator[Finding]:
     try:
         kinds = ask(["api-resources", "--api-group=dueby.dev", "-o", "name"], doing="reach a cluster").split()
     except DueByError as error:
-        yield Finding(subject="cluster", verdict="absent", sentence=str(error), advice="kubectl config get-contexts")
+        advice = "sign in, or choose one with kubectl config use-context"
+        yield Finding(subject="cluster", verdict="absent", sentence=str(error), advice=advice)
         return
     if missing := [kind for kind in _KINDS if kind not in kinds]:
         sentence = f"the cluster has no {' and no '.join(missing)}"
@@ -46,19 +61,31 @@ def _operator() -> Finding:
     if not items:
         return Finding(subject="operator", verdict="fails", sentence="there is none, so no job starts", advice=_CHART)
     where = items[0]["metadata"]["namespace"]
-    advice = f"kubectl describe pods -n {where} -l app.kubernetes.io/name=dueby"
+    advice = f"kubectl describe deployments,pods -n {where} -l app.kubernetes.io/name=dueby"
     return Finding(subject="operator", verdict="fails", sentence=f"it is not ready in {where}", advice=advice)
 
 
 def _rights(namespace: str | None) -> Iterator[Finding]:
     within = ["-n", namespace] if namespace else []
     where = f"in {namespace}" if namespace else "in the namespace of kubectl's context"
-    for verb in ("create", "get", "delete"):
+    yield _right_to_create(namespace, where)
+    for verb in ("get", "delete"):
         subject = f"right to {verb}"
         try:
             ask(["auth", "can-i", verb, _KINDS[0], *within], doing=f"{verb} a job")
         except DueByError:
-            sentence, advice = f"you may not {verb} InferenceJobs {where}", "docs/cluster.md names the roles"
-            yield Finding(subject=subject, verdict="fails", sentence=sentence, advice=advice)
+            sentence = f"you may not {verb} InferenceJobs {where}"
+            yield Finding(subject=subject, verdict="fails", sentence=sentence, advice=_ROLES)
         else:
             yield Finding(subject=subject, verdict="ok", sentence=f"you may {verb} InferenceJobs {where}")
+
+
+def _right_to_create(namespace: str | None, where: str) -> Finding:
+    """Return whether the API server would take a job, of which the chart's and other policies have a say, too."""
+    subject = "right to create"
+    try:
+        try_job(_TRIAL, namespace=namespace)
+    except DueByError as error:
+        advice = _ROLES if "(Forbidden)" in str(error) else "name another namespace with -n"
+        return Finding(subject=subject, verdict="fails", sentence=str(error), advice=advice)
+    return Finding(subject=subject, verdict="ok", sentence=f"you may create InferenceJobs {where}")

@@ -19,7 +19,8 @@ def check_places(asked: Asked) -> Iterator[Finding]:
             sentence = _describe(uri)
         except DueByError as error:
             advice = "check the name and the credentials; docs/manifest.md says where they are looked for"
-            yield Finding(subject=uri, verdict="fails", sentence=str(error), advice=advice)
+            sentence = str(error).removeprefix(f"{uri}: ")
+            yield Finding(subject=uri, verdict="fails", sentence=sentence, advice=advice)
         else:
             yield Finding(subject=uri, verdict="ok", sentence=sentence)
 
@@ -34,10 +35,16 @@ def _describe(uri: str) -> str:
     at_once = RetryPolicy(total_s=0)
     store = open_store(uri, field=uri, retry=at_once)
     folder, _, name = store.uri.rpartition("/")
-    if open_store(folder, field=uri, retry=at_once).exists(name):
-        return "can be read"
     scheme = scheme_of(canonical_uri(uri))
-    if scheme in ("http", "https"):
+    is_web = scheme in ("http", "https")
+    try:
+        if open_store(folder, field=uri, retry=at_once).exists(name):
+            return "can be read"
+    except DueByError:
+        if is_web:
+            raise
+        # A store's answer about one object has no words. Its answer to who lists says why that is refused.
+    if is_web:
         return "the server answers, but has no such file"
     count = len(store.list_names()) + len(store.list_folders())
     found = (

@@ -33,7 +33,7 @@ LANES = (
         nodes=1,
         files=(
             *("test_node_profiles", "test_profiling", "test_validation", "test_doomed_jobs"),
-            *("test_chart", "test_chart_manifests", "test_page_manifests"),
+            *("test_chart", "test_chart_manifests", "test_page_manifests", "test_doctor"),
         ),
     ),
 )

@@ -19,9 +19,11 @@ READY = '{"items": [{"metadata": {"namespace": "dueby"}, "status": {"readyReplic
 NOT_READY = '{"items": [{"metadata": {"namespace": "dueby"}, "status": {}}]}'
 
 
-def script(*, kinds: str = KINDS, operators: str = f"echo '{READY}'", rights: str = "echo yes") -> str:
+def script(
+    *, kinds: str = KINDS, operators: str = f"echo '{READY}'", rights: str = "echo yes", creates: str = "cat >&2"
+) -> str:
     """What a kubectl does."""
-    return f'case "$1" in api-resources) {kinds};; get) {operators};; auth) {rights};; esac'
+    return f'case "$1" in api-resources) {kinds};; get) {operators};; auth) {rights};; create) {creates};; esac'
 
 
 def shown(findings: Iterator[Finding]) -> list[tuple[str, str]]:
@@ -62,10 +64,22 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             id="an operator that the user may not see",
         ),
         pytest.param(
-            script(rights='test "$3" != create || { echo no; exit 1; }'),
+            script(rights='test "$3" != delete || { echo no; exit 1; }'),
+            ["ok", "ok", "ok", "ok", "fails"],
+            "you may not delete InferenceJobs in team ask for Kubernetes' role edit",
+            id="no right to delete",
+        ),
+        pytest.param(
+            script(creates="echo 'Error from server (Forbidden): a policy says no' >&2; exit 1"),
             ["ok", "ok", "fails", "ok", "ok"],
-            "you may not create InferenceJobs in team",
+            "a policy says no ask for Kubernetes' role edit",
             id="no right to create",
+        ),
+        pytest.param(
+            script(creates="""echo 'Error from server (NotFound): namespaces "team" not found' >&2; exit 1"""),
+            ["ok", "ok", "fails", "ok", "ok"],
+            'namespaces "team" not found name another namespace with -n',
+            id="no such namespace",
         ),
     ],
 )
