@@ -304,3 +304,20 @@ def test_the_notes_tell_of_what_is_installed_and_of_nothing_else(tmp_path: Path,
     is_monitored = bool(of_kind(documents, "ServiceMonitor")) and bool(of_kind(documents, "PodMonitor"))
     assert ("for the Prometheus operator set" in notes) == (not is_monitored)
     assert ("these namespaces only: a, b" in notes) == ("--watch-namespace" in told)
+
+
+def test_the_operators_pods_run_as_whom_the_namespace_says_as_openshifts_restricted_v2_wants() -> None:
+    """docs/platform/security-contexts.md: any user, no group for volumes, and nothing to write to but /tmp."""
+    documents = rendered()
+    (deployment,) = of_kind(documents, "Deployment").values()
+    (test,) = of_kind(documents, "Pod").values()
+    for pod in (deployment["spec"]["template"]["spec"], test["spec"]):
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert pod.get("volumes", []) in ([], [{"name": "tmp", "emptyDir": {}}])
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()

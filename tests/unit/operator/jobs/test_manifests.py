@@ -139,11 +139,18 @@ def test_a_config_map_with_more_workers_than_a_job_has_is_refused_however_short_
 def test_pods_are_restricted_and_hold_no_credentials_of_kubernetes() -> None:
     pod = pod_of(workers().job)
     assert pod["automountServiceAccountToken"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
+    # The user is the image's. What OpenShift is asked for is this group (docs/platform/security-contexts.md).
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "fsGroup": 10001,
+        "fsGroupChangePolicy": "OnRootMismatch",
+    }
     container = pod["containers"][0]["securityContext"]
     assert container["readOnlyRootFilesystem"] is True
     assert container["allowPrivilegeEscalation"] is False
     assert container["capabilities"] == {"drop": ["ALL"]}
+    assert not {"runAsUser", "runAsGroup"} & container.keys()
 
 
 def test_no_pod_takes_its_nodes_memory_or_disk() -> None:
