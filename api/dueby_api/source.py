@@ -6,6 +6,7 @@ from dueby_api.places import require_name
 from dueby_api.schema import Meta, Spec
 
 STRICT_ON_GPUS = "decoder: a GPU can't decode tolerantly; set decoder to cpu, or decode to strict"
+COLORS_ON_GPUS = "decoder: a GPU doesn't convert colours; set decoder to cpu, or color to stored"
 PHOTOS_ON_GPUS = "decoder: synthetic images aren't decoded; leave it out"
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
 # The column of rows that says which row of an earlier generation a row replaces, since the image's file has changed.
@@ -106,6 +107,9 @@ class Source(Spec, frozen=True, kw_only=True):
     decoder: Literal["cpu", "gpu"] = "cpu"
     """What decodes JPEGs. cpu: the worker's cores. gpu: the worker's NVIDIA GPU, by nvImageCodec, to slightly other
     pixels; only GPUs are planned then."""
+    color: Literal["stored", "srgb"] = "stored"
+    """What an image's numbers are taken for. stored: sRGB, whatever its file says, as Pillow and torchvision take them.
+    srgb: the colours that the ICC profile in its file says, which are converted to sRGB, as browsers do it."""
     allow_unreadable: bool = False
     """Go on although none of the sampled images can be read. By default such a job stops before it starts workers."""
     keep: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=32)] = ()
@@ -119,6 +123,8 @@ class Source(Spec, frozen=True, kw_only=True):
         require_name("uri", self.uri or "")
         if self.decoder == "gpu" and self.decode == "tolerant":
             raise ValueError(STRICT_ON_GPUS)
+        if self.decoder == "gpu" and self.color != "stored":
+            raise ValueError(COLORS_ON_GPUS)
         if self.decoder == "gpu" and self.synthetic is not None:
             raise ValueError(PHOTOS_ON_GPUS)
         self._require_columns()

@@ -66,6 +66,10 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"source": {"uri": "a", "decode": "tolerant", "decoder": "gpu"}},
         "decoder: a GPU can't decode tolerantly",
     ),
+    "colours on a GPU": (
+        {"source": {"uri": "a", "color": "srgb", "decoder": "gpu"}},
+        "decoder: a GPU doesn't convert colours",
+    ),
     "nothing to decode on a GPU": (
         {"images": 1, "source": {"synthetic": {}, "decoder": "gpu"}},
         "decoder: synthetic images aren't decoded",

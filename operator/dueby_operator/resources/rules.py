@@ -26,6 +26,7 @@ from dueby_api.pod_fields import IMAGE, IMAGE_SENTENCE
 from dueby_api.schema import FIRST_YEAR, LAST_YEAR, YEARS_PATTERN
 from dueby_api.schemes import READ_ONLY
 from dueby_api.source import (
+    COLORS_ON_GPUS,
     KEPT_TWICE,
     NO_LANCE_THERE,
     NOT_FOR_LANCE,
@@ -158,6 +159,7 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
             "give exactly one of uri, manifest, parquet, lance and synthetic",
         ),
         ("self.decoder != 'gpu' || self.decode != 'tolerant'", STRICT_ON_GPUS),
+        ("self.decoder != 'gpu' || self.color != 'srgb'", COLORS_ON_GPUS),
         ("self.decoder != 'gpu' || !has(self.synthetic)", PHOTOS_ON_GPUS),
         ("!has(self.keep) || size(self.keep) == 0 || !has(self.synthetic)", NOTHING_TO_KEEP),
         (

@@ -126,6 +126,11 @@ NAN = float("nan")
             id="tolerance on a GPU",
         ),
         pytest.param(
+            {"source": {"uri": "a", "color": "srgb", "decoder": "gpu"}},
+            "spec.source.decoder: a GPU doesn't convert colours; set decoder to cpu, or color to stored",
+            id="colours on a GPU",
+        ),
+        pytest.param(
             {"images": 9, "source": {"synthetic": {}, "decoder": "gpu"}},
             "spec.source.decoder: synthetic images aren't decoded; leave it out",
             id="nothing to decode on a GPU",

@@ -47,7 +47,7 @@ def decode_image(data: bytes, preprocessing: Preprocessing, *, max_pixels: int =
     if not data:
         raise UnreadableImage("The file is empty.")
     decode = _decode_jpeg if data.startswith(jpeg_header.MAGIC) else _decode_other
-    return _in_one_sentence(lambda: finished(decode(data, preprocessing, max_pixels), preprocessing))
+    return _in_one_sentence(lambda: _in_color(data, decode(data, preprocessing, max_pixels), preprocessing))
 
 
 def decode_tolerantly(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -64,13 +64,23 @@ def decode_tolerantly(data: bytes, preprocessing: Preprocessing, *, max_pixels: 
     try:
         with pillow_formats.tolerance():
             picture = _in_one_sentence(
-                lambda: finished(_decode_other(data, preprocessing, max_pixels, may_be_jpeg=True), preprocessing)
+                lambda: _in_color(data, _decode_other(data, preprocessing, max_pixels, may_be_jpeg=True), preprocessing)
             )
     except BeyondLimit:
         raise
     except UnreadableImage:
         raise refusal from None
     return Picture(pixels=picture.pixels, warning=f"What it lacks is filled up. Strict decoding says: {refusal}")
+
+
+def _in_color(data: bytes, found: Picture, preprocessing: Preprocessing) -> Picture:
+    """Return the finished square, in sRGB if that is wanted. The rest of the picture need not be converted."""
+    if preprocessing.converts:
+        try:
+            found = replace(found, pixels=pillow_formats.in_srgb(found.pixels, data))
+        except pillow_formats.BrokenProfile:
+            found = replace(found, warning=found.warning or _warning(["its colour profile is broken"]))
+    return finished(found, preprocessing)
 
 
 def finished(found: Picture, preprocessing: Preprocessing) -> Picture:

@@ -10,11 +10,11 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
 from PIL import UnidentifiedImageError as UnidentifiedImageError
 
 from dueby_worker.images.geometry import Crop, Extent, cut_out
@@ -40,7 +40,14 @@ _FILTERS = {
 }
 _PILLOW_MODULES = r"PIL\."
 
+# Cameras write the same few profiles into all their photos, and reading one takes longer than using it.
+_PROFILES = 16
+
 Image.MAX_IMAGE_PIXELS = None
+
+
+class BrokenProfile(Exception):
+    """A colour profile can't be read."""
 
 
 @contextmanager
@@ -127,6 +134,30 @@ def to_rgb(picture: Image.Image, *, whitens: bool) -> Image.Image:
         white.paste(picture, mask=picture.getchannel("A"))
         return white
     return picture.convert("RGB")
+
+
+def in_srgb(pixels: Pixels, data: bytes) -> Pixels:
+    """Return an image in sRGB by the colour profile in its file; as it is if there is none, or one of grey or inks.
+
+    Raise BrokenProfile if the profile can't be read.
+    """
+    with open_picture(data, may_be_jpeg=True) as picture:
+        profile = picture.info.get("icc_profile")
+    if not profile or (transform := _to_srgb(profile)) is None:
+        return pixels
+    return np.array(transform.apply(Image.fromarray(pixels)))
+
+
+@lru_cache(_PROFILES)
+def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
+    """Return the conversion from a profile's colours, which threads may share; None if it isn't one of RGB."""
+    try:
+        colors = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if colors.profile.xcolor_space.strip() != "RGB":
+            return None
+        return ImageCms.buildTransform(colors, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise BrokenProfile from error
 
 
 def from_pixels(pixels: Pixels) -> Image.Image:

@@ -125,7 +125,7 @@ def _decoder(
     source: Source, preprocessing: Preprocessing, max_pixels: int, *, processes: int
 ) -> tuple[Callable[[bytes], Picture], Callable[[], None]]:
     """Return what decodes an image, in one of these processes or in this one if there are none, and what ends them."""
-    is_tolerant = source.decode == "tolerant"
+    is_tolerant, preprocessing = source.decode == "tolerant", preprocessing.in_color(source.color)
     isolated = partial(IsolatedDecoder, preprocessing=preprocessing, max_pixels=max_pixels, is_tolerant=is_tolerant)
     if processes:
         decoder = isolated(processes=processes)

@@ -75,13 +75,14 @@ def build_index(
     `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
     """
     is_tolerant, allows_unreadable = source.decode == "tolerant", source.allow_unreadable
+    wanted = preprocessing.in_color(source.color)
     source = sized(canonical_source(source), preprocessing)
     if source.synthetic is not None:
         return Index(store=sink, document=describe_synthetic(source, limit, preprocessing))
     found = None if replace else find_index(sink, generation)
     if found is not None and is_own and is_alike(found.document.source, source):
         return _rename(found, source, limit)
-    decoder = IsolatedDecoder(preprocessing=preprocessing, max_pixels=max_pixels, processes=1, is_tolerant=is_tolerant)
+    decoder = IsolatedDecoder(preprocessing=wanted, max_pixels=max_pixels, processes=1, is_tolerant=is_tolerant)
     with closing(decoder), scratch_folder("index") as scratch:
         most = limit if generation == 1 else None
         frozen = freeze(source, scratch, most, on_progress, retry, with_versions=is_adding)

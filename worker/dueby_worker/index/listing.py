@@ -63,7 +63,7 @@ def canonical_source(source: Source) -> Source:
     Its URIs are absolute, so that they mean the same in any working directory. It doesn't say how to decode, nor what
     happens if that fails.
     """
-    source = source.replace(decode="strict", decoder="cpu", allow_unreadable=False)
+    source = source.replace(decode="strict", decoder="cpu", color="stored", allow_unreadable=False)
     if source.manifest is not None:
         return source.replace(manifest=source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD)))
     if source.parquet is not None:

@@ -46,6 +46,8 @@ class Preprocessing:
     """Whether the square is then compressed as a JPEG and decoded again, as the reference of open_nsfw does."""
     whitens: bool = False
     """Whether transparent pixels are put on white, as some of transformers' processors do; else alpha is dropped."""
+    converts: bool = False
+    """Whether the square is then converted to sRGB by the profile in its file. The job says so, not the model."""
 
     @property
     def averages(self) -> bool:
@@ -56,8 +58,12 @@ class Preprocessing:
         """Return the preprocessing for another image size, in which the model sees the same part of the image."""
         return replace(self, resize_side=round(self.resize_side * side / self.crop_side), crop_side=side)
 
+    def in_color(self, color: str) -> Self:
+        """Return the preprocessing of a job with this `source.color`."""
+        return replace(self, converts=color == "srgb")
+
     def document(self) -> dict[str, Any]:
         """Return plain data for the fingerprint of a job. What is false is left out, so that older sinks stay valid."""
-        later = ("stretches", "floors", "recompresses", "whitens")
+        later = ("stretches", "floors", "recompresses", "whitens", "converts")
         found = {name: value for name, value in asdict(self).items() if value or name not in later}
         return found if self.averages else {**found, "revision": _PLAIN_REVISION}

@@ -64,7 +64,8 @@ class Components(Spec, frozen=True, kw_only=True):
     """What becomes of damaged images; absent if they are refused, as they were before there was a choice."""
     decoder: str | None = None
     """What decodes JPEGs; absent if CPUs do, as they did before there was a choice."""
-
+    color: str | None = None
+    """What becomes of colour profiles; absent if they are ignored, as they were before there was a choice."""
     keep: tuple[str, ...] | None = None
     """The columns of source.keep; absent if there are none."""
     kept: str | None = None
@@ -143,6 +144,7 @@ def components_of(
         output=None if loaded.output.is_usual else loaded.output,
         decode=None if source.decode == "strict" else source.decode,
         decoder=None if source.decoder == "cpu" else source.decoder,
+        color=None if source.color == "stored" else source.color,
         keep=source.keep or None,
         kept=kept_digest or None,
     )
@@ -217,6 +219,7 @@ _DIFFERENCES: dict[str, Callable[[Any, Any], str]] = {
     "output": lambda was, now: f"its rows held {(was or Output()).words} (now {(now or Output()).words})",
     "decode": lambda was, now: f"its source.decode was {was or 'strict'} (now {now or 'strict'})",
     "decoder": lambda was, now: f"its source.decoder was {was or 'cpu'} (now {now or 'cpu'})",
+    "color": lambda was, now: f"its source.color was {was or 'stored'} (now {now or 'stored'})",
     "keep": lambda was, now: f"its source.keep was {_listed(was)} (now {_listed(now)})",
     "kept": lambda was, now: "its images had other names, or the columns of source.keep other values",
     "precision": lambda was, now: f"its precision was {was} (now {now})",

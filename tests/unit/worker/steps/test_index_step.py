@@ -72,8 +72,9 @@ def test_what_is_to_be_overwritten_stays_if_the_job_can_not_begin(
     [
         ({"decode": "tolerant"}, r"its source\.decode was strict \(now tolerant\)"),
         ({"decoder": "gpu"}, r"its source\.decoder was cpu \(now gpu\)"),
+        ({"color": "srgb"}, r"its source\.color was stored \(now srgb\)"),
     ],
-    ids=["tolerantly", "on GPUs"],
+    ids=["tolerantly", "on GPUs", "in other colours"],
 )
 def test_a_sink_is_not_gone_on_with_after_decoding_otherwise(
     tmp_path: Path, other: dict[str, str], sentence: str
