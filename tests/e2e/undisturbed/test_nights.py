@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -78,79 +79,115 @@ def kill(cluster: Cluster, job: str, step: str) -> set[str]:
     return killed
 
 
-def end(cluster: Cluster, job: str) -> dict[str, Any]:
-    """Return the InferenceJob once it has succeeded."""
-    document = cluster.wait_for_phase(job, "Succeeded", "Failed")
-    assert document["status"]["phase"] == "Succeeded", document["status"]
-    return document
+@dataclass(kw_only=True)
+class Week:
+    """The nights, and how many images the job of each of them has counted."""
+
+    cluster: Cluster
+    photos: Store
+    cron: CronNights
+    rows: Store = field(default_factory=lambda: open_store(ROWS))
+    counts: list[int] = field(default_factory=list)
+
+    @property
+    def worker(self) -> dict[str, Any]:
+        """What the jobs say of their workers."""
+        return {"nodeSelector": self.cluster.node_selector, "envFrom": [{"secretRef": {"name": "s3-credentials"}}]}
+
+    def end(self, job: str) -> dict[str, Any]:
+        """Return the InferenceJob once it has succeeded."""
+        document = self.cluster.wait_for_phase(job, "Succeeded", "Failed")
+        assert document["status"]["phase"] == "Succeeded", document["status"]
+        self.counts.append(document["status"]["images"])
+        return document
+
+
+def a_worker_is_killed_once_a_part_is_there(week: Week) -> None:
+    week.cron.change_job(worker={**week.worker, "resources": SLOW})
+    put(week.photos, *range(FIRST))
+    job = week.cron.start(1)
+    week.cluster.wait(lambda: any(name.startswith("part-") for name in week.rows.list_names()), "a part is there")
+    killed = kill(week.cluster, job, "work")
+    week.end(job)
+    assert workers_of(week.cluster, job) - killed
+    week.cron.change_job(worker=week.worker)
+
+
+def the_operator_is_killed_while_the_bucket_is_listed(week: Week) -> None:
+    """That a photo has changed isn't asked for yet."""
+    put(week.photos, *range(FIRST, FIRST + 5))
+    put(week.photos, 3, content=20)
+    job = week.cron.start(2)
+    index = f"dueby.dev/job={job},dueby.dev/step=index"
+    week.cluster.wait(partial(week.cluster.items, "jobs", index), "the index step is there")
+    week.cluster.kill_operator()
+    week.end(job)
+
+
+def a_pod_that_comes_twice_makes_one_job(week: Week) -> None:
+    """From now on, what has changed is asked for."""
+    week.cron.change_job(sink={"uri": ROWS, "ifExists": "Append", "changed": True})
+    put(week.photos, *range(FIRST + 5, FIRST + 8))
+    job = week.cron.start(3)
+    before = week.cluster.get("infj", job)["metadata"]
+    week.cron.start(3, attempt=2)
+    after = week.end(job)["metadata"]
+    assert (after["uid"], after["generation"]) == (before["uid"], 1)
+
+
+def nothing_is_new(week: Week) -> None:
+    """A photo that was put again is the same."""
+    put(week.photos, 5)
+    job = week.cron.start(4)
+    assert "Nothing is new or changed" in condition(week.end(job), "Indexed")["message"]
+    assert not workers_of(week.cluster, job)
+    # They are those of the newest generation.
+    assert week.counts.pop() == week.counts[-1]
+
+
+def two_nights_come_together_and_worker_and_operator_are_killed(week: Week) -> None:
+    week.cron.change_job(worker={**week.worker, "resources": SLOW})
+    put(week.photos, *range(FIRST + 8, FIRST + 14))
+    put(week.photos, 3, content=21)
+    put(week.photos, 30, content=22)
+    job = week.cron.start(5)
+    killed = kill(week.cluster, job, "work")
+    assert not week.rows.exists("_SUCCESS")
+    put(week.photos, FIRST + 14, FIRST + 15)
+    week.cron.change_job(worker=week.worker)
+    other = week.cron.start(6)
+    wait_until_told(week.cluster, other, "Admitted", reason="SinkInUse")
+    week.cluster.kill_operator()
+    killed |= kill(week.cluster, job, "work")
+    week.end(job)
+    week.end(other)
+    assert len(killed) == 2
+    assert workers_of(week.cluster, job) - killed
+
+
+def a_photo_is_gone_and_the_index_step_is_killed(week: Week) -> None:
+    week.photos.delete(name_of(7))
+    put(week.photos, *range(FIRST + 16, FIRST + 20))
+    job = week.cron.start(7)
+    kill(week.cluster, job, "index")
+    week.end(job)
 
 
 def test_each_photo_has_one_row_after_seven_nights_with_kills(cluster: Cluster, photos: Store) -> None:
-    rows = open_store(ROWS)
-    worker = {"nodeSelector": cluster.node_selector, "envFrom": [{"secretRef": {"name": "s3-credentials"}}]}
-    nights = CronNights(cluster, model={**MODEL, "imageSize": SIDE}, worker={**worker, "resources": SLOW})
-    # Of the first one, which has fifteen parts, the worker is killed once a part is there.
-    put(photos, *range(FIRST))
-    job = nights.start(1)
-    cluster.wait(lambda: any(name.startswith("part-") for name in rows.list_names()), "a part is there")
-    killed = kill(cluster, job, "work")
-    counts = [end(cluster, job)["status"]["images"]]
-    assert workers_of(cluster, job) - killed
+    cron = CronNights(cluster, model={**MODEL, "imageSize": SIDE})
+    week = Week(cluster=cluster, photos=photos, cron=cron)
+    a_worker_is_killed_once_a_part_is_there(week)
+    the_operator_is_killed_while_the_bucket_is_listed(week)
+    a_pod_that_comes_twice_makes_one_job(week)
+    nothing_is_new(week)
+    two_nights_come_together_and_worker_and_operator_are_killed(week)
+    a_photo_is_gone_and_the_index_step_is_killed(week)
 
-    # What has changed isn't asked for yet. The operator is killed once the step is there that lists the bucket.
-    put(photos, *range(FIRST, FIRST + 5))
-    put(photos, 3, content=20)
-    job = nights.start(2)
-    cluster.wait(partial(cluster.items, "jobs", f"dueby.dev/job={job},dueby.dev/step=index"), "the index step")
-    cluster.kill_operator()
-    counts.append(end(cluster, job)["status"]["images"])
-
-    # It is from now on. A pod of the CronJob that comes twice makes no second job.
-    nights.change_job(sink={"uri": ROWS, "ifExists": "Append", "changed": True}, worker=worker)
-    put(photos, *range(FIRST + 5, FIRST + 8))
-    job = nights.start(3)
-    uid = cluster.get("infj", job)["metadata"]["uid"]
-    nights.start(3, attempt=2)
-    document = end(cluster, job)
-    assert (document["metadata"]["uid"], document["metadata"]["generation"]) == (uid, 1)
-    counts.append(document["status"]["images"])
-
-    # Nothing is new: a photo that was put again is the same.
-    put(photos, 5)
-    job = nights.start(4)
-    assert "Nothing is new or changed" in condition(end(cluster, job), "Indexed")["message"]
-    assert not workers_of(cluster, job)
-
-    # A second one comes while a long one lasts, and waits for it. Both worker and operator are killed.
-    nights.change_job(worker={**worker, "resources": SLOW})
-    put(photos, *range(FIRST + 8, FIRST + 14))
-    put(photos, 3, content=21)
-    put(photos, 30, content=22)
-    job = nights.start(5)
-    killed = kill(cluster, job, "work")
-    assert not rows.exists("_SUCCESS")
-    put(photos, FIRST + 14, FIRST + 15)
-    nights.change_job(worker=worker)
-    other = nights.start(6)
-    wait_until_told(cluster, other, "Admitted", reason="SinkInUse")
-    cluster.kill_operator()
-    killed |= kill(cluster, job, "work")
-    counts += [end(cluster, name)["status"]["images"] for name in (job, other)]
-    assert len(killed) == 2
-    assert workers_of(cluster, job) - killed
-
-    # A photo that is gone keeps its row.
-    photos.delete(name_of(7))
-    put(photos, *range(FIRST + 16, FIRST + 20))
-    job = nights.start(7)
-    kill(cluster, job, "index")
-    counts.append(end(cluster, job)["status"]["images"])
-
-    assert counts == [FIRST, 5, 4, 8, 2, 4]
-    success = json.loads(rows.read("_SUCCESS"))
+    assert week.counts == [FIRST, 5, 4, 8, 2, 4]
+    success = json.loads(week.rows.read("_SUCCESS"))
     generations = [*success["earlier"], success]
     assert [entry["generation"] for entry in generations] == [1, 2, 3, 4, 5, 6]
-    assert [entry["rows"] for entry in generations] == counts
+    assert [entry["rows"] for entry in generations] == week.counts
     assert [entry["replaced"] for entry in generations] == [0, 0, 1, 2, 0, 0]
     results = dueby.read(ROWS)
     table = {row["uri"].rpartition("/")[2]: row for row in results.rows.to_pylist()}
