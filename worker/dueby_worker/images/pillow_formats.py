@@ -141,8 +141,11 @@ def in_srgb(pixels: Pixels, data: bytes) -> Pixels:
 
     Raise BrokenProfile if the profile can't be read.
     """
-    with open_picture(data, may_be_jpeg=True) as picture:
-        profile = picture.info.get("icc_profile")
+    try:
+        with open_picture(data, may_be_jpeg=True) as picture:
+            profile = picture.info.get("icc_profile")
+    except (OSError, SyntaxError, ValueError) as error:  # what is before it in a file that others read
+        raise BrokenProfile from error
     if not profile or (transform := _to_srgb(profile)) is None:
         return pixels
     return np.array(transform.apply(Image.fromarray(pixels)))
@@ -156,7 +159,7 @@ def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
         if colors.profile.xcolor_space.strip() != "RGB":
             return None
         return ImageCms.buildTransform(colors, ImageCms.createProfile("sRGB"), "RGB", "RGB")
-    except (ImageCms.PyCMSError, OSError) as error:
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
         raise BrokenProfile from error
 
 

@@ -1,6 +1,7 @@
 """`source.color: srgb`: colours are converted by the profile in the file, once the square is cut."""
 
 import io
+import random
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,19 @@ def test_a_broken_profile_is_a_warning() -> None:
     stored, converted = decode_image(data, SMALL), decode_image(data, WANTED)
     assert np.array_equal(stored.pixels, converted.pixels)
     assert (stored.warning, converted.warning) == (None, "It is whole, although its colour profile is broken.")
+
+
+def test_no_damage_of_a_profile_costs_an_image_its_row() -> None:
+    chance, picture = random.Random(20261201), photo(size=(64, 48))
+    warned = 0
+    for _ in range(200):
+        profile = bytearray(PROFILE)
+        for _ in range(chance.randint(1, 8)):
+            profile[chance.randrange(len(profile))] = chance.randrange(256)
+        found = decode_image(encode(picture, "JPEG", icc_profile=bytes(profile)), WANTED)
+        assert found.pixels.shape == (32, 32, 3)
+        warned += found.warning is not None
+    assert 0 < warned < 200
 
 
 @pytest.mark.parametrize("is_isolated", [False, True], ids=["here", "careful"])
