@@ -2,13 +2,16 @@
 
     python benchmarks/index.py                      # five minutes; writes results/index.json
     python benchmarks/index.py --added 10000000     # some minutes; prints how 10 million and 1,000 more are compared
+    python benchmarks/index.py --changed            # 15 minutes; prints the same of 1 and 3 million files with ETags
 
 The real step, as a process of its own, over manifests of 10,000 and 1,000,000 URIs on a web server of this machine that
 has the same photo for every path. The peak is the whole process's, PyTorch and the model included. Then the step of a
 job with `sink.ifExists: Append`, over 1 and 4 million and 1,000 more, into a sink that has a row of each but these.
+With `sink.changed: true` the photos are in a bucket that this process stands in for, and some have another ETag.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -20,6 +23,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from PIL import Image
@@ -38,6 +42,8 @@ BAR = 1.25
 PART_SIZE = 65_536
 # Known images, and the new ones among them. Below a million, what is sorted at a time is not full.
 ADDED, NEW = (1_000_000, 4_000_000), 1_000
+# The same with sink.changed, each with few files that were written again, and the first with many.
+CHANGED, FEW, LARGE_SHARE = (1_000_000, 3_000_000), 1_000, 4
 # What so many images may take, in MiB.
 MANY, MOST_MIB = 100_000_000, 1024
 MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64}
@@ -65,58 +71,130 @@ class Photo(BaseHTTPRequestHandler):
         """Not a line for each."""
 
 
+class Bucket(Photo):
+    """S3 with the same photo under each key of a bucket, whose first ones were written again."""
+
+    page = 1000
+    images, changed = 0, 0
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        if "list-type" not in query:
+            super().do_GET()
+            return
+        first = int(query.get("continuation-token", ["0"])[0])
+        end = min(first + self.page, self.images)
+        items = "".join(map(self._item, range(first, end)))
+        more = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < self.images else ""
+        is_cut = str(bool(more)).lower()
+        text = f"<ListBucketResult><IsTruncated>{is_cut}</IsTruncated>{more}{items}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def _item(self, number: int) -> str:
+        etag = hashlib.md5(b"%d %d" % (number, number < self.changed), usedforsecurity=False).hexdigest()
+        stamp = "<LastModified>2026-12-01T00:00:00Z</LastModified>"
+        return f"<Contents><Key>photos/{number:09d}.jpg</Key>{stamp}<ETag>&quot;{etag}&quot;</ETag></Contents>"
+
+
 def main() -> None:
     """Both sizes, side by side."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--added", type=int, metavar="N", help="only this: find what is new beside N images")
-    added = parser.parse_args().added
+    parser.add_argument("--changed", action="store_true", help="only this: find what is new and what has changed")
+    arguments = parser.parse_args()
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG")
     Photo.data = buffer.getvalue()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Photo)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket if arguments.changed else Photo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    if added:
-        measure(server.server_port, added, adds=True)
+    port = server.server_port
+    if arguments.changed:
+        measure_changed(port)
         return
-    found = [measure(server.server_port, images) for images in IMAGES]
+    if arguments.added:
+        measure(port, arguments.added, adds=True)
+        return
+    found = [measure(port, images) for images in IMAGES]
     ratio = found[-1]["peakMiB"] / found[0]["peakMiB"]
     verdict = "ok" if ratio <= BAR else "MORE"
     print(f"{IMAGES[-1]:,} images take {ratio:.2f} times the memory of {IMAGES[0]:,}  {verdict} (bar {BAR})")
-    found += [measure(server.server_port, images, adds=True) for images in ADDED]
-    (few, many), (fewer, more) = (row["peakMiB"] for row in found[len(IMAGES) :]), ADDED
-    expected = many + (many - few) / (more - fewer) * (MANY - more)
+    rows = [measure(port, images, adds=True) for images in ADDED]
+    extrapolate(rows)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "index.json").write_text(json.dumps(found + rows, indent=1))
+
+
+def measure_changed(port: int) -> None:
+    """Find what is new and what has changed in a bucket: few files of each size, and a large share of the first."""
+    rows = [measure_bucket(port, images, changed=FEW) for images in CHANGED]
+    extrapolate(rows)
+    measure_bucket(port, CHANGED[0], changed=CHANGED[0] // LARGE_SHARE)
+
+
+def extrapolate(rows: list[dict[str, Any]]) -> None:
+    """Print what a hundred million images would take, by the slope between two measurements.
+
+    A byte is kept for each image, which may be hidden by what is freed before the peak.
+    """
+    (few, many), (fewer, more) = ([row[name] for row in rows] for name in ("peakMiB", "images"))
+    expected = many + max((many - few) / (more - fewer), 2**-20) * (MANY - more)
     verdict = "ok" if expected <= MOST_MIB else "MORE"
     print(f"at this slope, {MANY:,} images would take {expected:.0f} MiB  {verdict} (bar {MOST_MIB})")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "index.json").write_text(json.dumps(found, indent=1))
 
 
 def measure(port: int, images: int, *, adds: bool = False) -> dict[str, Any]:
     """The step over so many URIs; if it `adds`, over some more, into a sink that has a row of each of these."""
     with tempfile.TemporaryDirectory(prefix="dueby-benchmark-") as folder:
-        said, row = index(Path(folder), port, images)
+        said, row = index(Path(folder), listed(Path(folder), port, images))
         if adds:
             finish(Path(folder), said)
-            said, row = index(Path(folder), port, images + NEW)
-    row["images"] = images
-    if said["images"] != (NEW if adds else images):
-        sys.exit(f"index: the step has counted others: {said}")
+            said, row = index(Path(folder), listed(Path(folder), port, images + NEW))
     what = f" and {NEW:,} new ones" if adds else ""
-    print(f"{images:>11,} images{what}: peak {row['peakMiB']:.0f} MiB, {row['seconds']:.1f} s")
-    return row | {"new": NEW} if adds else row
+    return shown(images, said, row, what, expected=NEW if adds else images) | ({"new": NEW} if adds else {})
 
 
-def index(folder: Path, port: int, images: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run the step; return its last words, and what it took."""
-    listed = folder / "images.txt"
-    with listed.open("w") as file:
+def measure_bucket(port: int, images: int, *, changed: int) -> dict[str, Any]:
+    """The step over some more files than a sink has rows of, of which so many have changed."""
+    os.environ |= {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_REGION": "us-east-1",
+        **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "benchmark"),
+    }
+    with tempfile.TemporaryDirectory(prefix="dueby-benchmark-") as folder:
+        Bucket.images, Bucket.changed = images, 0
+        finish(Path(folder), index(Path(folder), {"uri": "s3://bucket/photos/"}, changed=True)[0])
+        Bucket.images, Bucket.changed = images + NEW, changed
+        said, row = index(Path(folder), {"uri": "s3://bucket/photos/"}, changed=True)
+    return shown(images, said, row, f", {NEW:,} new and {changed:,} changed ones", expected=NEW + changed)
+
+
+def shown(images: int, said: dict[str, Any], row: dict[str, Any], what: str, *, expected: int) -> dict[str, Any]:
+    """Print what the step took, and return it. End if it has counted others than those expected."""
+    if said["images"] != expected:
+        sys.exit(f"index: the step has counted others: {said}")
+    print(f"{images:>11,} images{what}: peak {row['peakMiB']:.0f} MiB, {row['seconds']:.1f} s", flush=True)
+    return row | {"images": images}
+
+
+def listed(folder: Path, port: int, images: int) -> dict[str, Any]:
+    """Return a source that is a list of so many images on a web server."""
+    path = folder / "images.txt"
+    with path.open("w") as file:
         file.writelines(f"http://127.0.0.1:{port}/photos/{number:09d}.jpg\n" for number in range(images))
+    return {"manifest": {"uri": str(path), "anyHost": True}}
+
+
+def index(folder: Path, source: dict[str, Any], *, changed: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the step; return its last words, and what it took."""
     document = {
         "job": "benchmark",
         "model": MODEL,
-        "source": {"manifest": {"uri": str(listed), "anyHost": True}},
-        "sink": {"uri": f"{folder}/sink", "ifExists": "Append"},
+        "source": source,
+        "sink": {"uri": f"{folder}/sink", "ifExists": "Append", "changed": changed},
     }
     config = folder / "config.json"
     config.write_text(json.dumps(document))

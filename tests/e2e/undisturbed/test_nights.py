@@ -26,7 +26,7 @@ from support.cron_nights import CronNights
 from support.run import MODEL, SMALL_PARTS_US, profile_document
 from support.s3_in_cluster import s3_credentials, s3_from_here, start_s3
 
-pytestmark = [pytest.mark.cluster, pytest.mark.s3, pytest.mark.timeout(900, func_only=True)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 SIDE, FIRST = 208, 120
 # Of a core. With all of it, workers are done with a few photos before they are killed.
 SLOW = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "250m"}}
