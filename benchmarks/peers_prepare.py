@@ -72,21 +72,22 @@ def measure_profiles(
     """Profiles of every engine, in a folder for each; by model the engine that auto took."""
     took: dict[str, str] = {}
     for model in models:
-        found = _measure(spec_of(model, networks), folder / f"{model}-auto", seconds=seconds)
+        found = measure_profile(spec_of(model, networks), folder / f"{model}-auto", seconds=seconds)
         took[model] = found.spec.engine
         say(f"{model}: auto took {found.spec.engine}, {_rate(found):.1f} images/s on one core")
         write_profile(found, require(folder / f"{model}-{found.spec.engine}"))
         for engine in available_engines("fp32"):
             if engine in ENGINES and engine != found.spec.engine:
-                other = _measure(spec_of(model, networks, engine), folder / f"{model}-{engine}", seconds=seconds)
+                other = measure_profile(spec_of(model, networks, engine), folder / f"{model}-{engine}", seconds=seconds)
                 say(f"{model}: {engine} {_rate(other):.1f}")
     return took
 
 
-def _measure(model: Model, folder: Path, *, seconds: float) -> GPUProfile:
+def measure_profile(model: Model, folder: Path, *, seconds: float, device_class: str = DEVICE_CLASS) -> GPUProfile:
+    """Measure this machine's profile in so many seconds, and write it."""
     preset = replace(QUICK, layout_s=seconds)
     profiles = profile_machine(
-        model=model, machine=this_machine(), preset=preset, classes=[DEVICE_CLASS], cache_dir=cache_folder()
+        model=model, machine=this_machine(), preset=preset, classes=[device_class], cache_dir=cache_folder()
     )
     for profile in profiles:
         write_profile(profile, require(folder))

@@ -5,6 +5,7 @@ or not, brighter or darker, drawn from its own number and saved as cameras and c
 65 KB. Nothing is downloaded, and the photos are read from the installed package by path.
 """
 
+import os
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,13 +29,12 @@ ORIGINALS = (
 )
 _MIN_CROP = 0.6
 _BRIGHTNESS = (0.7, 1.3)
-_THREADS = 2
 
 
 def write_photos(folder: Path, count: int) -> list[Path]:
     """`count` photos in the folder; the n-th is the same whatever the count."""
     folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(_THREADS) as pool:  # Pillow works without the interpreter's lock
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # Pillow works without the interpreter's lock
         originals = list(pool.map(_open, ORIGINALS))
         return list(pool.map(lambda number: _write(folder, number, originals), range(count)))
 

@@ -1,6 +1,7 @@
 """The loops that DueBy is compared with, each in a process of its own: photos of a folder in, a Parquet file out.
 
     python benchmarks/pipeline_peers.py torchvision --photos DIR --weights FILE --precision fp32 [--tuned] --output FILE
+    ... --device cuda --precision fp16 --batch 256 --workers 16
 
 torchvision: a DataLoader around Pillow and the weights' own preset, as its documentation shows it. Tuned, it decodes to
 uint8 and runs the very network of DueBy's eager engine (channels_last, folded batch norms, normalisation, softmax and
@@ -8,6 +9,7 @@ top-k inside, bf16 throughout), so that whatever DueBy is ahead by is the pipeli
 timm: the loop of its inference.py, which the wheel doesn't carry, through the same public functions in the same order
 (github.com/huggingface/pytorch-image-models, inference.py, 0041cb7b) with `--device cpu -j 2 --topk 5`. Tuned, it gets
 the flags that it has: --channels-last, --amp --amp-dtype bfloat16 for bf16. Allocator and threads are the environment.
+On a GPU both get mini-batches from pinned memory.
 """
 
 import argparse
@@ -26,6 +28,8 @@ from torch.utils.data import DataLoader, Dataset
 TOP = 5
 # Both peers' defaults are 2 processes that decode.
 WORKERS = 2
+
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Classify = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -77,12 +81,14 @@ def torchvision_loop(options: argparse.Namespace) -> tuple[list[str], Iterable[t
 
     paths = sorted(options.photos.glob("*.jpg"))
     photos = Photos(paths, decode_uint8 if options.tuned else PillowPreset())
-    loader: Iterable[torch.Tensor] = DataLoader(photos, batch_size=options.batch, num_workers=options.workers)
+    loader: Iterable[torch.Tensor] = DataLoader(
+        photos, batch_size=options.batch, num_workers=options.workers, pin_memory=options.device == "cuda"
+    )
     if options.tuned:
         return [path.name for path in paths], loader, _network_of_dueby(options)
     model = efficientnet_b0(weights=None)
     model.load_state_dict(torch.load(options.weights, weights_only=True))
-    return [path.name for path in paths], loader, _plain(model.eval(), options.precision)
+    return [path.name for path in paths], loader, _plain(model.eval(), options)
 
 
 def timm_loop(options: argparse.Namespace) -> tuple[list[str], Iterable[torch.Tensor], Classify]:
@@ -101,25 +107,29 @@ def timm_loop(options: argparse.Namespace) -> tuple[list[str], Iterable[torch.Te
         batch_size=options.batch,
         use_prefetcher=True,
         num_workers=options.workers,
-        device=torch.device("cpu"),
+        device=torch.device(options.device),
+        pin_memory=options.device == "cuda",
         **config,
     )
     names = [Path(name).name for name in dataset.filenames(basename=True)]
-    return names, (pixels for pixels, _ in loader), _plain(model, options.precision)
+    return names, (pixels for pixels, _ in loader), _plain(model, options)
 
 
-def _plain(model: nn.Module, precision: str) -> Classify:
+def _plain(model: nn.Module, options: argparse.Namespace) -> Classify:
+    model = model.to(options.device)
+
     def classify(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        with _autocast(precision):
-            logits = model(pixels)
+        with _autocast(options):
+            logits = model(pixels.to(options.device, non_blocking=True))
         scores, classes = logits.float().softmax(-1).topk(TOP)
         return classes, scores
 
     return classify
 
 
-def _autocast(precision: str) -> AbstractContextManager[object]:
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+def _autocast(options: argparse.Namespace) -> AbstractContextManager[object]:
+    is_mixed = options.precision != "fp32"
+    return torch.autocast(options.device, dtype=TYPES[options.precision] if is_mixed else None, enabled=is_mixed)
 
 
 def _network_of_dueby(options: argparse.Namespace) -> Classify:
@@ -128,10 +138,10 @@ def _network_of_dueby(options: argparse.Namespace) -> Classify:
     from dueby_worker.models.loading import load_model
 
     model = Model(name="efficientnet_b0", weights=str(options.weights), precision=options.precision)
-    network = tuned_network(load_model(model), model.precision)
+    network = tuned_network(load_model(model), model.precision).to(options.device)
 
     def classify(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        columns = network(pixels)
+        columns = network(pixels.to(options.device, non_blocking=True))
         return columns["classes"], columns["scores"]
 
     return classify
@@ -143,7 +153,8 @@ def main() -> None:
     parser.add_argument("loop", choices=("torchvision", "timm"))
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), required=True)
+    parser.add_argument("--precision", choices=list(TYPES), required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--tuned", action="store_true")
     parser.add_argument("--batch", type=int, default=32)

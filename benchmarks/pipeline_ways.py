@@ -79,6 +79,14 @@ class Bench:
     folder: Path
     photos: int
     precision: str
+    device: str = "cpu"
+    """The peers' device."""
+    batch: int = BATCH
+    """The peers' mini-batches."""
+    workers: int | None = None
+    """The peers' processes that decode; None: as many as by their defaults."""
+    limit_s: float | None = None
+    """How long each program may take."""
 
     @property
     def pictures(self) -> Path:
@@ -95,10 +103,10 @@ def run(way: Way, bench: Bench, *, label: str) -> Run:
     folder = bench.folder / f"{way.name}-{label}"
     folder.mkdir()
     stages = dueby_stages(way, bench, folder) if way.engine else [[peer_command(way, bench, folder)]]
-    cost = run_metered(stages, folder / "log.txt")
+    cost = run_metered(stages, folder / "log.txt", limit_s=bench.limit_s)
     said = [json.loads(output.splitlines()[-1]) for output in cost.outputs]
     steady = sum(map(_steady_of_worker, said[1:-1])) if way.engine else said[0]["imagesPerSecond"]
-    rows = _rows_of_dueby(folder) if way.engine else _rows_of_peer(folder)
+    rows = rows_of_dueby(folder / "out") if way.engine else _rows_of_peer(folder)
     if len(rows) != bench.photos:
         sys.exit(f"pipeline: {way.title} gave {len(rows)} rows for {bench.photos} photos; see {folder}")
     return Run(cost=cost, steady=steady, top1=rows)
@@ -107,7 +115,8 @@ def run(way: Way, bench: Bench, *, label: str) -> Run:
 def peer_command(way: Way, bench: Bench, folder: Path) -> Command:
     """A peer's loop, on all cores."""
     arguments = ["--photos", bench.pictures, "--weights", bench.weights(way.loop), "--precision", bench.precision]
-    arguments += ["--output", folder / "rows.parquet", "--batch", BATCH]
+    arguments += ["--output", folder / "rows.parquet", "--batch", bench.batch, "--device", bench.device]
+    arguments += ["--workers", bench.workers] if bench.workers else []
     return Command(
         arguments=[
             sys.executable,
@@ -184,6 +193,7 @@ def _rows_of_peer(folder: Path) -> dict[str, tuple[int, float]]:
     return {row["name"]: (row["classes"][0], row["scores"][0]) for row in rows}
 
 
-def _rows_of_dueby(folder: Path) -> dict[str, tuple[int, float]]:
-    rows = pq.read_table(folder / "out").to_pylist()
+def rows_of_dueby(sink: Path) -> dict[str, tuple[int, float]]:
+    """Class and probability by file name."""
+    rows = pq.read_table(sink).to_pylist()
     return {row["uri"].rpartition("/")[2]: (row["classes"][0], row["scores"][0]) for row in rows}
