@@ -7,13 +7,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo docs test coverage test-deep lint format lock sbom clean
+.PHONY: help install demo gpu docs test coverage test-deep lint format lock sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # More options for pip, such as the index of PyTorch's CPU builds (see docs/command.md, "Install").
 PIP_ARGS ?=
+# Minutes that a call of `make gpu` may take; with GPU_STANDIN=1, cores stand in for a GPU.
+GPU_MINUTES ?= 10
+GPU_STANDIN ?=
 # More options for pytest, such as `make test PYTEST_ARGS="-k shares -x"`.
 PYTEST_ARGS ?=
 # More options for uv, such as `make lock LOCK_ARGS=--upgrade`.
@@ -31,6 +34,9 @@ install: $(STAMP) ## make the virtual environment .venv with everything that dem
 
 demo: $(STAMP) ## profile this machine, then classify photos by a deadline on it (under 5 minutes)
 	@examples/demo/run.sh
+
+gpu: $(STAMP) ## on a machine with an NVIDIA GPU: test, measure and compare, ten minutes at a time until all is done
+	@$(BIN)/python benchmarks/gpu_steps.py --minutes $(GPU_MINUTES) $(if $(GPU_STANDIN),--standin) --pip-args="$(PIP_ARGS)"
 
 docs: $(STAMP) ## make the documents into a site: build/docs/html
 	@$(BIN)/python docs/site/make_site.py build/docs
