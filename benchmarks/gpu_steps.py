@@ -147,7 +147,7 @@ def say_what_is_left(steps: Sequence[Step], results: Results, *, minutes: float)
     left = [step for step in steps if step.name not in results]
     failed = [step.name for step in steps if results.get(step.name, {}).get("state") == "failed"]
     if failed:
-        print(f"failed: {', '.join(failed)}; once mended: python benchmarks/gpu_steps.py --again {' '.join(failed)}")
+        print(f"failed: {', '.join(failed)}; then: python benchmarks/gpu_steps.py --again {' '.join(failed)}")
     if left:
         print(f"left, about {sum(step.minutes for step in left):.0f} minutes: {', '.join(step.name for step in left)}")
         shortest = min(step.minutes for step in left) + SPARE_S / 60

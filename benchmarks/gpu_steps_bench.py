@@ -79,6 +79,8 @@ class Scale:
     fitted: int
     """Photos that the weights are made from."""
     cores: tuple[int, ...]
+    gpu_decoder_cores: tuple[int, ...]
+    """Those with which photos are decoded on the GPU."""
     loops: tuple[str, ...]
     """The peers of pipeline_ways.py."""
     tests: str
@@ -104,6 +106,7 @@ GPU = Scale(
     photos=20_000,
     fitted=128,
     cores=(2, 8, 16),
+    gpu_decoder_cores=(2,),
     # timm's as its defaults are differs in the layout of its tensors only.
     loops=("torchvision", "torchvision-tuned", "timm-tuned"),
     tests="tests",
@@ -127,6 +130,8 @@ STAND_IN = Scale(
     photos=8,
     fitted=2,
     cores=(2,),
+    # Nothing stands in for it.
+    gpu_decoder_cores=(),
     loops=("torchvision-tuned", "timm"),
     tests="tests/unit/profiler/machine",
     timm_model="test_efficientnet",

@@ -89,6 +89,16 @@ def _steps(scale: Scale) -> Iterator[Step]:
         ),
         *(
             Step(
+                name=f"{run_name(cores)}-gpu-decoder",
+                shows=f"the same with {cores} cores and `decoder: gpu`",
+                minutes=3,
+                run=partial(run_job, cores=cores, decoder="gpu"),
+                needs=(PROFILE,),
+            )
+            for cores in scale.gpu_decoder_cores
+        ),
+        *(
+            Step(
                 name=f"loop-{way.name}",
                 shows=f"the same photos through {way.title}",
                 minutes=2,
@@ -286,11 +296,13 @@ def prepare(bench: Bench) -> PeersBench:
     return replace(peers, limit_s=bench.left_s)
 
 
-def run_job(bench: Bench, *, cores: int) -> Mapping[str, Any]:
+def run_job(bench: Bench, *, cores: int, decoder: str = "cpu") -> Mapping[str, Any]:
     """How fast `dueby run` is with so many cores, and where the time goes."""
     allowed = sorted(os.sched_getaffinity(0))
     if cores > len(allowed):
         raise Skipped(f"there are {len(allowed)} cores here")
+    if decoder == "gpu" and find_spec("nvidia.nvimgcodec") is None:
+        raise Skipped("nvImageCodec isn't installed here; pip install 'dueby[gpu-decoding]' brings it")
     peers, sink = prepare(bench), rows_folder(bench, cores)
     shutil.rmtree(sink, ignore_errors=True)
     job = {
@@ -302,7 +314,7 @@ def run_job(bench: Bench, *, cores: int) -> Mapping[str, Any]:
             "deadline": "1s",
             "model": {"name": MODEL, "weights": str(peers.weights("torchvision")), "precision": bench.scale.precision},
             "gpus": {"classes": [bench.device_class], "max": 1},
-            "source": {"uri": str(peers.pictures)},
+            "source": {"uri": str(peers.pictures), "decoder": decoder},
             "sink": {"uri": str(sink)},
         },
     }
@@ -318,6 +330,7 @@ def run_job(bench: Bench, *, cores: int) -> Mapping[str, Any]:
     spent = plan.revisions[0].input_cost
     return {
         "cores": cores,
+        "decoder": decoder,
         "photos": bench.scale.photos,
         "engine": worker.engine,
         "seconds": cost.wall_s,

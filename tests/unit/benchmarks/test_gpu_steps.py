@@ -35,7 +35,8 @@ def lacks(bench: Bench) -> Mapping[str, Any]:
 
 
 def breaks(bench: Bench) -> Mapping[str, Any]:
-    return {"size": {}["256"]}
+    sizes: dict[str, int] = {}
+    return {"size": sizes["256"]}
 
 
 def works(bench: Bench) -> Mapping[str, Any]:
@@ -67,7 +68,7 @@ def test_a_step_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, caps
     assert "## Failed\n\n- broken: '256'\n- failing: the GPU has fallen off the bus\n" in report
     assert "## Skipped\n\n- needy: it needs failing" in report
     assert say_what_is_left(STEPS, results, minutes=10) == 1
-    assert "failed: broken, failing; once mended" in capsys.readouterr().out
+    assert "failed: broken, failing; then: python" in capsys.readouterr().out
 
 
 def test_a_step_with_a_result_is_not_done_again(tmp_path: Path) -> None:
