@@ -117,7 +117,13 @@ class Bench:
         from dueby_worker.engines.parity import compare
 
         self.is_checked = True
-        parity = compare(batch, columns, loaded=self.loaded, precision=self.setup.model.precision)
+        parity = compare(
+            batch,
+            columns,
+            loaded=self.loaded,
+            precision=self.setup.model.precision,
+            threads=self.setup.threads,
+        )
         return None if parity.ok else parity.sentence
 
     def gpu_mib(self) -> int | None:

@@ -7,6 +7,8 @@ The result is a value; the caller decides what to do about it. Of an ONNX file, 
 place.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import isfinite
 from typing import Any
 
@@ -37,18 +39,30 @@ def check_parity(engine: Engine, loaded: LoadedModel) -> ParityCheck:
     batch = engine.buffer()
     batch[...] = made_up_images(len(batch), loaded.preprocessing.crop_side)
     engine.submit(batch)
-    return compare(batch, engine.collect(), loaded=loaded, precision=engine.precision)
+    threads = torch.get_num_threads()
+    return compare(batch, engine.collect(), loaded=loaded, precision=engine.precision, threads=threads)
 
 
-def compare(batch: Pixels, result: Columns, *, loaded: LoadedModel, precision: Precision) -> ParityCheck:
-    """Compare an engine's result for a mini-batch with plain fp32 on its first few images."""
+def compare(batch: Pixels, result: Columns, *, loaded: LoadedModel, precision: Precision, threads: int) -> ParityCheck:
+    """Compare an engine's result for a mini-batch with plain fp32 on its first few images, with so many threads."""
     count = min(MAX_IMAGES, len(batch))
-    with torch.inference_mode():
+    with torch.inference_mode(), _computing_with(threads):
         values = Network(loaded.module, loaded.preprocessing).eval()(torch.from_numpy(batch[:count]))
     found = {name: column[:count] for name, column in result.items()}
     if "embedding" in found:
         return _compare_embeddings(values, found["embedding"], loaded=loaded, precision=precision)
     return _compare_probabilities(probabilities_from(values, loaded.rule).numpy(), found, precision=precision)
+
+
+@contextmanager
+def _computing_with(threads: int) -> Iterator[None]:
+    """Let torch compute with so many threads meanwhile: engines that don't compute with torch leave it one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _compare_probabilities(expected: NDArray[np.float32], found: Columns, *, precision: Precision) -> ParityCheck:

@@ -228,7 +228,13 @@ class WorkerRun:
 
     def _check_parity(self, engine: Engine, batch: MiniBatch, columns: Columns) -> None:
         """Compare the first mini-batch with plain fp32. This is done after it, because the warm-up is timed."""
-        parity = compare(batch.pixels, columns, loaded=self._loaded, precision=engine.precision)
+        parity = compare(
+            batch.pixels,
+            columns,
+            loaded=self._loaded,
+            precision=engine.precision,
+            threads=self._config.threads,
+        )
         self._progress.parity = parity
         log.log(logging.INFO if parity.ok else logging.WARNING, "%s %s", engine.name, parity.sentence)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from dueby_api.inference_job import Model
 from dueby_profiler.measuring.bench import Bench
@@ -46,3 +47,18 @@ def test_the_first_engine_of_workers_without_a_common_cache_finds_nothing_in_it(
     Bench(setup(starts_empty=True)).build(1)
     Bench(setup(starts_empty=False)).build(1)
     assert [path.stat().st_ino for path in (tmp_path / "openvino").iterdir()] == [made]
+
+
+def test_a_profile_checks_an_engine_with_the_threads_of_its_slice_as_workers_do() -> None:
+    model = Model(name="efficientnet_b0", weights="none", image_size=64)
+    bench = Bench(Setup(model=model, engine="openvino", threads=2, spawned_us=0))
+    taken: list[int] = []
+    bench.loaded.module.register_forward_pre_hook(lambda *_: taken.append(torch.get_num_threads()))
+    bench.build(2)
+    engine, (batch, *_) = bench.ready_engine(), bench.buffers
+    engine.submit(batch)
+    taken.clear()
+
+    assert bench.check_once(batch, engine.collect()) is None
+    assert taken == [2]
+    assert torch.get_num_threads() == 1

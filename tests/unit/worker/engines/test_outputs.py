@@ -70,7 +70,7 @@ def test_each_output_has_its_columns_and_the_values_of_plain_fp32(
     assert {name: (column.shape, column.dtype) for name, column in found.items()} == {
         name: ((3, column.width), column.dtype) for name, column in model.columns.items()
     }
-    parity = compare(IMAGES, found, loaded=model, precision="fp32")
+    parity = compare(IMAGES, found, loaded=model, precision="fp32", threads=1)
     assert parity.ok, parity.sentence
     assert parity.max_difference is not None
     assert parity.max_difference < (1e-3 if output.get("dtype") == "float16" else 2e-5)
@@ -124,7 +124,8 @@ def test_parity_is_judged_by_what_the_rows_hold(output: dict[str, Any], change: 
     plain = values.softmax(dim=1).numpy() if output["kind"] == "Probabilities" else values.numpy()
     ((name, column),) = model.columns.items()
 
-    parity = compare(IMAGES, {name: (plain * (1 + change)).astype(column.dtype)}, loaded=model, precision="fp32")
+    changed = {name: (plain * (1 + change)).astype(column.dtype)}
+    parity = compare(IMAGES, changed, loaded=model, precision="fp32", threads=1)
 
     assert parity.ok is ok, parity.sentence
     assert ("DISAGREES" in parity.sentence) is not ok

@@ -1,10 +1,12 @@
 """How an engine's first results are compared with those of plain fp32 PyTorch."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -16,6 +18,20 @@ from dueby_worker.models.loading import LoadedModel
 from support.models import loaded
 
 SIDE = 64
+
+
+class Watched(nn.Module):
+    """Notes the threads that it is computed with."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.threads: list[int] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.threads.append(torch.get_num_threads())
+        values: torch.Tensor = self.module(images)
+        return values
 
 
 def expected(model: LoadedModel, pictures: np.ndarray) -> Columns:
@@ -52,6 +68,7 @@ def test_parity_is_judged_by_the_precision(
         {"classes": top["classes"][:, order], "scores": top["scores"][:, order] + np.float32(shift)},
         loaded=model,
         precision=precision,
+        threads=1,
     )
 
     assert (parity.same_top1, parity.ok) == (same_top1, ok)
@@ -84,10 +101,22 @@ def test_the_limits_tell_tf32_from_fp32(is_cut: bool) -> None:
     with torch.inference_mode(), ImitatedTF32(is_cut=is_cut):
         result = {name: column.numpy() for name, column in network(torch.from_numpy(pictures)).items()}
 
-    tf32, fp32 = (compare(pictures, result, loaded=model, precision=limits) for limits in ("tf32", "fp32"))
+    tf32, fp32 = (compare(pictures, result, loaded=model, precision=limits, threads=1) for limits in ("tf32", "fp32"))
 
     assert tf32.ok, tf32.sentence
     assert not fp32.ok, fp32.sentence
+
+
+def test_plain_fp32_has_the_threads_of_the_worker_whose_engine_leaves_torch_one() -> None:
+    model = loaded("efficientnet_b0", image_size=SIDE)
+    pictures = made_up_images(2, SIDE)
+    watched = Watched(model.module)
+    torch.set_num_threads(1)
+
+    compare(pictures, expected(model, pictures), loaded=replace(model, module=watched), precision="fp32", threads=2)
+
+    assert watched.threads == [2]
+    assert torch.get_num_threads() == 1
 
 
 def test_classes_that_are_as_likely_may_change_places() -> None:
@@ -95,7 +124,8 @@ def test_classes_that_are_as_likely_may_change_places() -> None:
     pictures = made_up_images(2, SIDE)
     top = expected(model, pictures)
 
-    parity = compare(pictures, {name: column[:, ::-1] for name, column in top.items()}, loaded=model, precision="fp32")
+    turned = {name: column[:, ::-1] for name, column in top.items()}
+    parity = compare(pictures, turned, loaded=model, precision="fp32", threads=1)
 
     assert parity.ok, parity.sentence
 
