@@ -18,6 +18,7 @@ from dueby_worker.engines.torch_gpu import explain, read_gpu
 from dueby_worker.models.columns import Columns, OutputColumn, empty_columns
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
+from dueby_worker.system.capture_lock import CAPTURE_LOCK
 
 Shape = tuple[int, int, int, int]
 # Maps uint8 images on the GPU to the columns of their rows, there.
@@ -61,7 +62,7 @@ class CudaEngine:
         self._in_flight: deque[BatchSlot] = deque()
         # Weights and slots were made on the default stream, which the two others don't wait for.
         torch.cuda.synchronize()
-        self._run: RunOnGPU = prepare(network, shape, self._computing)
+        self._run: RunOnGPU = prepare_alone(prepare, network, shape, self._computing)
 
     def buffer(self) -> Pixels:
         """Return a new pinned array for a mini-batch."""
@@ -96,6 +97,12 @@ class CudaEngine:
         self._free.clear()
         del self._run
         release_memory()
+
+
+def prepare_alone(prepare: Prepare, network: RowNetwork, shape: Shape, stream: torch.cuda.Stream) -> RunOnGPU:
+    """Prepare the network, which may capture a graph, while no other thread has the GPU decode."""
+    with CAPTURE_LOCK:
+        return prepare(network, shape, stream)
 
 
 def release_memory() -> None:

@@ -31,6 +31,7 @@ from dueby_worker.images.picture import Picture
 from dueby_worker.images.room import MemoryRoom
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
+from dueby_worker.system.capture_lock import CAPTURE_LOCK
 
 # Larger images are for the CPU, which reduces them while it decodes. This one takes 100 MB as bytes and 400 MB as the
 # floats that it is resized in.
@@ -144,7 +145,8 @@ class ListDecoder:
         while (first := self._waiting.get()) is not None:
             wanted = self._take(first)
             try:
-                squares = self._codec.decode([one.data for one in wanted], partial(self._cut, wanted))
+                with CAPTURE_LOCK:
+                    squares = self._codec.decode([one.data for one in wanted], partial(self._cut, wanted))
             except BaseException as error:  # it is raised where the pictures are waited for
                 for one in wanted:
                     one.picture.set_exception(error)

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from dueby_worker.engines.cuda import release_memory
+from dueby_worker.engines.cuda import prepare_alone, release_memory
 from dueby_worker.engines.torch_gpu import TorchGPU, driver_version, explain
+from dueby_worker.system.capture_lock import CAPTURE_LOCK
 
 TOO_OLD = (
     "The NVIDIA driver on your system is too old (found version 12040). Please update your GPU driver by downloading "
@@ -96,3 +98,17 @@ def test_memory_is_given_back_after_what_is_in_a_cycle_was_collected(monkeypatch
     finally:
         gc.enable()
     assert calls == ["workspaces", "cache, weights None"]
+
+
+def test_a_network_is_prepared_while_no_other_thread_has_the_gpu_decode() -> None:
+    held: list[bool] = []
+
+    def capture(network: Any, shape: Any, stream: Any) -> Any:
+        held.append(CAPTURE_LOCK.locked())
+        return network
+
+    network: Any = torch.nn.Identity()
+    stream: Any = None
+    assert prepare_alone(capture, network, (1, 2, 2, 3), stream) is network
+    assert held == [True]
+    assert not CAPTURE_LOCK.locked()

@@ -22,6 +22,7 @@ from dueby_worker.images.picture import Picture
 from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
+from dueby_worker.system.capture_lock import CAPTURE_LOCK
 from support.pictures import SMALL, a_preprocessing, encode, exif, jpeg_that_claims, photo, write_photos
 
 CPU = torch.device("cpu")
@@ -195,6 +196,21 @@ def test_files_wait_for_room_before_they_are_submitted(codec: Counted) -> None:
         large = decoder.submit(WHOLE + bytes(9 * len(WHOLE)))
         assert outcome(decoder.submit(b"no image" * len(WHOLE)).result)
         assert large.result().warning is None
+
+
+def test_the_device_decodes_nothing_while_a_graph_is_captured() -> None:
+    class Watched(NvImageCodec):
+        held: bool | None = None
+
+        def decode(self, files: Sequence[bytes], cut: Cutter) -> list[Pixels | None]:
+            self.held = CAPTURE_LOCK.locked()
+            return super().decode(files, cut)
+
+    codec = Watched(CPU, threads=1)
+    with closing(a_decoder(codec)) as decoder:
+        decoder.submit(WHOLE).result(LIMIT_S)
+    assert codec.held is True
+    assert not CAPTURE_LOCK.locked()
 
 
 def test_a_bug_in_the_library_is_raised_where_the_picture_is_waited_for() -> None:
