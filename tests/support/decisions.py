@@ -11,6 +11,7 @@ from dueby_api.status import Condition, JobStatus
 from dueby_api.step_messages import ProfilingProgress, StoreWait, WorkerProgress
 from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.host_memory import measured_memory
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.control.conditions import condition
 from dueby_operator.control.decide import Decisions, decide
@@ -141,8 +142,10 @@ def cluster(*jobs: JobSnapshot, nodes: Mapping[str, Node] | None = None, **more:
     own = ("room", "queues", "silent_nodes", "unscheduled", "uncounted")
     of_devices = {name: more.pop(name) for name in own if name in more}
     now_us = more.get("now_us", NOW)
-    devices = ClusterDevices(settings=more.pop("settings", SETTINGS), now_us=now_us, nodes=found, **of_devices)
+    settings = more.pop("settings", SETTINGS)
     fields = {"now_us": NOW, "profiles": (profile(),), "worker_image": SETTINGS.image, **more}
+    host_memory = measured_memory(fields["profiles"])
+    devices = ClusterDevices(settings=settings, now_us=now_us, nodes=found, host_memory=host_memory, **of_devices)
     return ClusterSnapshot(jobs=jobs, devices=devices, nodes=found, **fields)
 
 

@@ -7,9 +7,10 @@ leave too little of a node for one of its devices: then it has one less.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dueby_api.inference_job import Model
 from dueby_operator.cluster.absences import from_now
 from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment
 from dueby_operator.cluster.nodes import DeviceKind, Node, OpenNodes, kind_on, workers_within
@@ -47,7 +48,13 @@ class _DevicesHere:
 class _Claims:
     """What jobs ask for, by device class and by the nodes that are open to them."""
 
-    def __init__(self, nodes: Sequence[Node], claimants: Iterable[Claimant], settings: OperatorSettings) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        claimants: Iterable[Claimant],
+        settings: OperatorSettings,
+        memory_of: Callable[[Model, str], str] | None,
+    ) -> None:
         self._settings = settings
         self._asked: dict[tuple[str, frozenset[str]], dict[tuple[float, ...], set[JobKey]]] = {}
         """Amounts in the order of PER_NODE, and who asks for them."""
@@ -59,7 +66,8 @@ class _Claims:
         for claimant in claimants:
             among = open_nodes.to(tolerations_of(claimant.spec), claimant.spec.worker.node_selector)
             for device_class in claimant.classes:
-                asked = worker_requests(claimant.spec, settings, device_class)
+                memory = memory_of(claimant.spec.model, device_class) if memory_of else None
+                asked = worker_requests(claimant.spec, settings, device_class, memory=memory)
                 by_amounts = self._asked.setdefault((device_class, among), {})
                 by_amounts.setdefault(tuple(asked[name] for name in PER_NODE), set()).add(claimant.key)
         for device_class, among in self._asked:
@@ -90,11 +98,19 @@ class _Claims:
 
 
 def find_groups(
-    nodes: Iterable[Node], claimants: Iterable[Claimant], settings: OperatorSettings, *, now_us: int
+    nodes: Iterable[Node],
+    claimants: Iterable[Claimant],
+    settings: OperatorSettings,
+    *,
+    now_us: int,
+    memory_of: Callable[[Model, str], str] | None = None,
 ) -> DeviceGroups:
-    """Return the groups of these nodes for these jobs."""
+    """Return the groups of these nodes for these jobs.
+
+    `memory_of` returns what a worker of a model asks for on a device class; None: what the settings say.
+    """
     nodes = list(nodes)
-    claims = _Claims(nodes, claimants, settings)
+    claims = _Claims(nodes, claimants, settings, memory_of)
     collected: dict[_Key, list[_DevicesHere]] = defaultdict(list)
     for node in nodes:
         away = from_now(node.absences(now_us), now_us)

@@ -9,10 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from dueby_api.inference_job import JobSpec
+from dueby_api.inference_job import JobSpec, Model
+from dueby_api.quantities import quantity
 from dueby_api.subject import class_of, node_of
 from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment
 from dueby_operator.cluster.device_groups import find_groups
+from dueby_operator.cluster.host_memory import MIB, UNMEASURED, HostMemory
 from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     SLICE_CPUS,
@@ -61,6 +63,8 @@ class ClusterDevices:
     """The LocalQueues that jobs name and that exist, by namespace and name."""
     silent_nodes: frozenset[str] = frozenset()
     """Nodes whose kubelet has stopped renewing its Lease, before Kubernetes calls them not ready."""
+    host_memory: HostMemory = UNMEASURED
+    """What profiles have measured of GPUs' workers."""
     uncounted: str = ""
     """Which nodes have GPUs that workers can't have, or only in part, and why; empty if none has."""
     _counted: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
@@ -98,6 +102,28 @@ class ClusterDevices:
     def worker_grace_s(self) -> int:
         """How long a worker that is told to stop may take to finish the part that it is at."""
         return self.settings.worker_grace_s
+
+    def worker_memory(self, model: Model, device_class: str) -> str:
+        """Return what a worker of the model on such a device asks for, if the job doesn't say.
+
+        That is what was measured, as far as it is the device's on each node that has one, or else what the settings
+        say.
+        """
+        needed = self.host_memory.needed_by(model, device_class)
+        usual = self.settings.worker_memory
+        if needed <= quantity(usual):
+            return usual
+        if device_class not in self._least_memory:
+            allotments = (allotment_of(node, device_class, self.settings) for node in self.nodes.values())
+            least = min((allotment["memory"] for allotment in allotments if allotment), default=0.0)
+            self._least_memory[device_class] = least
+        asked = math.floor(min(needed, self._least_memory[device_class]) / MIB)
+        return f"{asked}Mi" if asked * MIB > quantity(usual) else usual
+
+    @cached_property
+    def _least_memory(self) -> dict[str, float]:
+        """The smallest allotment of memory of each class that was asked about, in bytes."""
+        return {}
 
     def kind_of(self, device_class: str) -> DeviceKind | None:
         """Return how a device of the class is asked for; None if no node has GPUs of it."""
@@ -161,7 +187,7 @@ class ClusterDevices:
     def groups(self, claimants: Sequence[Claimant]) -> DeviceGroups:
         """Return the devices of nodes that aren't silent, for whom they are, and the quotas that bind these jobs."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
-        found = find_groups(nodes, claimants, self.settings, now_us=self.now_us)
+        found = find_groups(nodes, claimants, self.settings, now_us=self.now_us, memory_of=self.worker_memory)
         of_queues = find_quotas(self.queues, claimants, self.kinds, self._asked)
         of_namespaces = find_namespace_quotas(self.room, claimants, self._asked)
         return replace(found, quotas=(*of_queues, *of_namespaces))
@@ -211,12 +237,16 @@ class ClusterDevices:
 
     def _per_node(self, spec: JobSpec, device_class: str) -> dict[str, float]:
         """Return what bounds workers on a node, besides their device."""
-        asked = worker_requests(spec, self.settings, device_class)
+        asked = self._of_worker(spec, device_class)
         return {name: asked[name] for name in PER_NODE}
 
     def _asked(self, spec: JobSpec, device_class: str) -> dict[str, float]:
         kind = self.kinds.get(device_class, DeviceKind())
-        return {**worker_requests(spec, self.settings, device_class), **kind.request}
+        return {**self._of_worker(spec, device_class), **kind.request}
+
+    def _of_worker(self, spec: JobSpec, device_class: str) -> dict[str, float]:
+        memory = self.worker_memory(spec.model, device_class)
+        return worker_requests(spec, self.settings, device_class, memory=memory)
 
     def _free_now(self, namespace: str, spec: JobSpec, classes: Sequence[str]) -> Offer:
         free = {name: max(0, self._count(spec, name) - self.unscheduled.get(name, 0)) for name in classes}
@@ -225,7 +255,7 @@ class ClusterDevices:
             return Offer(counts=free, warnings=self.warnings)
         within = {name: int(min(free[name], max_pods(room, self._asked(spec, name)))) for name in classes}
         # What classes share is bounded by the one that asks for most of it, so that any mixture fits.
-        together = min(max_pods(room, worker_requests(spec, self.settings, name)) for name in classes)
+        together = min(max_pods(room, self._of_worker(spec, name)) for name in classes)
         most = None if together == math.inf else int(together)
         return Offer(counts=within, most=most, warnings=self.warnings)
 

@@ -37,9 +37,17 @@ def cpus_of(device_class: str, settings: OperatorSettings) -> int:
     return int(cores[1]) if cores else settings.gpu_worker_cpus
 
 
-def worker_requests(spec: JobSpec, settings: OperatorSettings, device_class: str) -> dict[str, float]:
-    """Return what a worker on such a device asks for besides the device, by resource; `pods` is 1."""
-    usual: dict[str, Amount] = {"cpu": cpus_of(device_class, settings), "memory": settings.worker_memory}
+def worker_requests(
+    spec: JobSpec, settings: OperatorSettings, device_class: str, *, memory: str | None = None
+) -> dict[str, float]:
+    """Return what a worker on such a device asks for besides the device, by resource; `pods` is 1.
+
+    `memory` is what it asks for if the job doesn't say; None: what the settings say.
+    """
+    usual: dict[str, Amount] = {
+        "cpu": cpus_of(device_class, settings),
+        "memory": memory or settings.worker_memory,
+    }
     resources = container_resources(spec.worker.resources, settings, requests=usual)
     limits = {f"limits.{name}": value for name, value in quantities(resources.limits).items()}
     return {**quantities(resources.requests), **limits, "pods": 1.0}

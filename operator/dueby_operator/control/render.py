@@ -92,7 +92,14 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *
         for first in range(0, len(assignments), MAX_WORKERS_OF_JOB):
             some, chunk = assignments[first : first + MAX_WORKERS_OF_JOB], chunks[device_class]
             objects = worker_objects(
-                owner, devices.settings, start, assignments=some, device=device, chunk=chunk, avoid=avoid
+                owner,
+                devices.settings,
+                start,
+                assignments=some,
+                device=device,
+                chunk=chunk,
+                avoid=avoid,
+                memory=devices.worker_memory(owner.job.spec.model, device_class),
             )
             chunks[device_class] += 1
             made.append(Create(config_map=objects.config_map, job=objects.job))

@@ -79,6 +79,7 @@ def trial_pod(owner: Owner, devices: ClusterDevices) -> Document:
         device=devices.kind_of(device_class) or DeviceKind(),
         cpus=cpus_of(device_class, devices.settings),
         on_cpu=runs_on_cpu(spec.model.engine),
+        memory=devices.worker_memory(spec.model, device_class),
     )
     labels = names.labels(owner.name, "work")
     pod = worker_pod(owner.job, devices.settings, request, config_map=owner.name, labels=labels)

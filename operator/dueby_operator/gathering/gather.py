@@ -16,6 +16,7 @@ from dueby_api.status import ProfileStatus, read_status
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.host_memory import measured_memory
 from dueby_operator.cluster.nodes import Node, PodRow
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.queues import UNKNOWN, Queue
@@ -138,6 +139,7 @@ class Gatherer:
                 room=_room(lists, holding),
                 queues={**queues.found, **dict.fromkeys(queues.unknown, UNKNOWN)},
                 silent_nodes=silent,
+                host_memory=measured_memory(lists.profiles),
                 uncounted=describe_uncounted(nodes.values(), names_nodes=self._settings.names_nodes),
             ),
             profiles=tuple(lists.profiles),

@@ -122,6 +122,7 @@ def worker_objects(
     device: DeviceKind,
     chunk: int = 0,
     avoid: Collection[str] = (),
+    memory: str | None = None,
 ) -> Objects:
     """Return ConfigMap and Job of workers of one class that are started together, or of a chunk of them.
 
@@ -138,6 +139,7 @@ def worker_objects(
         on_cpu=runs_on_cpu(first.choice.engine),
         avoid=avoid,
         rather=start.nodes.get(first.device_class, ()),
+        memory=memory,
     )
     job = job_document(
         name,

@@ -135,6 +135,8 @@ class DeviceRequest:
     """Nodes that it keeps off."""
     rather: Collection[str] = ()
     """Nodes that it is put on if one of them has room."""
+    memory: str | None = None
+    """What it asks for if the job doesn't say; None: what the settings say."""
 
 
 def device_pod(
@@ -157,7 +159,7 @@ def device_pod(
             step=step,
             config_map=config_map,
             labels=labels,
-            requests={"cpu": cpus, "memory": settings.worker_memory, **resource},
+            requests={"cpu": cpus, "memory": request.memory or settings.worker_memory, **resource},
             # A CPU engine's threads are its cores. A GPU's worker may use more than it asked for while it decodes.
             limits={**resource, **({"cpu": cpus} if request.on_cpu else {})},
         ),

@@ -58,11 +58,12 @@ def _smaller(given: PolicyInput, found: MemoryFailure) -> Iterator[int]:
     choice, limit = found.assignment.choice, found.ending.memory_limit
     for profile in plannable(given.profiles, given.spec):
         spec = profile.spec
-        # Of a GPU's engine the profile has the GPU's memory, which is another.
-        limit_bytes = quantity(limit) if limit and runs_on_cpu(spec.engine) else inf
+        on_cpu = runs_on_cpu(spec.engine)
+        limit_bytes = quantity(limit) if limit else inf
         if spec.device_class == found.assignment.device_class:
             for step in spec.steps:
-                fits = (step.memory_mib or 0) * MIB < limit_bytes
+                # Of a GPU's engine `memory_mib` is the GPU's.
+                fits = ((step.memory_mib if on_cpu else step.host_memory_mib) or 0) * MIB < limit_bytes
                 if fits and step.mini_batch_size * SHRINKS_BY <= choice.mini_batch_size:
                     yield step.mini_batch_size
 

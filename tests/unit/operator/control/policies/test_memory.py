@@ -93,6 +93,18 @@ def test_nothing_is_told_of_it_once(reasons: str, progress: Document | None) -> 
     assert not any(isinstance(write, Delete) for write in found.writes)
 
 
+def test_of_a_gpus_worker_the_memory_beside_the_gpu_counts() -> None:
+    found = measured({2: 9000, 4: 9000, 16: 9000})
+    steps = tuple(
+        step.replace(host_memory_mib=peak) for step, peak in zip(found.spec.steps, (300, 400, 800), strict=True)
+    )
+    on_gpu = found.replace(spec=found.spec.replace(engine="cudagraph", steps=steps))
+
+    looked, _ = look_after("OO", on_gpu)
+
+    assert looked.status.mini_batch_limits == {"cpu-1": 2}
+
+
 @pytest.mark.parametrize(
     ("sizes", "limit"),
     [
