@@ -132,11 +132,10 @@ def _steps(engine: Engine, buffers: Sequence[Any], until: float) -> Iterator[flo
 
 def gpu_state() -> Mapping[str, Any]:
     """Clock, power, limits and what holds the clock down, of the GPU that CUDA computes on; empty without one."""
-    if not torch.cuda.is_available():
-        return {}
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
     uuids = [gpu.uuid for gpu in read_gpus()]
-    return read_load([chosen if chosen in uuids else uuids[0]])[0].values
+    states = read_load([chosen if chosen in uuids else uuids[0]] if uuids else [])
+    return {name: value for state in states for name, value in state.values.items()}
 
 
 if __name__ == "__main__":

@@ -238,7 +238,8 @@ def try_engine(bench: Bench, *, trial: Trial) -> Mapping[str, Any]:
     sizes = scale.sizes[:1] if trial.is_slow_to_build else scale.sizes
     words = ["--engine", trial.engine, "--precision", trial.precision, "--hot-s", str(scale.hot_s)]
     words += [*(["--onnx"] if trial.is_onnx else []), "--sizes", *map(str, sizes)]
-    found: Mapping[str, Any] = bench.run_script("gpu_steps_engine.py", *words)
+    environment = _stand_in_nvml(bench.work) if bench.is_stand_in else {}
+    found: Mapping[str, Any] = bench.run_script("gpu_steps_engine.py", *words, environment=environment)
     if wrong := [point["parity"] for point in found["points"] if not point["agrees"]]:
         raise Failed(wrong[0])
     return found

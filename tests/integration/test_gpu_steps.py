@@ -75,6 +75,8 @@ def test_nvml_is_asked_for_the_gpus(done: Path) -> None:
         "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb",
     ]
     assert facts["load"][0]["values"]["power_limit_w"] > 0
+    points = results_of(done)["eager-fp32"]["result"]["points"]
+    assert all(point["gpu"]["sm_clock_mhz"] > 0 for point in points)
 
 
 def test_what_a_stand_in_has_found_goes_into_no_document(done: Path, tmp_path: Path) -> None:
