@@ -64,6 +64,8 @@ def steps_of(scale: Scale) -> tuple[Step, ...]:
 
 def _steps(scale: Scale) -> Iterator[Step]:
     found = ("cuda",)
+    # Engines at the precision of the profile and of the runs; the other trials follow these.
+    first = [trial for trial in scale.trials if trial.precision == scale.precision and not trial.is_slow_to_build]
     yield from (
         Step(name="driver", shows="the driver, its limits and the GPU's state", minutes=0.5, run=read_driver),
         Step(name="torch", shows="a PyTorch with CUDA, installed where there is none", minutes=6, run=install_torch),
@@ -75,7 +77,7 @@ def _steps(scale: Scale) -> Iterator[Step]:
             needs=("torch",),
         ),
         Step(name="tests", shows="the tests that need a GPU", minutes=4, run=run_tests, needs=found),
-        *(_trial_step(trial) for trial in scale.trials if not trial.is_slow_to_build),
+        *(_trial_step(trial, scale) for trial in first),
         Step(name=PROFILE, shows="a quick profile beside hot steps", minutes=4.5, run=profile, needs=found),
         *(
             Step(
@@ -116,19 +118,23 @@ def _steps(scale: Scale) -> Iterator[Step]:
             run=partial(run_timm, is_compiled=True),
             needs=found,
         ),
-        *(_trial_step(trial) for trial in scale.trials if trial.is_slow_to_build),
+        *(_trial_step(trial, scale) for trial in scale.trials if trial not in first),
         Step(name="study", shows="the study's figures", minutes=4, run=study, needs=found, is_continued=True),
     )
 
 
-def _trial_step(trial: Trial) -> Step:
+def _trial_step(trial: Trial, scale: Scale) -> Step:
     return Step(
         name=trial.name,
         shows=f"build, W, L, memory and parity of {trial.engine} at {trial.precision}",
-        minutes=7 if trial.is_slow_to_build else 1.5,
+        minutes=1.5 + trial.build_s * len(_sizes(trial, scale)) / 60,
         run=partial(try_engine, trial=trial),
         needs=("cuda",),
     )
+
+
+def _sizes(trial: Trial, scale: Scale) -> tuple[int, ...]:
+    return scale.sizes[:1] if trial.is_slow_to_build else scale.sizes
 
 
 def run_name(cores: int) -> str:
@@ -235,9 +241,8 @@ def try_engine(bench: Bench, *, trial: Trial) -> Mapping[str, Any]:
     if obstacle := bench.result("cuda")["engines"].get(trial.name):
         raise Skipped(obstacle)
     scale = bench.scale
-    sizes = scale.sizes[:1] if trial.is_slow_to_build else scale.sizes
     words = ["--engine", trial.engine, "--precision", trial.precision, "--hot-s", str(scale.hot_s)]
-    words += [*(["--onnx"] if trial.is_onnx else []), "--sizes", *map(str, sizes)]
+    words += [*(["--onnx"] if trial.is_onnx else []), "--sizes", *map(str, _sizes(trial, scale))]
     environment = _stand_in_nvml(bench.work) if bench.is_stand_in else {}
     found: Mapping[str, Any] = bench.run_script("gpu_steps_engine.py", *words, environment=environment)
     if wrong := [point["parity"] for point in found["points"] if not point["agrees"]]:
