@@ -85,6 +85,12 @@ def test_a_job_looks_as_sure_as_it_is() -> None:
     assert len({hue for _, hue in blocks}) == 3
 
 
+def test_colours_are_explained_where_they_differ() -> None:
+    soft = replace(JOB, name="b", deadline_class="Soft")
+    assert "Hard: promised" in words_of(render_calendar(calendar(replace(JOB, deadline_class="Hard"), soft)))
+    assert "Soft free deadline" not in words_of(render_calendar(calendar(soft)))
+
+
 def test_what_goes_on_after_the_edge_fades() -> None:
     endless = replace(JOB, deadline_class="BestEffort", holds=(replace(JOB.holds[0], to_s=1e6),))
     page = render_calendar(calendar(JOB, endless))
