@@ -14,8 +14,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # More options for pip, such as the index of PyTorch's CPU builds (see docs/command.md, "Install").
 PIP_ARGS ?=
-# Minutes that a call of `make gpu` may take; with GPU_STANDIN=1, cores stand in for a GPU.
+# Minutes that a call of `make gpu` may take, the steps that it is to do once more; with GPU_STANDIN=1, cores stand in
+# for a GPU.
 GPU_MINUTES ?= 10
+GPU_AGAIN ?=
 GPU_STANDIN ?=
 # More options for pytest, such as `make test PYTEST_ARGS="-k shares -x"`.
 PYTEST_ARGS ?=
@@ -36,7 +38,8 @@ demo: $(STAMP) ## profile this machine, then classify photos by a deadline on it
 	@examples/demo/run.sh
 
 gpu: $(STAMP) ## on a machine with an NVIDIA GPU: test, measure and compare, ten minutes at a time until all is done
-	@$(BIN)/python benchmarks/gpu_steps.py --minutes $(GPU_MINUTES) $(if $(GPU_STANDIN),--standin) --pip-args="$(PIP_ARGS)"
+	@$(BIN)/python benchmarks/gpu_steps.py --minutes $(GPU_MINUTES) $(if $(GPU_STANDIN),--standin) \
+	  $(if $(GPU_AGAIN),--again $(GPU_AGAIN)) --pip-args="$(PIP_ARGS)"
 
 docs: $(STAMP) ## make the documents into a site: build/docs/html
 	@$(BIN)/python docs/site/make_site.py build/docs

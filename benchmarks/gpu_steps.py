@@ -2,7 +2,7 @@
 
     make gpu                        # again and again, until nothing is left; GPU_MINUTES=10
     make gpu GPU_STANDIN=1          # a minute: cores stand in for a GPU, so that no step fails for a typo
-    python benchmarks/gpu_steps.py --again cudagraph-fp16 tests     # do these once more
+    make gpu GPU_AGAIN="tests cuda" # do these steps once more, and what was skipped for want of them
     python benchmarks/gpu_steps.py --table build/gpu/results.json --into docs/benchmarks.md
 
 A call does the steps that have no result yet and fit into its time, and prints what is left. A step that fails ends no
@@ -53,8 +53,7 @@ def main() -> int:
     # Cores that stand in for a GPU are busy with other tests, too. NVML numbers GPUs by their bus.
     os.environ |= {"OMP_NUM_THREADS": "1"} if bench.is_stand_in else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     steps = steps_of(bench.scale)
-    for name in options.again:
-        (bench.folder / "steps" / f"{name}.json").unlink()
+    forget(bench.folder, steps, options.again)
     results = run_steps(bench, steps)
     write_report(bench, steps, results)
     return say_what_is_left(steps, results, minutes=options.minutes)
@@ -87,6 +86,22 @@ def run_steps(bench: Bench, steps: Sequence[Step]) -> Results:
         reason = f": {done['reason']}" if done["reason"] else ""
         print(f"{step.name}: {done['state']} after {done['seconds']:.1f} s{reason}", flush=True)
     return results
+
+
+def forget(folder: Path, steps: Sequence[Step], names: Sequence[str]) -> None:
+    """Remove the results of these steps, and of those that were skipped for want of one of them."""
+    if unknown := set(names).difference(step.name for step in steps):
+        raise SystemExit(f"gpu: there is no step {', '.join(sorted(unknown))}; there are {_names(steps)}")
+    results, meant = read_results(folder), set(names)
+    for step in steps:
+        if results.get(step.name, {}).get("state") == "skipped" and meant.intersection(step.needs):
+            meant.add(step.name)
+    for name in meant:
+        (folder / "steps" / f"{name}.json").unlink(missing_ok=True)
+
+
+def _names(steps: Sequence[Step]) -> str:
+    return ", ".join(step.name for step in steps)
 
 
 def read_results(folder: Path) -> Results:
@@ -147,9 +162,9 @@ def say_what_is_left(steps: Sequence[Step], results: Results, *, minutes: float)
     left = [step for step in steps if step.name not in results]
     failed = [step.name for step in steps if results.get(step.name, {}).get("state") == "failed"]
     if failed:
-        print(f"failed: {', '.join(failed)}; then: python benchmarks/gpu_steps.py --again {' '.join(failed)}")
+        print(f'failed: {", ".join(failed)}; then: make gpu GPU_AGAIN="{" ".join(failed)}"')
     if left:
-        print(f"left, about {sum(step.minutes for step in left):.0f} minutes: {', '.join(step.name for step in left)}")
+        print(f"left, about {sum(step.minutes for step in left):.0f} minutes: {_names(left)}")
         shortest = min(step.minutes for step in left) + SPARE_S / 60
         print("call it again" if shortest <= minutes else f"none fits into a call: GPU_MINUTES={shortest:.1f} or more")
     else:

@@ -11,7 +11,7 @@ import pytest
 
 from dueby.cli import profile as profile_command
 from dueby_api.engines import ENGINES
-from gpu_steps import Results, next_step, read_results, run_steps, say_what_is_left, write_report
+from gpu_steps import Results, forget, next_step, read_results, run_steps, say_what_is_left, write_report
 from gpu_steps_bench import GPU, Bench, Skipped, gpu_trials
 from gpu_steps_list import Step, profile, steps_of
 from gpu_steps_report import markdown
@@ -68,7 +68,7 @@ def test_a_step_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, caps
     assert "## Failed\n\n- broken: '256'\n- failing: the GPU has fallen off the bus\n" in report
     assert "## Skipped\n\n- needy: it needs failing" in report
     assert say_what_is_left(STEPS, results, minutes=10) == 1
-    assert "failed: broken, failing; then: python" in capsys.readouterr().out
+    assert 'failed: broken, failing; then: make gpu GPU_AGAIN="broken failing"' in capsys.readouterr().out
 
 
 def test_a_step_with_a_result_is_not_done_again(tmp_path: Path) -> None:
@@ -77,6 +77,15 @@ def test_a_step_with_a_result_is_not_done_again(tmp_path: Path) -> None:
     after = run_steps(a_bench(tmp_path), (a_step("working", fails), a_step("next", works)))
     assert after["working"] == before["working"]
     assert after["next"]["state"] == "ok"
+
+
+def test_a_step_that_is_done_once_more_takes_with_it_what_was_skipped_for_want_of_it(tmp_path: Path) -> None:
+    steps = (*STEPS, a_step("needier", works, needs=("needy",)))
+    run_steps(a_bench(tmp_path), steps)
+    forget(tmp_path, steps, ["failing"])
+    assert set(read_results(tmp_path)) == {"broken", "lacking", "working"}
+    with pytest.raises(SystemExit, match="there is no step nope; there are broken, failing"):
+        forget(tmp_path, steps, ["nope"])
 
 
 @pytest.mark.parametrize(
