@@ -13,7 +13,8 @@ it says of it is what the row of any other job would say.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,6 +39,8 @@ from dueby_worker.system.capture_lock import CAPTURE_LOCK
 MAX_IMAGE_PIXELS = 2**25
 # A list ends with the image that reaches this: 200 MB.
 LIST_PIXELS = 2**26
+# Images of one size are cut together up to this: 200 MB of floats, half of what the largest image has alone.
+CUT_PIXELS = 2**24
 # For the files that wait: more than a list has of photos of any size.
 FILES_BYTES = 256 * 1024**2
 # What nvJPEG decodes to RGB.
@@ -172,8 +175,8 @@ class ListDecoder:
             pixels += found.pixels
         return taken
 
-    def _cut(self, wanted: Sequence[_Wanted], number: int, pixels: torch.Tensor) -> torch.Tensor:
-        return cut_out(pixels, wanted[number].cut, self._preprocessing)
+    def _cut(self, wanted: Sequence[_Wanted], images: Mapping[int, torch.Tensor]) -> Mapping[int, torch.Tensor]:
+        return cut_all(images, [one.cut for one in wanted], self._preprocessing)
 
     def _picture(self, square: Pixels, orientation: int) -> Picture:
         return finished(Picture(pixels=turn(square, orientation)), self._preprocessing)
@@ -192,14 +195,34 @@ def open_on_gpu(preprocessing: Preprocessing, *, max_pixels: int, threads: int, 
     return ListDecoder(codec, preprocessing=preprocessing, max_pixels=max_pixels, threads=threads, most=most)
 
 
-def cut_out(pixels: torch.Tensor, cut: Crop, preprocessing: Preprocessing) -> torch.Tensor:
-    """Return the square (side, side, 3) of a stored image (height, width, 3), both uint8 and on the same device.
+def cut_all(
+    images: Mapping[int, torch.Tensor], cuts: Sequence[Crop], preprocessing: Preprocessing, *, at_once: int = CUT_PIXELS
+) -> Mapping[int, torch.Tensor]:
+    """Return the squares (side, side, 3) of stored images (height, width, 3) by their numbers, which `cuts` has, too.
 
-    It is resized in floats: on GPUs torch resizes nothing else.
+    Images of one size are cut together, up to so many pixels `at_once`: each call costs a GPU's thread ten starts of
+    kernels, however many images.
     """
-    height, width, _ = pixels.shape
+    alike: defaultdict[tuple[torch.Size, Crop], list[int]] = defaultdict(list)
+    for number, pixels in images.items():
+        alike[pixels.shape, cuts[number]].append(number)
+    squares: dict[int, torch.Tensor] = {}
+    for (shape, cut), numbers in alike.items():
+        most = max(1, at_once // (shape[0] * shape[1]))
+        for first in range(0, len(numbers), most):
+            some = numbers[first : first + most]
+            squares |= zip(some, cut_out([images[number] for number in some], cut, preprocessing), strict=True)
+    return squares
+
+
+def cut_out(images: Sequence[torch.Tensor], cut: Crop, preprocessing: Preprocessing) -> torch.Tensor:
+    """Return the squares (images, side, side, 3) of images (height, width, 3) of one size, uint8 on the same device.
+
+    They are resized in floats: on GPUs torch resizes nothing else.
+    """
+    height, width, _ = images[0].shape
     # As planes at once: torch's kernels for GPUs would make them of interleaved floats, in twice the memory.
-    planes = pixels.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
+    planes = torch.stack([pixels.permute(2, 0, 1) for pixels in images]).to(torch.float32)
     if (width, height) != (cut.width, cut.height):
         planes = interpolate(
             planes,
@@ -207,5 +230,5 @@ def cut_out(pixels: torch.Tensor, cut: Crop, preprocessing: Preprocessing) -> to
             mode=preprocessing.interpolation,
             antialias=preprocessing.averages,
         )
-    square = planes[0, :, cut.top : cut.top + cut.side, cut.left : cut.left + cut.side]
-    return square.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    squares = planes[:, :, cut.top : cut.top + cut.side, cut.left : cut.left + cut.side]
+    return squares.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

@@ -11,7 +11,7 @@ Images stay on the device until they are cut to what a model sees, and only that
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -22,8 +22,8 @@ from dueby_api.errors import Invalid
 from dueby_worker.images.jpeg import encode
 from dueby_worker.models.preprocessing import Pixels
 
-# Returns the square (side, side, 3) of the list's image of this number, of its pixels (height, width, 3), all uint8.
-Cutter = Callable[[int, torch.Tensor], torch.Tensor]
+Cutter = Callable[[Mapping[int, torch.Tensor]], Mapping[int, torch.Tensor]]
+"""Returns the squares (side, side, 3) of images (height, width, 3), all uint8, by their numbers in the list."""
 
 EXTRA = "dueby[gpu-decoding]"
 # Colours are smoothed, as libjpeg does; by default they are repeated.
@@ -62,9 +62,7 @@ class NvImageCodec:
         with torch.inference_mode(), self._on_stream():
             # They hold the device's memory, so they live until the squares have been copied.
             images = self._decoder.decode(streams, params=self._params, cuda_stream=handle)
-            squares = {
-                number: cut(number, self._tensor(image)) for number, image in enumerate(images) if image is not None
-            }
+            squares = cut({number: self._tensor(image) for number, image in enumerate(images) if image is not None})
             # One copy for all of them, because each copy waits for the device.
             copied = torch.stack(list(squares.values())).cpu().numpy() if squares else ()
         found = dict(zip(squares, copied, strict=True))
@@ -87,7 +85,7 @@ def open_codec(device: torch.device, *, threads: int) -> NvImageCodec:
         raise _obstacle("there is no NVIDIA GPU here that torch can use; run the job on devices that have one")
     try:
         codec = NvImageCodec(device, threads=threads)
-        found = codec.decode([encode(np.zeros((16, 16, 3), np.uint8), quality=90)], lambda number, pixels: pixels)
+        found = codec.decode([encode(np.zeros((16, 16, 3), np.uint8), quality=90)], lambda images: images)
     except ImportError as error:
         raise _obstacle(f"nvImageCodec can't be loaded ({error}); install it with pip install '{EXTRA}'") from error
     except RuntimeError as error:  # all that the library raises, such as for a driver of an older CUDA

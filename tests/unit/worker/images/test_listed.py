@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import simplejpeg
 import torch
+from torch.nn.functional import interpolate
+from torch.overrides import TorchFunctionMode
 
 from dueby_api.errors import Invalid
 from dueby_api.source import Source
@@ -93,7 +96,7 @@ def in_full(data: bytes, preprocessing: Preprocessing) -> Pixels:
     """The square of a JPEG that is decoded in full, as the device's way should have it."""
     pixels = torch.from_numpy(simplejpeg.decode_jpeg(data))
     cut = plan_cut(pixels.shape[1], pixels.shape[0], UPRIGHT, preprocessing)
-    return listed.cut_out(pixels, cut, preprocessing).numpy()
+    return listed.cut_out([pixels], cut, preprocessing)[0].numpy()
 
 
 def outcome(decode: Callable[[], Picture]) -> Picture | UnreadableImage:
@@ -120,6 +123,40 @@ def test_a_square_is_nearly_that_of_a_cpu(codec: Counted, preprocessing: Preproc
         assert pixels.flags.c_contiguous
         assert np.abs(pixels.astype(int) - expected).max() <= (16 if preprocessing.recompresses else 3)
     assert codec.lists == [1, 1, 1]
+
+
+class Resizes(TorchFunctionMode):
+    """Notes how many images are resized at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is interpolate:
+            self.counts.append(args[0].shape[0])
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("preprocessing", SQUARES.values(), ids=SQUARES)
+def test_images_of_one_size_are_cut_together_and_each_as_if_alone(
+    preprocessing: Preprocessing,
+) -> None:
+    sizes = [(90, 70), (64, 80), (90, 70), (90, 70)]
+    random = np.random.default_rng(7)
+    images = {
+        number: torch.from_numpy(random.integers(0, 256, (high, wide, 3), dtype=np.uint8))
+        for number, (wide, high) in enumerate(sizes, 1)
+    }
+    cuts = [plan_cut(wide, high, UPRIGHT, preprocessing) for wide, high in [(1, 1), *sizes]]
+    with Resizes() as resizes:
+        squares = listed.cut_all(images, cuts, preprocessing, at_once=2 * 90 * 70)
+    assert resizes.counts.count(2) == 1
+    assert sum(resizes.counts) >= 3
+    assert sorted(squares) == [1, 2, 3, 4]
+    for number, pixels in images.items():
+        alone = listed.cut_out([pixels], cuts[number], preprocessing)[0]
+        assert torch.equal(squares[number], alone)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
