@@ -114,8 +114,9 @@ class Reconciler:
         jobs = tuple(replace(job, status=statuses.get(job.uid, job.status)) for job in snapshot.jobs)
         self.snapshot = replace(snapshot, jobs=jobs)
         await self._write_all(decisions.upkeep, "profiling")
-        is_busy = decisions.jobs or applying or any(is_leaving(job, now_us=snapshot.now_us) for job in snapshot.jobs)
-        pause_s = BUSY_S if is_busy else IDLE_S
+        # What can't be read now may be read in a moment.
+        waits = any(job.unreadable or is_leaving(job, now_us=snapshot.now_us) for job in snapshot.jobs)
+        pause_s = BUSY_S if decisions.jobs or applying or waits else IDLE_S
         return min(pause_s, self._gatherer.seconds_to_profiling(snapshot.now_us) or pause_s)
 
     def _forget_all_but(self, jobs: Sequence[JobSnapshot]) -> None:

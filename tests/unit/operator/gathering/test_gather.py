@@ -13,7 +13,7 @@ from dueby_operator.cluster.nodes import pod_row
 from dueby_operator.jobs import names
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import MAX_CONTAINERS, Pod
-from dueby_operator.passes.reconciler import Reconciler
+from dueby_operator.passes.reconciler import BUSY_S, Reconciler
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import SECOND
 from support.stored import raw
@@ -167,6 +167,19 @@ def test_while_kueue_is_away_a_job_that_waits_in_a_queue_is_left_alone_and_the_o
     assert told == {paths.jobs_path("team", "a")}
     (line,) = [text for text in caplog.messages if "queue" in text]
     assert line.startswith("jobs that wait in queues are left alone: the LocalQueue night can't be read")
+
+
+def test_a_job_that_is_left_alone_is_looked_at_again_soon_where_there_is_no_other() -> None:
+    store, queued = WithoutKueue(), synthetic("queued")
+    queued["spec"]["queueName"] = "night"
+    store.add(paths.jobs_path("team", "queued"), queued)
+
+    async def look() -> float:
+        async with reconciler(store, Clock(), {}) as loop:
+            await loop.reconcile()
+            return await loop.reconcile()
+
+    assert asyncio.run(look()) == BUSY_S
 
 
 @pytest.mark.parametrize(
