@@ -142,6 +142,14 @@ class DeviceGroups:
         return found
 
 
+def devices_by_class(groups: Iterable[DeviceGroup]) -> Counter[str]:
+    """Return how many devices of each class these groups have together."""
+    devices: Counter[str] = Counter()
+    for group in groups:
+        devices[group.device_class] += group.devices
+    return devices
+
+
 class IdleDevices:
     """Devices by group on which workers could be started now, and units of quotas for them; less with each start."""
 

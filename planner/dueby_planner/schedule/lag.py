@@ -22,7 +22,7 @@ from fractions import Fraction
 from heapq import heappop, heappush
 from math import ceil, floor, inf
 
-from dueby_planner.model.capacity import Capacity, PoolGroup, best_capacities
+from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, best_capacities
 from dueby_planner.model.problem import NEVER_US, find_least, find_least_near, take_largest
 from dueby_planner.model.rule import Rule
 
@@ -55,6 +55,23 @@ class OngoingWorker:
             # Less than 0 is left if the job's limit was lowered below what the worker has already run.
             mini_batches = min(mini_batches, max(0, self.iterations_left))
         return mini_batches * self.mini_batch_size
+
+
+def workers_of_window(
+    number: int, choice: DeviceChoice, *, from_us: int, to_us: int, count: int
+) -> list[OngoingWorker]:
+    """Return what the workers will do that have the job's window of this number, whether it begins now or later."""
+    rest_us = max(0, from_us) + choice.expected_start_us
+    return [
+        OngoingWorker(
+            name=f"window-{number}-{device}",
+            mini_batch_size=choice.mini_batch_size,
+            latency_us=choice.latency_us,
+            rest_us=rest_us,
+            iterations_left=max(0, (to_us - rest_us) // choice.latency_us + 1),
+        )
+        for device in range(count)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

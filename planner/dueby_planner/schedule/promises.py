@@ -19,7 +19,7 @@ from dueby_api.words import counted
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.model.problem import Problem
 from dueby_planner.schedule.calendar_job import CalendarJob
-from dueby_planner.schedule.devices import DeviceGroups, Quota
+from dueby_planner.schedule.devices import DeviceGroups, Quota, devices_by_class
 from dueby_planner.schedule.explain import share_sentence
 from dueby_planner.schedule.free_devices import CLASSES, PROMISED, Taken
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
@@ -73,9 +73,7 @@ def with_shares(groups: DeviceGroups, jobs: Iterable[ScheduledJob | PromisedJob]
             keys[job.key[0]].append(job.key)
             if isinstance(job, ScheduledJob):
                 used.update((job.key[0], worker.assignment.device_class) for worker in job.alive)
-    devices: Counter[str] = Counter()
-    for group in groups.all:
-        devices[group.device_class] += group.devices
+    devices = devices_by_class(groups.all)
     shares = [
         Quota(
             name=f"share/{namespace}/{name}",
@@ -123,9 +121,7 @@ def find_refusal(wanted: CalendarJob, job: ScheduledJob, groups: DeviceGroups) -
 
 def _within_share(problem: Problem, groups: DeviceGroups, promises: Promises) -> Problem:
     """Return the problem with no more devices of a group than its namespace may have of the class."""
-    whole: Counter[str] = Counter()
-    for group in groups.all:
-        whole[group.device_class] += group.devices
+    whole = devices_by_class(groups.all)
     within = tuple(
         replace(each, count=min(each.count, share_of(whole[groups.class_of(each.device_class)], promises)))
         for each in problem.pool.groups

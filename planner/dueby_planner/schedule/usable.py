@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_api.errors import Invalid
-from dueby_api.status import WindowStatus
 from dueby_api.units import parse_time_us
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
-from dueby_planner.schedule.devices import DeviceGroups
+from dueby_planner.schedule.devices import DeviceGroups, devices_by_class
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
-from dueby_planner.schedule.lag import OngoingWorker
+from dueby_planner.schedule.lag import OngoingWorker, workers_of_window
 from dueby_planner.schedule.watch import ongoing
 
 
@@ -116,26 +115,13 @@ class Usable:
             for choice in group.choices
         }
         found: list[OngoingWorker] = []
+        now_us = self.job.now_us
         for number, window in enumerate(self.job.windows):
             choice = choices.get((window.device_class, window.engine, window.mini_batch_size))
             if choice is not None:
-                found += self._workers(number, window, choice)
+                from_us, to_us = (parse_time_us(each) - now_us for each in (window.from_time, window.to_time))
+                found += workers_of_window(number, choice, from_us=from_us, to_us=to_us, count=window.count)
         return tuple(found)
-
-    def _workers(self, number: int, window: WindowStatus, choice: DeviceChoice) -> list[OngoingWorker]:
-        now_us = self.job.now_us
-        rest_us = max(0, parse_time_us(window.from_time) - now_us) + choice.expected_start_us
-        spare_us = parse_time_us(window.to_time) - now_us - rest_us
-        return [
-            OngoingWorker(
-                name=f"window-{number}-{device}",
-                mini_batch_size=choice.mini_batch_size,
-                latency_us=choice.latency_us,
-                rest_us=rest_us,
-                iterations_left=max(0, spare_us // choice.latency_us + 1),
-            )
-            for device in range(window.count)
-        ]
 
 
 class Usables:
@@ -171,9 +157,7 @@ def _find_usable(job: ScheduledJob, groups: DeviceGroups) -> Usable:
     Raise Invalid if its profiles can't be planned on.
     """
     there = {group.name: group for group in groups.of(job.key)}
-    counts: Counter[str] = Counter()
-    for group in there.values():
-        counts[group.device_class] += group.devices
+    counts = devices_by_class(there.values())
     most = Counter(job.in_queue) if job.is_queued else counts
     pool = job.pool(counts)
     by_class = {each.device_class: each for each in pool.groups}

@@ -20,7 +20,7 @@ from dueby_planner.schedule.calendar import Placement
 from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.free_devices import YIELDING
 from dueby_planner.schedule.job import Assignment, JobKey, ScheduledJob
-from dueby_planner.schedule.lag import OngoingWorker
+from dueby_planner.schedule.lag import OngoingWorker, workers_of_window
 from dueby_planner.schedule.ledger import BesideOthers
 from dueby_planner.schedule.reservation import (
     Reservation,
@@ -120,22 +120,14 @@ def still_reserved(placement: Placement, starting: Sequence[Due]) -> Reservation
 
 def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
     """Return what the workers will do that have the windows, whether these begin now or later."""
-    found: list[OngoingWorker] = []
-    for number, lane in enumerate(reservation):
-        for window in lane.windows:
-            choice, rest_us = window.choice, max(0, window.from_us) + window.choice.expected_start_us
-            most = max(0, (window.to_us - rest_us) // choice.latency_us + 1)
-            found += [
-                OngoingWorker(
-                    name=f"window-{number}-{device}",
-                    mini_batch_size=choice.mini_batch_size,
-                    latency_us=choice.latency_us,
-                    rest_us=rest_us,
-                    iterations_left=most,
-                )
-                for device in range(lane.count)
-            ]
-    return tuple(found)
+    return tuple(
+        worker
+        for number, lane in enumerate(reservation)
+        for window in lane.windows
+        for worker in workers_of_window(
+            number, window.choice, from_us=window.from_us, to_us=window.to_us, count=lane.count
+        )
+    )
 
 
 def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> tuple[WindowStatus, ...]:
