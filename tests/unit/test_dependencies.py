@@ -78,7 +78,7 @@ def distributions_of(library: str) -> frozenset[str]:
 def imported(folder: str) -> dict[str, str]:
     """Foreign libraries imported below the folder, each with a place where it is."""
     scripts = [file for root in (folder, "benchmarks", "docs") for file in (REPOSITORY / root).rglob("*.py")]
-    ours = {file.stem for file in scripts} | PACKAGES.keys() | {"support"}
+    ours = {file.stem for file in scripts} | PACKAGES.keys() | {"chaos", "support"}
     found: dict[str, str] = {}
     for file in sorted((REPOSITORY / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

@@ -26,10 +26,13 @@ and inside the operator
 A rule is a function from a module to what breaks it; every break is reported at once, with its file and line.
 """
 
+import pkgutil
+import re
 from collections.abc import Iterator, Mapping
 
 import pytest
 
+import support
 from support.source_modules import MODULES, Module, Rule, broken, loaded_by
 from support.source_tree import PACKAGES
 
@@ -279,3 +282,8 @@ def test_the_rules_allow_what_the_layout_says() -> None:
     )
     modules = tuple(Module(path=path, source=f'"""What for."""\n{source}') for path, source in allowed)
     assert not [line for rule in RULES for line in broken(rule, modules)]
+
+
+def test_the_map_of_the_tests_support_names_every_module() -> None:
+    words = set(re.findall(r"\w+", support.__doc__ or ""))
+    assert {info.name for info in pkgutil.iter_modules(support.__path__)} - words == set()

@@ -10,7 +10,7 @@ from support.source_tree import REPOSITORY
 
 SCRIPTS = sorted(
     path
-    for folder in ("benchmarks", "examples")
+    for folder in ("benchmarks", "examples", "tests/chaos")
     for path in (REPOSITORY / folder).rglob("*.py")
     if 'if __name__ == "__main__":' in path.read_text()
 )

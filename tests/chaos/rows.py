@@ -1,4 +1,4 @@
-"""What became of a healthy job of chaos.py, and whether every image has exactly one row, with a result.
+"""What became of a healthy job of the chaos, and whether every image has exactly one row, with a result.
 
 All images are whole, so that an outage is to blame where a row has an error. Rows are counted in the sinks themselves,
 which all lie in the folder that this machine shares with the nodes. A job is late if its condition DeadlineMet says so;
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from chaos_cluster import S3_ROWS, Document, World
-from chaos_schedule import PlannedJob
+from chaos.cluster import S3_ROWS, Document, World
+from chaos.schedule import PlannedJob
 from support.cluster_job import errors_in, indices_of, share_folder
 
 # The small disk, in the shared folder and in the pods.

@@ -1,4 +1,4 @@
-"""The table of chaos.py, and whether its bars are met.
+"""The table of the chaos, and whether its bars are met.
 
 Nothing is to be lost, doubled or ended otherwise than expected, and the operator is to have no fault of its own, no
 restart of its own and no long silence. Each Hard job has room, so none is to be refused. Being late is a matter of
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from chaos_faults import InjectedFault
-from chaos_hostile import Ending
-from chaos_rows import JobResult
-from chaos_watch import WatchResult
+from chaos.faults import InjectedFault
+from chaos.hostile import Ending
+from chaos.rows import JobResult
+from chaos.watch import WatchResult
 
 BAR_SILENCE_S = 60.0
 # Of runs in which jobs are late as often as they state, so many have no more late ones than the bar.

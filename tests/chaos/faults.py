@@ -3,11 +3,11 @@
 import threading
 from dataclasses import dataclass
 
-from chaos_cluster import AbortedError
-from chaos_job_faults import JOB_FAULTS
-from chaos_log import Log
-from chaos_schedule import FAULTS, PlannedFault
-from chaos_server_faults import SERVER_FAULTS, Setting
+from chaos.cluster import AbortedError
+from chaos.job_faults import JOB_FAULTS
+from chaos.log import Log
+from chaos.schedule import FAULTS, PlannedFault
+from chaos.server_faults import SERVER_FAULTS, Setting
 
 MAKE = {**SERVER_FAULTS, **JOB_FAULTS}
 if MAKE.keys() != FAULTS.keys():

@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from chaos_cluster import CLOCK_LIBRARY, CLOCK_SETTINGS, World, in_node, insist
-from chaos_jobs import HealthyJobs
-from chaos_schedule import PlannedFault
-from chaos_watch import OPERATOR_PROCESS, Watch
+from chaos.cluster import CLOCK_LIBRARY, CLOCK_SETTINGS, World, in_node, insist
+from chaos.jobs import HealthyJobs
+from chaos.schedule import PlannedFault
+from chaos.watch import OPERATOR_PROCESS, Watch
 from support.cluster import OPERATOR_NAMESPACE, SHARED, call
 from support.lanes import CONTROL_PLANE
 

@@ -1,4 +1,4 @@
-"""The healthy jobs of chaos.py: their manifests, and one after the other in each namespace."""
+"""The healthy jobs of the chaos: their manifests, and one after the other in each namespace."""
 
 import random
 import shutil
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from chaos_cluster import (
+from chaos.cluster import (
     CLOCK_LIBRARY,
     CLOCK_SETTINGS,
     S3_NAMESPACE,
@@ -18,9 +18,9 @@ from chaos_cluster import (
     insist,
     seen,
 )
-from chaos_log import Log
-from chaos_rows import DISK, JobResult, Tracked, judge, rows_folder, sentence_of, uncounted
-from chaos_schedule import PlannedJob
+from chaos.log import Log
+from chaos.rows import DISK, JobResult, Tracked, judge, rows_folder, sentence_of, uncounted
+from chaos.schedule import PlannedJob
 from support.cluster import SHARED, Cluster
 from support.cluster_job import job, share_folder
 from support.kube_api import NotFoundError

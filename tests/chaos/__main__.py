@@ -4,8 +4,8 @@ Makes a kind cluster of its own, with DueBy and an S3 server. Healthy jobs run s
 times that are drawn by the seed, workers, nodes, the operator, the API server and the S3 server are killed and paused,
 clocks jump, a disk fills up, jobs are edited and deleted, and a tenant applies hostile objects.
 
-    python benchmarks/chaos.py --seed 1             # 75 minutes; needs Docker, kind, kubectl, helm and root
-    python benchmarks/chaos.py --seed 1 --dry-run   # what it would do, and when
+    python tests/chaos --seed 1             # 75 minutes; needs Docker, kind, kubectl, helm and root
+    python tests/chaos --seed 1 --dry-run   # what it would do, and when
 
 Ctrl-C ends it early: the jobs that are under way are waited for, and the table is of what there was. A second
 Ctrl-C ends it at once. The deadline of a healthy job is its room times (90 s and its images at 200 a second); the room
@@ -32,29 +32,29 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 # The cluster is made by what makes it for the tests, with a name and images of its own.
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("DUEBY_TEST_CLUSTER", "dueby-chaos")
 
-from chaos_cluster import HOSTILE, World, bring_clocks, furnish, versions
-from chaos_faults import Faults
-from chaos_hostile import HostileCases
-from chaos_hostile_cases import CASES
-from chaos_hostile_objects import bring_program
-from chaos_jobs import HealthyJobs
-from chaos_log import Log
-from chaos_operator_log import kept_log
-from chaos_rows import DISK
-from chaos_schedule import MAX_IMAGES, NAMESPACES, Schedule, make_schedule
-from chaos_server_faults import Setting, repair
-from chaos_table import Outcome, bars, counts, expected_late, tell
-from chaos_watch import Watch
+from chaos.cluster import HOSTILE, World, bring_clocks, furnish, versions
+from chaos.faults import Faults
+from chaos.hostile import HostileCases
+from chaos.hostile_cases import CASES
+from chaos.hostile_objects import bring_program
+from chaos.jobs import HealthyJobs
+from chaos.log import Log
+from chaos.operator_log import kept_log
+from chaos.rows import DISK
+from chaos.schedule import MAX_IMAGES, NAMESPACES, Schedule, make_schedule
+from chaos.server_faults import Setting, repair
+from chaos.table import Outcome, bars, counts, expected_late, tell
+from chaos.watch import Watch
 from support.cluster import OPERATOR_NAMESPACE, has_docker
 from support.kind_cluster import make_cluster, remove_cluster
 from support.lanes import WORKER_NODES
 from support.shared_run import RUN
 from support.small_disk import may_mount, small_disk
 
-RESULTS = Path(__file__).parent / "results"
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos.json"
 DISK_MB = 16
 # At once: faults that last, and hostile objects that are waited for.
 THREADS = 32
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="how long things break")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
     parser.add_argument("--fault-every", type=float, default=25.0, metavar="SECONDS", help="on average")
-    parser.add_argument("--output", type=Path, default=RESULTS / "chaos.json", help="where the result goes")
+    parser.add_argument("--output", type=Path, default=RESULT, help="where the result goes")
     parser.add_argument("--dry-run", action="store_true", help="print the schedule, and do nothing")
     options = parser.parse_args()
     schedule = make_schedule(

@@ -1,6 +1,6 @@
 """Faults of single jobs: their workers, their processes' clocks, their sink's disk, and what people do to them.
 
-They are contexts, as those of chaos_server_faults.py. They hit what runs at that moment, and wait a little for it.
+They are contexts, as those of server_faults.py. They hit what runs at that moment, and wait a little for it.
 """
 
 import json
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from chaos_cluster import World, in_node, insist, seen
-from chaos_jobs import other_value, set_clock
-from chaos_rows import DISK, Tracked
-from chaos_schedule import PlannedFault
-from chaos_server_faults import HOUR_S, Make, Setting
+from chaos.cluster import World, in_node, insist, seen
+from chaos.jobs import other_value, set_clock
+from chaos.rows import DISK, Tracked
+from chaos.schedule import PlannedFault
+from chaos.server_faults import HOUR_S, Make, Setting
 from support.cluster import Cluster
 from support.small_disk import fill, make_room
 

@@ -1,14 +1,14 @@
-"""All hostile cases of chaos.py by their names, and the one that is many objects at once."""
+"""All hostile cases of the chaos by their names, and the one that is many objects at once."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from chaos_cluster import CROWD, Document, insist
-from chaos_hostile import MAX_LATE_S, Case, HostileCases
-from chaos_hostile_crowd import CROWD_DEADLINE_S, LABEL, OWNER, in_requests, make_crowd, owned_by
-from chaos_hostile_objects import BAD_JOBS, Make
-from chaos_hostile_sinks import SINK_CASES
+from chaos.cluster import CROWD, Document, insist
+from chaos.hostile import MAX_LATE_S, Case, HostileCases
+from chaos.hostile_crowd import CROWD_DEADLINE_S, LABEL, OWNER, in_requests, make_crowd, owned_by
+from chaos.hostile_objects import BAD_JOBS, Make
+from chaos.hostile_sinks import SINK_CASES
 
 
 def crowded(cases: HostileCases, name: str) -> tuple[str, str, bool]:

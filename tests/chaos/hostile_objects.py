@@ -1,4 +1,4 @@
-"""The hostile objects of chaos.py, as manifests. Pure, but for the folder that a source lies in.
+"""The hostile objects of the chaos, as manifests. Pure, but for the folder that a source lies in.
 
 Each InferenceJob here is to be refused by the API server, or to be Failed by the operator, with a sentence; and no
 object here may keep others from anything. They take at most one slice each, and only until a short deadline: a tenant
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from chaos_cluster import HOSTILE, Document
+from chaos.cluster import HOSTILE, Document
 from dueby_api.inference_job import parse_job
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import Owner, step_job_name
@@ -48,7 +48,7 @@ def changed_worker(cluster: Cluster, name: str, **worker: Any) -> Document:
 
 
 def taken_over(cluster: Cluster, name: str, *, step: str, does: str) -> Document:
-    """A job of the operator's own image, of which one step runs chaos_answers.py. Variables come by envFrom."""
+    """A job of the operator's own image, of which one step runs answers.py. Variables come by envFrom."""
     document = changed_worker(cluster, name, envFrom=[{"configMapRef": {"name": f"{step}-{does.replace(' ', '-')}"}}])
     worker = document["spec"]["worker"]
     worker["volumes"].append({"name": PROGRAM, "hostPath": {"path": f"{SHARED}/{PROGRAM}"}})
@@ -139,11 +139,11 @@ def hangers_on(job_name: str, job_uid: str, infj: str, infj_uid: str) -> list[Do
 
 
 def pod(name: str, arguments: list[str], labels: Document, owner: Document | None = None) -> Document:
-    """A pod of the worker's image with its container's name, that runs chaos_answers.py."""
+    """A pod of the worker's image with its container's name, that runs answers.py."""
     container = {
         "name": "dueby",
         "image": WORKER_IMAGE,
-        "command": ["python", f"/{PROGRAM}/chaos_answers.py", *arguments],
+        "command": ["python", f"/{PROGRAM}/answers.py", *arguments],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "volumeMounts": [{"name": PROGRAM, "mountPath": f"/{PROGRAM}", "readOnly": True}],
     }
@@ -193,9 +193,9 @@ def planted(document: Document) -> list[Document]:
 
 
 def bring_program(shared: Path) -> None:
-    """Put chaos_answers.py where pods find it, as a script and as what Python imports at its start."""
+    """Put answers.py where pods find it, as a script and as what Python imports at its start."""
     folder = shared / PROGRAM
     folder.mkdir()
-    text = Path(__file__).with_name("chaos_answers.py").read_text()
-    for name in ("chaos_answers.py", "sitecustomize.py"):
+    text = Path(__file__).with_name("answers.py").read_text()
+    for name in ("answers.py", "sitecustomize.py"):
         (folder / name).write_text(text)

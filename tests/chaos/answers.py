@@ -1,6 +1,6 @@
 """What a hostile pod runs: it answers what no worker would, or says last words that no step would. Nothing but Python.
 
-As a script, `chaos_answers.py serve` answers every question in another way, and `chaos_answers.py words NUMBER` leaves
+As a script, `answers.py serve` answers every question in another way, and `answers.py words NUMBER` leaves
 last words and ends. As `sitecustomize` on a job's PYTHONPATH it takes the place of one step of the job's own image:
 HOSTILE_STEP says which, and HOSTILE_DOES what it does instead.
 """

@@ -1,4 +1,4 @@
-"""The cluster that chaos.py plays with: the tests' kind cluster, and what its jobs need in it.
+"""The cluster that the chaos plays with: the tests' kind cluster, and what its jobs need in it.
 
 The operator, the API server and the S3 server are on the control plane's node, which stays; the other nodes come and
 go. A small disk lies in the folder that all nodes share with this machine, so that it outlives a node that is killed.
@@ -44,7 +44,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The cluster, and what chaos.py knows of it."""
+    """The cluster, and what the chaos knows of it."""
 
     cluster: Cluster
     namespaces: Mapping[str, Cluster]
@@ -141,7 +141,7 @@ def bring_clocks(shared: Path) -> str:
 def versions(cluster: Cluster) -> dict[str, str]:
     """What ran."""
     server = yaml.safe_load(cluster.kubectl("version", "-o", "yaml"))["serverVersion"]["gitVersion"]
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     return {
         "commit": call("git", "-C", root, "describe", "--always", "--dirty", "--abbrev=12").strip(),
         "kubernetes": server,

@@ -1,4 +1,4 @@
-"""Applies the hostile objects of chaos.py, and says how each ended: refused, Failed with a sentence, or survived.
+"""Applies the hostile objects of the chaos, and says how each ended: refused, Failed with a sentence, or survived.
 
 What "survived" means is not judged here: that the operator passes on, counts no fault of its own and isn't started
 again, and that healthy jobs end as they should, is judged of the whole run.
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chaos_cluster import CROWD, AbortedError, Document, World, insist, seen
-from chaos_hostile_objects import (
+from chaos.cluster import CROWD, AbortedError, Document, World, insist, seen
+from chaos.hostile_objects import (
     DEADLINE_S,
     TAKEN_OVER,
     Make,
@@ -22,7 +22,7 @@ from chaos_hostile_objects import (
     strangers,
     variables,
 )
-from chaos_log import Log
+from chaos.log import Log
 from support.cluster import Cluster
 from support.kube_api import NotFoundError
 

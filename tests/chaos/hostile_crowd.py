@@ -1,4 +1,4 @@
-"""A tenant's crowd for chaos.py: the objects of tests/support/crowd.py, as a real API server takes them. Pure.
+"""A tenant's crowd for the chaos: the objects of tests/support/crowd.py, as a real API server takes them. Pure.
 
 Its jobs ask for a class that no node has, so none of them takes a device before its deadline is over. Its pods are
 gated, so no node runs them.
@@ -7,7 +7,7 @@ gated, so no node runs them.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from chaos_cluster import CROWD, Document
+from chaos.cluster import CROWD, Document
 from dueby_operator.jobs import names
 from support.crowd import TENANT, crowd
 

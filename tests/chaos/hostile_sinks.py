@@ -1,4 +1,4 @@
-"""What chaos.py does to sinks and to the statuses of jobs that are done. Rows are counted by what `_SUCCESS` lists.
+"""What the chaos does to sinks and to the statuses of jobs that are done. Rows are counted by what `_SUCCESS` lists.
 
 A status is lost, as by a restore without statuses or a definition that prunes it; Velero brings a job back; a job is
 applied on a sink that another one has finished; a sink is emptied beneath its job. In none of these cases may a job
@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 import dueby
-from chaos_cluster import Document, insist
-from chaos_hostile import Case, HostileCases
-from chaos_hostile_objects import changed_worker, hostile_job
+from chaos.cluster import Document, insist
+from chaos.hostile import Case, HostileCases
+from chaos.hostile_objects import changed_worker, hostile_job
 from support.cluster_job import parts_in, share_folder
 
 IMAGES, MANY_IMAGES = 500, 4_000

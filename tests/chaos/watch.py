@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from subprocess import TimeoutExpired
 from typing import Any
 
-from chaos_cluster import in_node
-from chaos_log import Log
+from chaos.cluster import in_node
+from chaos.log import Log
 from support.lanes import CONTROL_PLANE
 
 # By its command line. The brackets keep pgrep from finding whoever asks for it.
@@ -90,7 +90,7 @@ class WatchResult:
     faults: int
     processes: int
     unexplained_restarts: int
-    """Less those that chaos.py made, or may have made."""
+    """Less those that the chaos made, or may have made."""
     longest_silence_s: float
     longest_silence_at_s: float
     api_ready_share: float

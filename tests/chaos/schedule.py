@@ -1,4 +1,4 @@
-"""What chaos.py does and when: jobs, faults and hostile objects, made from a seed before anything starts. Pure.
+"""What the chaos does and when: jobs, faults and hostile objects, made from a seed before anything starts. Pure.
 
 Times are seconds since the start. Which pod or node a fault hits is drawn when it comes, by the number that is planned
 here, since nobody knows before what will run then. Faults of one lane never overlap: two API servers can't be paused,
