@@ -1,4 +1,4 @@
-"""How many requests are in flight while a worker reads ahead, counted at a proxy before a real S3 server."""
+"""How many requests a worker makes and has in flight while it reads ahead, counted at a proxy before a real server."""
 
 import threading
 from collections.abc import Iterator
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from dueby_api.errors import Transient
 from dueby_api.source import Source
+from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.read_ahead import most_ahead, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.storage.store import TooLarge
 from dueby_worker.storage.stores import open_store
 from support.fault_proxy import FaultProxy, Refusal, Request
 from support.pictures import SMALL, write_photos
@@ -74,3 +77,53 @@ def test_so_many_requests_wait_for_their_answers_at_the_same_time(
     )
     assert not [image.error for image in images if image.error]
     assert gate.most >= at_once
+
+
+def test_a_photo_costs_one_request(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> None:
+    index = index_of(server, tmp_path)
+    proxy.requests.clear()
+    images = read_images(
+        index.items(0, IMAGES - 1),
+        source=index.document.source,
+        preprocessing=SMALL,
+        threads=2,
+        ahead=16,
+        witnesses=index.witnesses,
+        retry=HURRIED,
+    )
+    assert not [image.error for image in images if image.error]
+    asked = [(request.method, request.path) for request in proxy.requests]
+    assert sorted(asked) == [("GET", f"/photos/in/{number:05d}.jpg") for number in range(IMAGES)]
+
+
+def test_a_large_image_costs_two_and_the_first_one_brings_its_size_alone(server: S3Server, proxy: FaultProxy) -> None:
+    (server.folder / "large.jpg").write_bytes(bytes(2**20))
+    store = open_store(server.uri(), retry=HURRIED)
+    with pytest.raises(TooLarge) as caught:
+        store.read_once("large.jpg", max_bytes=1000)
+    assert caught.value.size == 2**20
+    assert store.read_once("large.jpg", max_bytes=2**20) == bytes(2**20)
+    assert [(request.method, request.path) for request in proxy.requests] == [("GET", "/photos/large.jpg")] * 2
+
+
+def test_ranges_of_a_tar_cost_one_request_each_once_its_version_is_known(server: S3Server, proxy: FaultProxy) -> None:
+    (server.folder / "one.tar").write_bytes(bytes(range(256)) * 100)
+    store = open_store(server.uri(), retry=HURRIED)
+    version = str(store.version_once("one.tar"))
+    fetcher = Fetcher(retry=HURRIED)
+    proxy.requests.clear()
+    first = fetcher.read_range(server.uri("one.tar"), 0, 256, version=version)
+    others = [fetcher.read_range(server.uri("one.tar"), 256 * number, 256, version=version) for number in range(1, 9)]
+    assert {first, *others} == {bytes(range(256))}
+    assert proxy.asked("GET", "one.tar") == len(proxy.requests) == 1 + 9
+
+
+def test_a_tar_that_is_written_again_while_it_is_read_is_noticed(server: S3Server, proxy: FaultProxy) -> None:
+    store = open_store(server.uri(), retry=HURRIED)
+    store.replace("two.tar", b"0123456789")
+    version = store.version_once("two.tar")
+    store.replace("two.tar", b"9876543210!")
+    with pytest.raises(Transient, match="it was written again while it was read"):
+        store.read_range_once("two.tar", 0, 5)
+    assert store.version_once("two.tar") != version
+    assert store.read_range_once("two.tar", 0, 5) == b"98765"

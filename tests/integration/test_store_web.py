@@ -17,6 +17,7 @@ from dueby_worker.images.read_ahead import read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
 from dueby_worker.storage.remote import Web
+from dueby_worker.storage.retry import Throttled
 from dueby_worker.storage.store import NotFound, TooLarge, Unavailable
 from dueby_worker.storage.stores import open_store
 from support.pictures import SMALL, write_photos
@@ -176,7 +177,7 @@ def test_what_a_web_server_does_not_list_is_the_users_to_correct(
         (410, NotFound),
         (401, Unavailable),
         (403, Unavailable),
-        (429, Transient),
+        (429, Throttled),
         (500, Transient),
         (503, Transient),
     ],

@@ -1,4 +1,4 @@
-"""Folders, S3 and Google Cloud Storage through pyarrow, which reads, and what its errors mean."""
+"""Folders, S3 and Google Cloud Storage as pyarrow's own readers of Parquet datasets take them."""
 
 import re
 import urllib.parse
@@ -32,12 +32,12 @@ def file_system_of(uri: str) -> fs.FileSystem:
         return fs.SubTreeFileSystem(file_path(uri), fs.LocalFileSystem())
     root, prefix = split(uri)
     scheme, _, bucket = root.partition("://")
-    files = s3_reader(S3Access.from_environment(), bucket, attempts=_ATTEMPTS) if scheme == "s3" else gcs_reader()
+    files = _s3_files(S3Access.from_environment(), bucket, attempts=_ATTEMPTS) if scheme == "s3" else _gcs_files()
     return fs.SubTreeFileSystem(f"{bucket}/{prefix}".rstrip("/"), files)
 
 
 @lru_cache(maxsize=8)
-def s3_reader(access: S3Access, bucket: str, *, attempts: int = 1) -> fs.FileSystem:
+def _s3_files(access: S3Access, bucket: str, *, attempts: int = 1) -> fs.FileSystem:
     """Return what reads a bucket with this access. RetryPolicy does the retrying, with a warning each time."""
     pa.set_io_thread_count(max(MAX_CONNECTIONS, pa.io_thread_count()))
     if access.endpoint is not None:
@@ -46,7 +46,7 @@ def s3_reader(access: S3Access, bucket: str, *, attempts: int = 1) -> fs.FileSys
         # Such a server has no regions, but the signature needs one.
         region = access.region or "us-east-1"
     else:
-        where, region = {}, access.region or _region_of(bucket)
+        where, region = {}, access.region or region_of(bucket)
     retries = fs.AwsStandardS3RetryStrategy(max_attempts=attempts)
     return fs.S3FileSystem(
         region=region,
@@ -67,7 +67,7 @@ def _proxy_to(url: str) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def gcs_reader() -> fs.FileSystem:
+def _gcs_files() -> fs.FileSystem:
     """Return what reads Google's buckets."""
     # Too short for a second attempt: RetryPolicy does the retrying.
     once = timedelta(seconds=CONNECT_S)
@@ -77,13 +77,7 @@ def gcs_reader() -> fs.FileSystem:
     return fs.GcsFileSystem(retry_time_limit=once)
 
 
-def forget_readers() -> None:
-    """Make the next readers connect again."""
-    s3_reader.cache_clear()
-    gcs_reader.cache_clear()
-
-
-def reading_failed(error: OSError) -> DueByError:
+def _reading_failed(error: OSError) -> DueByError:
     """Return what an error of pyarrow's means."""
     words = first_line(error)
     if isinstance(error, FileNotFoundError):
@@ -94,9 +88,11 @@ def reading_failed(error: OSError) -> DueByError:
     return Transient(words)
 
 
-def _region_of(bucket: str) -> str:
+@lru_cache(maxsize=64)
+def region_of(bucket: str) -> str:
+    """Return the region of a bucket of AWS, which is asked."""
     try:
         region: str = fs.resolve_s3_region(bucket)
     except OSError as error:
-        raise reading_failed(error) from error
+        raise _reading_failed(error) from error
     return region

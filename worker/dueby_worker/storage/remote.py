@@ -1,32 +1,43 @@
-"""Object stores and web servers through fsspec, for what pyarrow.fs can't do.
+"""Object stores and web servers through fsspec, which creates and lists objects and speaks HTTP.
 
-fsspec creates and lists objects, because pyarrow has no create-only writes and collects a whole listing in memory. It
-also speaks HTTP. fsspec and the libraries behind it are imported only here.
+Its libraries take every key and find credentials in all places that AWS and Google define; object_reader.py, which
+reads faster, takes them from here. fsspec and the libraries behind it are imported only here.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
 import aiobotocore.session  # type: ignore[import-untyped]
 import aiohttp
+import botocore.session  # type: ignore[import-untyped]
 import fsspec
+import google.auth
 from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
 from fsspec.asyn import sync
+from google.auth.transport.requests import Request
 
 from dueby_api.errors import DueByError, Transient
+from dueby_worker.storage.retry import Throttled
 from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, TooLarge, Unavailable, Unsupported
 
 CONNECT_S, READ_S = 5, 60
-_NOT_IMPLEMENTED = 501
+_NOT_IMPLEMENTED, _TOO_MANY, _OVERLOADED = 501, 429, 503
+# What stores call a refusal that means "fewer requests a second".
+_SLOWER = {"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestLimitExceeded", "Throttling", "TooManyRequests"}
 # HTTP statuses that say that the server has trouble or too many requests. A retry would not change any other answer.
 _BUSY = {408, 409, 425, 429, *range(500, 600)} - {_NOT_IMPLEMENTED}
 # Exceptions of botocore's that are raised before anything is asked.
 _USERS_FAULT = {"NoCredentialsError", "PartialCredentialsError", "ParamValidationError"}
+# Credentials are asked for again after so long. botocore renews its own ten minutes before they end, and obstore asks
+# five minutes before it was told that they do.
+_CREDENTIALS_LAST = timedelta(minutes=10)
+_READ_ONLY = ("https://www.googleapis.com/auth/devstorage.read_only",)
 # Packages whose exceptions are about a request; exceptions of other packages are bugs.
 _LIBRARIES = {"botocore", "aiobotocore", "s3fs", "gcsfs", "google", "requests", "aiohttp", "fsspec"}
 
@@ -35,7 +46,7 @@ _LIBRARIES = {"botocore", "aiobotocore", "s3fs", "gcsfs", "google", "requests", 
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 # The largest image that is read, in this time, is 3 MB/s. A server that sends a byte a minute would never time out.
 _IMAGE_S = 120.0
-_PARTIAL, _NO_SUCH_RANGE = 206, 416
+_PARTIAL, NO_SUCH_RANGE = 206, 416
 _UNPACKED = {"Accept-Encoding": "identity"}
 # Otherwise aiohttp passes over HTTPS_PROXY and NO_PROXY, which botocore takes by itself.
 _PROXIED = {"trust_env": True}
@@ -65,17 +76,52 @@ class S3Access:
 
     endpoint: str | None
     region: str | None
-    credentials: tuple[str | None, ...] = field(repr=False)
+    variables: tuple[tuple[str, str], ...] = field(repr=False)
+    """All of AWS's."""
 
     @classmethod
     def from_environment(cls) -> "S3Access":
         """Return the access that the environment describes now."""
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
         return cls(
             endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None,
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None,
-            credentials=tuple(os.environ.get(name) for name in names),
+            variables=tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_"))),
         )
+
+
+def aws_credentials() -> Callable[[], dict[str, Any]] | None:
+    """Return what gives AWS credentials as obstore takes them; None if there are none, as for public buckets.
+
+    They are found where botocore finds them: environment, profiles, web identity, the instance's or pod's metadata.
+    """
+    with translate_failures():
+        credentials = botocore.session.Session().get_credentials()
+    if credentials is None:
+        return None
+
+    def give() -> dict[str, Any]:
+        frozen = credentials.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + _CREDENTIALS_LAST,
+        }
+
+    return give
+
+
+def google_credentials() -> Callable[[], dict[str, Any]]:
+    """Return what gives Google's application default credentials as obstore takes them."""
+    with translate_failures():
+        credentials, _ = google.auth.default(scopes=_READ_ONLY)
+
+    def give() -> dict[str, Any]:
+        credentials.refresh(Request())  # type: ignore[no-untyped-call]
+        expires = credentials.expiry
+        return {"token": credentials.token, "expires_at": None if expires is None else expires.replace(tzinfo=UTC)}
+
+    return give
 
 
 # Makes a request for a page, and returns the page.
@@ -293,7 +339,7 @@ def _some_bytes(files: Any, path: str, start: int, end: int | None) -> bytes:
             # With a range, so that it is one request and its answer has a body that names the error.
             return bytes(files.cat_file(path, start=start, end=end))
     except Unavailable as failure:
-        if status_of(failure) == _NO_SUCH_RANGE:  # an empty object has no first byte
+        if status_of(failure) == NO_SUCH_RANGE:  # an empty object has no first byte
             return b""
         raise
 
@@ -332,14 +378,51 @@ def is_by_s3(failure: BaseException) -> bool:
 
 def _failure_of(error: Exception) -> DueByError:
     """Return the failure as the object's or the user's fault, or as the store's, which is worth a retry."""
-    status, words = status_of(error), _words(error)
-    if isinstance(error, FileNotFoundError) or status in (404, 410):
+    words = _words(error)
+    if isinstance(error, FileNotFoundError):
+        return NotFound(words)
+    if _is_the_users(error):
+        return Unavailable(words)
+    code, retry_after_s = _refusal_of(error)
+    return failure_of_status(status_of(error), words, code=code, retry_after_s=retry_after_s)
+
+
+def failure_of_status(
+    status: int | None, words: str, *, code: str = "", retry_after_s: float | None = None
+) -> DueByError:
+    """Return what an answer of this HTTP status means, with the code by which the store names its error."""
+    if status in (404, 410):
         return NotFound(words)
     if status == _NOT_IMPLEMENTED:
         return Unsupported(words)
-    if _is_the_users(error) or (status is not None and 400 <= status < 500 and status not in _BUSY):
+    if status == _TOO_MANY or code in _SLOWER or (status == _OVERLOADED and retry_after_s is not None):
+        return Throttled(words, retry_after_s=retry_after_s)
+    if status is not None and 400 <= status < 500 and status not in _BUSY:
         return Unavailable(words)
     return Transient(words)
+
+
+def _refusal_of(error: BaseException) -> tuple[str, float | None]:
+    """Return the code by which a store names its error, and after how many seconds it wants to be asked again."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return str(response.get("Error", {}).get("Code", "")), _seconds_in(headers.get("retry-after"))
+    headers = getattr(error, "headers", None)
+    if headers is not None and "Retry-After" in headers:
+        return "", _seconds_in(headers["Retry-After"])
+    return _refusal_of(error.__cause__) if error.__cause__ is not None else ("", None)
+
+
+def _seconds_in(retry_after: Any) -> float | None:
+    """Return the seconds of a header Retry-After, which may be a date instead; None if it is neither."""
+    text = str(retry_after or "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_the_users(error: Exception) -> bool:

@@ -23,6 +23,19 @@ _chance = random.Random()
 _MAX_DOUBLINGS = 30
 
 
+# A store that asks for more is asked again after so long all the same: its clock may be wrong.
+_LONGEST_RETRY_AFTER_S = 300.0
+
+
+class Throttled(Transient):
+    """A store answers, but wants fewer requests a second. It is never an image's fault."""
+
+    def __init__(self, words: str, *, retry_after_s: float | None = None) -> None:
+        """Take for how long the store wants no request; None if it doesn't say."""
+        super().__init__(words)
+        self.retry_after_s = None if retry_after_s is None else min(retry_after_s, _LONGEST_RETRY_AFTER_S)
+
+
 class WaitListener(Protocol):
     """Hears of every call to a store, from many threads."""
 
@@ -93,6 +106,8 @@ class RetryPolicy:
                     raise
                 self.waits.fail(call, failure)
                 pause_s = self._pause_s(attempt)
+                if isinstance(failure, Throttled):
+                    pause_s = max(pause_s, failure.retry_after_s or 0.0)
                 logger.warning(
                     "%s can't be used: %s. Attempt %d failed after %.0f s; trying again in %.1f s, "
                     "giving up after %.0f s.",
