@@ -98,10 +98,10 @@ class PolicyInput:
         shared = (*self.shared.known.of(self.spec.model), *self.predicted)
         if self.is_measured_for_everybody:
             return self._within_memory(shared)
-        own = own_profiles(self.status.own_profiles)
-        subjects = {profile_subject(profile.spec) for profile in own}
-        others = (found for found in shared if profile_subject(found.spec) not in subjects)
-        return self._within_memory((*own, *others))
+        job_profiles = own_profiles(self.status.own_profiles)
+        subjects = {profile_subject(profile.spec) for profile in job_profiles}
+        others = (profile for profile in shared if profile_subject(profile.spec) not in subjects)
+        return self._within_memory((*job_profiles, *others))
 
     def _within_memory(self, profiles: tuple[GPUProfile, ...]) -> tuple[GPUProfile, ...]:
         """Return the profiles up to the mini-batches that workers' memory has room for, as far as that is known."""
@@ -149,17 +149,17 @@ class Outcome:
 Policy = Callable[[PolicyInput], Outcome]
 
 
-def run_chain(given: PolicyInput, policies: tuple[Policy, ...]) -> tuple[PolicyInput, bool]:
+def run_chain(inputs: PolicyInput, policies: tuple[Policy, ...]) -> tuple[PolicyInput, bool]:
     """Ask the policies in their order; return the job as they have left it, and whether one of them has ended it."""
     for policy in policies:
         try:
-            outcome = policy(given)
+            outcome = policy(inputs)
         except Invalid as error:
-            return given.after(refusal(error)), True
-        given = given.after(outcome)
-        if outcome.ends or is_over(given.status):
-            return given, True
-    return given, False
+            return inputs.after(refusal(error)), True
+        inputs = inputs.after(outcome)
+        if outcome.ends or is_over(inputs.status):
+            return inputs, True
+    return inputs, False
 
 
 def refusal(error: Invalid) -> Outcome:

@@ -38,8 +38,10 @@ def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) 
         gone = [*with_devices, *job.steps.values()]
     else:
         is_due = now_us >= ended_us + leave_us
-        gone = [found for found in with_devices if found.waits_to_retry or (is_due and not found.is_over)]
-    deletions = [delete_job(found) for found in gone if not found.metadata.is_deleting]
+        gone = [
+            batch_job for batch_job in with_devices if batch_job.waits_to_retry or (is_due and not batch_job.is_over)
+        ]
+    deletions = [delete_job(batch_job) for batch_job in gone if not batch_job.metadata.is_deleting]
     if is_expired(job, now_us=now_us, time_to_live_us=time_to_live_us):
         deletions.append(Delete(path=paths.jobs_path(job.namespace, job.name), uid=job.uid))
     return tuple(deletions)
@@ -66,4 +68,4 @@ def is_expired(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None) ->
 def _ended_us(job: JobSnapshot) -> int:
     """Return when the job ended, in microseconds since 1970; 0 if nobody says when."""
     ended = (condition(job.status, kind) for kind in OVER)
-    return max((micros_of(found.last_transition_time) or 0 for found in ended if found), default=0)
+    return max((micros_of(end.last_transition_time) or 0 for end in ended if end), default=0)

@@ -9,20 +9,20 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 
 def condition(status: JobStatus, kind: ConditionType) -> Condition | None:
     """Return the condition of this type; None if there is none."""
-    return next((found for found in status.conditions if found.type == kind), None)
+    return next((entry for entry in status.conditions if entry.type == kind), None)
 
 
 def is_true(status: JobStatus, kind: ConditionType) -> bool:
     """Return whether the condition is there and true."""
-    found = condition(status, kind)
-    return found is not None and found.status == "True"
+    current = condition(status, kind)
+    return current is not None and current.status == "True"
 
 
 def has_reason(status: JobStatus, *reasons: Reason) -> bool:
     """Return whether a condition has one of these reasons now."""
     return any(
-        (found := condition(status, reason.type)) is not None
-        and (found.status, found.reason) == (reason.status, reason.word)
+        (current := condition(status, reason.type)) is not None
+        and (current.status, current.reason) == (reason.status, reason.word)
         for reason in reasons
     )
 
@@ -30,13 +30,13 @@ def has_reason(status: JobStatus, *reasons: Reason) -> bool:
 def without_reasons(status: JobStatus, *reasons: Reason) -> JobStatus:
     """Return the status without the conditions that have one of these reasons now."""
     taken_back = {(reason.type, reason.status, reason.word) for reason in reasons}
-    kept = (found for found in status.conditions if (found.type, found.status, found.reason) not in taken_back)
+    kept = (entry for entry in status.conditions if (entry.type, entry.status, entry.reason) not in taken_back)
     return status.replace(conditions=tuple(kept))
 
 
 def without(status: JobStatus, kind: ConditionType) -> JobStatus:
     """Return the status without the condition of this type."""
-    return status.replace(conditions=tuple(found for found in status.conditions if found.type != kind))
+    return status.replace(conditions=tuple(entry for entry in status.conditions if entry.type != kind))
 
 
 def is_over(status: JobStatus) -> bool:
@@ -88,12 +88,12 @@ def phase_of(status: JobStatus, stage: JobStage) -> Phase:
 def message_of(status: JobStatus) -> str:
     """Return the sentence that matters most now."""
     for kind in _BY_WEIGHT:
-        found = condition(status, kind)
+        current = condition(status, kind)
         # Why a job was started late says more than that it is late.
         if kind == ConditionType.ON_TRACK and has_reason(status, Reason.LAGGING):
             continue
-        if found and found.status in _NEWS.get(kind, ("False",)) and found.message:
-            return found.message
+        if current and current.status in _NEWS.get(kind, ("False",)) and current.message:
+            return current.message
     late = condition(status, ConditionType.ON_TRACK)
     if late and has_reason(status, Reason.LAGGING) and late.message:
         return late.message
@@ -122,5 +122,5 @@ _BY_WEIGHT = (
 
 
 def _is_false(status: JobStatus, kind: ConditionType) -> bool:
-    found = condition(status, kind)
-    return found is not None and found.status == "False"
+    current = condition(status, kind)
+    return current is not None and current.status == "False"

@@ -81,11 +81,11 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
     )
     shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)
     decided, shared = decide_jobs(jobs_to_decide(snapshot), snapshot, shared, has_time=has_time)
-    made = {profile.name: profile for profile in (*kept.new, *shared.new_profiles)}
+    new_profiles = {profile.name: profile for profile in (*kept.new, *shared.new_profiles)}
     return Decisions(
         jobs=decided,
         left=shared,
-        new_profiles=tuple(made.values()),
+        new_profiles=tuple(new_profiles.values()),
         gone_profiles=kept.gone,
         clearing=(*_clearing(snapshot, faults), *_unawaited(shared, decided)),
         upkeep=_guarded(lambda: _upkeep(snapshot, shared, kept), (), stage="profiling", faults=faults),
@@ -95,8 +95,8 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
 
 def jobs_to_decide(snapshot: ClusterSnapshot) -> list[JobSnapshot]:
     """Return the observed jobs that aren't over, in the order in which they are served: by deadline, then by age."""
-    there = [job for job in snapshot.jobs if not (job.is_deleting or job.unreadable or job.is_under_way)]
-    return sorted((job for job in there if not is_done_with(job)), key=_service_order)
+    undeleted = [job for job in snapshot.jobs if not (job.is_deleting or job.unreadable or job.is_under_way)]
+    return sorted((job for job in undeleted if not is_done_with(job)), key=_service_order)
 
 
 def _service_order(job: JobSnapshot) -> tuple[int, int]:
@@ -115,19 +115,19 @@ def _guarded(make: Callable[[], Found], otherwise: Found, *, stage: Stage, fault
 
 
 def _clearing(snapshot: ClusterSnapshot, faults: list[Fault]) -> tuple[Write, ...]:
-    found: list[Write] = []
+    writes: list[Write] = []
     for job in snapshot.jobs:
         clear_job = partial(clear, job, now_us=snapshot.now_us, time_to_live_us=snapshot.time_to_live_us)
-        found += _guarded(clear_job, (), stage="clearing", faults=faults)
-    return tuple(found)
+        writes += _guarded(clear_job, (), stage="clearing", faults=faults)
+    return tuple(writes)
 
 
 def _with_measured(shared: Shared, snapshot: ClusterSnapshot) -> Shared:
     """Return the same with what is measured on demand for everybody, and the profiles that have come of it."""
     if snapshot.on_demand is None:
         return shared
-    found = shared_attempts(snapshot.on_demand, snapshot.nodes, now_us=snapshot.now_us)
-    new, attempts = store_attempts(found, snapshot.nodes, shared.profiles)
+    finished = shared_attempts(snapshot.on_demand, snapshot.nodes, now_us=snapshot.now_us)
+    new, attempts = store_attempts(finished, snapshot.nodes, shared.profiles)
     for measured in new:
         shared = shared.with_profile(measured)
     return replace(shared, attempts=attempts)
@@ -159,8 +159,8 @@ def _upkeep(snapshot: ClusterSnapshot, shared: Shared, kept: KeptProfiles) -> tu
 
 
 def _jobs_to_measure_for(snapshot: ClusterSnapshot) -> list[InferenceJob]:
-    there = [job for job in snapshot.jobs if not job.is_deleting]
+    undeleted = [job for job in snapshot.jobs if not job.is_deleting]
     return jobs_to_measure_for(
-        [job for job in there if not is_done_with(job)],
-        [job for job in there if is_true(job.status, ConditionType.COMPLETE)],
+        [job for job in undeleted if not is_done_with(job)],
+        [job for job in undeleted if is_true(job.status, ConditionType.COMPLETE)],
     )

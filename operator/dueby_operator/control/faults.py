@@ -35,12 +35,12 @@ def status_with_fault(
     """Return the status that says so. `memory` is that after the fault."""
     if memory.faults >= MAX_FAULTS:
         message = f"The operator could not handle this job, {times(memory.faults)} in a row: {fault.sentence}"
-        found = NewCondition(reason=Reason.OPERATOR_ERROR, message=message)
+        news = NewCondition(reason=Reason.OPERATOR_ERROR, message=message)
     else:
         pause = format_duration(pause_us(memory.faults))
         message = f"The operator could not handle this job and tries again in {pause}: {fault.sentence}"
-        found = NewCondition(reason=Reason.OPERATOR_RETRYING, message=message)
-    merged = merge_conditions(status.conditions, [found], generation=job.generation, now_us=now_us)
+        news = NewCondition(reason=Reason.OPERATOR_RETRYING, message=message)
+    merged = merge_conditions(status.conditions, [news], generation=job.generation, now_us=now_us)
     return status.replace(conditions=merged)
 
 

@@ -106,11 +106,11 @@ def decide_jobs(
         if job.key in later or not has_time():
             decided[job.key] = _left_out(job)
             continue
-        found, shared = _prepare(job, snapshot, shared, has_turn=job.key not in waiting)
-        if isinstance(found, JobDecision):
-            decided[job.key] = found
+        prepared, shared = _prepare(job, snapshot, shared, has_turn=job.key not in waiting)
+        if isinstance(prepared, JobDecision):
+            decided[job.key] = prepared
         else:
-            ready_jobs.append(found)
+            ready_jobs.append(prepared)
     planned, shared = schedule_jobs(ready_jobs, shared, promised=_promised(snapshot, decided))
     for job in jobs:
         after = planned.get(job.key)
@@ -124,8 +124,8 @@ def decide_jobs(
 def _promised(snapshot: ClusterSnapshot, decided: Mapping[JobKey, JobDecision]) -> Iterator[PromisedJob]:
     """Yield what is promised to jobs that may go on in a later pass, whatever is decided about them in this one."""
     for job in snapshot.jobs:
-        found = decided.get(job.key)
-        is_held = found is not None and not _may_go_on(found)
+        decision = decided.get(job.key)
+        is_held = decision is not None and not _may_go_on(decision)
         if not is_held and (promised := promised_job(job, now_us=snapshot.now_us)):
             yield promised
 
@@ -166,15 +166,15 @@ def _prepare(
     return suffer(undecided, fault, now_us=snapshot.now_us), shared
 
 
-def _finish(job: JobSnapshot, given: PolicyInput) -> tuple[JobDecision, Shared]:
+def _finish(job: JobSnapshot, inputs: PolicyInput) -> tuple[JobDecision, Shared]:
     """Return what to do about a job whose workers were decided on."""
     try:
-        end, _ = run_chain(given, () if is_over(given.status) else (finish,))
+        end, _ = run_chain(inputs, () if is_over(inputs.status) else (finish,))
         end = _with_observed(stop(end))
         return _decided(job, end), end.shared
     except Exception as error:  # whatever it is, it is this job's alone
         fault = Fault(stage="deciding", error=error)
-    return suffer(_undecided(job), fault, now_us=given.now_us), given.shared
+    return suffer(_undecided(job), fault, now_us=inputs.now_us), inputs.shared
 
 
 def suffer(decision: JobDecision, fault: Fault, *, now_us: int) -> JobDecision:
@@ -199,10 +199,10 @@ def _through_policies(
     )
     if isinstance(parsed, Outcome):
         before = not_refused(job)
-        found = merge_conditions(
+        conditions = merge_conditions(
             before.conditions, parsed.conditions, generation=job.generation, now_us=snapshot.now_us
         )
-        status = filled_in(job, before.replace(conditions=found), job.manifest, snapshot.now_us)
+        status = filled_in(job, before.replace(conditions=conditions), job.manifest, snapshot.now_us)
         return _decision(job, status, job.memory), shared
     end, has_ended = run_chain(replace(parsed, has_turn=has_turn), POLICIES)
     if not has_ended:
@@ -230,7 +230,7 @@ def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) 
     job, new = decision.job, NewCondition(reason=reason, message=message)
     # What the decision has taken back of the condition is put in its place again, so that it is as old as it was.
     seen = without_reasons(job.status, Reason.OPERATOR_RETRYING).conditions
-    before = {found.type: found for found in (*seen, *decision.status.conditions)}
+    before = {earlier.type: earlier for earlier in (*seen, *decision.status.conditions)}
     conditions = merge_conditions(before.values(), [new], generation=job.generation, now_us=now_us)
     status = filled_in(job, decision.status.replace(conditions=conditions), decision.manifest, now_us)
     memory = replace(decision.memory, refused_until_us=now_us + TRIED_AGAIN_US.get(reason, 0))

@@ -81,9 +81,9 @@ def break_reason(status: JobStatus) -> str:
     if failed is not None and failed.status == "True" and failed.reason != Reason.STOPPED.word:
         return failed.reason
     for kind in (ConditionType.ADMITTED, ConditionType.ON_TRACK):
-        found = condition(status, kind)
-        if found is not None and found.status == "False" and found.reason != _UNEXPLAINED:
-            return found.reason
+        current = condition(status, kind)
+        if current is not None and current.status == "False" and current.reason != _UNEXPLAINED:
+            return current.reason
     hints = (replan.reason for replan in reversed(status.replans) if replan.reason in _HINTS)
     return next(hints, _UNEXPLAINED)
 
@@ -94,9 +94,9 @@ def waited_s(before: JobStatus, after: JobStatus) -> float | None:
         return None
     starts_us = micros_of(after.starts)
     ready = [condition(after, kind) for kind in (ConditionType.INDEXED, ConditionType.PROFILED)]
-    since_us = [micros_of(found.last_transition_time) for found in ready if found]
-    known = [us for us in since_us if us is not None]
-    return None if starts_us is None or not known else max(0, starts_us - max(known)) / 1e6
+    since_us = [micros_of(current.last_transition_time) for current in ready if current]
+    ready_us = [us for us in since_us if us is not None]
+    return None if starts_us is None or not ready_us else max(0, starts_us - max(ready_us)) / 1e6
 
 
 def _refusal(before: JobStatus, after: JobStatus) -> str | None:

@@ -59,17 +59,24 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
             return _measure(action, owner, devices)
         case StopMeasuring():
             named = set(action.jobs)
-            return [delete_job(found) for found in job.profiling if found.name in named][:MAX_STOPPED]
+            return [delete_job(batch_job) for batch_job in job.profiling if batch_job.name in named][:MAX_STOPPED]
         case StopEverything():
-            there = (*(each.job for each in job.worker_jobs), *job.profiling, *job.without_config)
+            batch_jobs = (*(worker_job.job for worker_job in job.worker_jobs), *job.profiling, *job.without_config)
             # One that is on its way out stays until its pods are gone, if it was told to, or somebody's finalizer is.
-            going = {each.metadata.uid: each for each in there if not each.metadata.is_deleting}
-            return [delete_job(found) for found in going.values()][:MAX_STOPPED]
+            going = {
+                batch_job.metadata.uid: batch_job for batch_job in batch_jobs if not batch_job.metadata.is_deleting
+            }
+            return [delete_job(batch_job) for batch_job in going.values()][:MAX_STOPPED]
         case StopJobs():
-            outdated = (found for jobs in job.outdated_steps.values() for found in jobs)
-            there = (*job.steps.values(), *outdated, *job.without_config, *(each.job for each in job.worker_jobs))
-            meant = (found for found in there if found.name in action.jobs)
-            return [delete_job(found, waits=True) for found in meant]
+            outdated = (batch_job for jobs in job.outdated_steps.values() for batch_job in jobs)
+            batch_jobs = (
+                *job.steps.values(),
+                *outdated,
+                *job.without_config,
+                *(worker_job.job for worker_job in job.worker_jobs),
+            )
+            meant = (batch_job for batch_job in batch_jobs if batch_job.name in action.jobs)
+            return [delete_job(batch_job, waits=True) for batch_job in meant]
 
 
 def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *, keeps_until_us: int) -> list[Write]:
@@ -83,7 +90,7 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *
         until_us = assignment.until_us or keeps_until_us
         avoid = devices.avoided_nodes(assignment.device_class, until_us=until_us)
         groups[assignment.device_class, avoid].append(assignment)
-    made: list[Write] = []
+    writes: list[Write] = []
     chunks: Counter[str] = Counter()
     for (device_class, avoid), assignments in groups.items():
         device = devices.kind_of(device_class)
@@ -102,8 +109,8 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *
                 memory=devices.worker_memory(owner.job.spec.model, device_class),
             )
             chunks[device_class] += 1
-            made.append(Create(config_map=objects.config_map, job=objects.job))
-    return made
+            writes.append(Create(config_map=objects.config_map, job=objects.job))
+    return writes
 
 
 def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> list[Write]:
@@ -121,17 +128,17 @@ def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> lis
         )
         create: Add | Create = Add(kind=paths.batch_path(settings.profiler.namespace), document=document)
     else:
-        made = private_objects(owner, settings, device_class=name, device=device, avoid=avoid)
-        document, create = made.job, Create(config_map=made.config_map, job=made.job)
+        objects = private_objects(owner, settings, device_class=name, device=device, avoid=avoid)
+        document, create = objects.job, Create(config_map=objects.config_map, job=objects.job)
     return _in_place(create, document, uid=action.in_place_of, attempt=action.attempt)
 
 
 def _start_step(start: StartStep, job: JobSnapshot, owner: Owner, settings: OperatorSettings) -> list[Write]:
-    made, before = step_objects(owner, settings, start.step), job.steps.get(start.step)
-    create = Create(config_map=made.config_map, job=made.job)
+    objects, before = step_objects(owner, settings, start.step), job.steps.get(start.step)
+    create = Create(config_map=objects.config_map, job=objects.job)
     if before is None:
         return [create]
-    return _in_place(create, made.job, uid=before.metadata.uid, attempt=attempt_of(before) + 1)
+    return _in_place(create, objects.job, uid=before.metadata.uid, attempt=attempt_of(before) + 1)
 
 
 def _in_place(create: Add | Create, document: Document, *, uid: str, attempt: int) -> list[Write]:
@@ -150,28 +157,30 @@ def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:
     worker that goes is not always the one that was meant, and the others take over its share either way. A worker that
     hangs, or one of those whose node goes away, is not taken away: its pod is, and the Job makes another one.
     """
-    made: list[Write] = []
+    writes: list[Write] = []
     for worker_job in job.worker_jobs:
         alive = [w.name for w in job.workers if not w.is_gone and w.group == worker_job.name]
         meant = [name for name in alive if name in stop.workers]
         if not meant:
             continue
-        left = _left_without(worker_job, alive, len(meant))
+        remaining = _left_without(worker_job, alive, len(meant))
         is_queued, is_draining = names.QUEUE in worker_job.job.metadata.labels, stop.reason == "NodeDrains"
         is_whole = len(meant) == len(alive)
         if stop.reason == "WorkerLost" or (is_draining and not is_whole):
-            made += _delete_pods(worker_job, job, meant)
-        elif left <= 0 or (is_whole and (is_queued or is_draining)):
-            made.append(delete_job(worker_job.job))
+            writes += _delete_pods(worker_job, job, meant)
+        elif remaining <= 0 or (is_whole and (is_queued or is_draining)):
+            writes.append(delete_job(worker_job.job))
         elif not is_queued:
-            made.append(_shrink(worker_job.job, left))
-    return made
+            writes.append(_shrink(worker_job.job, remaining))
+    return writes
 
 
 def _left_without(worker_job: WorkerJob, alive: Collection[str], count: int) -> int:
     """Return how many indices the Job may keep so that so many of its living workers go, whoever is dead."""
     names_alive, indices = set(alive), range(worker_job.job.spec.completions)
-    living = [i for i, each in zip(indices, worker_job.assignments, strict=False) if each.worker in names_alive]
+    living = [
+        i for i, assignment in zip(indices, worker_job.assignments, strict=False) if assignment.worker in names_alive
+    ]
     return min(living[-count:], default=0)
 
 

@@ -64,7 +64,7 @@ def _may_begin(job: JobSnapshot) -> bool:
     if isinstance(job.manifest, Invalid) or job.manifest.spec.suspend or job.unreadable or job.forbidden or job.fault:
         return False
     told = (condition(job.status, kind) for kind in (ConditionType.PROFILED, ConditionType.FEASIBLE))
-    return all(found is None or found.status == "True" for found in told)
+    return all(condition is None or condition.status == "True" for condition in told)
 
 
 def _order(job: JobSnapshot) -> tuple[bool, int, str]:

@@ -40,35 +40,37 @@ class StepProgress(Generic[Result]):
     """Its Job, if there is one."""
 
 
-def follow_step(given: PolicyInput, step: StepName, kind: type[Result]) -> StepProgress[Result]:
+def follow_step(inputs: PolicyInput, step: StepName, kind: type[Result]) -> StepProgress[Result]:
     """Return how far the step is. Its last words are of this kind."""
-    outdated = given.job.outdated_steps.get(step, ())
-    going = tuple(found.name for found in outdated if not found.metadata.is_deleting)
-    if going or any(is_leaving(found, now_us=given.now_us) for found in outdated):
+    outdated = inputs.job.outdated_steps.get(step, ())
+    going = tuple(batch_job.name for batch_job in outdated if not batch_job.metadata.is_deleting)
+    if going or any(is_leaving(batch_job, now_us=inputs.now_us) for batch_job in outdated):
         message = f"The job was edited: the {step} step is being stopped, and then it is started again."
         return StepProgress(message=message, actions=(StopJobs(jobs=going[:MAX_STOPPED]),) if going else ())
-    job = given.job.steps.get(step)
+    job = inputs.job.steps.get(step)
     if job is None:
-        is_allowed = given.now_us >= given.memory.refused_until_us
+        is_allowed = inputs.now_us >= inputs.memory.refused_until_us
         return StepProgress(actions=(StartStep(step=step),) if is_allowed else ())
     if job.metadata.is_deleting:
         return StepProgress(message=f"Job {job.name} is being deleted; then the {step} step is started again.", job=job)
-    return _read(given, step, job, kind)
+    return _read(inputs, step, job, kind)
 
 
-def _read(given: PolicyInput, step: StepName, job: BatchJob, kind: type[Result]) -> StepProgress[Result]:
-    ending = ending_of(given.job.pods, job.name)
+def _read(inputs: PolicyInput, step: StepName, job: BatchJob, kind: type[Result]) -> StepProgress[Result]:
+    ending = ending_of(inputs.job.pods, job.name)
     if job.is_failed or ending.is_final:
         return StepProgress(failure=ending.sentence or f"the {step} step failed; see the log of its pod", job=job)
     result = ending.read(kind) if job.is_complete else None
     if result is not None:
         return StepProgress(result=result, job=job)
-    if lost := _lost(given, job, ending):
+    if lost := _lost(inputs, job, ending):
         return _again(step, job, lost)
-    waits = [wait for pod in given.job.pods if job_of(pod) == job.name and (wait := given.job.step_waits.get(pod.name))]
+    waits = [
+        wait for pod in inputs.job.pods if job_of(pod) == job.name and (wait := inputs.job.step_waits.get(pod.name))
+    ]
     message = (
-        diagnose_step(job, given.job.pods, now_us=given.now_us)
-        or step_waits_sentence(step, waits, given.spec)
+        diagnose_step(job, inputs.job.pods, now_us=inputs.now_us)
+        or step_waits_sentence(step, waits, inputs.spec)
         or _last_failure(step, ending)
     )
     attempt = attempt_of(job)
@@ -84,11 +86,11 @@ def _last_failure(step: StepName, ending: Ending) -> str:
     return f"The {step} step is tried again. Its last try ended with: {ending.sentence or 'no word'}"
 
 
-def _lost(given: PolicyInput, job: BatchJob, ending: Ending) -> str:
+def _lost(inputs: PolicyInput, job: BatchJob, ending: Ending) -> str:
     """Return why nothing will come of the Job; empty if something may."""
-    if job in given.job.without_config:
+    if job in inputs.job.without_config:
         return f"the ConfigMap {job.name} is gone, without which its pod doesn't start"
-    if not is_long_complete(job, now_us=given.now_us):
+    if not is_long_complete(job, now_us=inputs.now_us):
         return ""
     what = "left no result that can be read" if ending.message else "was gone before its result was read"
     return f"its pod {what}"

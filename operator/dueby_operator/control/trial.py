@@ -71,9 +71,9 @@ def needs_trial(job: JobSnapshot, *, now_us: int) -> bool:
 def trial_pod(owner: Owner, devices: ClusterDevices) -> Document:
     """Return a worker's pod of the class that asks for least, of those that the job may use."""
     spec = owner.job.spec
-    there = devices.classes_of(spec)
-    named = spec.gpus.classes or [name for name in there if not CPU_CLASS.match(name)]
-    usable = sorted(there.intersection(named))
+    classes = devices.classes_of(spec)
+    named = spec.gpus.classes or [name for name in classes if not CPU_CLASS.match(name)]
+    usable = sorted(classes.intersection(named))
     device_class = min(usable, key=lambda name: cpus_of(name, devices.settings), default="")
     request = DeviceRequest(
         device=devices.kind_of(device_class) or DeviceKind(),

@@ -13,9 +13,9 @@ from dueby_operator.control.policies.finish import count_rows
 from dueby_operator.model.begun_sink import begun_grid, begun_parts
 
 
-def complete(given: PolicyInput) -> Outcome:
+def complete(inputs: PolicyInput) -> Outcome:
     """Count the rows of a sink that needs no worker."""
-    grid = begun_grid(given.status)
-    if grid is None or given.job.workers or len(begun_parts(given.status)) < grid.parts:
+    grid = begun_grid(inputs.status)
+    if grid is None or inputs.job.workers or len(begun_parts(inputs.status)) < grid.parts:
         return Outcome()
-    return replace(count_rows(given), ends=True)
+    return replace(count_rows(inputs), ends=True)

@@ -22,13 +22,13 @@ OTHER_ROWS = "the rows are not of this job's images and model; use another sink,
 STOPPED = "The deadline has passed, and spec.onDeadline is Stop. What was done is kept."
 
 
-def finish(given: PolicyInput) -> Outcome:
+def finish(inputs: PolicyInput) -> Outcome:
     """End a job that has nothing left to do, or no time to do it in."""
-    model = given.model
+    model = inputs.model
     if model is None:
         return Outcome()
     if model.is_complete:
-        return count_rows(given)
+        return count_rows(inputs)
     return stop_at_deadline() if model.must_stop else Outcome()
 
 
@@ -37,40 +37,40 @@ def stop_at_deadline() -> Outcome:
     return failed(Reason.STOPPED, STOPPED, NewCondition(reason=Reason.STOPPED_AT_DEADLINE, message=STOPPED))
 
 
-def count_rows(given: PolicyInput) -> Outcome:
+def count_rows(inputs: PolicyInput) -> Outcome:
     """Return how far the step is that counts the rows of a full sink; the job's end, once it is done."""
-    step = follow_step(given, "finish", FinishResult)
+    step = follow_step(inputs, "finish", FinishResult)
     if step.failure:
         return failed(Reason.FINISH_FAILED, step.failure)
     if step.result is None or step.job is None:
         finishing = NewCondition(reason=Reason.FINISHING, message=step.message or COUNTING)
         return Outcome(conditions=(finishing,), actions=step.actions)
-    if given.status.fingerprint and step.result.fingerprint not in ("", given.status.fingerprint):
-        return failed(Reason.FINISH_FAILED, f"{given.spec.sink.uri}: {OTHER_ROWS}")
-    return close(given, step.result, ended_us=step.job.completed_us or given.now_us)
+    if inputs.status.fingerprint and step.result.fingerprint not in ("", inputs.status.fingerprint):
+        return failed(Reason.FINISH_FAILED, f"{inputs.spec.sink.uri}: {OTHER_ROWS}")
+    return close(inputs, step.result, ended_us=step.job.completed_us or inputs.now_us)
 
 
-def close(given: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome:
+def close(inputs: PolicyInput, result: FinishResult, *, ended_us: int) -> Outcome:
     """Return the end of a job whose rows are all there."""
-    is_met = ended_us <= given.deadline_us
+    is_met = ended_us <= inputs.deadline_us
     met = NewCondition(
         reason=Reason.MET if is_met else Reason.MISSED,
-        message=f"Ended at {format_time(ended_us)}; the deadline was {format_time(given.deadline_us)}.",
+        message=f"Ended at {format_time(ended_us)}; the deadline was {format_time(inputs.deadline_us)}.",
     )
     progress = ProgressStatus(
         images=format_progress(result.rows, result.rows, comma=""),
         images_done=result.rows,
         images_failed=result.errors,
-        expected_finish=given.status.progress.expected_finish if given.status.progress else None,
-        slack=slack_between(ended_us, given.deadline_us),
+        expected_finish=inputs.status.progress.expected_finish if inputs.status.progress else None,
+        slack=slack_between(ended_us, inputs.deadline_us),
     )
     faulty = faults(result.errors, result.warnings)
-    summary = f"{counted(result.rows, 'row')}{faulty}{',' if faulty else ''} in {given.spec.sink.uri}"
+    summary = f"{counted(result.rows, 'row')}{faulty}{',' if faulty else ''} in {inputs.spec.sink.uri}"
     summary += f", of its generation {result.generation}." if result.generation > 1 else "."
-    too_many = given.spec.why_too_many(images=result.rows, failed=result.errors)
+    too_many = inputs.spec.why_too_many(images=result.rows, failed=result.errors)
     reason = Reason.TOO_MANY_FAILED_IMAGES if too_many else Reason.EVERY_IMAGE_HAS_A_ROW
     return Outcome(
         conditions=(met, NewCondition(reason=reason, message=f"{too_many} {summary}".lstrip())),
-        status=given.status.replace(progress=progress, ends=format_time(ended_us)),
+        status=inputs.status.replace(progress=progress, ends=format_time(ended_us)),
         ends=True,
     )

@@ -21,16 +21,16 @@ MESSAGE = (
 )
 
 
-def forget(given: PolicyInput) -> Outcome:
+def forget(inputs: PolicyInput) -> Outcome:
     """End the workers and the steps of a job whose status was lost."""
-    plan, job = given.status.plan, given.job
+    plan, job = inputs.status.plan, inputs.job
     if (plan is not None and plan.revision) or not job.worker_jobs:
         return Outcome()
-    there = [*(found.job for found in job.worker_jobs), *job.steps.values()]
-    ending = tuple(found.name for found in there if not found.metadata.is_deleting)[:MAX_STOPPED]
+    batch_jobs = [*(found.job for found in job.worker_jobs), *job.steps.values()]
+    ending = tuple(batch_job.name for batch_job in batch_jobs if not batch_job.metadata.is_deleting)[:MAX_STOPPED]
     return Outcome(
         conditions=(NewCondition(reason=Reason.WAITING_FOR_CLEANUP, message=MESSAGE),),
-        status=without(given.status, ConditionType.INDEXED),
+        status=without(inputs.status, ConditionType.INDEXED),
         actions=(StopJobs(jobs=ending),) if ending else (),
         ends=True,
     )

@@ -24,37 +24,37 @@ from dueby_operator.model.step_configs import images_without_index
 LISTING = "The source is being listed."
 
 
-def index(given: PolicyInput) -> Outcome:
+def index(inputs: PolicyInput) -> Outcome:
     """Return whether the source is indexed, and start what indexes it."""
-    if is_true(given.status, ConditionType.INDEXED) or given.job.key in given.shared.sink_holders:
+    if is_true(inputs.status, ConditionType.INDEXED) or inputs.job.key in inputs.shared.sink_holders:
         return Outcome()
-    is_begun = "index" in given.job.steps or "index" in given.job.outdated_steps
-    if not is_begun and (images := images_without_index(given.spec)):
+    is_begun = "index" in inputs.job.steps or "index" in inputs.job.outdated_steps
+    if not is_begun and (images := images_without_index(inputs.spec)):
         indexed = NewCondition(reason=Reason.INDEXED, message=f"{counted(images, 'synthetic image')}.")
-        return Outcome(conditions=(indexed,), status=given.status.replace(images=images))
-    step = follow_step(given, "index", IndexResult)
+        return Outcome(conditions=(indexed,), status=inputs.status.replace(images=images))
+    step = follow_step(inputs, "index", IndexResult)
     if step.failure:
         unreadable = NewCondition(reason=Reason.SOURCE_UNREADABLE, message=step.failure)
         return failed(Reason.INDEX_FAILED, step.failure, unreadable)
     if step.result is None:
         listing = NewCondition(reason=Reason.INDEXING, message=step.message or LISTING)
         return Outcome(conditions=(listing,), actions=step.actions)
-    return _record(given, step.result)
+    return _record(inputs, step.result)
 
 
-def _record(given: PolicyInput, found: IndexResult) -> Outcome:
-    sentences = (f"{counted(found.images, 'image')}.", found.note, unlisted_words(found.unlisted))
+def _record(inputs: PolicyInput, result: IndexResult) -> Outcome:
+    sentences = (f"{counted(result.images, 'image')}.", result.note, unlisted_words(result.unlisted))
     message = " ".join(filter(None, sentences))
-    if found.agreement:
-        message += f" At {given.spec.model.precision}, {found.agreement.sentence}."
+    if result.agreement:
+        message += f" At {inputs.spec.model.precision}, {result.agreement.sentence}."
     return Outcome(
         conditions=(NewCondition(reason=Reason.INDEXED, message=message),),
-        status=given.status.replace(
-            images=found.images,
-            fingerprint=found.fingerprint,
-            input_cost=found.input_cost,
-            agreement=found.agreement,
-            part_size=found.part_size,
-            parts_there=found.parts_there or None,
+        status=inputs.status.replace(
+            images=result.images,
+            fingerprint=result.fingerprint,
+            input_cost=result.input_cost,
+            agreement=result.agreement,
+            part_size=result.part_size,
+            parts_there=result.parts_there or None,
         ),
     )

@@ -29,38 +29,38 @@ SHRINKS_BY = 4
 MIB = 2**20
 
 
-def memory(given: PolicyInput) -> Outcome:
+def memory(inputs: PolicyInput) -> Outcome:
     """End workers whose memory is too little for their mini-batches, and the job if it is for any."""
-    killed = [found for found in out_of_memory(given.job) if found.times >= IN_A_ROW]
-    if not killed or given.is_full:
+    killed = [failure for failure in out_of_memory(inputs.job) if failure.times >= IN_A_ROW]
+    if not killed or inputs.is_full:
         return Outcome()
-    limits = dict(given.status.mini_batch_limits or {})
-    for found in killed:
-        size, device_class = found.assignment.choice.mini_batch_size, found.assignment.device_class
+    limits = dict(inputs.status.mini_batch_limits or {})
+    for failure in killed:
+        size, device_class = failure.assignment.choice.mini_batch_size, failure.assignment.device_class
         if size <= limits.get(device_class, size):
-            limits[device_class] = max(_smaller(given, found), default=0)
+            limits[device_class] = max(_smaller(inputs, failure), default=0)
             if not limits[device_class]:
-                return failed(Reason.MEMORY_TOO_LITTLE, _too_little(found))
-    jobs = {found.worker_job.name: found.worker_job.job for found in killed}
+                return failed(Reason.MEMORY_TOO_LITTLE, _too_little(failure))
+    jobs = {failure.worker_job.name: failure.worker_job.job for failure in killed}
     stopping = tuple(name for name, job in jobs.items() if not job.metadata.is_deleting)[:MAX_STOPPED]
-    if not stopping and not any(is_leaving(job, now_us=given.now_us) for job in jobs.values()):
+    if not stopping and not any(is_leaving(job, now_us=inputs.now_us) for job in jobs.values()):
         return Outcome()
     return Outcome(
         conditions=(NewCondition(reason=Reason.WAITING_FOR_CLEANUP, message=_shrinking(killed[0], limits)),),
-        status=given.status.replace(mini_batch_limits=limits),
+        status=inputs.status.replace(mini_batch_limits=limits),
         actions=(StopJobs(jobs=stopping),) if stopping else (),
         ends=True,
     )
 
 
-def _smaller(given: PolicyInput, found: MemoryFailure) -> Iterator[int]:
+def _smaller(inputs: PolicyInput, failure: MemoryFailure) -> Iterator[int]:
     """Yield the measured mini-batch sizes that may fit where this one didn't."""
-    choice, limit = found.assignment.choice, found.ending.memory_limit
-    for profile in plannable(given.profiles, given.spec):
+    choice, limit = failure.assignment.choice, failure.ending.memory_limit
+    for profile in plannable(inputs.profiles, inputs.spec):
         spec = profile.spec
         on_cpu = runs_on_cpu(spec.engine)
         limit_bytes = quantity(limit) if limit else inf
-        if spec.device_class == found.assignment.device_class:
+        if spec.device_class == failure.assignment.device_class:
             for step in spec.steps:
                 # Of a GPU's engine `memory_mib` is the GPU's.
                 fits = ((step.memory_mib if on_cpu else step.host_memory_mib) or 0) * MIB < limit_bytes
@@ -68,15 +68,15 @@ def _smaller(given: PolicyInput, found: MemoryFailure) -> Iterator[int]:
                     yield step.mini_batch_size
 
 
-def _shrinking(found: MemoryFailure, limits: Mapping[str, int]) -> str:
+def _shrinking(failure: MemoryFailure, limits: Mapping[str, int]) -> str:
     sizes = ", ".join(f"{limit} on {name}" for name, limit in sorted(limits.items()))
-    return f"{_told(found)} Such workers are ended, and the rest is planned with at most {sizes}."
+    return f"{_told(failure)} Such workers are ended, and the rest is planned with at most {sizes}."
 
 
-def _too_little(found: MemoryFailure) -> str:
-    return f"{_told(found)} The profile has no smaller ones that would fit. The rows in the sink are kept."
+def _too_little(failure: MemoryFailure) -> str:
+    return f"{_told(failure)} The profile has no smaller ones that would fit. The rows in the sink are kept."
 
 
-def _told(found: MemoryFailure) -> str:
-    size = counted(found.assignment.choice.mini_batch_size, "image")
-    return f"{found.ending.sentence}. It happened {times(found.times)} in a row, with mini-batches of {size}."
+def _told(failure: MemoryFailure) -> str:
+    size = counted(failure.assignment.choice.mini_batch_size, "image")
+    return f"{failure.ending.sentence}. It happened {times(failure.times)} in a row, with mini-batches of {size}."

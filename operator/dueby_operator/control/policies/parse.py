@@ -63,14 +63,14 @@ def parse(
 def _beyond_slices(spec: JobSpec) -> Invalid | None:
     """Return what is wrong with a job that names CPU slices only, of which none has the cores that it asks for."""
     slices = [CPU_CLASS.match(name) for name in spec.gpus.classes]
-    asked = spec.worker.resources.requests.get("cpu") if spec.worker.resources else None
-    most = max((int(found[1]) for found in slices if found), default=0)
-    if asked is None or not all(slices) or not slices or quantity(asked) <= most:
+    wanted_cpus = spec.worker.resources.requests.get("cpu") if spec.worker.resources else None
+    most = max((int(match[1]) for match in slices if match), default=0)
+    if wanted_cpus is None or not all(slices) or not slices or quantity(wanted_cpus) <= most:
         return None
     return Invalid(
         "spec.worker.resources.requests.cpu",
-        f"a worker asks for more ({asked}) than a slice of cpu-{most} has: name larger slices in spec.gpus.classes, or "
-        "ask for fewer cores",
+        f"a worker asks for more ({wanted_cpus}) than a slice of cpu-{most} has: name larger slices in spec.gpus.classes, "
+        "or ask for fewer cores",
     )
 
 
@@ -98,7 +98,9 @@ def _with_times(job: JobSnapshot, *, deadline_us: int, now_us: int) -> JobStatus
 
 def _has_workers(job: JobSnapshot) -> bool:
     """Return whether a Job of workers is there, even one of which nobody knows any more what its workers do."""
-    return bool(job.workers) or any(found.metadata.labels.get(names.STEP) == "work" for found in job.without_config)
+    return bool(job.workers) or any(
+        batch_job.metadata.labels.get(names.STEP) == "work" for batch_job in job.without_config
+    )
 
 
 def _had_workers(status: JobStatus) -> bool:

@@ -28,15 +28,15 @@ from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Start, WorkDecision
 
 
-def plan(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
+def plan(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return what the decision changes about the job's workers, and how far the job is."""
-    decided = replace(given, memory=_remember(given, model, work)).after(judge_again(given, model, work))
-    track = track_conditions(given, model, work)
+    decided = replace(inputs, memory=_remember(inputs, model, work)).after(judge_again(inputs, model, work))
+    track = track_conditions(inputs, model, work)
     status = decided.status if track else without_reasons(decided.status, Reason.DEVICES_HELD)
     decided = decided.after(
         Outcome(
-            conditions=(diagnose_admission(given.job), *track),
-            status=status.replace(progress=progress_status(given, model, work)),
+            conditions=(diagnose_admission(inputs.job), *track),
+            status=status.replace(progress=progress_status(inputs, model, work)),
         )
     )
     change = change_workers(decided, model, work)
@@ -50,13 +50,13 @@ def plan(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome
     )
 
 
-def wait_for_devices(given: PolicyInput, model: ScheduledJob) -> Outcome:
+def wait_for_devices(inputs: PolicyInput, model: ScheduledJob) -> Outcome:
     """Return that there is no device that the job could have, neither now nor when others end."""
     # Profiles may be of classes that the job doesn't name.
     named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
-    held = diagnose_held(given, model)
-    status = give_up_windows(given.status if held else without_reasons(given.status, Reason.DEVICES_HELD))
-    conditions = (diagnose_admission(given.job), _waiting(given, named), *filter(None, [held]))
+    held = diagnose_held(inputs, model)
+    status = give_up_windows(inputs.status if held else without_reasons(inputs.status, Reason.DEVICES_HELD))
+    conditions = (diagnose_admission(inputs.job), _waiting(inputs, named), *filter(None, [held]))
     return Outcome(conditions=conditions, status=status, ends=True)
 
 
@@ -65,23 +65,23 @@ def give_up_windows(status: JobStatus) -> JobStatus:
     return without_windows(without_reasons(status, Reason.RESERVED))
 
 
-def _waiting(given: PolicyInput, classes: Sequence[str]) -> NewCondition:
-    devices = given.shared.devices
+def _waiting(inputs: PolicyInput, classes: Sequence[str]) -> NewCondition:
+    devices = inputs.shared.devices
     message = f"No device of the classes {', '.join(classes)} is free"
-    shortages = [devices.shortage(given.spec, name) for name in classes]
+    shortages = [devices.shortage(inputs.spec, name) for name in classes]
     if missing := [words for words in (*shortages, devices.uncounted) if words]:
         message += f": {'; '.join(missing)}"
-    if devices.has_quota(given.job.namespace):
+    if devices.has_quota(inputs.job.namespace):
         message += f", or {FULL_QUOTA}"
     return NewCondition(reason=Reason.WAITING, message=f"{message}. The job waits for one.")
 
 
-def _remember(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> JobMemory:
-    was_lost = given.memory.lost_all or model.news == "WorkerLost"
+def _remember(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> JobMemory:
+    was_lost = inputs.memory.lost_all or model.news == "WorkerLost"
     return replace(
-        given.memory,
+        inputs.memory,
         lag=work.lag,
-        generation=given.job.generation,
+        generation=inputs.job.generation,
         waited_for_windows=work.waits_for_windows,
         lost=frozenset(worker.name for worker in model.workers if worker.state == "lost"),
         lost_all=was_lost and not model.alive and not isinstance(work.action, Start),

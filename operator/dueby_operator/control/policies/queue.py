@@ -12,14 +12,14 @@ from dueby_operator.control.policies.plan import give_up_windows
 from dueby_operator.model.conditions import NewCondition
 
 
-def queue(given: PolicyInput) -> Outcome:
+def queue(inputs: PolicyInput) -> Outcome:
     """Hold a job whose queue doesn't exist."""
-    name, namespace = given.spec.queue_name, given.job.namespace
-    if not name or given.has_workers or given.is_full or given.shared.devices.has_queue(namespace, name):
+    name, namespace = inputs.spec.queue_name, inputs.job.namespace
+    if not name or inputs.has_workers or inputs.is_full or inputs.shared.devices.has_queue(namespace, name):
         return Outcome()
     message = (
         f"There is no LocalQueue {name} in the namespace {namespace}, or no Kueue. Create the queue, or leave "
         "spec.queueName out."
     )
     missing = NewCondition(reason=Reason.QUEUE_NOT_FOUND, message=message)
-    return Outcome(conditions=(missing,), status=give_up_windows(given.status), ends=True)
+    return Outcome(conditions=(missing,), status=give_up_windows(inputs.status), ends=True)

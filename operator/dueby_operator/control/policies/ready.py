@@ -14,19 +14,19 @@ from dueby_operator.jobs.pod_state import ending_of, pods_by_job
 from dueby_operator.model.job_snapshot import JobSnapshot
 
 
-def ready(given: PolicyInput) -> Outcome:
+def ready(inputs: PolicyInput) -> Outcome:
     """Hold a job that isn't ready for workers, and end one that they refuse."""
-    if not is_true(given.status, ConditionType.INDEXED):
+    if not is_true(inputs.status, ConditionType.INDEXED):
         return Outcome(ends=True)
-    if given.is_full:
+    if inputs.is_full:
         return Outcome()
-    if fault := _fault_of(given.job):
+    if fault := _fault_of(inputs.job):
         return failed(Reason.INVALID_JOB, fault)
-    return Outcome(ends=given.now_us < given.memory.refused_until_us)
+    return Outcome(ends=inputs.now_us < inputs.memory.refused_until_us)
 
 
 def _fault_of(job: JobSnapshot) -> str:
     """Return what a worker says is wrong with the job; empty if none does."""
     by_job = pods_by_job(job.pods)
-    endings = (ending_of(by_job.get(found.name, ()), found.name) for found in job.worker_jobs)
+    endings = (ending_of(by_job.get(worker_job.name, ()), worker_job.name) for worker_job in job.worker_jobs)
     return next((ending.sentence or "a worker refused the job" for ending in endings if ending.is_final), "")

@@ -16,16 +16,16 @@ from dueby_operator.model.actions import MAX_STOPPED, StopJobs
 from dueby_operator.model.conditions import NewCondition
 
 
-def recover(given: PolicyInput) -> Outcome:
+def recover(inputs: PolicyInput) -> Outcome:
     """Delete the Jobs of workers of which nobody knows what they do."""
-    lost = [found for found in given.job.without_config if found.metadata.labels.get(names.STEP) == "work"]
-    if not lost or given.is_full:
+    lost = [batch_job for batch_job in inputs.job.without_config if batch_job.metadata.labels.get(names.STEP) == "work"]
+    if not lost or inputs.is_full:
         return Outcome()
-    stopping = tuple(found.name for found in lost if not found.metadata.is_deleting)
-    if not stopping and not any(is_leaving(found, now_us=given.now_us) for found in lost):
+    stopping = tuple(batch_job.name for batch_job in lost if not batch_job.metadata.is_deleting)
+    if not stopping and not any(is_leaving(batch_job, now_us=inputs.now_us) for batch_job in lost):
         return Outcome()
     stopping = stopping[:MAX_STOPPED]
-    jobs = ", ".join(found.name for found in lost)
+    jobs = ", ".join(batch_job.name for batch_job in lost)
     message = (
         f"ConfigMaps of workers ({jobs}) are gone or can't be read. Their Jobs are deleted, and others take over what "
         "is left. Find out what deletes ConfigMaps."

@@ -23,16 +23,16 @@ from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
 
 
-def regrid(given: PolicyInput) -> Outcome:
+def regrid(inputs: PolicyInput) -> Outcome:
     """End workers that were told another grid than their sink's, and record that one."""
-    plan, job = given.status.plan, given.job
+    plan, job = inputs.status.plan, inputs.job
     if plan is None:
         return Outcome()
-    teller, told = next(_grids_told(job), (None, None)) if given.status.part_size is None else (None, None)
+    teller, told = next(_grids_told(job), (None, None)) if inputs.status.part_size is None else (None, None)
     if told is None or told.part_size is None:
-        is_ending = plan.part_size == given.status.part_size and _are_ending(given)
+        is_ending = plan.part_size == inputs.status.part_size and _are_ending(inputs)
         return Outcome(conditions=(_waiting(plan.part_size),), ends=True) if is_ending else Outcome()
-    ending = [found.name for found in job.worker_jobs if not found.job.metadata.is_deleting]
+    ending = [worker_job.name for worker_job in job.worker_jobs if not worker_job.job.metadata.is_deleting]
     ending.sort(key=lambda name: name == teller)
     waiting, stopping = (_waiting(told.part_size),), (StopJobs(jobs=tuple(ending[:MAX_STOPPED])),)
     if len(ending) > MAX_STOPPED:
@@ -40,7 +40,7 @@ def regrid(given: PolicyInput) -> Outcome:
     return Outcome(
         conditions=waiting,
         # The plan stays until there is another, so that no revision has the number of one that was.
-        status=given.status.replace(
+        status=inputs.status.replace(
             part_size=told.part_size,
             parts_there=told.parts_there or None,
             plan=plan.replace(part_size=told.part_size),
@@ -60,10 +60,12 @@ def _grids_told(job: JobSnapshot) -> Iterator[tuple[str, StepError]]:
                 yield worker_job.name, error
 
 
-def _are_ending(given: PolicyInput) -> bool:
+def _are_ending(inputs: PolicyInput) -> bool:
     """Return whether all workers are being ended. Their pods hold devices, and what they were told is of no use."""
-    there = [found.job for found in given.job.worker_jobs]
-    return all(job.metadata.is_deleting for job in there) and any(is_leaving(job, now_us=given.now_us) for job in there)
+    batch_jobs = [worker_job.job for worker_job in inputs.job.worker_jobs]
+    return all(job.metadata.is_deleting for job in batch_jobs) and any(
+        is_leaving(job, now_us=inputs.now_us) for job in batch_jobs
+    )
 
 
 def _waiting(part_size: int) -> NewCondition:

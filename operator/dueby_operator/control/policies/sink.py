@@ -17,22 +17,22 @@ from dueby_operator.model.actions import StopJobs
 from dueby_operator.model.conditions import NewCondition
 
 
-def sink(given: PolicyInput) -> Outcome:
+def sink(inputs: PolicyInput) -> Outcome:
     """Hold a job whose sink another job writes to."""
-    status, holder = given.status, given.shared.sink_holders.get(given.job.key)
-    if holder is None or given.spec.suspend:
+    status, holder = inputs.status, inputs.shared.sink_holders.get(inputs.job.key)
+    if holder is None or inputs.spec.suspend:
         status = without_reasons(status, Reason.SINK_IN_USE)
     if holder is None:
         return Outcome(status=status)
     if is_true(status, ConditionType.INDEXED):
         status = without(status, ConditionType.INDEXED).replace(images=None)
-    step = given.job.steps.get("index")
+    step = inputs.job.steps.get("index")
     stopping = () if step is None or step.metadata.is_deleting else (StopJobs(jobs=(step.name,)),)
-    if given.spec.suspend:
+    if inputs.spec.suspend:
         return Outcome(status=status, actions=stopping)
     _, other = holder
     message = (
-        f"The job {other} writes to {given.spec.sink.uri}, too, and every row would be computed twice. This job waits "
+        f"The job {other} writes to {inputs.spec.sink.uri}, too, and every row would be computed twice. This job waits "
         f"until {other} is over. Give one of them a sink of its own, or delete one."
     )
     in_use = NewCondition(reason=Reason.SINK_IN_USE, message=message)

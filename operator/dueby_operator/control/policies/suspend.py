@@ -13,12 +13,12 @@ from dueby_operator.model.actions import StopEverything
 from dueby_operator.model.conditions import NewCondition
 
 
-def suspend(given: PolicyInput) -> Outcome:
+def suspend(inputs: PolicyInput) -> Outcome:
     """Stop everything for a job that is suspended."""
-    if not given.spec.suspend:
+    if not inputs.spec.suspend:
         return Outcome()
     suspended = NewCondition(reason=Reason.SUSPENDED, message="spec.suspend is true.")
-    status, progress = give_up_windows(without(given.status, ConditionType.ON_TRACK)), given.status.progress
+    status, progress = give_up_windows(without(inputs.status, ConditionType.ON_TRACK)), inputs.status.progress
     if progress is not None:
         progress = progress.replace(images_per_second=0, expected_finish=None, slack=None)
     return Outcome(

@@ -30,12 +30,12 @@ MAX_PLANNED = 500
 MAX_IN_A_PASS = 600
 
 
-def turn(given: PolicyInput) -> Outcome:
+def turn(inputs: PolicyInput) -> Outcome:
     """Hold a job whose turn has not come."""
-    if given.has_turn:
-        return Outcome(status=without_reasons(given.status, Reason.TOO_MANY_JOBS))
+    if inputs.has_turn:
+        return Outcome(status=without_reasons(inputs.status, Reason.TOO_MANY_JOBS))
     message = (
-        f"{MAX_PLANNED} jobs of the namespace {given.job.namespace} are planned, and no more are at once. This one is "
+        f"{MAX_PLANNED} jobs of the namespace {inputs.job.namespace} are planned, and no more are at once. This one is "
         "planned when others have ended; those with the earliest deadlines are next."
     )
     return Outcome(conditions=(NewCondition(reason=Reason.TOO_MANY_JOBS, message=message),), ends=True)

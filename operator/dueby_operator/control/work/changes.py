@@ -18,32 +18,32 @@ from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Stop, Wait, WorkDecision, stoppable
 
 
-def change_workers(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
+def change_workers(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return what the decision about the workers does, and how it shows in the status."""
     match work.action:
-        case Start(reason="WorkerLost") if is_fruitless(given.job, given.status.replans, model):
-            return failed(Reason.NO_PROGRESS, fruitless_message(given.job))
-        case Start(reason="WorkerLost" | "Lagging") if is_no_use(given.job, given.status.replans, model):
+        case Start(reason="WorkerLost") if is_fruitless(inputs.job, inputs.status.replans, model):
+            return failed(Reason.NO_PROGRESS, fruitless_message(inputs.job))
+        case Start(reason="WorkerLost" | "Lagging") if is_no_use(inputs.job, inputs.status.replans, model):
             return Outcome()
         case Start():
-            return _start(given, model, work.action)
+            return _start(inputs, model, work.action)
         case Stop():
-            return _stop(given, model, work.action)
+            return _stop(inputs, model, work.action)
         case Reserve():
-            return _reserve(given, model, work.action)
+            return _reserve(inputs, model, work.action)
         case Wait():
-            return _hold(given, model, work.action)
+            return _hold(inputs, model, work.action)
         case Refuse():
-            return _refuse(given, model, work.action)
+            return _refuse(inputs, model, work.action)
         case None:
             return Outcome()
 
 
-def _start(given: PolicyInput, model: ScheduledJob, start: Start) -> Outcome:
-    before = given.status.plan
+def _start(inputs: PolicyInput, model: ScheduledJob, start: Start) -> Outcome:
+    before = inputs.status.plan
     revision = max(model.revision, before.revision if before else 0) + 1
-    made = 1 + max(assignment.number for assignment in start.assignments)
-    status, promised_us = given.status.replace(workers_made=made), given.memory.promised_us
+    workers_made = 1 + max(assignment.number for assignment in start.assignments)
+    status, promised_us = inputs.status.replace(workers_made=workers_made), inputs.memory.promised_us
     conditions: tuple[NewCondition, ...] = ()
     if start.verdict and start.verdict.plan:
         plan = start.verdict.plan
@@ -64,13 +64,13 @@ def _start(given: PolicyInput, model: ScheduledJob, start: Start) -> Outcome:
         status = status.replace(plan=before.replace(revision=revision, part_size=start.part_size))
     if model.workers or start.reason not in ("Started", "Resumed"):
         status = _with_replan(status, model, start.reason, change=len(start.assignments))
-    shared = given.shared
-    taken = Counter(assignment.device_class for assignment in start.assignments)
-    for device_class, count in taken.items():
-        shared = shared.without_devices(given.job.namespace, given.spec, device_class=device_class, count=count)
+    shared = inputs.shared
+    new_workers = Counter(assignment.device_class for assignment in start.assignments)
+    for device_class, count in new_workers.items():
+        shared = shared.without_devices(inputs.job.namespace, inputs.spec, device_class=device_class, count=count)
     action = StartWorkers(
         assignments=tuple(replace(assignment, revision=revision) for assignment in start.assignments),
-        before=given.job.shares,
+        before=inputs.job.shares,
         revision=revision,
         images=model.images,
         part_size=start.part_size,
@@ -79,7 +79,7 @@ def _start(given: PolicyInput, model: ScheduledJob, start: Start) -> Outcome:
         verdict=start.verdict,
         nodes=start.nodes,
     )
-    memory = replace(given.memory, promised_us=promised_us)
+    memory = replace(inputs.memory, promised_us=promised_us)
     return Outcome(conditions=conditions, status=status, shared=shared, memory=memory, actions=(action,))
 
 
@@ -88,8 +88,8 @@ def _feasible(verdict: Verdict) -> NewCondition:
     if verdict.infeasible:
         reason = Reason.STARTED_LATE if verdict.plan else Reason.DEADLINE_TOO_EARLY
         return NewCondition(reason=reason, message=alternatives_sentence(verdict.infeasible))
-    made = verdict.plan
-    message = f"{counted(made.gpus, 'device')}: {proof_sentence(made)}" if made else ""
+    plan = verdict.plan
+    message = f"{counted(plan.gpus, 'device')}: {proof_sentence(plan)}" if plan else ""
     return NewCondition(reason=Reason.PLANNED, message=message)
 
 
@@ -102,21 +102,21 @@ def _by_windows(plan: PlanStatus, model: ScheduledJob) -> NewCondition:
     return NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.PLANNED, message=message)
 
 
-def _reserve(given: PolicyInput, model: ScheduledJob, reserve: Reserve) -> Outcome:
-    before, plan = given.status.plan, reserve.plan
+def _reserve(inputs: PolicyInput, model: ScheduledJob, reserve: Reserve) -> Outcome:
+    before, plan = inputs.status.plan, reserve.plan
     if before is not None and model.alive:
-        return Outcome(status=given.status.replace(plan=before.replace(windows=plan.windows)))
+        return Outcome(status=inputs.status.replace(plan=before.replace(windows=plan.windows)))
     if before is not None and before.revision:
         plan = plan.replace(revision=before.revision, part_size=before.part_size)
-    message = _while_waiting(given, reserved_sentence(plan, starts_us=reserve.starts_us, now_us=given.now_us))
+    message = _while_waiting(inputs, reserved_sentence(plan, starts_us=reserve.starts_us, now_us=inputs.now_us))
     is_late = plan.slack.startswith("-")
     reserved = NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.RESERVED, message=message)
-    return Outcome(conditions=(reserved,), status=given.status.replace(plan=plan, alternatives=None))
+    return Outcome(conditions=(reserved,), status=inputs.status.replace(plan=plan, alternatives=None))
 
 
-def _hold(given: PolicyInput, model: ScheduledJob, hold: Wait) -> Outcome:
-    waiting = NewCondition(reason=Reason.WAITING, message=_while_waiting(given, hold.message))
-    return Outcome(conditions=() if model.alive else (waiting,), status=without_windows(given.status))
+def _hold(inputs: PolicyInput, model: ScheduledJob, hold: Wait) -> Outcome:
+    waiting = NewCondition(reason=Reason.WAITING, message=_while_waiting(inputs, hold.message))
+    return Outcome(conditions=() if model.alive else (waiting,), status=without_windows(inputs.status))
 
 
 def without_windows(status: JobStatus) -> JobStatus:
@@ -125,27 +125,27 @@ def without_windows(status: JobStatus) -> JobStatus:
     return status.replace(plan=plan.replace(windows=()) if plan and plan.revision else None)
 
 
-def _while_waiting(given: PolicyInput, message: str) -> str:
+def _while_waiting(inputs: PolicyInput, message: str) -> str:
     """Return the message, after the reason why a job that had begun waits."""
-    return f"Its last worker was lost. {message}" if given.memory.lost_all else message
+    return f"Its last worker was lost. {message}" if inputs.memory.lost_all else message
 
 
 def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:
     return alternatives_status(verdict.infeasible, now_us=now_us) if verdict.infeasible else None
 
 
-def _stop(given: PolicyInput, model: ScheduledJob, stop: Stop) -> Outcome:
+def _stop(inputs: PolicyInput, model: ScheduledJob, stop: Stop) -> Outcome:
     workers = stoppable(model, stop)
     if not workers:
         return Outcome()
-    status = _with_replan(given.status, model, stop.reason, change=-len(workers))
+    status = _with_replan(inputs.status, model, stop.reason, change=-len(workers))
     if status.plan and stop.windows is not None:
         status = status.replace(plan=status.plan.replace(windows=stop.windows))
     return Outcome(actions=(StopWorkers(workers=workers, reason=stop.reason),), status=status)
 
 
-def _refuse(given: PolicyInput, model: ScheduledJob, refuse: Refuse) -> Outcome:
-    verdict, status = refuse.verdict, given.status.replace(plan=None)
+def _refuse(inputs: PolicyInput, model: ScheduledJob, refuse: Refuse) -> Outcome:
+    verdict, status = refuse.verdict, inputs.status.replace(plan=None)
     if verdict is None:
         feasible = NewCondition(reason=refuse.reason, message=refuse.sentence)
         status = status.replace(alternatives=refuse.alternatives)

@@ -43,7 +43,9 @@ def _are_in_vain(replans: tuple[Replan, ...], model: ScheduledJob, *reasons: str
 def _lack_nodes_alone(job: JobSnapshot) -> bool:
     """Return whether the workers that were lost have been on no node for half a minute, and none was given up."""
     was_given_up = any(
-        rest_state(found, index) == "lost" for found in job.worker_jobs for index in range(len(found.assignments))
+        rest_state(worker_job, index) == "lost"
+        for worker_job in job.worker_jobs
+        for index in range(len(worker_job.assignments))
     )
     return bool(job.absent) and not was_given_up
 
@@ -51,7 +53,7 @@ def _lack_nodes_alone(job: JobSnapshot) -> bool:
 def fruitless_message(job: JobSnapshot) -> str:
     """Return the sentence for a job whose workers are lost again and again, with their last words if there are any."""
     by_job = pods_by_job(job.pods)
-    endings = (ending_of(by_job.get(found.name, ()), found.name) for found in reversed(job.worker_jobs))
+    endings = (ending_of(by_job.get(worker_job.name, ()), worker_job.name) for worker_job in reversed(job.worker_jobs))
     words = next(filter(None, (ending.sentence for ending in endings)), "")
     said = f' The last one said: "{words[:MAX_WORDS]}".' if words else ""
     return (

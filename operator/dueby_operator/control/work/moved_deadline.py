@@ -18,9 +18,9 @@ from dueby_planner.schedule.request import Reserve, Start, WorkDecision
 _MOVED = "The deadline was moved to"
 
 
-def judge_again(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
+def judge_again(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return whether the workers will be in time for a deadline that was moved; nothing if there is no news of it."""
-    status, plan, before = given.status, given.status.plan, given.job.status.deadline_time
+    status, plan, before = inputs.status, inputs.status.plan, inputs.job.status.deadline_time
     is_moved = before not in (None, status.deadline_time)
     if plan is None or not plan.revision or not model.alive or not (is_moved or _was_late(status)):
         return Outcome()
@@ -36,8 +36,8 @@ def judge_again(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> 
 
 def _was_late(status: JobStatus) -> bool:
     """Return whether the workers were late for a deadline that was moved before."""
-    found = condition(status, ConditionType.FEASIBLE)
-    return found is not None and has_reason(status, Reason.STARTED_LATE) and found.message.startswith(_MOVED)
+    feasible = condition(status, ConditionType.FEASIBLE)
+    return feasible is not None and has_reason(status, Reason.STARTED_LATE) and feasible.message.startswith(_MOVED)
 
 
 def _is_late(model: ScheduledJob, work: WorkDecision, *, finish_us: int, was_late: bool) -> bool:

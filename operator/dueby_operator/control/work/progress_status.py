@@ -13,11 +13,11 @@ from dueby_planner.schedule.lag import HYSTERESIS
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Wait, WorkDecision
 
 
-def progress_status(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> ProgressStatus | None:
+def progress_status(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> ProgressStatus | None:
     """Return how far the job is; as it was before there is a grid to count by."""
     if not model.part_size:
-        return given.status.progress
-    reports, before = given.job.progress.values(), given.status.progress
+        return inputs.status.progress
+    reports, before = inputs.job.progress.values(), inputs.status.progress
     done, finish_us = max(model.images_done, model.least_done), work.expected_finish_us
     if model.is_complete and before is not None:  # the last rows are being counted
         expected_finish, slack = before.expected_finish, before.slack
@@ -35,17 +35,17 @@ def progress_status(given: PolicyInput, model: ScheduledJob, work: WorkDecision)
     )
 
 
-def track_conditions(given: PolicyInput, model: ScheduledJob, work: WorkDecision) -> tuple[NewCondition, ...]:
+def track_conditions(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> tuple[NewCondition, ...]:
     """Return whether the workers will be in time; before there are any, only what keeps devices from them."""
-    held = diagnose_held(given, model) if _waits(work) else None
+    held = diagnose_held(inputs, model) if _waits(work) else None
     if not model.part_size:
         return (held,) if held else ()
-    was_late = has_reason(given.status, Reason.LAGGING, Reason.DEVICES_HELD)
+    was_late = has_reason(inputs.status, Reason.LAGGING, Reason.DEVICES_HELD)
     in_time = NewCondition(reason=Reason.ON_TRACK)
     if _will_be_late(model, work, was_late=was_late):
         in_time = NewCondition(reason=Reason.LAGGING, message=_why_late(model, work))
-    not_starting = diagnose_start(given.job.pods, now_us=model.now_us)
-    return (not_starting or diagnose_memory(given.job) or diagnose_stores(model) or held or in_time,)
+    not_starting = diagnose_start(inputs.job.pods, now_us=model.now_us)
+    return (not_starting or diagnose_memory(inputs.job) or diagnose_stores(model) or held or in_time,)
 
 
 def _waits(work: WorkDecision) -> bool:
@@ -58,10 +58,10 @@ def _waits(work: WorkDecision) -> bool:
     return work.is_short
 
 
-def diagnose_held(given: PolicyInput, model: ScheduledJob) -> NewCondition | None:
+def diagnose_held(inputs: PolicyInput, model: ScheduledJob) -> NewCondition | None:
     """Return which pods that should be gone hold devices that the job could have; None if none does."""
     classes = [name for name in model.counts if name in (model.spec.gpus.classes or model.counts)]
-    message = given.shared.devices.overdue(given.job.namespace, given.spec, classes=classes)
+    message = inputs.shared.devices.overdue(inputs.job.namespace, inputs.spec, classes=classes)
     return NewCondition(reason=Reason.DEVICES_HELD, message=message) if message else None
 
 

@@ -44,9 +44,9 @@ def step_waits_sentence(step: StepName, waits: Iterable[StoreWait], spec: JobSpe
 
 def waits_sentence(status: JobStatus) -> str:
     """Return what a status says of a store that the workers wait for; empty if nothing."""
-    found = condition(status, ConditionType.ON_TRACK)
+    on_track = condition(status, ConditionType.ON_TRACK)
     is_about_stores = has_reason(status, Reason.SINK_NOT_WRITABLE, Reason.SOURCE_NOT_READABLE)
-    return found.message if found and is_about_stores else ""
+    return on_track.message if on_track and is_about_stores else ""
 
 
 def _sentence(who: str, wait: StoreWait, spec: JobSpec) -> str:
