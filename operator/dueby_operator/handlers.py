@@ -53,10 +53,10 @@ class Retries:
 def sign_in() -> kopf.ConnectionInfo:
     """Return the credentials of the pod's service account, or those of a kubeconfig."""
     settings = kopf.OperatorSettings()
-    found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
-    if found is None:
+    credentials = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    if credentials is None:
         raise SystemExit("No cluster: this is no pod, and neither KUBECONFIG nor ~/.kube/config leads to one.")
-    return found
+    return credentials
 
 
 def operate(

@@ -105,15 +105,15 @@ class WeeklyWindow(Spec, frozen=True, kw_only=True):
         """The days on which it begins, with 0 for Monday. Raise ValueError if they can't be read."""
         if self.days == "*":
             return frozenset(range(7))
-        found: set[int] = set()
+        weekdays: set[int] = set()
         for part in self.days.lower().split(","):
             first, dash, last = part.partition("-")
             begin = _day(first)
             end = _day(last) if dash else begin
             if end < begin:
                 raise ValueError(f"days: {part} ends before it begins; weeks begin on Sunday, so list the days")
-            found.update((day - 1) % 7 for day in range(begin, end + 1))
-        return frozenset(found)
+            weekdays.update((day - 1) % 7 for day in range(begin, end + 1))
+        return frozenset(weekdays)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -232,8 +232,8 @@ class OperatorSettings:
         """Where pods are read: everywhere, or where jobs and the profiler's pods are."""
         if not self.ignores_other_pods:
             return (EVERYWHERE,)
-        own = (self.profiler.namespace,) if self.profiler else ()
-        return tuple(dict.fromkeys([*self.watch_namespaces, *own]))
+        of_profiler = (self.profiler.namespace,) if self.profiler else ()
+        return tuple(dict.fromkeys([*self.watch_namespaces, *of_profiler]))
 
 
 def read_profiler(text: str) -> ProfilerSettings:

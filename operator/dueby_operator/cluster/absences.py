@@ -37,14 +37,14 @@ def find_absences(
 
     Weekly windows are not among them. A node that is drained is away until its annotation is.
     """
-    found = [
+    absences = [
         Absence(to_micros(window.from_time), to_micros(window.to_time))
         for window in maintenance
         if window.from_time and window.to_time and window.selects(labels)
     ]
     if drain_at_us is not None:
-        found.append(Absence(drain_at_us, NEVER_US))
-    return _merged(found)
+        absences.append(Absence(drain_at_us, NEVER_US))
+    return _merged(absences)
 
 
 def find_weekly(labels: Mapping[str, str], maintenance: Iterable[Maintenance]) -> tuple[WeeklyWindow, ...]:
@@ -60,7 +60,7 @@ def with_weekly(once: tuple[Absence, ...], weekly: tuple[WeeklyWindow, ...], *, 
 # Thousands of nodes are asked many times a day, and have few different answers.
 @lru_cache(maxsize=1024)
 def _with_weeks_from(once: tuple[Absence, ...], weekly: tuple[WeeklyWindow, ...], day: int) -> tuple[Absence, ...]:
-    return _merged([*once, *(found for window in weekly for found in _occurrences(window, day))])
+    return _merged([*once, *(absence for window in weekly for absence in _occurrences(window, day))])
 
 
 def _occurrences(window: WeeklyWindow, day: int) -> Iterator[Absence]:
@@ -88,7 +88,9 @@ def _merged(absences: Iterable[Absence]) -> tuple[Absence, ...]:
 def from_now(absences: Sequence[Absence], now_us: int) -> tuple[Absence, ...]:
     """Return those of the absences that are not over, in times from now."""
     return tuple(
-        Absence(max(0, each.from_us - now_us), each.to_us if each.to_us == NEVER_US else each.to_us - now_us)
-        for each in absences
-        if each.to_us > now_us
+        Absence(
+            max(0, absence.from_us - now_us), absence.to_us if absence.to_us == NEVER_US else absence.to_us - now_us
+        )
+        for absence in absences
+        if absence.to_us > now_us
     )

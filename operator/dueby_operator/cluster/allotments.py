@@ -27,7 +27,7 @@ def allotment_of(node: Node, device_class: str, settings: OperatorSettings) -> M
     if kind is None:
         return {}
     is_slice = kind.resource == SLICE
-    count = kind.count if is_slice else sum(each.count for each in node.devices.values())
+    count = kind.count if is_slice else sum(device.count for device in node.devices.values())
     usual = {"cpu": float(settings.gpu_worker_cpus), "memory": quantity(settings.worker_memory)}
     allotment = {}
     for name, amount in usual.items():
@@ -36,6 +36,6 @@ def allotment_of(node: Node, device_class: str, settings: OperatorSettings) -> M
     return {**allotment, "cpu": float(node.slice_cpus)} if is_slice else allotment
 
 
-def fits_allotment(allotment: Mapping[str, float], asked: Mapping[str, float]) -> bool:
+def fits_allotment(allotment: Mapping[str, float], requests: Mapping[str, float]) -> bool:
     """Return whether a worker asks for no more than a device's allotment; never if there is no device."""
-    return bool(allotment) and all(asked.get(name, 0.0) <= amount + ROUNDING for name, amount in allotment.items())
+    return bool(allotment) and all(requests.get(name, 0.0) <= amount + ROUNDING for name, amount in allotment.items())

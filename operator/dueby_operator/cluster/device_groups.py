@@ -67,9 +67,9 @@ class _Claims:
             among = open_nodes.to(tolerations_of(claimant.spec), claimant.spec.worker.node_selector)
             for device_class in claimant.classes:
                 memory = memory_of(claimant.spec.model, device_class) if memory_of else None
-                asked = worker_requests(claimant.spec, settings, device_class, memory=memory)
+                requests = worker_requests(claimant.spec, settings, device_class, memory=memory)
                 by_amounts = self._asked.setdefault((device_class, among), {})
-                by_amounts.setdefault(tuple(asked[name] for name in PER_NODE), set()).add(claimant.key)
+                by_amounts.setdefault(tuple(requests[name] for name in PER_NODE), set()).add(claimant.key)
         for device_class, among in self._asked:
             for name in among:
                 self._on_node[name][device_class].append(among)
@@ -145,19 +145,19 @@ def _count(node: Node, wanted: Iterable[tuple[str, _Users]]) -> Iterable[_Device
     rooms = {"all": dict(node.allocatable), "whole": dict(whole), "soon": dict(soon), "now": dict(node.free)}
     for device_class, users in wanted:
         kind = kind_on(node, device_class) or DeviceKind()
-        there = _take(rooms["whole"], kind.count, users, kind)
-        devices = max(there, _take(rooms["all"], kind.count, users, kind))
+        existing = _take(rooms["whole"], kind.count, users, kind)
+        devices = max(existing, _take(rooms["all"], kind.count, users, kind))
         name = kind.resource or ""
         had, kept = (round(whole.get(name, 0.0) - room.get(name, 0.0)) for room in (node.free, soon))
-        idle = _take(rooms["now"], there - had, users, kind)
-        free_soon = max(idle, _take(rooms["soon"], there - kept, users, kind))
+        idle = _take(rooms["now"], existing - had, users, kind)
+        free_soon = max(idle, _take(rooms["soon"], existing - kept, users, kind))
         yield _DevicesHere(
             node=node.name,
             devices=devices,
             idle=idle,
             spare=kind.count - had,
             leaving=free_soon - idle,
-            worked_on=there - free_soon,
+            worked_on=existing - free_soon,
         )
 
 

@@ -117,8 +117,8 @@ class ClusterDevices:
             allotments = (allotment_of(node, device_class, self.settings) for node in self.nodes.values())
             least = min((allotment["memory"] for allotment in allotments if allotment), default=0.0)
             self._least_memory[device_class] = least
-        asked = math.floor(min(needed, self._least_memory[device_class]) / MIB)
-        return f"{asked}Mi" if asked * MIB > quantity(usual) else usual
+        mebibytes = math.floor(min(needed, self._least_memory[device_class]) / MIB)
+        return f"{mebibytes}Mi" if mebibytes * MIB > quantity(usual) else usual
 
     @cached_property
     def _least_memory(self) -> dict[str, float]:
@@ -165,10 +165,10 @@ class ClusterDevices:
         Who names a class means the product, and a slow node of it is one. A node that has recovered is of its class
         again.
         """
-        there = {*self.kinds, *measured}
-        named = [name if name in there else class_of(name) for name in spec.gpus.classes]
-        own = sorted(name for name in there if node_of(name) and class_of(name) in named)
-        return spec.replace(gpus=spec.gpus.replace(classes=tuple(dict.fromkeys([*named, *own]))))
+        existing = {*self.kinds, *measured}
+        named = [name if name in existing else class_of(name) for name in spec.gpus.classes]
+        slow_classes = sorted(name for name in existing if node_of(name) and class_of(name) in named)
+        return spec.replace(gpus=spec.gpus.replace(classes=tuple(dict.fromkeys([*named, *slow_classes]))))
 
     def classes_of(self, spec: JobSpec) -> set[str]:
         """Return the classes of devices on nodes that are open to the job's workers, free or not."""
@@ -187,10 +187,10 @@ class ClusterDevices:
     def groups(self, claimants: Sequence[Claimant]) -> DeviceGroups:
         """Return the devices of nodes that aren't silent, for whom they are, and the quotas that bind these jobs."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
-        found = find_groups(nodes, claimants, self.settings, now_us=self.now_us, memory_of=self.worker_memory)
+        groups = find_groups(nodes, claimants, self.settings, now_us=self.now_us, memory_of=self.worker_memory)
         of_queues = find_quotas(self.queues, claimants, self.kinds, self._asked)
         of_namespaces = find_namespace_quotas(self.room, claimants, self._asked)
-        return replace(found, quotas=(*of_queues, *of_namespaces))
+        return replace(groups, quotas=(*of_queues, *of_namespaces))
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a pod of the job could have one now."""
@@ -208,7 +208,7 @@ class ClusterDevices:
                 self.open_nodes,
                 device_class,
                 self.settings,
-                asked=self._per_node(spec, device_class),
+                requests=self._per_node(spec, device_class),
                 tolerations=tolerations_of(spec),
                 selector=spec.worker.node_selector,
             )
@@ -237,8 +237,8 @@ class ClusterDevices:
 
     def _per_node(self, spec: JobSpec, device_class: str) -> dict[str, float]:
         """Return what bounds workers on a node, besides their device."""
-        asked = self._of_worker(spec, device_class)
-        return {name: asked[name] for name in PER_NODE}
+        requests = self._of_worker(spec, device_class)
+        return {name: requests[name] for name in PER_NODE}
 
     def _asked(self, spec: JobSpec, device_class: str) -> dict[str, float]:
         kind = self.kinds.get(device_class, DeviceKind())
@@ -261,27 +261,27 @@ class ClusterDevices:
 
     def _in_queue(self, namespace: str, spec: JobSpec, classes: Sequence[str], *, unused: bool) -> dict[str, int]:
         """Return the workers of each class that the job's queue covers; of GPUs no more than exist, free or not."""
-        queue, found = self.queues.get((namespace, spec.queue_name)), {}
+        queue, counts = self.queues.get((namespace, spec.queue_name)), {}
         for name in classes:
             kind = self.kinds.get(name, DeviceKind())
-            found[name] = queue.max_workers(kind, self._asked(spec, name), unused=unused) if queue else 0
+            counts[name] = queue.max_workers(kind, self._asked(spec, name), unused=unused) if queue else 0
             if not CPU_CLASS.match(name):
-                there = sum(node.devices[name].count for node in self.nodes.values() if name in node.devices)
-                found[name] = min(found[name], there)
-        return found
+                existing = sum(node.devices[name].count for node in self.nodes.values() if name in node.devices)
+                counts[name] = min(counts[name], existing)
+        return counts
 
     def _count(self, spec: JobSpec, device_class: str) -> int:
         """Return the devices that workers could have now, whoever else wants them."""
         key = self._asked_on(spec, device_class)
         if key not in self._counted:
-            asked, among = self._per_node(spec, device_class), self._open_to(spec)
+            requests, among = self._per_node(spec, device_class), self._open_to(spec)
             nodes = [
                 node
                 for node in self.open_nodes
-                if node.name in among and fits_allotment(allotment_of(node, device_class, self.settings), asked)
+                if node.name in among and fits_allotment(allotment_of(node, device_class, self.settings), requests)
             ]
             self._counted[key] = free_devices(
-                nodes, device_class, asked=asked, tolerations=tolerations_of(spec), selector=None
+                nodes, device_class, requests=requests, tolerations=tolerations_of(spec), selector=None
             )
         return self._counted[key]
 
@@ -298,7 +298,7 @@ class ClusterDevices:
         return OpenNodes(self.nodes.values())
 
 
-def _is_held(node: Node, asked: Mapping[str, float]) -> bool:
+def _is_held(node: Node, requests: Mapping[str, float]) -> bool:
     """Return whether overdue pods have room of the node for a worker that asks for this."""
-    freed = {name: node.free.get(name, 0.0) + node.held_overdue.get(name, 0.0) for name in asked}
-    return workers_within(freed, asked) > workers_within(node.free, asked)
+    freed = {name: node.free.get(name, 0.0) + node.held_overdue.get(name, 0.0) for name in requests}
+    return workers_within(freed, requests) > workers_within(node.free, requests)

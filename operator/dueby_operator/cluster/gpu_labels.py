@@ -41,7 +41,7 @@ def labelled_gpus(
     label = class_label(labels, class_labels)
     if label is None:
         return {}
-    product, selector, found = labels[label], {label: labels[label]}, {}
+    product, selector, gpus = labels[label], {label: labels[label]}, {}
     partition = labels.get(_GKE_PARTITION, "")
     # Another label's product may have it already, as NVIDIA's has.
     if partition and partition not in product:
@@ -49,8 +49,8 @@ def labelled_gpus(
     for resource in resources:
         if _is_gpu(resource) and not _why_shared(resource, labels, label):
             name = product if resource in _RESOURCES else f"{product}-{resource.removeprefix('nvidia.com/')}"
-            found[name] = LabelledGPUs(resource, selector)
-    return found
+            gpus[name] = LabelledGPUs(resource, selector)
+    return gpus
 
 
 def why_uncounted(resources: Mapping[str, float], labels: Mapping[str, str], class_labels: Sequence[str]) -> str:
@@ -67,11 +67,11 @@ def _is_gpu(resource: str) -> bool:
 
 def _why_shared(resource: str, labels: Mapping[str, str], label: str | None) -> list[str]:
     """Return all that says that pods share the devices of the resource."""
-    own = resource.removesuffix(_SHARED_RESOURCE)
-    names = [name for name in (label, f"{own}.product") if name and _SHARED_PRODUCT in labels.get(name, "")]
-    names += [name for name in (f"{own}.replicas", _GKE_CLIENTS) if _is_above_one(labels.get(name, ""))]
-    names += [name for name in (f"{own}.sharing-strategy", _GKE_STRATEGY) if labels.get(name, "none") != "none"]
-    return [*([resource] if own != resource else []), *(f"{name}={labels[name]}" for name in names)]
+    whole = resource.removesuffix(_SHARED_RESOURCE)
+    names = [name for name in (label, f"{whole}.product") if name and _SHARED_PRODUCT in labels.get(name, "")]
+    names += [name for name in (f"{whole}.replicas", _GKE_CLIENTS) if _is_above_one(labels.get(name, ""))]
+    names += [name for name in (f"{whole}.sharing-strategy", _GKE_STRATEGY) if labels.get(name, "none") != "none"]
+    return [*([resource] if whole != resource else []), *(f"{name}={labels[name]}" for name in names)]
 
 
 def _is_above_one(text: str) -> bool:

@@ -124,7 +124,7 @@ class Node:
 
     def leaves_us(self, now_us: int) -> int:
         """Return since when it has been away, or when it will be next; NEVER_US if it stays."""
-        return next((each.from_us for each in self.absences(now_us) if each.to_us > now_us), NEVER_US)
+        return next((absence.from_us for absence in self.absences(now_us) if absence.to_us > now_us), NEVER_US)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,21 +153,21 @@ def read_slice_cpus(labels: Mapping[str, str], usual: int) -> int:
     return int(text)
 
 
-def read_node(found: NodeObject, class_labels: Sequence[str] = CLASS_LABELS, *, slice_cpus: int = 1) -> Node:
+def read_node(node: NodeObject, class_labels: Sequence[str] = CLASS_LABELS, *, slice_cpus: int = 1) -> Node:
     """Return a node with all that it allocates, and slices of so many cores if it has no GPUs."""
-    free = readable_quantities(found.status.allocatable)
-    labels = found.metadata.labels
+    free = readable_quantities(node.status.allocatable)
+    labels = node.metadata.labels
     free[SLICE] = float(free.get("cpu", 0.0) // slice_cpus)
-    is_ready = any(condition.type == "Ready" and condition.status == "True" for condition in found.status.conditions)
+    is_ready = any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions)
     return Node(
-        name=found.metadata.name,
-        uid=found.metadata.uid,
+        name=node.metadata.name,
+        uid=node.metadata.uid,
         labels=labels,
         devices=_devices(free, labels, class_labels),
         is_for_gpus=class_label(labels, class_labels) is not None,
         slice_cpus=slice_cpus,
-        taints=found.spec.taints,
-        is_ready=is_ready and not found.spec.unschedulable,
+        taints=node.spec.taints,
+        is_ready=is_ready and not node.spec.unschedulable,
         allocatable=free,
         free=free,
         uncounted=why_uncounted(free, labels, class_labels),
@@ -179,22 +179,22 @@ def with_published(node: Node, published: PublishedGPUs, class_labels: Sequence[
 
     What a device plugin allocates is not counted again: of such a resource the scheduler gives no published device.
     """
-    own = {name: found for name, found in published.resources.items() if node.free.get(name, 0.0) <= 0}
-    devices = _devices({name: found.count for name, found in own.items()}, node.labels, class_labels)
+    resources = {name: gpus for name, gpus in published.resources.items() if node.free.get(name, 0.0) <= 0}
+    devices = _devices({name: gpus.count for name, gpus in resources.items()}, node.labels, class_labels)
     # Beside a device plugin's, nobody misses what can't be asked for.
     reasons = [published.uncounted] if published.uncounted and not node.devices else []
     reasons += [node.uncounted] if node.uncounted else []
-    if own and class_label(node.labels, class_labels) is None:
-        product = next(iter(own.values())).product
+    if resources and class_label(node.labels, class_labels) is None:
+        product = next(iter(resources.values())).product
         reasons.append(
             f"no label of the node says their product: `kubectl label node NODE {class_labels[0]}={product}`"
         )
     return replace(
         node,
         devices={**node.devices, **devices},
-        allocatable={**node.allocatable, **{name: float(found.count) for name, found in own.items()}},
-        free={**node.free, **{name: float(found.count - found.claimed) for name, found in own.items()}},
-        other_names={found.implicit_name: name for name, found in own.items()},
+        allocatable={**node.allocatable, **{name: float(gpus.count) for name, gpus in resources.items()}},
+        free={**node.free, **{name: float(gpus.count - gpus.claimed) for name, gpus in resources.items()}},
+        other_names={gpus.implicit_name: name for name, gpus in resources.items()},
         uncounted=" and ".join(reasons),
     )
 
@@ -240,7 +240,7 @@ def free_devices(
     nodes: Iterable[Node],
     device_class: str,
     *,
-    asked: Mapping[str, float],
+    requests: Mapping[str, float],
     tolerations: Sequence[Toleration] = (),
     selector: Mapping[str, str] | None = None,
 ) -> int:
@@ -250,7 +250,7 @@ def free_devices(
         if not is_open(node, tolerations=tolerations, selector=selector):
             continue
         if kind := kind_on(node, device_class):
-            count += workers_within(node.free, {**asked, **kind.request})
+            count += workers_within(node.free, {**requests, **kind.request})
     return count
 
 
@@ -288,10 +288,10 @@ def are_borne(taints: Iterable[Taint], tolerations: Sequence[Toleration]) -> boo
     )
 
 
-def workers_within(room: Mapping[str, float], asked: Mapping[str, float]) -> int:
+def workers_within(room: Mapping[str, float], requests: Mapping[str, float]) -> int:
     """Return how many workers that ask for this there is room for."""
     fewest: int | None = None
-    for name, value in asked.items():  # a thousand nodes are asked for each kind of job in each pass
+    for name, value in requests.items():  # a thousand nodes are asked for each kind of job in each pass
         if value:
             count = math.floor(room.get(name, 0.0) / value + ROUNDING)
             fewest = count if fewest is None or count < fewest else fewest
@@ -299,17 +299,17 @@ def workers_within(room: Mapping[str, float], asked: Mapping[str, float]) -> int
 
 
 def _apart(node: Node) -> Node:
-    own = {own_class(name, node.name): replace(kind, node=node.name) for name, kind in node.devices.items()}
-    return replace(node, is_slow=True, devices=own)
+    devices = {own_class(name, node.name): replace(kind, node=node.name) for name, kind in node.devices.items()}
+    return replace(node, is_slow=True, devices=devices)
 
 
 def _devices(
-    there: Mapping[str, float], labels: Mapping[str, str], class_labels: Sequence[str]
+    amounts: Mapping[str, float], labels: Mapping[str, str], class_labels: Sequence[str]
 ) -> dict[str, DeviceKind]:
     """Return the GPUs of a node by device class."""
     return {
-        name: DeviceKind(resource=found.resource, selector=found.selector, count=int(there[found.resource]))
-        for name, found in labelled_gpus(there, labels, class_labels).items()
+        name: DeviceKind(resource=gpus.resource, selector=gpus.selector, count=int(amounts[gpus.resource]))
+        for name, gpus in labelled_gpus(amounts, labels, class_labels).items()
     }
 
 
@@ -333,24 +333,24 @@ class OpenNodes:
         borne = frozenset(taints for taints in self._by_taints if are_borne(taints, tolerations))
         key = borne, tuple(sorted((selector or {}).items()))
         if key not in self._found:
-            found = set[str]().union(*(self._by_taints[taints] for taints in borne))
+            names = set[str]().union(*(self._by_taints[taints] for taints in borne))
             for label, value in (selector or {}).items():
-                found &= self._having(label).get(value, set())
-            self._found[key] = frozenset(found)
+                names &= self._having(label).get(value, set())
+            self._found[key] = frozenset(names)
         return self._found[key]
 
     @cached_property
     def _by_taints(self) -> Mapping[_Taints, set[str]]:
-        found: dict[_Taints, set[str]] = defaultdict(set)
+        names: dict[_Taints, set[str]] = defaultdict(set)
         for node in self._nodes:
-            found[tuple(node.taints)].add(node.name)
-        return found
+            names[tuple(node.taints)].add(node.name)
+        return names
 
     def _having(self, label: str) -> Mapping[str, set[str]]:
         if label not in self._by_label:
-            found: dict[str, set[str]] = defaultdict(set)
+            names: dict[str, set[str]] = defaultdict(set)
             for node in self._nodes:
                 if label in node.labels:
-                    found[node.labels[label]].add(node.name)
-            self._by_label[label] = found
+                    names[node.labels[label]].add(node.name)
+            self._by_label[label] = names
         return self._by_label[label]

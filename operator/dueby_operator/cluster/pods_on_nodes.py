@@ -40,8 +40,8 @@ def _without_pods(node: Node, pods: Sequence[PodRow], now_us: int, grace_us: int
             if now_us > at_us + MARGIN_US:
                 table = held
                 overdue.append(OverduePod(at_us, pod.namespace, pod.name, pod.node))
-        for asked, value in {**pod.requests, **({SLICE: 1.0} if pod.is_worker else {})}.items():
-            name = node.other_names.get(asked, asked)
+        for requested, value in {**pod.requests, **({SLICE: 1.0} if pod.is_worker else {})}.items():
+            name = node.other_names.get(requested, requested)
             free[name] = free.get(name, 0.0) - value
             if table is not None:
                 table[name] = table.get(name, 0.0) + value

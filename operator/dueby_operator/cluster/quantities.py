@@ -18,11 +18,11 @@ def quantities(amounts: Mapping[str, Amount]) -> dict[str, float]:
 
 def readable_quantities(amounts: Mapping[str, Amount]) -> dict[str, float]:
     """Return quantities by name as numbers, without those that can't be read: there is nothing of them."""
-    found = {}
+    numbers = {}
     for name, amount in amounts.items():
         with suppress(ValueError):
-            found[name] = quantity(amount)
-    return found
+            numbers[name] = quantity(amount)
+    return numbers
 
 
 def requests_of(spec: PodSpec) -> dict[str, float]:
@@ -30,19 +30,19 @@ def requests_of(spec: PodSpec) -> dict[str, float]:
 
     It is what is said of the pod as a whole, or else its containers in sum, or its largest initial one.
     """
-    asked: dict[str, float] = defaultdict(float)
+    running: dict[str, float] = defaultdict(float)
     started: dict[str, float] = defaultdict(float)
     sidecars: dict[str, float] = defaultdict(float)
     for name, value in _asked(spec.containers):
-        asked[name] += value
+        running[name] += value
     for container in spec.init_containers:
         for name, value in _asked([container]):
             if container.restart_policy == "Always":  # a sidecar stays beside the containers
-                asked[name] += value
+                running[name] += value
                 sidecars[name] += value
             else:
                 started[name] = max(started[name], value + sidecars[name])
-    total = {name: max(asked[name], started[name]) for name in asked.keys() | started.keys()}
+    total = {name: max(running[name], started[name]) for name in running.keys() | started.keys()}
     whole = spec.resources
     usual = {name: value for name, value in whole.limits.items() if name not in total}
     total |= _of_pod({**usual, **whole.requests})

@@ -53,7 +53,7 @@ def find_quotas(
     queues: Mapping[tuple[str, str], Queue],
     claimants: Iterable[Claimant],
     kinds: Mapping[str, DeviceKind],
-    asked: Asked,
+    requests_on: Asked,
 ) -> tuple[Quota, ...]:
     """Return the quotas that bind these jobs, given how a device of each class is asked for."""
     uses: dict[_Bound, list[_Use]] = defaultdict(list)
@@ -64,7 +64,7 @@ def find_quotas(
         if queue is None:
             continue
         for device_class in claimant.classes:
-            wanted = asked(claimant.spec, device_class)
+            wanted = requests_on(claimant.spec, device_class)
             for group in queue.groups:
                 flavors = matching(group, kinds.get(device_class, DeviceKind()))
                 for bound in _bounds(queue, flavors, wanted, sizes):
@@ -80,18 +80,18 @@ def _bounds(
     sizes: dict[tuple[str, str, str], tuple[float, float]],
 ) -> Iterable[_Bound]:
     """Return what bounds a worker in these flavors, and note how much there is of it."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    flavors_of: dict[tuple[str, str], list[str]] = defaultdict(list)
     for flavor in flavors:
         for owner, whole, used in (
             (f"ClusterQueue {queue.name}", flavor.quota, flavor.used),
             (f"cohort {queue.cohort}", flavor.shared, flavor.shared_used),
         ):
             for resource in (resource for resource in whole if wanted.get(resource)):
-                found[owner, resource].append(flavor.name)
+                flavors_of[owner, resource].append(flavor.name)
                 sizes[owner, resource, flavor.name] = whole[resource], used.get(resource, 0.0)
     return [
         _Bound(owner=owner, resource=resource, flavors=tuple(sorted(names)))
-        for (owner, resource), names in found.items()
+        for (owner, resource), names in flavors_of.items()
     ]
 
 
@@ -101,10 +101,10 @@ def _quota(
     costs: dict[JobKey, dict[str, int]] = defaultdict(dict)
     for use in (use for other, of_other in uses.items() if bound.covers(other) for use in of_other):
         costs[use.key][use.device_class] = use.cost
-    there = [sizes[bound.owner, bound.resource, name] for name in bound.flavors]
+    amounts = [sizes[bound.owner, bound.resource, name] for name in bound.flavors]
     return Quota(
         name=bound.name,
-        units=round(sum(whole for whole, _ in there) * THOUSANDTHS),
-        used=round(sum(used for _, used in there) * THOUSANDTHS),
+        units=round(sum(whole for whole, _ in amounts) * THOUSANDTHS),
+        used=round(sum(used for _, used in amounts) * THOUSANDTHS),
         costs=costs,
     )

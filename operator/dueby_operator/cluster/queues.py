@@ -113,13 +113,13 @@ class Queue:
     is_unknown: bool = False
     """Whether nothing is known of its quota. What is too much for it Kueue lets wait."""
 
-    def max_workers(self, kind: DeviceKind, asked: Mapping[str, float], *, unused: bool) -> int:
+    def max_workers(self, kind: DeviceKind, requests: Mapping[str, float], *, unused: bool) -> int:
         """Return how many workers of a class the quota covers: all of it, or what is unused now."""
         if self.is_unknown:
             return UNBOUNDED
         if kind.resource and not any(kind.resource in flavor.quota for group in self.groups for flavor in group):
             return 0
-        return min((_max_of(group, kind, asked, unused=unused) for group in self.groups), default=0)
+        return min((_max_of(group, kind, requests, unused=unused) for group in self.groups), default=0)
 
 
 # A queue that can't be read now.
@@ -132,22 +132,22 @@ def read_queue(
     """Return a LocalQueue of a ClusterQueue, given each flavor's node labels and all ClusterQueues of its cohort."""
     used, (shared, shared_used) = _used(queue), _shared(cohort)
 
-    def flavor_of(found: QueueFlavor) -> Flavor:
+    def flavor_of(flavor: QueueFlavor) -> Flavor:
         quota, lent = {}, {}
-        for resource in found.resources:
+        for resource in flavor.resources:
             quota[resource.name] = nominal = quantity(resource.nominal_quota)
             limit = resource.borrowing_limit
             if queue.cohort and resource.lending_limit is None:
-                lent[resource.name] = shared[found.name, resource.name]
+                lent[resource.name] = shared[flavor.name, resource.name]
                 most = math.inf if limit is None else nominal + quantity(limit)
                 quota[resource.name] = min(most, lent[resource.name])
         return Flavor(
-            name=found.name,
-            node_labels=labels.get(found.name, {}),
+            name=flavor.name,
+            node_labels=labels.get(flavor.name, {}),
             quota=quota,
-            used={name: used[found.name, name] for name in quota},
+            used={name: used[flavor.name, name] for name in quota},
             shared=lent,
-            shared_used={name: shared_used[found.name, name] for name in lent},
+            shared_used={name: shared_used[flavor.name, name] for name in lent},
         )
 
     return Queue(
@@ -191,16 +191,19 @@ def _shared(cohort: Iterable[ClusterQueue]) -> tuple[dict[_Key, float], dict[_Ke
     return shared, shared_used
 
 
-def _max_of(group: Iterable[Flavor], kind: DeviceKind, asked: Mapping[str, float], *, unused: bool) -> int:
+def _max_of(group: Iterable[Flavor], kind: DeviceKind, requests: Mapping[str, float], *, unused: bool) -> int:
     """Return the number with the best flavor of the group whose nodes have the device."""
-    return max((_fits(flavor, asked, unused=unused) for flavor in matching(group, kind)), default=0)
+    return max((_fits(flavor, requests, unused=unused) for flavor in matching(group, kind)), default=0)
 
 
-def _fits(flavor: Flavor, asked: Mapping[str, float], *, unused: bool) -> int:
+def _fits(flavor: Flavor, requests: Mapping[str, float], *, unused: bool) -> int:
     """Return the number by the resources that the flavor bounds and that are asked for."""
-    left = {name: quota for name, quota in flavor.quota.items() if asked.get(name)}
+    remaining = {name: quota for name, quota in flavor.quota.items() if requests.get(name)}
     if unused:
         for whole, used in ((flavor.quota, flavor.used), (flavor.shared, flavor.shared_used)):
-            left |= {name: min(left[name], whole[name] - used.get(name, 0.0)) for name in left.keys() & whole.keys()}
-    rooms = (math.floor(value / asked[name] + _ROUNDING) for name, value in left.items())
+            remaining |= {
+                name: min(remaining[name], whole[name] - used.get(name, 0.0))
+                for name in remaining.keys() & whole.keys()
+            }
+    rooms = (math.floor(value / requests[name] + _ROUNDING) for name, value in remaining.items())
     return max(0, min(rooms, default=UNBOUNDED))

@@ -55,22 +55,22 @@ def room_by_namespace(quotas: Collection[ResourceQuota], pods: Iterable[Pod]) ->
 
     `pods` are those of all jobs.
     """
-    asked = {quota.metadata.namespace: Counter[str]() for quota in quotas}
+    requests = {quota.metadata.namespace: Counter[str]() for quota in quotas}
     for pod in pods:
-        if pod.metadata.namespace in asked and pod.status.phase not in ("Succeeded", "Failed"):
-            asked[pod.metadata.namespace].update(dict(_by_name(asked_by(pod.spec))))
+        if pod.metadata.namespace in requests and pod.status.phase not in ("Succeeded", "Failed"):
+            requests[pod.metadata.namespace].update(dict(_by_name(asked_by(pod.spec))))
     room: dict[str, dict[str, Bound]] = defaultdict(dict)
     for quota in quotas:
-        own, bounds = asked[quota.metadata.namespace], room[quota.metadata.namespace]
+        of_pods, bounds = requests[quota.metadata.namespace], room[quota.metadata.namespace]
         for name, hard in quota.status.hard.items():
-            bound = _bound(hard, quota.status.used.get(name, 0), own[name])
-            bounds[name] = min(bounds.get(name, bound), bound, key=lambda each: (each.left, each.hard))
+            bound = _bound(hard, quota.status.used.get(name, 0), of_pods[name])
+            bounds[name] = min(bounds.get(name, bound), bound, key=lambda candidate: (candidate.left, candidate.hard))
     return dict(room)
 
 
-def _by_name(asked: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+def _by_name(requests: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     """Yield what is asked for by resource, by all names that it may have in a quota."""
-    for resource, value in asked.items():
+    for resource, value in requests.items():
         for name in quota_names(resource):
             yield name, value
 
@@ -80,43 +80,45 @@ def asked_by(spec: PodSpec) -> dict[str, float]:
     return {**requests_of(spec), **limits_of(spec), "pods": 1.0}
 
 
-def _bound(hard: Amount, used: Amount, own: float) -> Bound:
+def _bound(hard: Amount, used: Amount, of_pods: float) -> Bound:
     """Return what a quota bounds; nothing is left where that can't be read, so that the job waits and says for what."""
     try:
-        there, asked = quantity(hard), quantity(used)
+        total, requested = quantity(hard), quantity(used)
     except ValueError:
         return Bound(hard=0.0, left=0.0)
-    return Bound(hard=there, left=there - asked, others=max(0.0, asked - own))
+    return Bound(hard=total, left=total - requested, others=max(0.0, requested - of_pods))
 
 
-def take(room: Room, asked: Mapping[str, float], count: int) -> Room:
+def take(room: Room, requests: Mapping[str, float], count: int) -> Room:
     """Return what is left of the room after so many pods that ask for this by resource."""
-    left = dict(room)
-    for name, value in _by_name(asked):
-        if name in left:
-            left[name] = left[name]._replace(left=left[name].left - count * value)
-    return left
+    remaining = dict(room)
+    for name, value in _by_name(requests):
+        if name in remaining:
+            remaining[name] = remaining[name]._replace(left=remaining[name].left - count * value)
+    return remaining
 
 
-def max_pods(room: Room, asked: Mapping[str, float]) -> float:
+def max_pods(room: Room, requests: Mapping[str, float]) -> float:
     """Return how many pods that ask for this there is room for; infinite if nothing bounds them."""
     return min(
         (
             max(0, math.floor(room[name].left / value + _ROUNDING))
-            for name, value in _by_name(asked)
+            for name, value in _by_name(requests)
             if name in room and value
         ),
         default=math.inf,
     )
 
 
-def find_namespace_quotas(room: Mapping[str, Room], claimants: Iterable[Claimant], asked: Asked) -> tuple[Quota, ...]:
+def find_namespace_quotas(
+    room: Mapping[str, Room], claimants: Iterable[Claimant], requests_on: Asked
+) -> tuple[Quota, ...]:
     """Return what ResourceQuotas bound of these jobs, over time."""
     costs: dict[tuple[str, str], dict[JobKey, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for claimant in (claimant for claimant in claimants if claimant.key[0] in room):
         namespace, _ = claimant.key
         for device_class in claimant.classes:
-            for name, value in _by_name(asked(claimant.spec, device_class)):
+            for name, value in _by_name(requests_on(claimant.spec, device_class)):
                 if name in room[namespace] and value:
                     costs[namespace, name][claimant.key][device_class] = round(value * THOUSANDTHS)
     return tuple(
@@ -126,5 +128,5 @@ def find_namespace_quotas(room: Mapping[str, Room], claimants: Iterable[Claimant
 
 
 def _quota(name: str, bound: Bound, costs: Mapping[JobKey, Mapping[str, int]]) -> Quota:
-    hard, left, others = (round(each * THOUSANDTHS) for each in bound)
-    return Quota(name=name, units=hard, used=hard - left, others=others, costs=costs)
+    hard, unused, others = (round(amount * THOUSANDTHS) for amount in bound)
+    return Quota(name=name, units=hard, used=hard - unused, others=others, costs=costs)

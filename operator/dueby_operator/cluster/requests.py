@@ -54,7 +54,7 @@ def worker_requests(
 
 
 def container_resources(
-    own: WorkerResources | None,
+    of_job: WorkerResources | None,
     settings: OperatorSettings,
     *,
     requests: Mapping[str, Amount],
@@ -64,14 +64,14 @@ def container_resources(
 
     As in Kubernetes, a request follows a limit that is below it. A usual limit follows a request that is above it.
     """
-    own = own or WorkerResources()
-    usual = {name: _least(amount, own.limits.get(name)) for name, amount in requests.items()}
-    asked = {**usual, **own.requests}
+    of_job = of_job or WorkerResources()
+    usual = {name: _least(amount, of_job.limits.get(name)) for name, amount in requests.items()}
+    requested = {**usual, **of_job.requests}
     # Of less than the usual request, such as 0, the limit would be too little to start with, or none.
-    memory = max(quantity(asked["memory"]), quantity(requests["memory"])) * settings.memory_limit_factor
+    memory = max(quantity(requested["memory"]), quantity(requests["memory"])) * settings.memory_limit_factor
     bounds = {**(limits or {}), "memory": f"{math.ceil(min(memory, LARGEST / 2) / 2**20)}Mi"}
-    raised = {name: _most(bound, asked.get(name)) if name in _SHARED else bound for name, bound in bounds.items()}
-    return WorkerResources(requests=asked, limits={**raised, **own.limits})
+    raised = {name: _most(bound, requested.get(name)) if name in _SHARED else bound for name, bound in bounds.items()}
+    return WorkerResources(requests=requested, limits={**raised, **of_job.limits})
 
 
 def tolerations_of(spec: JobSpec) -> list[Toleration]:

@@ -68,18 +68,20 @@ class _Pool:
     claims: Mapping[DeviceId, str]
     """By device that is allocated: for a pod by its extended resource, the DeviceClass; else an empty text."""
 
-    def is_claimed(self, found: DeviceId, device_class: str) -> bool:
+    def is_claimed(self, device: DeviceId, device_class: str) -> bool:
         """Return whether anybody has it, or a part of it, but a pod that asks for the class's extended resource."""
-        return self.claims.get(found, device_class) != device_class or not self._split.isdisjoint(self._sets(found))
+        return self.claims.get(device, device_class) != device_class or not self._split.isdisjoint(self._sets(device))
 
     @cached_property
     def _split(self) -> set[tuple[str, str]]:
         """The counters of GPUs of which somebody has a part, by pool and name."""
-        parts = (found for found, device in self.devices.items() if found in self.claims and _is_part(device))
-        return {one for found in parts for one in self._sets(found)}
+        parts = (
+            device_id for device_id, device in self.devices.items() if device_id in self.claims and _is_part(device)
+        )
+        return {one for device_id in parts for one in self._sets(device_id)}
 
-    def _sets(self, found: DeviceId) -> set[tuple[str, str]]:
-        return {(found[0], one.counter_set) for one in self.devices[found].consumes_counters}
+    def _sets(self, device: DeviceId) -> set[tuple[str, str]]:
+        return {(device[0], one.counter_set) for one in self.devices[device].consumes_counters}
 
 
 def read_published(
@@ -101,22 +103,26 @@ def _by_resource(classes: Iterable[DeviceClass]) -> dict[str, DeviceClass]:
 
     Of several the scheduler takes the youngest, and of those that are as young the first by name.
     """
-    by_name = sorted(classes, key=lambda found: found.name, reverse=True)
-    youngest_last = sorted(by_name, key=lambda found: found.metadata.created_us or 0)
-    named = {found.spec.extended_resource_name: found for found in youngest_last}
-    return {resource: found for resource, found in named.items() if resource == GPU or resource.startswith(MIG)}
+    by_name = sorted(classes, key=lambda device_class: device_class.name, reverse=True)
+    youngest_last = sorted(by_name, key=lambda device_class: device_class.metadata.created_us or 0)
+    named = {device_class.spec.extended_resource_name: device_class for device_class in youngest_last}
+    return {
+        resource: device_class
+        for resource, device_class in named.items()
+        if resource == GPU or resource.startswith(MIG)
+    }
 
 
 def _allocated(claims: Iterable[ResourceClaim]) -> dict[DeviceId, str]:
     """Return the devices that claims have, with the DeviceClass if it is for a pod's extended resource."""
-    found = {}
+    allocated = {}
     for claim in claims:
-        asked = {one.name: one.exactly.device_class_name for one in claim.spec.devices.requests}
+        requested = {one.name: one.exactly.device_class_name for one in claim.spec.devices.requests}
         for one in claim.status.allocation.devices.results:
             if one.driver == DRIVER and not one.admin_access:
                 is_for_pod = FOR_POD in claim.metadata.annotations
-                found[one.pool, one.device] = asked.get(one.request, "") if is_for_pod else ""
-    return found
+                allocated[one.pool, one.device] = requested.get(one.request, "") if is_for_pod else ""
+    return allocated
 
 
 def _by_node(slices: Iterable[ResourceSlice]) -> dict[str, dict[DeviceId, PublishedDevice]]:
@@ -125,42 +131,46 @@ def _by_node(slices: Iterable[ResourceSlice]) -> dict[str, dict[DeviceId, Publis
     for one in slices:
         if one.spec.driver == DRIVER:
             pools[one.spec.pool.name].append(one)
-    found: dict[str, dict[DeviceId, PublishedDevice]] = defaultdict(dict)
-    for name, there in pools.items():
-        newest = max(one.spec.pool.generation for one in there)
-        current = [one.spec for one in there if one.spec.pool.generation == newest]
+    devices: dict[str, dict[DeviceId, PublishedDevice]] = defaultdict(dict)
+    for name, published in pools.items():
+        newest = max(one.spec.pool.generation for one in published)
+        current = [one.spec for one in published if one.spec.pool.generation == newest]
         # As to the scheduler: until all its slices are there, nobody knows what is in a pool.
         if len(current) == current[0].pool.resource_slice_count:
             for spec in current:
                 if spec.node_name:
-                    found[spec.node_name].update({(name, device.name): device for device in spec.devices})
-    return found
+                    devices[spec.node_name].update({(name, device.name): device for device in spec.devices})
+    return devices
 
 
 def _count(pool: _Pool, named: Mapping[str, DeviceClass]) -> PublishedGPUs:
     """Return the devices by the extended resource of their class, each once."""
-    left = {found: device for found, device in pool.devices.items() if _is_usable(device)}
+    unassigned = {device_id: device for device_id, device in pool.devices.items() if _is_usable(device)}
     resources, mixed, unread = {}, [], []
     for resource, device_class in sorted(named.items()):
         selector = read_selector(device_class)
         if selector is None:
             unread.append(f"the operator can't read which devices the DeviceClass {device_class.name} selects")
             continue
-        own = {found: device for found, device in left.items() if selector.selects(device, driver=DRIVER)}
-        left = {found: device for found, device in left.items() if found not in own}
-        products = sorted({product_of(device) for device in own.values()})
-        if len(products) > 1 or not all(_is_named(device, resource) for device in own.values()):
+        selected = {
+            device_id: device for device_id, device in unassigned.items() if selector.selects(device, driver=DRIVER)
+        }
+        unassigned = {device_id: device for device_id, device in unassigned.items() if device_id not in selected}
+        products = sorted({product_of(device) for device in selected.values()})
+        if len(products) > 1 or not all(_is_named(device, resource) for device in selected.values()):
             mixed.append(f"who asks for {resource} gets any of {', '.join(products)}")
-        elif own:
+        elif selected:
             resources[resource] = PublishedResource(
-                count=len(own),
-                claimed=sum(pool.is_claimed(found, device_class.name) for found in own),
+                count=len(selected),
+                claimed=sum(pool.is_claimed(device_id, device_class.name) for device_id in selected),
                 device_class=device_class.name,
                 # Of a resource that names a profile the label names the whole GPU.
                 product=products[0] if resource == GPU else products[0].partition(OF_PROFILE)[0],
             )
     unnamed = [f"no DeviceClass has them and an extendedResourceName that workers ask for, such as {GPU}"]
-    return PublishedGPUs(resources=resources, uncounted=" and ".join([*mixed, *((unread or unnamed) if left else [])]))
+    return PublishedGPUs(
+        resources=resources, uncounted=" and ".join([*mixed, *((unread or unnamed) if unassigned else [])])
+    )
 
 
 def _is_usable(device: PublishedDevice) -> bool:
@@ -185,8 +195,8 @@ def _is_named(device: PublishedDevice, resource: str) -> bool:
 
 
 def _text(device: PublishedDevice, attribute: str) -> str:
-    found = device.attributes.get(attribute)
-    return (found.string if found else None) or ""
+    value = device.attributes.get(attribute)
+    return (value.string if value else None) or ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +211,7 @@ class Selector:
         return all(_value(device, name, driver) == value for name, value in self.equalities)
 
 
-def read_selector(found: DeviceClass) -> Selector | None:
+def read_selector(device_class: DeviceClass) -> Selector | None:
     """Return what the class selects; None if it says so in more words than can be read.
 
     The scheduler evaluates the Common Expression Language. Here only conjunctions of equalities are read, which is what
@@ -209,7 +219,7 @@ def read_selector(found: DeviceClass) -> Selector | None:
     anything else no devices are counted.
     """
     equalities = []
-    for selector in found.spec.selectors:
+    for selector in device_class.spec.selectors:
         for term in selector.cel.expression.split("&&"):
             match = _TERM.fullmatch(term)
             if match is None:
@@ -223,6 +233,6 @@ def _value(device: PublishedDevice, name: str, driver: str) -> str | None:
     """Return the text that the device has under this name. A name without a domain is in that of the driver."""
     if not name:
         return driver
-    own = name.removeprefix(f"{driver}/")
-    found = device.attributes.get(own) or device.attributes.get(name)
-    return found.string if found else None
+    plain = name.removeprefix(f"{driver}/")
+    value = device.attributes.get(plain) or device.attributes.get(name)
+    return value.string if value else None

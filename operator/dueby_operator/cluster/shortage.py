@@ -25,7 +25,7 @@ def describe_shortage(
     device_class: str,
     settings: OperatorSettings,
     *,
-    asked: Mapping[str, float],
+    requests: Mapping[str, float],
     tolerations: Sequence[Toleration] = (),
     selector: Mapping[str, str] | None = None,
 ) -> str:
@@ -35,13 +35,13 @@ def describe_shortage(
     if not usable:
         return _unusable(having, device_class)
     allotments = {node.name: allotment_of(node, device_class, settings) for node in usable}
-    if not any(fits_allotment(allotment, asked) for allotment in allotments.values()):
+    if not any(fits_allotment(allotment, requests) for allotment in allotments.values()):
         largest = max(allotments.values(), key=lambda allotment: tuple(allotment.values()))
-        return _beyond_allotment(device_class, largest, asked)
+        return _beyond_allotment(device_class, largest, requests)
     shortages: list[tuple[str, Mapping[str, tuple[float, float]]]] = []
     for node in sorted(usable, key=lambda node: node.name):
         kind = kind_on(node, device_class)
-        lacking = _lacking(node, {**asked, **(kind.request if kind else {})})
+        lacking = _lacking(node, {**requests, **(kind.request if kind else {})})
         if not lacking:
             return ""
         shortages.append((node.name, lacking))
@@ -73,9 +73,9 @@ def _nodes(names: Sequence[str], names_nodes: bool) -> str:
     return " and ".join(filter(None, (", ".join(names[:MAX_NAMED]), *more)))
 
 
-def _beyond_allotment(device_class: str, allotment: Mapping[str, float], asked: Mapping[str, float]) -> str:
+def _beyond_allotment(device_class: str, allotment: Mapping[str, float], requests: Mapping[str, float]) -> str:
     """Return that no device of the class has so much for its worker, and what to do."""
-    beyond = _words({name: (amount, asked[name]) for name, amount in allotment.items() if asked[name] > amount})
+    beyond = _words({name: (amount, requests[name]) for name, amount in allotment.items() if requests[name] > amount})
     return (
         f"a worker on {device_class} asks for more than belongs to a device of any node, which is {beyond} at most; "
         "lower spec.worker.resources or the chart's worker.gpuCpus and worker.memory, or use a larger device class"
@@ -91,23 +91,23 @@ def _unusable(having: Sequence[Node], device_class: str) -> str:
     )
 
 
-def _lacking(node: Node, asked: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+def _lacking(node: Node, requests: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """Return what the node has too little of: how much it has, and how much is asked for."""
-    free = {name: max(0.0, node.free.get(name, 0.0)) for name in asked}
-    lacking = {name: (free[name], value) for name, value in asked.items() if free[name] < value}
+    free = {name: max(0.0, node.free.get(name, 0.0)) for name in requests}
+    lacking = {name: (free[name], value) for name, value in requests.items() if free[name] < value}
     # Slices are counted by this operator alone. Cores and memory are what one can look at.
     return {name: amounts for name, amounts in lacking.items() if name != SLICE} or lacking
 
 
 def _room(lacking: Mapping[str, tuple[float, float]]) -> tuple[int, float]:
     """Return how near a node is to having enough: fewer resources are missing, and more of the scarcest is there."""
-    return -len(lacking), min(free / asked for free, asked in lacking.values())
+    return -len(lacking), min(free / wanted for free, wanted in lacking.values())
 
 
 def _words(lacking: Mapping[str, tuple[float, float]]) -> str:
     return " and ".join(
-        f"{_amount(name, free)} of {_amount(name, asked)} {'CPU slices' if name == SLICE else name}"
-        for name, (free, asked) in lacking.items()
+        f"{_amount(name, free)} of {_amount(name, wanted)} {'CPU slices' if name == SLICE else name}"
+        for name, (free, wanted) in lacking.items()
     )
 
 

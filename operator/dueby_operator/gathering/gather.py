@@ -116,7 +116,7 @@ class Gatherer:
         """Return everything as it is now. `memories` are what is remembered of jobs, by their uid."""
         lists = await self._list(memories, now_us=now_us)
         queues = await self._read_queues(lists.jobs)
-        all_batch = [job for found in lists.batch.values() for job in found]
+        all_batch = [job for batch_jobs in lists.batch.values() for job in batch_jobs]
         self._observer.forget_all_but(lists.jobs, all_batch)
         open_jobs = [job for job in lists.jobs if not is_done_with(job) and not job.is_deleting]
         seen, silent = await self._observer.observe(
@@ -160,22 +160,26 @@ class Gatherer:
         ttl_us = self._settings.time_to_live_us
         read = partial(read_job, memories=memories, now_us=now_us)
         wait = partial(turn_away, memories=memories, now_us=now_us, time_to_live_us=ttl_us)
-        found, profiles = await asyncio.gather(
+        objects, profiles = await asyncio.gather(
             self._scope.read(read, wait),
             self._profiles.read(lambda: read_list(self._kube, paths.profiles_path(), read_profile)),
         )
-        ours = [row.ours for row in found.rows if row.ours is not None]
+        ours = [row.ours for row in objects.rows if row.ours is not None]
         place = self._settings.profiler.namespace if self._settings.profiler else None
         measuring = [pod for pod in ours if names.PROFILED in pod.metadata.labels and pod.metadata.namespace == place]
         owners = {owner.uid for pod in measuring for owner in pod.metadata.owner_references}
-        owners |= {made.metadata.uid for made in found.batch}
-        self._scope.amend(self._strangers.note(found.rows, owners=owners))
+        owners |= {batch_job.metadata.uid for batch_job in objects.batch}
+        self._scope.amend(self._strangers.note(objects.rows, owners=owners))
         # Those that were kept since an earlier pass know what was remembered then.
-        jobs = [replace(job, memory=memories.get(job.uid, NOTHING)) for job in found.jobs]
+        jobs = [replace(job, memory=memories.get(job.uid, NOTHING)) for job in objects.jobs]
         self._newer.note(jobs)
         jobs = await self._claims.leave_alone(jobs) if self._claims else jobs
-        batch = _by_owner(found.batch, {(job.namespace, job.uid): job.uid for job in jobs})
-        owning = {(each.metadata.namespace, each.metadata.uid): uid for uid, owned in batch.items() for each in owned}
+        batch = _by_owner(objects.batch, {(job.namespace, job.uid): job.uid for job in jobs})
+        owning = {
+            (batch_job.metadata.namespace, batch_job.metadata.uid): uid
+            for uid, owned in batch.items()
+            for batch_job in owned
+        }
         pods = _by_owner(ours, owning)
         return Lists(
             jobs=jobs,
@@ -183,8 +187,8 @@ class Gatherer:
             batch=batch,
             pods=pods,
             profiling_pods=measuring,
-            quotas=found.quotas,
-            rows=without_strangers(found.rows, pods),
+            quotas=objects.quotas,
+            rows=without_strangers(objects.rows, pods),
         )
 
     async def _read_queues(self, jobs: Iterable[JobSnapshot]) -> Queues:
@@ -210,9 +214,9 @@ class Gatherer:
             return OnDemandSnapshot()
         # Anybody may put the label on a pod of theirs.
         labelled = [pod for pod in pods if names.ON_DEMAND in pod.metadata.labels]
-        own = [pod for pod in labelled if pod.metadata.namespace == profiler.namespace]
-        progress = await self._observer.ask_profiling(own)
-        return OnDemandSnapshot(jobs=jobs, pods=own, progress=progress)
+        profiler_pods = [pod for pod in labelled if pod.metadata.namespace == profiler.namespace]
+        progress = await self._observer.ask_profiling(profiler_pods)
+        return OnDemandSnapshot(jobs=jobs, pods=profiler_pods, progress=progress)
 
     async def _profiling(self, pods: Sequence[Pod], *, now_us: int) -> ProfilingSnapshot | None:
         """Return what there is of profiling on nodes; None if there is none, or it is not its turn."""
@@ -265,13 +269,13 @@ def _by_owner(objects: Iterable[Any], owners: Mapping[tuple[str, str], str]) -> 
 
     Others are left out: anybody may put the operator's labels on an object of theirs.
     """
-    found: dict[str, list[Any]] = defaultdict(list)
+    by_owner: dict[str, list[Any]] = defaultdict(list)
     for one in objects:
         for owner in one.metadata.owner_references:
             if uid := owners.get((one.metadata.namespace, owner.uid)):
-                found[uid].append(one)
+                by_owner[uid].append(one)
                 break
-    return dict(found)
+    return dict(by_owner)
 
 
 def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
@@ -281,7 +285,7 @@ def _with_jobs(job: JobSnapshot, batch: Sequence[BatchJob]) -> JobSnapshot:
     steps = jobs_by_step(batch)
     return replace(
         job,
-        worker_jobs=[WorkerJob(job=found, revision=0, assignments=()) for found in steps["work"]],
+        worker_jobs=[WorkerJob(job=batch_job, revision=0, assignments=()) for batch_job in steps["work"]],
         profiling=steps[names.PROFILE],
         steps={step: steps[step][-1] for step in ONCE if steps[step]},
     )
@@ -296,8 +300,10 @@ def _with_what_it_holds(job: JobSnapshot, lists: Lists) -> JobSnapshot:
     if not batch or job.worker_jobs or not (job.unreadable or job.forbidden or job.fault):
         return job
     steps = jobs_by_step(batch)
-    numbers = ((found, parse_index(found.metadata.labels.get(names.REVISION, ""))) for found in steps["work"])
-    worker_jobs = [WorkerJob(job=found, revision=number, assignments=()) for found, number in numbers if number]
+    numbers = (
+        (batch_job, parse_index(batch_job.metadata.labels.get(names.REVISION, ""))) for batch_job in steps["work"]
+    )
+    worker_jobs = [WorkerJob(job=batch_job, revision=number, assignments=()) for batch_job, number in numbers if number]
     return replace(job, worker_jobs=worker_jobs, profiling=steps[names.PROFILE], pods=lists.pods.get(job.uid, ()))
 
 
@@ -306,6 +312,6 @@ def _room(lists: Lists, jobs: Iterable[JobSnapshot]) -> dict[str, Room]:
     room = room_by_namespace(lists.quotas, (pod for pods in lists.pods.values() for pod in pods))
     for job in jobs:
         if job.namespace in room:
-            for found, missing in pods_to_come(job):
-                room[job.namespace] = take(room[job.namespace], asked_by(found.spec.template.spec), missing)
+            for batch_job, missing in pods_to_come(job):
+                room[job.namespace] = take(room[job.namespace], asked_by(batch_job.spec.template.spec), missing)
     return room

@@ -62,10 +62,10 @@ class JobCache:
     absent_since: dict[PodKey, int] = field(default_factory=dict)
     """Since when a worker has had no node, by Job and index, in microseconds since 1970."""
 
-    def add(self, there: Parts) -> None:
+    def add(self, parts: Parts) -> None:
         """Note an answer. Each worker lists the sink at times of its own, so none takes parts away."""
-        both = self.parts_there | there
-        self.parts_there = both if len(both.runs) <= MAX_RUNS else there
+        both = self.parts_there | parts
+        self.parts_there = both if len(both.runs) <= MAX_RUNS else parts
 
 
 class JobObserver:
@@ -94,9 +94,9 @@ class JobObserver:
         `batch` and `pods` are their Jobs and the pods of those, by the uids of the jobs. `others` are pods that will be
         asked in this pass, too (ask_profiling).
         """
-        there = [*others, *(pod for found in pods.values() for pod in found)]
-        self._poll.begin(there)
-        self._told &= {pod.metadata.uid for pod in there}
+        all_pods = [*others, *(pod for job_pods in pods.values() for pod in job_pods)]
+        self._poll.begin(all_pods)
+        self._told &= {pod.metadata.uid for pod in all_pods}
         seen = await asyncio.gather(
             *(
                 _guarded(job, self._look(job, batch.get(job.uid, ()), pods.get(job.uid, ()), now_us=now_us))
@@ -113,10 +113,10 @@ class JobObserver:
 
     def forget_all_but(self, jobs: Iterable[JobSnapshot], batch: Iterable[BatchJob]) -> None:
         """Forget what doesn't exist any more."""
-        known, there = {job.uid for job in jobs}, {found.metadata.uid for found in batch}
-        for uid in self._caches.keys() - known:
+        job_uids, batch_uids = {job.uid for job in jobs}, {batch_job.metadata.uid for batch_job in batch}
+        for uid in self._caches.keys() - job_uids:
             del self._caches[uid]
-        self._config_maps.begin(there)
+        self._config_maps.begin(batch_uids)
 
     async def _look(
         self, job: JobSnapshot, batch: Sequence[BatchJob], pods: Sequence[Pod], *, now_us: int
@@ -126,8 +126,8 @@ class JobObserver:
         worker_jobs, untold = await self._worker_jobs(job, by_step["work"], now_us=now_us)
         steps, outdated = current_and_outdated(job, by_step)
         slow = {job_of(pod) for pod in pods if is_slow_to_start(pod, SLOW_START_US, now_us=now_us)}
-        told = [*(found.job for found in worker_jobs), *steps.values()]
-        starting = [found for found in told if found.name in slow]
+        told = [*(worker_job.job for worker_job in worker_jobs), *steps.values()]
+        starting = [batch_job for batch_job in told if batch_job.name in slow]
         missed = await self._config_maps.missed(starting, owner=job.uid, now_us=now_us)
         of_steps = [pod for step in ONCE for pod in answering_pods(pods, step)]
         workers, once, profiling = await asyncio.gather(
@@ -158,25 +158,28 @@ class JobObserver:
         """
         worker_jobs: list[WorkerJob] = []
         untold: list[BatchJob] = []
-        read = {found.metadata.uid: parse_index(found.metadata.labels.get(names.REVISION, "")) for found in batch}
+        read = {
+            batch_job.metadata.uid: parse_index(batch_job.metadata.labels.get(names.REVISION, ""))
+            for batch_job in batch
+        }
         last = job.status.plan.revision if job.status.plan else MAX_INDEX
         revisions = {uid: revision for uid, revision in read.items() if revision is not None and revision <= last}
-        ours = [found for found in batch if found.metadata.uid in revisions]
+        ours = [batch_job for batch_job in batch if batch_job.metadata.uid in revisions]
         numbers = set(range(job.status.workers_made or MAX_WORKERS)) if ours else set()
         for first in range(0, len(ours), AT_ONCE):
             some = ours[first : first + AT_ONCE]
-            asked = some if numbers else ()
-            told = await self._config_maps.assignments(asked, owner=job.uid, now_us=now_us)
-            for found in some:
-                assignments = told.get(found.metadata.uid)
-                own = {assignment.number for assignment in assignments or ()}
-                if assignments is None or not own <= numbers:
-                    untold.append(found)
-                    self._config_maps.forget(found, now_us=now_us)
+            readable = some if numbers else ()
+            told = await self._config_maps.assignments(readable, owner=job.uid, now_us=now_us)
+            for batch_job in some:
+                assignments = told.get(batch_job.metadata.uid)
+                job_numbers = {assignment.number for assignment in assignments or ()}
+                if assignments is None or not job_numbers <= numbers:
+                    untold.append(batch_job)
+                    self._config_maps.forget(batch_job, now_us=now_us)
                 else:
-                    numbers -= own
-                    revision = revisions[found.metadata.uid]
-                    worker_jobs.append(WorkerJob(job=found, revision=revision, assignments=assignments))
+                    numbers -= job_numbers
+                    revision = revisions[batch_job.metadata.uid]
+                    worker_jobs.append(WorkerJob(job=batch_job, revision=revision, assignments=assignments))
         return worker_jobs, untold
 
     async def _complete(self, job: JobSnapshot, silent: Collection[str], *, now_us: int) -> JobSnapshot:
@@ -194,9 +197,9 @@ class JobObserver:
             absent=absent,
             now_us=now_us,
         )
-        there = await self._parts_there(job, workers)
+        parts = await self._parts_there(job, workers)
         is_told = self._caches[job.uid].commits >= 0
-        return replace(job, absent=absent, workers=workers, parts_there=there, is_told_parts=is_told)
+        return replace(job, absent=absent, workers=workers, parts_there=parts, is_told_parts=is_told)
 
     async def _ask_all(self, pods: Sequence[Pod], page: str, kind: type[Answer]) -> dict[str, Answer]:
         """Return the answers by pod, of the pods that answer with this kind."""

@@ -66,8 +66,8 @@ class WorkerClient:
 
     def _url(self, address: str, page: str) -> str:
         """Return the page's URL. Raise ValueError if the address is none."""
-        found = ipaddress.ip_address(address)
-        host = f"[{found}]" if found.version == 6 else str(found)
+        ip = ipaddress.ip_address(address)
+        host = f"[{ip}]" if ip.version == 6 else str(ip)
         return f"http://{host}:{self._port}{page}"
 
     def _connection(self) -> aiohttp.ClientSession:
@@ -116,8 +116,8 @@ class WorkerPoll:
     def begin(self, pods: Iterable[Pod]) -> None:
         """Begin a pass over these pods: its time runs from now, and others are forgotten."""
         self._end_s = self._clock_s() + self._budget_s
-        there = {_key(pod) for pod in pods}
-        self._memories = {key: found for key, found in self._memories.items() if key in there}
+        keys = {_key(pod) for pod in pods}
+        self._memories = {key: memory for key, memory in self._memories.items() if key in keys}
 
     async def ask(self, pod: Pod, page: str) -> bytes | None:
         """Return the page; its last answer if the pass had no time to ask; None while the pod is silent."""

@@ -253,9 +253,9 @@ def current_and_outdated(
     owner = Owner(job=job.manifest, namespace=job.namespace, uid=job.uid)
     for step in ONCE:
         name = step_job_name(owner, step)
-        for found in by_step.get(step, ()):
-            if found.name == name:
-                current[step] = found
+        for batch_job in by_step.get(step, ()):
+            if batch_job.name == name:
+                current[step] = batch_job
             else:
-                outdated[step] = (*outdated.get(step, ()), found)
+                outdated[step] = (*outdated.get(step, ()), batch_job)
     return current, outdated

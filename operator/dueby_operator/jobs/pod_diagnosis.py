@@ -53,11 +53,11 @@ class MemoryFailure:
 
 def diagnose_step(job: BatchJob, pods: Iterable[Pod], *, now_us: int) -> str:
     """Return why the pod of a step's Job doesn't start; empty if nothing is wrong."""
-    own = [pod for pod in pods if job_of(pod) == job.name]
-    if not own and now_us - (job.metadata.created_us or now_us) > NO_POD_US:
+    job_pods = [pod for pod in pods if job_of(pod) == job.name]
+    if not job_pods and now_us - (job.metadata.created_us or now_us) > NO_POD_US:
         return f"Job {job.name} has no pod; `kubectl describe job {job.name}` says why: a quota, a policy"
-    found = (unschedulable(pod) or not_starting(pod) or slow_to_start(pod, now_us=now_us) for pod in own)
-    return next(filter(None, found), "")
+    reasons = (unschedulable(pod) or not_starting(pod) or slow_to_start(pod, now_us=now_us) for pod in job_pods)
+    return next(filter(None, reasons), "")
 
 
 def slow_to_start(pod: Pod, *, now_us: int) -> str:
@@ -73,7 +73,7 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
     waiting = [worker_job.job for worker_job in job.worker_jobs if is_queued(worker_job.job)]
     if waiting:
         queue = waiting[0].metadata.labels[names.QUEUE]
-        jobs, verb = _listed([found.name for found in waiting]), "wait" if waiting[1:] else "waits"
+        jobs, verb = _listed([batch_job.name for batch_job in waiting]), "wait" if waiting[1:] else "waits"
         message = f"{jobs} {verb} in the queue {queue}; `kubectl describe workloads` says for what."
         return NewCondition(reason=Reason.QUEUED, message=message)
     if not job.absent:
@@ -108,11 +108,11 @@ def out_of_memory(job: JobSnapshot) -> Iterator[MemoryFailure]:
     """Yield the workers that have ended so, and whose pods of now have run no mini-batch."""
     latest, by_job = latest_pods(job.pods), pods_by_job(job.pods)
     for worker_job in job.worker_jobs:
-        own = by_job.get(worker_job.name, ())
-        if not any(ending.is_out_of_memory for ending in endings_of(own, worker_job.name)):
+        job_pods = by_job.get(worker_job.name, ())
+        if not any(ending.is_out_of_memory for ending in endings_of(job_pods, worker_job.name)):
             continue
         for index, assignment in enumerate(worker_job.assignments):
-            endings = endings_of([pod for pod in own if index_of(pod) == index], worker_job.name)
+            endings = endings_of([pod for pod in job_pods if index_of(pod) == index], worker_job.name)
             killed = [*takewhile(lambda ending: ending.exit_code == KILLED, reversed(endings))]
             last = next((ending for ending in killed if ending.is_out_of_memory), None)
             report = job.progress.get(latest[worker_job.name, index].name) if last else None

@@ -71,10 +71,10 @@ class Ending:
 
 def pods_by_job(pods: Iterable[Pod]) -> Mapping[str, Sequence[Pod]]:
     """Return the pods by the Job that they say they belong to: to look for each Job's among thousands takes seconds."""
-    found: dict[str, list[Pod]] = defaultdict(list)
+    by_job: dict[str, list[Pod]] = defaultdict(list)
     for pod in pods:
-        found[job_of(pod)].append(pod)
-    return found
+        by_job[job_of(pod)].append(pod)
+    return by_job
 
 
 def ending_of(pods: Iterable[Pod], job_name: str) -> Ending:
@@ -84,20 +84,20 @@ def ending_of(pods: Iterable[Pod], job_name: str) -> Ending:
 
 def endings_of(pods: Iterable[Pod], job_name: str) -> list[Ending]:
     """Return how the Job's pods ended that have ended, in the order of time."""
-    ended = [(found, pod) for pod in pods if job_of(pod) == job_name and (found := _terminated(pod))]
-    return [_ending(found, pod) for found, pod in sorted(ended, key=lambda one: one[0].finished_at or "")]
+    ended = [(terminated, pod) for pod in pods if job_of(pod) == job_name and (terminated := _terminated(pod))]
+    return [_ending(terminated, pod) for terminated, pod in sorted(ended, key=lambda one: one[0].finished_at or "")]
 
 
-def _ending(found: ContainerTerminated, pod: Pod) -> Ending:
-    if found.reason != OOM_KILLED:
-        return Ending(message=found.message or found.reason, exit_code=found.exit_code)
+def _ending(terminated: ContainerTerminated, pod: Pod) -> Ending:
+    if terminated.reason != OOM_KILLED:
+        return Ending(message=terminated.message or terminated.reason, exit_code=terminated.exit_code)
     limit = next((one.resources.limits.get("memory") for one in pod.spec.containers if one.name == CONTAINER), None)
     # What measures for everybody is none of a job's pods.
     is_ours = names.PROFILED in pod.metadata.labels
     setting = "the chart's worker.memory" if is_ours else "spec.worker.resources.limits.memory"
     at_limit = f"its limit of {limit}" if limit is not None else "its node has"
     message = f"{OOM_KILLED}: a container needed more memory than {at_limit}; raise {setting}"
-    return Ending(message=message, exit_code=found.exit_code, memory_limit=limit or "", is_out_of_memory=True)
+    return Ending(message=message, exit_code=terminated.exit_code, memory_limit=limit or "", is_out_of_memory=True)
 
 
 def worker_models(
@@ -116,7 +116,7 @@ def worker_models(
     `answered_since` says since when the pods have answered that answer now, by name.
     """
     latest = latest_pods(pods)
-    found = []
+    workers = []
     for worker_job in worker_jobs:
         for index, assignment in enumerate(worker_job.assignments):
             pod = latest.get((worker_job.name, index))
@@ -126,7 +126,7 @@ def worker_models(
             )
             # Without a pod the start is the Job's, which may be later than its creation, or still to come.
             started_us = pod.metadata.created_us if pod else micros_of(worker_job.job.status.start_time)
-            found.append(
+            workers.append(
                 worker_model(
                     assignment,
                     "spent" if state == "done" and report.state == "spent" else state,
@@ -140,7 +140,7 @@ def worker_models(
                     can_shrink=names.QUEUE not in worker_job.job.metadata.labels,
                 )
             )
-    return tuple(sorted(found, key=lambda worker: worker.assignment.number))
+    return tuple(sorted(workers, key=lambda worker: worker.assignment.number))
 
 
 def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now_us: int) -> Iterator[PodKey]:
@@ -181,7 +181,7 @@ def answering_pods(pods: Iterable[Pod], step: str) -> list[Pod]:
 
 def answering_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod]) -> list[Pod]:
     """Return the pods of these Jobs' workers that answer. Whoever makes pods may say that they belong to any Job."""
-    counts = {found.name: len(found.assignments) for found in worker_jobs}
+    counts = {worker_job.name: len(worker_job.assignments) for worker_job in worker_jobs}
     return [pod for pod in answering_pods(pods, "work") if index_of(pod) in range(counts.get(job_of(pod), 0))]
 
 
@@ -191,20 +191,20 @@ def progress_of_ended(pods: Iterable[Pod]) -> dict[str, WorkerProgress]:
     How long ago their last mini-batch was is not known: they said its age when they ended, and only their node's clock
     says when that was. None is needed, because one that has ended can't hang, so they count as seen just now.
     """
-    found = {}
+    reports = {}
     for pod in pods:
         ended = _terminated(pod)
         result = Ending(message=ended.message).read(WorkResult) if ended else None
         if result and result.progress.worker:
-            found[pod.name] = result.progress.replace(images_per_second=0.0, seconds_since_batch=0.0)
-    return found
+            reports[pod.name] = result.progress.replace(images_per_second=0.0, seconds_since_batch=0.0)
+    return reports
 
 
 def unschedulable(pod: Pod) -> str:
     """Return why no node takes the pod, in the scheduler's words; empty if one does, or none was looked for yet."""
-    for found in pod.status.conditions:
-        if found.type == SCHEDULED and found.status == "False":
-            return found.message or found.reason
+    for condition in pod.status.conditions:
+        if condition.type == SCHEDULED and condition.status == "False":
+            return condition.message or condition.reason
     return ""
 
 
@@ -230,8 +230,8 @@ def not_starting(pod: Pod) -> str:
 def jobs_by_step(batch: Iterable[BatchJob]) -> Mapping[str, list[BatchJob]]:
     """Return a job's Jobs by the step that their label names; no Jobs for other steps."""
     by_step: dict[str, list[BatchJob]] = defaultdict(list)
-    for found in batch:
-        by_step[found.metadata.labels.get(names.STEP, "")].append(found)
+    for batch_job in batch:
+        by_step[batch_job.metadata.labels.get(names.STEP, "")].append(batch_job)
     return by_step
 
 

@@ -83,7 +83,9 @@ class WithheldDevices:
     def _give_back(self, now_us: int) -> None:
         back_us = max(0, now_us - self._counted_us) // _FILLS_UP
         self._counted_us = now_us
-        self._spent_us = {name: left for name, spent in self._spent_us.items() if (left := spent - back_us) > 0}
+        self._spent_us = {
+            name: remaining_us for name, spent in self._spent_us.items() if (remaining_us := spent - back_us) > 0
+        }
 
 
 def unscheduled_workers(job: JobSnapshot) -> Counter[str]:
@@ -95,20 +97,20 @@ def unscheduled_workers(job: JobSnapshot) -> Counter[str]:
             gone = worker_job.done | worker_job.given_up | placed[worker_job.name]
             wanted[_class_of(worker_job)] += sum(index not in gone for index in range(_workers_of(worker_job)))
     measured = {
-        found.metadata.annotations.get(names.DEVICE_CLASS, "")
-        for found in job.profiling
-        if _is_under_way(found) and not placed[found.name]
+        batch_job.metadata.annotations.get(names.DEVICE_CLASS, "")
+        for batch_job in job.profiling
+        if _is_under_way(batch_job) and not placed[batch_job.name]
     }
     return wanted + Counter(measured - {""})
 
 
 def pods_to_come(job: JobSnapshot) -> Iterator[tuple[BatchJob, int]]:
     """Return each Job of this job with the number of pods that its controller has yet to make, if there are any."""
-    made = Counter(map(job_of, job.pods))
+    pods_of = Counter(map(job_of, job.pods))
     once = [*job.profiling, *job.steps.values()]
-    for found, count in [*((each, 1) for each in once), *map(_with_count, job.worker_jobs)]:
-        if _is_under_way(found) and count > made[found.name]:
-            yield found, count - made[found.name]
+    for batch_job, count in [*((batch_job, 1) for batch_job in once), *map(_with_count, job.worker_jobs)]:
+        if _is_under_way(batch_job) and count > pods_of[batch_job.name]:
+            yield batch_job, count - pods_of[batch_job.name]
 
 
 def _with_count(worker_job: WorkerJob) -> tuple[BatchJob, int]:
@@ -143,8 +145,10 @@ def _is_ours(job: JobSnapshot, worker_job: WorkerJob) -> bool:
 
 def _placed_by_class(job: JobSnapshot) -> Counter[str]:
     """Return how many pods of the job's workers, and of what measures for it, have or had a node, by device class."""
-    classes = {found.name: _class_of(found) for found in job.worker_jobs}
-    classes |= {found.name: found.metadata.annotations.get(names.DEVICE_CLASS, "") for found in job.profiling}
+    classes = {worker_job.name: _class_of(worker_job) for worker_job in job.worker_jobs}
+    classes |= {
+        batch_job.name: batch_job.metadata.annotations.get(names.DEVICE_CLASS, "") for batch_job in job.profiling
+    }
     return Counter(classes.get(job_of(pod), "") for pod in job.pods if pod.spec.node_name)
 
 

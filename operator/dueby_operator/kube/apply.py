@@ -99,8 +99,8 @@ async def _require_same_workers(kube: Kube, kind: str, wanted: Document) -> None
     It is of a plan whose Job was never made. That was taken back, so its number is that of the plan of now; the next
     one has another number, and a ConfigMap of its own.
     """
-    found = await kube.read(f"{kind}/{wanted['metadata']['name']}", ConfigMap)
-    if found.plan != (wanted.get("data") or {}).get(PLAN_KEY):
+    existing = await kube.read(f"{kind}/{wanted['metadata']['name']}", ConfigMap)
+    if existing.plan != (wanted.get("data") or {}).get(PLAN_KEY):
         raise NotYetGone(f"{_name_of(wanted)} is of a plan that was taken back. The job is planned once more.")
 
 
@@ -109,27 +109,29 @@ async def _create(kube: Kube, kind: str, document: Document, *, dry_run: bool = 
     try:
         await kube.create(kind, document, dry_run=dry_run)
     except Conflict:
-        found = await kube.read(f"{kind}/{document['metadata']['name']}", HasMeta)
-        _require_own(found.metadata, document)
+        existing = await kube.read(f"{kind}/{document['metadata']['name']}", HasMeta)
+        _require_own(existing.metadata, document)
         # An operator before this one was killed after it: what it decided then stands.
         log.info("%s exists already", _name_of(document))
         return False
     return True
 
 
-def _require_own(there: ObjectMeta, document: Document) -> None:
+def _require_own(existing: ObjectMeta, document: Document) -> None:
     """Raise NameTaken or NotYetGone unless the object that is there is the one that was to be created."""
     wanted = parse(ObjectMeta, document["metadata"])
     # What is made for everybody has no owner. It is where no tenant makes anything, and is known by its labels.
     name, owner = _name_of(document), next(iter(wanted.owner_references), None)
-    is_own = there.is_owned_by(owner.uid) if owner else wanted.labels.items() <= there.labels.items()
-    if is_own and not there.is_deleting:
+    is_own = existing.is_owned_by(owner.uid) if owner else wanted.labels.items() <= existing.labels.items()
+    if is_own and not existing.is_deleting:
         return
     # Garbage collection deletes what is owned by an object of this kind and name with another uid: that one is gone.
-    is_left_over = owner and any((each.kind, each.name) == (owner.kind, owner.name) for each in there.owner_references)
-    if there.is_deleting or is_left_over:
+    is_left_over = owner and any(
+        (reference.kind, reference.name) == (owner.kind, owner.name) for reference in existing.owner_references
+    )
+    if existing.is_deleting or is_left_over:
         raise NotYetGone(f"{name} of before is still being deleted; it is made again once that one is gone.")
-    owners = ", ".join(f"{each.kind} {each.name}" for each in there.owner_references)
+    owners = ", ".join(f"{reference.kind} {reference.name}" for reference in existing.owner_references)
     whose = f"belongs to {owners}" if owners else "belongs to nobody"
     maker = f"this {owner.kind}" if owner else "the operator"
     raise NameTaken(f"{name} exists and isn't {maker}'s: it {whose}. Delete or rename it, or rename this.")
@@ -146,11 +148,11 @@ async def _put(kube: Kube, put: Put) -> None:
         await kube.create(put.kind, put.document)
     except Conflict:
         path = f"{put.kind}/{metadata['name']}"
-        found = (await kube.read(path, HasMeta)).metadata
-        if not names.is_managed(found.labels):
+        existing = (await kube.read(path, HasMeta)).metadata
+        if not names.is_managed(existing.labels):
             raise NameTaken(
                 f"{put.document['kind']} {metadata['name']} was made by somebody else and stays as it is, so what was "
                 "measured isn't stored. Rename it, to have both."
             ) from None
-        replaced = {**metadata, "resourceVersion": found.resource_version}
+        replaced = {**metadata, "resourceVersion": existing.resource_version}
         await kube.replace(path, {**put.document, "metadata": replaced})

@@ -86,8 +86,8 @@ class NamespaceClaims:
     async def hold(self, namespaces: Collection[str]) -> dict[str, str]:
         """Hold the claims to these namespaces; return why not, by those that can't be had."""
         ordered = sorted(namespaces)
-        found = await asyncio.gather(*(self._hold(namespace) for namespace in ordered))
-        missing = {namespace: why for namespace, why in zip(ordered, found, strict=True) if why}
+        reasons = await asyncio.gather(*(self._hold(namespace) for namespace in ordered))
+        missing = {namespace: why for namespace, why in zip(ordered, reasons, strict=True) if why}
         for namespace, why in missing.items():
             if self._told.get(namespace) != why:
                 log.warning("the jobs of the namespace %s are left alone: %s", namespace, why)
@@ -153,6 +153,6 @@ class NamespaceClaims:
             metadata["resourceVersion"] = version
             version = await self._kube.replace(paths.lease_path(namespace, NAME), document)
         else:
-            made = await self._kube.create(paths.lease_path(namespace, ""), document)
-            version = read_as(HasIdentity, made).metadata.resource_version
+            answer = await self._kube.create(paths.lease_path(namespace, ""), document)
+            version = read_as(HasIdentity, answer).metadata.resource_version
         self._held[namespace] = HeldClaim(version=version, written_s=sent_s)

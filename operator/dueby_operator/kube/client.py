@@ -132,8 +132,8 @@ class Kube:
         and at the end if something was too long to be read.
         """
         is_complete = True
-        asked = {**(query or {}), "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
-        url = self._connection.url(path, {**asked, "timeoutSeconds": str(WATCH_S)})
+        parameters = {**(query or {}), "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        url = self._connection.url(path, {**parameters, "timeoutSeconds": str(WATCH_S)})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         try:
             headers = self._connection.headers()

@@ -46,7 +46,7 @@ class ConfigMaps:
     def begin(self, uids: Collection[str]) -> None:
         """Begin a pass, and forget what is known of other Jobs than these."""
         self._checks.clear()
-        self._assignments = {uid: found for uid, found in self._assignments.items() if uid in uids}
+        self._assignments = {uid: assignments for uid, assignments in self._assignments.items() if uid in uids}
         self._checked_us = {uid: at_us for uid, at_us in self._checked_us.items() if uid in uids}
         self._lacked_us = {uid: at_us for uid, at_us in self._lacked_us.items() if uid in uids}
 
@@ -57,15 +57,15 @@ class ConfigMaps:
 
         Those are None if there was no ConfigMap of this owner that says them when it was asked for last.
         """
-        found = await asyncio.gather(*(self._of(job, owner, now_us) for job in jobs))
-        return {job.metadata.uid: assignments for job, assignments in zip(jobs, found, strict=True)}
+        read = await asyncio.gather(*(self._of(job, owner, now_us) for job in jobs))
+        return {job.metadata.uid: assignments for job, assignments in zip(jobs, read, strict=True)}
 
     async def _of(self, job: BatchJob, owner: str, now_us: int) -> list[Assignment] | None:
         uid = job.metadata.uid
         if uid not in self._assignments and now_us - self._lacked_us.get(uid, -CHECK_US) >= CHECK_US:
-            found = await self._read(job, owner)
+            config_map = await self._read(job, owner)
             try:
-                self._assignments[uid] = read_assignments(found or ConfigMap())
+                self._assignments[uid] = read_assignments(config_map or ConfigMap())
             except Invalid:
                 self._lacked_us[uid] = now_us
         return self._assignments.get(uid)
@@ -81,9 +81,9 @@ class ConfigMaps:
         Of a tenant's thousands some are looked at in this pass, the others in later ones.
         """
         due = [job for job in jobs if now_us - self._checked_us.get(job.metadata.uid, 0) >= CHECK_US]
-        asked = [job for job in due if self._may_check(job, now_us)]
-        gone = await asyncio.gather(*(self._is_gone(job, owner) for job in asked))
-        return [job for job, is_gone in zip(asked, gone, strict=True) if is_gone]
+        doubtful = [job for job in due if self._may_check(job, now_us)]
+        gone = await asyncio.gather(*(self._is_gone(job, owner) for job in doubtful))
+        return [job for job, is_gone in zip(doubtful, gone, strict=True) if is_gone]
 
     def _may_check(self, job: BatchJob, now_us: int) -> bool:
         namespace = job.metadata.namespace
@@ -100,7 +100,9 @@ class ConfigMaps:
     async def _read(self, job: BatchJob, owner: str) -> ConfigMap | None:
         """Return the Job's ConfigMap; None if it is gone, or another has its name."""
         try:
-            found = await self._kube.read(paths.core_path("configmaps", job.metadata.namespace, job.name), ConfigMap)
+            config_map = await self._kube.read(
+                paths.core_path("configmaps", job.metadata.namespace, job.name), ConfigMap
+            )
         except Missing:
             return None
-        return found if found.metadata.is_owned_by(owner) else None
+        return config_map if config_map.metadata.is_owned_by(owner) else None

@@ -97,8 +97,8 @@ class Connection:
 
     def url(self, path: str, query: Mapping[str, str]) -> str:
         """Return the address of a path; what is empty is left out of the query."""
-        asked = urlencode({name: value for name, value in query.items() if value})
-        return f"{self._signed_in().server}{path}{'?' if asked else ''}{asked}"
+        parameters = urlencode({name: value for name, value in query.items() if value})
+        return f"{self._signed_in().server}{path}{'?' if parameters else ''}{parameters}"
 
     async def _ask_before_each_attempt(
         self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType

@@ -62,12 +62,12 @@ def read_as(kind: type[Kind], text: bytes) -> Kind:
 def read_document(text: bytes) -> Document:
     """Return the JSON document, which is no tenant's or short. Raise Transient if it is none."""
     try:
-        found = decode_plain(text, origin="its answer")
+        document = decode_plain(text, origin="its answer")
     except Invalid as error:
         raise Transient(f"the API server: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise Transient("the API server: its answer is not an object")
-    return found
+    return document
 
 
 def _without_depths(text: bytes) -> bytes:

@@ -56,26 +56,26 @@ class JobList:
     async def read(self, read_job: ReadJob, turn_away: TurnAway) -> Sequence[JobSnapshot]:
         """Return the jobs as `read_job` makes them, and those for which there is no room as `turn_away` does."""
         is_new_minute = self._clock() >= self._minute_s + ALL_S
-        found = await self._read_under_way(read_job, turn_away) if self._selects and not is_new_minute else None
-        if found is None:
-            found = await self._list(read_job, turn_away)
+        listed = await self._read_under_way(read_job, turn_away) if self._selects and not is_new_minute else None
+        if listed is None:
+            listed = await self._list(read_job, turn_away)
         if is_new_minute:
             self._minute_s, self._selects = self._clock(), True
-        self._seen = found
-        return list(found.values())
+        self._seen = listed
+        return list(listed.values())
 
     async def _read_under_way(self, read_job: ReadJob, turn_away: TurnAway) -> Jobs | None:
         """Return the jobs under way with those remembered as over; None if these aren't all."""
         try:
-            found = await self._list(read_job, turn_away, fieldSelector=UNDER_WAY)
+            under_way = await self._list(read_job, turn_away, fieldSelector=UNDER_WAY)
         except Refused as error:
             if error.status != BAD_REQUEST:
                 raise
             log.debug("jobs that are over are listed in each pass: %s", error)
             self._selects = False
             return None
-        others = {key: job for key, job in self._seen.items() if key not in found}
-        return {**others, **found} if all(is_done_with(job) for job in others.values()) else None
+        others = {key: job for key, job in self._seen.items() if key not in under_way}
+        return {**others, **under_way} if all(is_done_with(job) for job in others.values()) else None
 
     async def _list(self, read_job: ReadJob, turn_away: TurnAway, **query: str) -> Jobs:
         door = Door(self._let_in, turn_away)

@@ -91,8 +91,8 @@ class NodeTable:
         # As the pods of other tenants, their claims wake nobody.
         self._published = None
 
-    def _node(self, found: Raw) -> Node:
-        read = parse(NodeObject, found)
+    def _node(self, document: Raw) -> Node:
+        read = parse(NodeObject, document)
         labels, maintenance = read.metadata.labels, self._settings.maintenance
         return replace(
             read_node(read, self._settings.class_labels, slice_cpus=self._slice_cpus(read)),
@@ -123,17 +123,17 @@ class NodeTable:
             log.warning("%s of node %s is ignored: %s", what, *told)
 
 
-def _slice(found: Raw) -> ResourceSlice | None:
-    read = parse(ResourceSlice, found)
+def _slice(document: Raw) -> ResourceSlice | None:
+    read = parse(ResourceSlice, document)
     return read if read.spec.driver == DRIVER else None
 
 
-def _device_class(found: Raw) -> DeviceClass:
-    return parse(DeviceClass, found)
+def _device_class(document: Raw) -> DeviceClass:
+    return parse(DeviceClass, document)
 
 
-def _claim(found: Raw) -> ResourceClaim | None:
-    read = parse(ResourceClaim, found)
+def _claim(document: Raw) -> ResourceClaim | None:
+    read = parse(ResourceClaim, document)
     return read if any(one.driver == DRIVER for one in read.status.allocation.devices.results) else None
 
 

@@ -53,14 +53,14 @@ class PagedLists:
         count, more = self._counts.get(path, PAGE), ""
         while True:
             self._counts[path] = count
-            asked = {**query, "limit": str(count), "continue": more}
+            parameters = {**query, "limit": str(count), "continue": more}
             try:
-                text = await self._read(path, asked, limit=PAGE_BYTES if count > 1 else OBJECT_BYTES)
+                text = await self._read(path, parameters, limit=PAGE_BYTES if count > 1 else OBJECT_BYTES)
             except TooLong:
                 if count > 1:
                     count = max(1, count // FEWER)
                     continue
-                page, is_short = await self._without_object(path, asked), True
+                page, is_short = await self._without_object(path, parameters), True
             else:
                 page, is_short = read_as(Page, text), len(text) <= PAGE_BYTES / MORE
                 del text
@@ -72,13 +72,13 @@ class PagedLists:
             if not more:
                 return
 
-    async def _without_object(self, path: str, asked: Mapping[str, str]) -> Page:
+    async def _without_object(self, path: str, parameters: Mapping[str, str]) -> Page:
         """Return a page of one object without it, and log its name once."""
-        page = read_as(Page, await self._read(path, asked, limit=OBJECT_BYTES, accept=METADATA))
-        found = [read_as(HasIdentity, bytes(item)).metadata for item in page.items or ()]
-        if len(found) > 1:
+        page = read_as(Page, await self._read(path, parameters, limit=OBJECT_BYTES, accept=METADATA))
+        names = [read_as(HasIdentity, bytes(item)).metadata for item in page.items or ()]
+        if len(names) > 1:
             raise TooLong(f"{path}: the answer is longer than {OBJECT_BYTES >> 20} MiB, and the server has no pages")
-        for metadata in found:
+        for metadata in names:
             name = f"{path}: {metadata.namespace}/{metadata.name}"
             if name not in self._told:
                 self._told.add(name)

@@ -83,7 +83,7 @@ async def read_queues(
     One that doesn't exist, or makes no sense, is left out and logged: it concerns the jobs that name it, and no others.
     While Kueue's webhook is away the API server shows none of them: each is as it was `before`, or unknown.
     """
-    found: dict[QueueKey, Queue] = {}
+    queues: dict[QueueKey, Queue] = {}
     unknown: dict[QueueKey, str] = {}
     reader, hangs, keys = _QueueReader(kube, wait_s=wait_s), "", sorted(set(named))
     for first in range(0, len(keys), AT_ONCE):
@@ -92,13 +92,13 @@ async def read_queues(
         read = [hangs] * len(some) if hangs else await asyncio.gather(*map(reader.read_or_say_why, some))
         for key, answer in zip(some, read, strict=True):
             if isinstance(answer, Queue):
-                found[key] = answer
+                queues[key] = answer
             elif answer and before and key in before:
-                found[key] = before[key]
+                queues[key] = before[key]
             elif answer:
                 unknown[key] = f"the LocalQueue {key[1]} can't be read: {answer}"
         hangs = hangs or reader.hangs
-    return Queues(found=found, unknown=unknown)
+    return Queues(found=queues, unknown=unknown)
 
 
 class _QueueReader:
@@ -158,7 +158,7 @@ class _QueueReader:
                     self._documents[path] = await self._kube.get(path)
                 except Missing:
                     self._documents[path] = None
-        found = self._documents[path]
-        if found is None:
+        document = self._documents[path]
+        if document is None:
             raise Missing(path)
-        return found
+        return document

@@ -80,7 +80,7 @@ def turn_away(
         return job
     if not is_expired(job, now_us=now_us, time_to_live_us=time_to_live_us):
         return None
-    ends = (found.replace(message="") for found in job.status.conditions if found.type in OVER)
+    ends = (end.replace(message="") for end in job.status.conditions if end.type in OVER)
     return replace(job, status=JobStatus(phase=job.status.phase, conditions=tuple(ends)))
 
 

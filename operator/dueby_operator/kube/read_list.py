@@ -29,13 +29,13 @@ async def parse_list(kube: Kube, path: str, kind: type[Parsed], **query: str) ->
 
 def read_each(documents: Iterable[Raw], read: Callable[[Raw], Found]) -> list[Found]:
     """Return what can be read of the documents. The others are logged."""
-    found = []
+    readable = []
     for document in documents:
         try:
-            found.append(read(document))
+            readable.append(read(document))
         except Exception as error:  # one object that can't be read must not hold up the others
             log.warning("%s is left out: %r", _name_of(document), error)
-    return found
+    return readable
 
 
 def _name_of(document: Raw) -> str:

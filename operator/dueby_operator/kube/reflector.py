@@ -175,21 +175,21 @@ class Reflector(Generic[Row]):
         self._is_known.set()
 
     async def _list(self) -> str:
-        found: dict[str, Row] = {}
+        rows: dict[str, Row] = {}
         version = ""
         async for page in self._kube.pages(self._path, **self._query):
             version = page.meta.resource_version
             for item in page.items or ():
                 if (row := self._row_of(item)) is not None:
-                    found[_meta(item).uid] = row
+                    rows[_meta(item).uid] = row
             del page  # before the next one comes
-        self._replace(found)
+        self._replace(rows)
         return version
 
-    def _replace(self, found: dict[str, Row]) -> None:
-        before, self._rows = self._rows, found
-        for uid in before.keys() | found.keys():
-            self._tell(before.get(uid), found.get(uid))
+    def _replace(self, rows: dict[str, Row]) -> None:
+        before, self._rows = self._rows, rows
+        for uid in before.keys() | rows.keys():
+            self._tell(before.get(uid), rows.get(uid))
 
     def _take(self, event: Event) -> str:
         """Keep what has happened; return the version to go on from."""

@@ -86,17 +86,17 @@ class Scope:
         `read_job` makes jobs of what is stored, `turn_away` of what there is no room for.
         """
         everywhere = dict.fromkeys([*self._namespaces, *self._pods])
-        found = await asyncio.gather(*(self._read_unless_refused(one, read_job, turn_away) for one in everywhere))
+        lists = await asyncio.gather(*(self._read_unless_refused(one, read_job, turn_away) for one in everywhere))
         return NamespacedObjects(
-            jobs=[job for one in found for job in one.jobs],
-            batch=[job for one in found for job in one.batch],
-            quotas=[quota for one in found for quota in one.quotas],
-            rows=[row for one in found for row in one.rows],
+            jobs=[job for one in lists for job in one.jobs],
+            batch=[job for one in lists for job in one.batch],
+            quotas=[quota for one in lists for quota in one.quotas],
+            rows=[row for one in lists for row in one.rows],
         )
 
     async def _read_unless_refused(self, namespace: str, read_job: ReadJob, turn_away: TurnAway) -> NamespacedObjects:
         try:
-            found = await self._read_one(namespace, read_job, turn_away)
+            objects = await self._read_one(namespace, read_job, turn_away)
         except Refused as error:
             if namespace == EVERYWHERE:
                 raise
@@ -106,7 +106,7 @@ class Scope:
             return NamespacedObjects()
         if self._refusals.pop(namespace, None):
             log.info("the namespace %s can be read again", namespace)
-        return found
+        return objects
 
     async def _read_one(self, namespace: str, read_job: ReadJob, turn_away: TurnAway) -> NamespacedObjects:
         rows = await self._pods[namespace].rows() if namespace in self._pods else []

@@ -101,8 +101,8 @@ class ServedAPIs:
 def _hashes_of(index: Document) -> dict[str, str]:
     """Return what the addresses of the groups' schemas end with."""
     paths = index.get("paths")
-    found = paths.items() if isinstance(paths, dict) else ()
-    return {group: str(at.get("serverRelativeURL", "")) for group, at in found if isinstance(at, dict)}
+    groups = paths.items() if isinstance(paths, dict) else ()
+    return {group: str(at.get("serverRelativeURL", "")) for group, at in groups if isinstance(at, dict)}
 
 
 @cache

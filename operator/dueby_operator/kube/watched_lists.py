@@ -104,9 +104,9 @@ class Watches:
         )
 
 
-def _version(found: Raw) -> str:
+def _version(document: Raw) -> str:
     """Return what changes with an object."""
-    return parse(HasIdentity, found).metadata.resource_version
+    return parse(HasIdentity, document).metadata.resource_version
 
 
 class MeasuringLists:

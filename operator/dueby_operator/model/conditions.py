@@ -25,15 +25,15 @@ def merge_conditions(
 ) -> tuple[Condition, ...]:
     """Return the conditions with the new ones in their places. Conditions without news stay as they are."""
     merged = {condition.type: condition for condition in before}
-    for found in new:
-        kind = str(found.reason.type)
+    for condition in new:
+        kind = str(condition.reason.type)
         old = merged.get(kind)
-        has_changed = old is None or old.status != found.reason.status
+        has_changed = old is None or old.status != condition.reason.status
         merged[kind] = Condition(
             type=kind,
-            status=found.reason.status,
-            reason=found.reason.word,
-            message=_fitting(found.message),
+            status=condition.reason.status,
+            reason=condition.reason.word,
+            message=_fitting(condition.message),
             last_transition_time=format_time(now_us) if old is None or has_changed else old.last_transition_time,
             observed_generation=generation,
         )

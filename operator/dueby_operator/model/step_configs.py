@@ -34,10 +34,10 @@ def images_without_index(spec: JobSpec) -> int | None:
     The fingerprint is then what the workers find: the first one claims the sink with it, and no worker joins with
     another.
     """
-    made, side = spec.source.synthetic, spec.model.image_size
-    if made is None or spec.sink.if_exists != "Resume" or spec.model.precision == "int8":
+    synthetic, side = spec.source.synthetic, spec.model.image_size
+    if synthetic is None or spec.sink.if_exists != "Resume" or spec.model.precision == "int8":
         return None
-    return spec.images if (made.width or side, made.height or side) == (side, side) else None
+    return spec.images if (synthetic.width or side, synthetic.height or side) == (side, side) else None
 
 
 def finish_config(job: InferenceJob) -> Document:

@@ -90,7 +90,7 @@ class BatchJob(LenientSpec, frozen=True, kw_only=True):
 
     def _said(self, types: tuple[str, ...]) -> StatusCondition | None:
         """Return the first of these conditions that is true."""
-        true = {found.type: found for found in self.status.conditions if found.status == "True"}
+        true = {condition.type: condition for condition in self.status.conditions if condition.status == "True"}
         return next((true[kind] for kind in types if kind in true), None)
 
 

@@ -60,8 +60,8 @@ def own_meta(metadata: ObjectMeta) -> ObjectMeta:
 
 
 def _own(words: Mapping[str, str]) -> dict[str, str]:
-    own = ((name, text) for name, text in words.items() if name.startswith(OWN) and len(text) <= MAX_WORDS)
-    return dict(islice(own, MAX_OWN))
+    ours = ((name, text) for name, text in words.items() if name.startswith(OWN) and len(text) <= MAX_WORDS)
+    return dict(islice(ours, MAX_OWN))
 
 
 class HasIdentity(LenientSpec, frozen=True, kw_only=True):

@@ -47,13 +47,13 @@ def parse_index(text: str) -> int | None:
 
 def parse_indices(text: str) -> frozenset[int]:
     """Return the numbers of `1,3-5`, as a Job's status lists them, ascending. What is no such list holds none."""
-    found: list[int] = []
+    indices: list[int] = []
     for run in text.split(","):
         begin, _, end = run.partition("-")
         first, last = parse_index(begin), parse_index(end or begin)
-        if first is not None and last is not None and first > (found[-1] if found else -1):
-            found.extend(range(first, last + 1))
-    return frozenset(found)
+        if first is not None and last is not None and first > (indices[-1] if indices else -1):
+            indices.extend(range(first, last + 1))
+    return frozenset(indices)
 
 
 def _without_nulls(value: Any) -> Any:

@@ -46,8 +46,8 @@ class ContainerState(LenientSpec, frozen=True, kw_only=True):
     @property
     def started_at(self) -> str | None:
         """When the container started, if it has."""
-        found = self.running or self.terminated
-        return found.started_at if found else None
+        begun = self.running or self.terminated
+        return begun.started_at if begun else None
 
 
 class ContainerStatus(LenientSpec, frozen=True, kw_only=True):
@@ -138,16 +138,16 @@ class Pod(LenientSpec, frozen=True, kw_only=True):
 
     def own_part(self) -> "Pod | None":
         """Return what is kept of a pod of a job; None if it is more than such a pod has."""
-        statuses = tuple(found for found in self.status.container_statuses if found.name == CONTAINER)
-        conditions = tuple(found for found in self.status.conditions if found.type == SCHEDULED)
-        made = self.replace(
+        statuses = tuple(status for status in self.status.container_statuses if status.name == CONTAINER)
+        conditions = tuple(condition for condition in self.status.conditions if condition.type == SCHEDULED)
+        reduced = self.replace(
             metadata=own_meta(self.metadata),
             spec=own_spec(self.spec),
             status=self.status.replace(container_statuses=statuses[:1], conditions=conditions[:1]),
         )
-        return made if made.length <= MAX_OWN_BYTES else None
+        return reduced if reduced.length <= MAX_OWN_BYTES else None
 
     @property
     def container(self) -> ContainerStatus | None:
         """The step's container, once the kubelet has seen it."""
-        return next((found for found in self.status.container_statuses if found.name == CONTAINER), None)
+        return next((status for status in self.status.container_statuses if status.name == CONTAINER), None)

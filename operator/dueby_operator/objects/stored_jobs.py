@@ -66,8 +66,8 @@ class StoredJob(LenientSpec, frozen=True, kw_only=True):
     def time_to_live_us(self) -> int | None:
         """How long it is kept once it is over; None if it doesn't say so, or nothing that can be read."""
         try:
-            own = decode(_HasTtl, self.spec).ttl_after_finished
-            return None if own is None else parse_duration_us(own)
+            duration = decode(_HasTtl, self.spec).ttl_after_finished
+            return None if duration is None else parse_duration_us(duration)
         except (Invalid, ValueError):
             return None
 

@@ -120,11 +120,11 @@ class Reconciler:
         return min(pause_s, self._gatherer.seconds_to_profiling(snapshot.now_us) or pause_s)
 
     def _forget_all_but(self, jobs: Sequence[JobSnapshot]) -> None:
-        known = {job.uid for job in jobs}
-        self._memories = {uid: memory for uid, memory in self._memories.items() if uid in known}
+        uids = {job.uid for job in jobs}
+        self._memories = {uid: memory for uid, memory in self._memories.items() if uid in uids}
         for memory in (self._statuses, self._events, self._log):
-            memory.forget_all_but(known)
-        self._deleted &= known
+            memory.forget_all_but(uids)
+        self._deleted &= uids
 
     async def _write_profiles(self, decisions: Decisions) -> None:
         """Write the classes' profiles as nodes and jobs have made them by now."""
@@ -146,7 +146,7 @@ class Reconciler:
         for decision in news:
             self._log.tell(decision.job, decision.actions, decision.events)
         now_us = self.snapshot.now_us
-        due = [event for each in news for event in self._events.take(each.job, each.events, now_us=now_us)]
+        due = [event for decision in news for event in self._events.take(decision.job, decision.events, now_us=now_us)]
         await self._calls.make(partial(self._events.post, event) for event in due)
         return decided
 
@@ -304,7 +304,7 @@ def _without_workers_to_come(devices: Devices, job: JobSnapshot, decision: JobDe
     """Return the devices without those of workers that are being started, and whose Jobs aren't listed yet."""
     listed = {worker_job.revision for worker_job in job.worker_jobs}
     starts = (action for action in decision.actions if isinstance(action, StartWorkers))
-    to_come = [each for start in starts if start.revision not in listed for each in start.assignments]
+    to_come = [assignment for start in starts if start.revision not in listed for assignment in start.assignments]
     if isinstance(decision.manifest, InferenceJob):
         for device_class, count in Counter(assignment.device_class for assignment in to_come).items():
             devices = devices.without(job.namespace, decision.manifest.spec, device_class=device_class, count=count)

@@ -99,9 +99,9 @@ class JobStatusWriter:
                     {**body, "metadata": {**metadata, "resourceVersion": version}},
                 )
             except Conflict:
-                found = await self._find(job)
-            identity = found.metadata
-            if read_status(JobStatus, found.status) != stored.status:
+                current = await self._find(job)
+            identity = current.metadata
+            if read_status(JobStatus, current.status) != stored.status:
                 raise Conflict("somebody else has written the job's status")
             if identity.generation != job.generation and budget.void < MAX_VOID:
                 budget.void += 1
@@ -113,9 +113,9 @@ class JobStatusWriter:
         """Return the job as it is now. Raise Missing if it is gone."""
         # By a list, since more than that the operator may not read of jobs.
         jobs = paths.jobs_path(job.namespace)
-        for found in await parse_list(self._kube, jobs, StoredJob, fieldSelector=f"metadata.name={job.name}"):
-            if found.metadata.uid == job.uid:
-                return found
+        for candidate in await parse_list(self._kube, jobs, StoredJob, fieldSelector=f"metadata.name={job.name}"):
+            if candidate.metadata.uid == job.uid:
+                return candidate
         raise Missing(f"{job.namespace}/{job.name} is gone")
 
 
@@ -141,7 +141,7 @@ def _is_needed(decision: JobDecision, stored: JobStatus) -> bool:
 
 def without_words(status: JobStatus) -> JobStatus:
     """Return the status without what changes while nothing happens: progress, and the messages beside reasons."""
-    conditions = tuple(found.replace(message="") for found in status.conditions)
+    conditions = tuple(condition.replace(message="") for condition in status.conditions)
     return status.replace(progress=None, message=None, conditions=conditions)
 
 
@@ -150,6 +150,6 @@ def least_status(status: JobStatus) -> JobStatus:
     return JobStatus(
         observed_generation=status.observed_generation,
         phase=status.phase,
-        conditions=tuple(found for found in status.conditions if found.type == ConditionType.FAILED),
+        conditions=tuple(condition for condition in status.conditions if condition.type == ConditionType.FAILED),
         message=status.message,
     )

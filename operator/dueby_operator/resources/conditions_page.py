@@ -34,7 +34,7 @@ def conditions_page() -> str:
 def _table(kinds: Iterable[ConditionType]) -> str:
     rows = ["| condition | status and reason | what it means | what to do |", "| --- | --- | --- | --- |"]
     for kind in kinds:
-        for place, reason in enumerate(found for found in Reason if found.type is kind):
+        for place, reason in enumerate(entry for entry in Reason if entry.type is kind):
             entry = reason.value
             title = kind if place == 0 else ""
             rows.append(f"| {title} | {entry.status} `{entry.word}` | {entry.meaning} | {entry.action} |")

@@ -22,7 +22,7 @@ _BOUND_WORDS = {">=": "at least", "<=": "at most"}
 def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
     """Return the class as Kubernetes wants it, with its documentation and its rules."""
     schemas = json_schemas(kind)
-    classes = {found.__name__: found for found in specs_within(kind)}
+    classes = {spec.__name__: spec for spec in specs_within(kind)}
 
     def convert(node: Schema, path: str) -> Schema:
         if "$ref" in node:
@@ -33,23 +33,23 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
             return whole
         if "anyOf" in node:
             return _with_default(node, either(node["anyOf"], path), path)
-        found = {key: value for key, value in node.items() if key not in NOT_THERE}
-        if "enum" in found:
-            found |= {"type": "string", "enum": list(found["enum"])}
-        said = _take_pattern(found)
-        if found.get("type") == "integer":
-            found["format"] = "int64"
+        converted = {key: value for key, value in node.items() if key not in NOT_THERE}
+        if "enum" in converted:
+            converted |= {"type": "string", "enum": list(converted["enum"])}
+        said = _take_pattern(converted)
+        if converted.get("type") == "integer":
+            converted["format"] = "int64"
         for side in ("Minimum", "Maximum"):  # OpenAPI 3.0 has the bound in the one field and a flag in the other
-            if f"exclusive{side}" in found:
-                found[side.lower()], found[f"exclusive{side}"] = found[f"exclusive{side}"], True
-        bounds = _take_broken_bounds(found)
-        if "items" in found:
-            found["items"] = convert(found["items"], f"{path}[]")
-        if found.get("type") == "object" and "additionalProperties" not in found:
+            if f"exclusive{side}" in converted:
+                converted[side.lower()], converted[f"exclusive{side}"] = converted[f"exclusive{side}"], True
+        bounds = _take_broken_bounds(converted)
+        if "items" in converted:
+            converted["items"] = convert(converted["items"], f"{path}[]")
+        if converted.get("type") == "object" and "additionalProperties" not in converted:
             raise TypeError(f"{path} could hold anything, in any size")
-        if isinstance(found.get("additionalProperties"), dict):
-            found["additionalProperties"] = convert(found["additionalProperties"], f"{path}{{}}")
-        return _with_default(node, with_rules(found, resource, path, *said, *bounds), path)
+        if isinstance(converted.get("additionalProperties"), dict):
+            converted["additionalProperties"] = convert(converted["additionalProperties"], f"{path}{{}}")
+        return _with_default(node, with_rules(converted, resource, path, *said, *bounds), path)
 
     def either(choices: list[Schema], path: str) -> Schema:
         choices = [choice for choice in choices if choice != {"type": "null"}]
@@ -66,10 +66,10 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
         for name, node in schema["properties"].items():
             below = f"{path}.{name}" if path else name
             properties[name] = {"description": told[name], **convert(node, below)}
-        found: Schema = {"type": "object", "description": _one_line(spec.__doc__), "properties": properties}
+        schema_of: Schema = {"type": "object", "description": _one_line(spec.__doc__), "properties": properties}
         if schema.get("required"):
-            found["required"] = list(schema["required"])
-        return with_rules(found, resource, path)
+            schema_of["required"] = list(schema["required"])
+        return with_rules(schema_of, resource, path)
 
     return of_class(kind, schemas[kind.__name__], path)
 
@@ -89,40 +89,40 @@ def field_documents(spec: type[Spec]) -> dict[str, str]:
     return told
 
 
-def _with_default(node: Schema, found: Schema, path: str) -> Schema:
+def _with_default(node: Schema, schema: Schema, path: str) -> Schema:
     """Add the default of a field of the spec. In a status, what was not written is not there."""
     has_default = path.startswith("spec") and node.get("default") is not None
-    return {**found, "default": node["default"]} if has_default else found
+    return {**schema, "default": node["default"]} if has_default else schema
 
 
-def with_rules(found: Schema, resource: str, path: str, *more: Rule) -> Schema:
+def with_rules(schema: Schema, resource: str, path: str, *more: Rule) -> Schema:
     rules = (*RULES.get((resource, path), ()), *more)
     if rules:
-        found["x-kubernetes-validations"] = [{"rule": rule, "message": sentence} for rule, sentence in rules]
-    return found
+        schema["x-kubernetes-validations"] = [{"rule": rule, "message": sentence} for rule, sentence in rules]
+    return schema
 
 
-def _take_pattern(found: Schema) -> tuple[Rule, ...]:
+def _take_pattern(schema: Schema) -> tuple[Rule, ...]:
     """Take the pattern out of the schema if there is a sentence for it; return the rule that says the same."""
-    if "pattern" not in found:
+    if "pattern" not in schema:
         return ()
-    found["pattern"] = found["pattern"].replace(END, "$")
-    return (PATTERNS[found.pop("pattern")],) if found["pattern"] in PATTERNS else ()
+    schema["pattern"] = schema["pattern"].replace(END, "$")
+    return (PATTERNS[schema.pop("pattern")],) if schema["pattern"] in PATTERNS else ()
 
 
-def _take_broken_bounds(found: Schema) -> tuple[Rule, ...]:
+def _take_broken_bounds(schema: Schema) -> tuple[Rule, ...]:
     """Take the bounds of a number out of its schema if one is no whole number; return the rule that says the same.
 
     The API server compares an integer, such as 1, with the bounds cut to integers: it would refuse `confidence: 1`
     since it is not "less than or equal to 0", and take `confidence: 0`.
     """
-    bounds = {sign: found[name] for name, sign in (("minimum", ">="), ("maximum", "<=")) if name in found}
-    if found.get("type") != "number" or all(float(bound).is_integer() for bound in bounds.values()):
+    bounds = {sign: schema[name] for name, sign in (("minimum", ">="), ("maximum", "<=")) if name in schema}
+    if schema.get("type") != "number" or all(float(bound).is_integer() for bound in bounds.values()):
         return ()
     rule = " && ".join(f"self {sign} {float(bound)}" for sign, bound in bounds.items())
     words = " and ".join(f"{_BOUND_WORDS[sign]} {bound:g}" for sign, bound in bounds.items())
     for name in ("minimum", "maximum"):
-        found.pop(name, None)
+        schema.pop(name, None)
     return ((rule, f"must be a number of {words}"),)
 
 

@@ -108,14 +108,14 @@ def _age(age_s: float) -> Iterator[str]:
 def shown_calendar(jobs: Sequence[JobSnapshot], devices: ClusterDevices, *, now_us: int) -> ShownCalendar:
     """Return the calendar of these jobs on these devices as it is shown."""
     over = [job for job in jobs if is_over(job.status)]
-    there = [_Drawn(job=job, held=held_devices(job)) for job in jobs if not is_over(job.status)]
-    drawn = _first(there)
-    found = cluster_jobs(
-        [*(_named(job, Counter()) for job in over), *(_named(each.job, each.held) for each in drawn)],
+    unfinished = [_Drawn(job=job, held=held_devices(job)) for job in jobs if not is_over(job.status)]
+    drawn = _first(unfinished)
+    shown_jobs = cluster_jobs(
+        [*(_named(job, Counter()) for job in over), *(_named(drawn_job.job, drawn_job.held) for drawn_job in drawn)],
     )
-    left_out = len(there) - len(drawn)
+    left_out = len(unfinished) - len(drawn)
     notes = (f"{counted(left_out, 'other job')} can't be shown here: there are too many.",) if left_out else ()
-    shown = shown_cluster(found, now_us=now_us, with_namespaces=True, sizes=_sizes(devices, there, drawn))
+    shown = shown_cluster(shown_jobs, now_us=now_us, with_namespaces=True, sizes=_sizes(devices, unfinished, drawn))
     return replace(shown, maker="the operator", notes=(*shown.notes, *notes))
 
 
@@ -129,42 +129,44 @@ def _named(job: JobSnapshot, held: Mapping[str, int]) -> NamedStatus:
 def _first(jobs: Iterable[_Drawn]) -> list[_Drawn]:
     """Return the jobs that there is room for: first those that have devices, now or later, and by deadline."""
     chosen, room = [], MAX_HOLDS
-    for each in sorted(jobs, key=lambda each: (not each.classes, each.job.status.deadline_time or "~"))[:MAX_JOBS]:
-        room -= len(each.classes)
+    for candidate in sorted(
+        jobs, key=lambda candidate: (not candidate.classes, candidate.job.status.deadline_time or "~")
+    )[:MAX_JOBS]:
+        room -= len(candidate.classes)
         if room >= 0:
-            chosen.append(each)
+            chosen.append(candidate)
     return chosen
 
 
-def _sizes(devices: ClusterDevices, there: Iterable[_Drawn], drawn: Iterable[_Drawn]) -> dict[str, ClassSize]:
+def _sizes(devices: ClusterDevices, unfinished: Iterable[_Drawn], drawn: Iterable[_Drawn]) -> dict[str, ClassSize]:
     """Return the devices of each class of GPUs, and of the CPU slices that are drawn."""
     specs = {
-        name: each.job.manifest.spec
-        for each in drawn
-        if isinstance(each.job.manifest, InferenceJob)
-        for name in each.classes
+        name: drawn_job.job.manifest.spec
+        for drawn_job in drawn
+        if isinstance(drawn_job.job.manifest, InferenceJob)
+        for name in drawn_job.classes
     }
     slices = {name: spec for name, spec in specs.items() if name not in devices.kinds}
     # Those that nobody uses come last.
     gpus = sorted(devices.kinds, key=lambda name: (name not in specs, name))[:MAX_CLASSES]
-    held = sum((each.held for each in there), Counter[str]())
-    found = {**_gpu_sizes(devices, gpus), **_slice_sizes(devices, slices)}
+    held = sum((unfinished_job.held for unfinished_job in unfinished), Counter[str]())
+    sizes = {**_gpu_sizes(devices, gpus), **_slice_sizes(devices, slices)}
     return {
         name: ClassSize(devices=size.devices, others=max(0, size.devices - size.free - held[name]))
-        for name, size in found.items()
+        for name, size in sizes.items()
         if size.devices
     }
 
 
 def _gpu_sizes(devices: ClusterDevices, classes: Collection[str]) -> dict[str, _Size]:
     """Return the sizes of these classes of GPUs; a GPU is free if no pod has it, whatever else its node lacks."""
-    found = dict.fromkeys(classes, _Size(devices=0, free=0))
+    sizes = dict.fromkeys(classes, _Size(devices=0, free=0))
     for node in devices.open_nodes:
         for name, kind in node.devices.items():
-            if name in found and node.is_ready:
-                size, free = found[name], min(kind.count, workers_within(node.free, kind.request))
-                found[name] = _Size(devices=size.devices + kind.count, free=size.free + free)
-    return found
+            if name in sizes and node.is_ready:
+                size, free = sizes[name], min(kind.count, workers_within(node.free, kind.request))
+                sizes[name] = _Size(devices=size.devices + kind.count, free=size.free + free)
+    return sizes
 
 
 def _slice_sizes(devices: ClusterDevices, users: Mapping[str, JobSpec]) -> dict[str, _Size]:
@@ -173,8 +175,8 @@ def _slice_sizes(devices: ClusterDevices, users: Mapping[str, JobSpec]) -> dict[
 
 
 def _slices(devices: ClusterDevices, device_class: str, spec: JobSpec) -> _Size:
-    asked = worker_requests(spec, devices.settings, device_class)
-    per_node = {**{name: asked[name] for name in PER_NODE}, SLICE: 1.0}
+    requests = worker_requests(spec, devices.settings, device_class)
+    per_node = {**{name: requests[name] for name in PER_NODE}, SLICE: 1.0}
     tolerations = tolerations_of(spec)
 
     def is_usable(node: Node) -> bool:

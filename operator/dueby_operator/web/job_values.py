@@ -50,8 +50,8 @@ def _plan_s(status: JobStatus) -> float | None:
 
 def met(status: JobStatus) -> float | None:
     """Return 1 if the deadline was met and 0 if not; None before it is known."""
-    found = condition(status, ConditionType.DEADLINE_MET)
-    return {"True": 1.0, "False": 0.0}.get(found.status) if found else None
+    deadline_met = condition(status, ConditionType.DEADLINE_MET)
+    return {"True": 1.0, "False": 0.0}.get(deadline_met.status) if deadline_met else None
 
 
 JOB_GAUGES = (
@@ -108,8 +108,8 @@ def running_devices(job: JobSnapshot) -> Tally[str]:
 
 def held_devices(job: JobSnapshot) -> Tally[str]:
     """Return the devices that workers of the job have on nodes, running or about to, by device class."""
-    there = (pod for pod in job.pods if pod.spec.node_name and pod.status.phase in ("Pending", "Running"))
-    return _devices(there, _workers(job))
+    on_nodes = (pod for pod in job.pods if pod.spec.node_name and pod.status.phase in ("Pending", "Running"))
+    return _devices(on_nodes, _workers(job))
 
 
 def _workers(job: JobSnapshot) -> list[BatchJob]:
@@ -118,5 +118,5 @@ def _workers(job: JobSnapshot) -> list[BatchJob]:
 
 def _devices(pods: Iterable[Pod], jobs: Iterable[BatchJob]) -> Tally[str]:
     """Return the devices of those of the pods that are of these Jobs, by device class."""
-    classes = {found.name: found.metadata.annotations.get(names.DEVICE_CLASS, "") for found in jobs}
+    classes = {batch_job.name: batch_job.metadata.annotations.get(names.DEVICE_CLASS, "") for batch_job in jobs}
     return Tally(device_class for pod in pods if (device_class := classes.get(job_of(pod), "")))

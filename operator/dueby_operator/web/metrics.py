@@ -194,7 +194,7 @@ class Metrics:
         )
         self._definitions.set(1)
         self._misses, self._replans, self._faults = map(self._counter, (MISSES, REPLANS, FAULTS))
-        self._outcomes = {kind: self._counter(found) for kind, found in OUTCOME_COUNTERS.items()}
+        self._outcomes = {kind: self._counter(counter) for kind, counter in OUTCOME_COUNTERS.items()}
         self._waits = Histogram(
             "dueby_wait_seconds",
             "Time that jobs were ready for workers until their first ones were started, in seconds, by deadline class.",
@@ -214,9 +214,9 @@ class Metrics:
         self._unused: Mapping[str, int] = {}
         self._seen_us = 0
 
-    def _counter(self, found: OutcomeCounter) -> Counter:
-        counter = Counter(found.name, found.help, [found.label] if found.label else [], registry=self.registry)
-        for value in found.values:
+    def _counter(self, outcome: OutcomeCounter) -> Counter:
+        counter = Counter(outcome.name, outcome.help, [outcome.label] if outcome.label else [], registry=self.registry)
+        for value in outcome.values:
             counter.labels(value)
         return counter
 
@@ -254,11 +254,11 @@ class Metrics:
 
         Nor is it known of a job that is older than the last pass and was not in it: its namespace was left out.
         """
-        known = self._before or {}
-        now = {job.uid: follow(known.get(job.uid), job.status, _class_of(job)) for job in jobs}
+        before = self._before or {}
+        now = {job.uid: follow(before.get(job.uid), job.status, _class_of(job)) for job in jobs}
         for job in jobs if self._before is not None else ():
-            if job.uid in known or job.created_us >= self._seen_us - CLOCKS_US:
-                self._count_job(known.get(job.uid), now[job.uid])
+            if job.uid in before or job.created_us >= self._seen_us - CLOCKS_US:
+                self._count_job(before.get(job.uid), now[job.uid])
         self._before = now
 
     def _count_job(self, before: FollowedJob | None, after: FollowedJob) -> None:

@@ -63,13 +63,13 @@ def parse(
 def _beyond_slices(spec: JobSpec) -> Invalid | None:
     """Return what is wrong with a job that names CPU slices only, of which none has the cores that it asks for."""
     slices = [CPU_CLASS.match(name) for name in spec.gpus.classes]
-    wanted_cpus = spec.worker.resources.requests.get("cpu") if spec.worker.resources else None
+    cores = spec.worker.resources.requests.get("cpu") if spec.worker.resources else None
     most = max((int(match[1]) for match in slices if match), default=0)
-    if wanted_cpus is None or not all(slices) or not slices or quantity(wanted_cpus) <= most:
+    if cores is None or not all(slices) or not slices or quantity(cores) <= most:
         return None
     return Invalid(
         "spec.worker.resources.requests.cpu",
-        f"a worker asks for more ({wanted_cpus}) than a slice of cpu-{most} has: name larger slices in spec.gpus.classes, "
+        f"a worker asks for more ({cores}) than a slice of cpu-{most} has: name larger slices in spec.gpus.classes, "
         "or ask for fewer cores",
     )
 

@@ -33,7 +33,7 @@ def reckon(document: dict[str, Any]) -> InferenceJob | None:
     except Invalid:
         return None
     asked = worker_requests(job.spec, SETTINGS, "cpu-2")
-    assert free_devices([node()], "cpu-2", asked=asked, tolerations=tolerations_of(job.spec)) >= 0
+    assert free_devices([node()], "cpu-2", requests=asked, tolerations=tolerations_of(job.spec)) >= 0
     assert job.spec.deadline_us(accepted_us=NOW) > -(10**15)
     assert job.spec.allowed_failures(10**12) >= 0
     made = step_objects(Owner(job=job, namespace="team", uid="u"), SETTINGS, "index")

@@ -59,7 +59,7 @@ def free(
     """How many more small workers fit, by device class."""
     found = take_pods([read(document) for document in nodes], filter(None, map(row, pods)))
     borne = [parse(Toleration, toleration) for toleration in tolerations]
-    return {name: free_devices(found.values(), name, asked=SMALL, tolerations=borne, **more) for name in classes}
+    return {name: free_devices(found.values(), name, requests=SMALL, tolerations=borne, **more) for name in classes}
 
 
 def test_every_tenants_pods_are_taken_off_and_ended_ones_are_not() -> None:
@@ -76,7 +76,7 @@ def test_a_pod_that_yields_to_workers_takes_nothing_and_is_kept() -> None:
     rows = [found for priority in (-1000, 0) if (found := row(profiler(priority), yielding="yields"))]
     assert [(bool(found.requests), found.ours is not None) for found in rows] == [(False, True), (True, False)]
     left = take_pods([read(node("a", gpus=4))], rows)
-    assert free_devices(left.values(), A100, asked=SMALL) == 3
+    assert free_devices(left.values(), A100, requests=SMALL) == 3
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_what_a_node_has_of_something_that_cant_be_read_is_nothing() -> None:
     assert not found.devices
     odd["metadata"]["labels"] = {}
     found = read(odd)
-    assert free_devices([found], "cpu-2", asked=SMALL) == 8
-    assert free_devices([found], "cpu-2", asked={**SMALL, "example.org/a": 1.0}) == 0
-    assert free_devices([found], "cpu-2", asked={**SMALL, GPU: 1.0}) == 0
+    assert free_devices([found], "cpu-2", requests=SMALL) == 8
+    assert free_devices([found], "cpu-2", requests={**SMALL, "example.org/a": 1.0}) == 0
+    assert free_devices([found], "cpu-2", requests={**SMALL, GPU: 1.0}) == 0
 
 
 @pytest.mark.parametrize("text", ["0", "two", "10000", "-1", "1.5", ""])
@@ -187,4 +187,4 @@ def test_any_amounts_leave_a_number_of_devices(there: Document, asked: Document)
     except Invalid:
         return
     for device_class in (A100, "cpu-2"):
-        assert free_devices(nodes.values(), device_class, asked=wanted) >= 0
+        assert free_devices(nodes.values(), device_class, requests=wanted) >= 0

@@ -152,7 +152,7 @@ def free(found: PublishedGPUs, document: Document, *asked: Document) -> int:
     """How many more workers fit beside pods that ask for this."""
     read = with_published(read_node(parse(NodeObject, document)), found)
     left = take_pods([read], [PodRow(node="n", requests={"pods": 1.0, **each}) for each in asked])
-    return free_devices(left.values(), A100, asked={"cpu": 1.0, "pods": 1.0})
+    return free_devices(left.values(), A100, requests={"cpu": 1.0, "pods": 1.0})
 
 
 def test_what_is_free_is_published_and_neither_claimed_nor_asked_for_by_a_pod() -> None:

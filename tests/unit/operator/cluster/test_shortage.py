@@ -48,7 +48,7 @@ def gpu_node(name: str, *, cpu: float = 16, memory: float = 64 * GIB, gpus: floa
 )
 def test_it_names_the_resource_and_the_nodes_where_tenants_may_know_them(nodes: list[Node], words: list[str]) -> None:
     told, named = (
-        describe_shortage(nodes, "L4", replace(SETTINGS, names_nodes=named), asked=ASKED) for named in (False, True)
+        describe_shortage(nodes, "L4", replace(SETTINGS, names_nodes=named), requests=ASKED) for named in (False, True)
     )
     assert told == f"a worker on L4 finds too little on {words[0]}"
     assert named == f"a worker on L4 finds too little: {words[1]}"
@@ -69,11 +69,11 @@ def test_it_names_the_resource_and_the_nodes_where_tenants_may_know_them(nodes: 
     ],
 )
 def test_it_says_if_nothing_is_missing_or_no_node_is_usable(nodes: list[Node], device_class: str, words: str) -> None:
-    assert describe_shortage(nodes, device_class, SETTINGS, asked=ASKED) == words
+    assert describe_shortage(nodes, device_class, SETTINGS, requests=ASKED) == words
 
 
 def test_it_says_what_belongs_to_a_device_and_what_to_do_where_more_is_asked_for() -> None:
-    told = describe_shortage([gpu_node("a")], "L4", SETTINGS, asked={**ASKED, "cpu": 15.0, "memory": 60.0 * GIB})
+    told = describe_shortage([gpu_node("a")], "L4", SETTINGS, requests={**ASKED, "cpu": 15.0, "memory": 60.0 * GIB})
     assert told == (
         "a worker on L4 asks for more than belongs to a device of any node, which is 14.4 of 15 cpu and 58,982 MiB of "
         "61,440 MiB memory at most; lower spec.worker.resources or the chart's worker.gpuCpus and worker.memory, or "
@@ -85,7 +85,7 @@ def test_where_all_slices_have_workers_that_ask_for_little_slices_are_what_is_mi
     small = {"cpu": 0.25, "memory": 1.0, "pods": 1.0}
     worker = PodRow(node="n", requests=small, is_worker=True)
     full = take_pods([node("n", cpus=2)], [worker] * 2)
-    told = describe_shortage(full.values(), "cpu-1", SETTINGS, asked=small)
+    told = describe_shortage(full.values(), "cpu-1", SETTINGS, requests=small)
     assert told == "a worker on cpu-1 finds too little on 1 node; the most that one has is 0 of 1 CPU slices"
 
 

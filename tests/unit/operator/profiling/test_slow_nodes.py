@@ -66,7 +66,7 @@ def test_a_slow_nodes_devices_count_for_its_own_class_alone(device_class: str, c
     there = nodes(gpu_node("a", L4), gpu_node("b", L4), slices("c"), slices("d"))
     asked = {"cpu": 2.0, "memory": 1.0, "pods": 1.0}
     apart = set_apart(there, {"b", "d"}).values()
-    assert free_devices(apart, device_class, asked=asked, tolerations=[Toleration(operator="Exists")]) == count
+    assert free_devices(apart, device_class, requests=asked, tolerations=[Toleration(operator="Exists")]) == count
 
 
 def two_nodes(gpus: int = 1) -> dict[str, Node]:
