@@ -76,7 +76,7 @@ def proof(plan: Plan) -> str:
 
 def why_infeasible(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
     """Return why the deadline can't be met; it follows INFEASIBLE and a colon."""
-    problem, found = infeasible.problem, infeasible.alternatives
+    problem, alternatives = infeasible.problem, infeasible.alternatives
     devices, images = counted(problem.most, device_word(problem.pool)), counted(problem.images, "image")
     if problem.time_us <= 0:
         passed = time_span(-problem.time_us)
@@ -85,7 +85,7 @@ def why_infeasible(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
             f"What it takes: {_more_time(infeasible, advise)}"
         )
     return (
-        f"{devices} can do at most {found.largest_images:,} of {images} in {format_duration(problem.time_us)} "
+        f"{devices} can do at most {alternatives.largest_images:,} of {images} in {format_duration(problem.time_us)} "
         f"at confidence {problem.confidence:g} ({infeasible.proof})."
     )
 
@@ -95,19 +95,22 @@ def ways_out(infeasible: Infeasible, advise: Callable[[int], str]) -> list[tuple
 
     `advise` makes of the least time that the job takes from now what to write into its manifest.
     """
-    problem, found = infeasible.problem, infeasible.alternatives
+    problem, alternatives = infeasible.problem, infeasible.alternatives
     if problem.time_us <= 0:
         return []
     ways = [
         ("more time", _more_time(infeasible, advise)),
-        ("at most", counted(found.largest_images, "image")),
-        ("a confidence of", "none" if found.possible_confidence is None else f"{found.possible_confidence:g}"),
+        ("at most", counted(alternatives.largest_images, "image")),
+        (
+            "a confidence of",
+            "none" if alternatives.possible_confidence is None else f"{alternatives.possible_confidence:g}",
+        ),
     ]
     if enough := sufficient_max(problem):
         ways.append(("a gpus.max of", f"{enough:,}"))
     return ways + [
         (f"more {name}", "no number is enough" if n is None else f"{n:,}{limit_words(problem, n)}")
-        for name, n in found.extra_gpus.items()
+        for name, n in alternatives.extra_gpus.items()
     ]
 
 

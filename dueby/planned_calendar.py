@@ -24,13 +24,13 @@ Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
 """Each job with the profiles that are known of its model, measured and predicted."""
 
 
-def calendar_of(known: Known, counts: Mapping[str, int], *, now_us: int) -> Calendar:
+def calendar_of(profiled_jobs: Known, counts: Mapping[str, int], *, now_us: int) -> Calendar:
     """Return the calendar of jobs that are created now, each with a name of its own.
 
     Raise Invalid if one of them can't be planned.
     """
     placed = []
-    for job, profiles in known:
+    for job, profiles in profiled_jobs:
         with naming(job):
             problem = plan_problem(job, profiles, dict(counts), now_us=now_us)
             _ = problem.rule  # which refuses a confidence that is too high for the profiles
@@ -40,17 +40,17 @@ def calendar_of(known: Known, counts: Mapping[str, int], *, now_us: int) -> Cale
     return calendar
 
 
-def machine_of(known: Known) -> dict[str, int]:
+def machine_of(profiled_jobs: Known) -> dict[str, int]:
     """Return this machine's devices, if all jobs take the same of them."""
     pools = {
         job.metadata.name: machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
-        for job, profiles in known
+        for job, profiles in profiled_jobs
     }
-    first = known[0][0].metadata.name
+    first = profiled_jobs[0][0].metadata.name
     for name, pool in pools.items():
         if pool != pools[first]:
             one, other = (
-                ", ".join(f"{device}={count}" for device, count in found.items()) for found in (pools[first], pool)
+                ", ".join(f"{device}={count}" for device, count in counts.items()) for counts in (pools[first], pool)
             )
             raise Invalid(
                 "--pool",
@@ -65,26 +65,26 @@ def shown_plan(calendar: Calendar, answer: CalendarAnswer, *, now_us: int) -> Sh
     return ShownCalendar(
         now_us=now_us,
         jobs=tuple(
-            _shown_job(calendar, found, planned)
-            for found, planned in zip(calendar.placements, answer.jobs, strict=True)
+            _shown_job(calendar, placement, planned)
+            for placement, planned in zip(calendar.placements, answer.jobs, strict=True)
         ),
         pool=tuple(
             ShownPool(device_class=pool.device_class, devices=pool.devices, peak=pool.peak) for pool in answer.pool
         ),
         device=device_word(calendar.placements[0].job.problem.pool),
-        notes=(ASSUMED,) if any(found.job.problem.pool.is_assumed for found in calendar.placements) else (),
+        notes=(ASSUMED,) if any(placement.job.problem.pool.is_assumed for placement in calendar.placements) else (),
         warnings=answer.warnings,
     )
 
 
-def _shown_job(calendar: Calendar, found: Placement, planned: PlannedJob) -> ShownJob:
-    deadline_s = found.job.problem.time_us / MICROS_PER_SECOND
-    is_refused = found.action in ("Refuse", "Hold")
+def _shown_job(calendar: Calendar, placement: Placement, planned: PlannedJob) -> ShownJob:
+    deadline_s = placement.job.problem.time_us / MICROS_PER_SECOND
+    is_refused = placement.action in ("Refuse", "Hold")
     sentence = ""
     if is_refused:
-        sentence = f"{planned.name}: {refusal_sentence(calendar, found)}"
-    elif found.action == "Wait":
-        sentence = f"{planned.name} {_without_devices(found.job.problem)}."
+        sentence = f"{planned.name}: {refusal_sentence(calendar, placement)}"
+    elif placement.action == "Wait":
+        sentence = f"{planned.name} {_without_devices(placement.job.problem)}."
     return ShownJob(
         name=planned.name,
         deadline_class=planned.deadline_class,
@@ -93,7 +93,7 @@ def _shown_job(calendar: Calendar, found: Placement, planned: PlannedJob) -> Sho
         starts_s=min((window.from_seconds for window in planned.windows), default=None),
         expected_s=planned.expected_seconds,
         sure_s=None if planned.slack_seconds is None else deadline_s - planned.slack_seconds,
-        confidence=found.job.problem.confidence,
+        confidence=placement.job.problem.confidence,
         slack_s=planned.slack_seconds,
         gpus=planned.gpus,
         holds=tuple(_hold(window) for window in planned.windows),

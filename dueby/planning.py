@@ -53,7 +53,7 @@ def _cheaper_precisions(
     spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int], problem: Problem
 ) -> Iterator[str]:
     """Yield at which other precisions fewer devices would meet the deadline, of classes that were measured at both."""
-    own = problem.fewest()
+    fewest = problem.fewest()
     for precision in get_args(Precision):
         if precision == spec.model.precision:
             continue
@@ -63,11 +63,11 @@ def _cheaper_precisions(
         shared = {profile.spec.device_class: counts[profile.spec.device_class] for profile in measured}
         # Without devices there is no problem, nor with steps that differ so much that no plan keeps enough spare.
         with suppress(Invalid):
-            asked = problem_of(other, measured, shared, images=problem.images, time_us=problem.time_us)
-            enough = asked.fewest()
-            if enough is not None and (own is None or enough < own):
-                instead = "" if own is None else f" instead of {own:,}"
-                said = f"at {precision}, {counted(enough, device_word(asked.pool))} would be enough{instead}"
+            question = problem_of(other, measured, shared, images=problem.images, time_us=problem.time_us)
+            enough = question.fewest()
+            if enough is not None and (fewest is None or enough < fewest):
+                instead = "" if fewest is None else f" instead of {fewest:,}"
+                said = f"at {precision}, {counted(enough, device_word(question.pool))} would be enough{instead}"
                 yield f"{said}; {_cost_in_answers(measured)}" if precision != "fp32" else said
 
 

@@ -44,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show what each check finds; return 1 if anything fails, else 0."""
-    asked = Asked(uris=tuple(arguments.uris), namespace=arguments.namespace)
+    request = Asked(uris=tuple(arguments.uris), namespace=arguments.namespace)
     findings = []
-    for finding in (finding for check in CHECKS for finding in check(asked)):
+    for finding in (finding for check in CHECKS for finding in check(request)):
         findings.append(finding)
         if arguments.output == "table":
             _print(finding, people_console())

@@ -38,10 +38,10 @@ class Interruption:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         # Who starts a program in the background may have it ignore Ctrl-C.
-        taken = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         # Written to by the interpreter's own handler, wherever the main thread is.
         self._writer_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._handlers_before = {number: signal.signal(number, self._raise) for number in taken}
+        self._handlers_before = {number: signal.signal(number, self._raise) for number in numbers}
         self._thread = threading.Thread(target=self._wait, name="interruption", daemon=True)
         self._thread.start()
         return self

@@ -98,12 +98,12 @@ def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int
     from dueby_planner.schedule.free_devices import PROMISED
 
     profiles = read_profiles(arguments.profiles or default_profiles(jobs[0].spec.model))
-    known = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
+    profiled_jobs = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
     now_us = time.time_ns() // 1000
-    calendar = calendar_of(known, parse_pool(arguments.pool) or machine_of(known), now_us=now_us)
+    calendar = calendar_of(profiled_jobs, parse_pool(arguments.pool) or machine_of(profiled_jobs), now_us=now_us)
     _print_calendar(calendar, arguments.output, now_us=now_us, is_verbose=arguments.verbose)
-    urgent = [found for found in calendar.placements if found.job.deadline_class in PROMISED]
-    return 0 if all(found.is_in_time for found in urgent) else EXIT_INFEASIBLE
+    urgent = [placement for placement in calendar.placements if placement.job.deadline_class in PROMISED]
+    return 0 if all(placement.is_in_time for placement in urgent) else EXIT_INFEASIBLE
 
 
 def _print_calendar(calendar: "Calendar", output: str, *, now_us: int, is_verbose: bool) -> None:

@@ -145,9 +145,9 @@ def _import(model: Model, arguments: argparse.Namespace, folder: Path) -> None:
         )
     require_folder(folder)
     path = arguments.published
-    found = read_published(path, model, device_class=arguments.classes[0], source=arguments.source or Path(path).name)
+    profile = read_published(path, model, device_class=arguments.classes[0], source=arguments.source or Path(path).name)
     console = people_console(stderr=True)
-    console.print(Text(f"Written: {write_profile(found, folder)}"))
+    console.print(Text(f"Written: {write_profile(profile, folder)}"))
     console.print(
         Text("It is assumed, not measured: `dueby plan` takes it with a warning, and `dueby run` leaves it out.")
     )
@@ -163,11 +163,11 @@ def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -
     console = people_console(stderr=True)
     require_folder(folder)
     with show_progress(console) as listener:
-        found = map_memory(model=model, machine=this_machine(), classes=classes, listener=listener)
-    for cell in found.cells:
+        memory_map = map_memory(model=model, machine=this_machine(), classes=classes, listener=listener)
+    for cell in memory_map.cells:
         size = f"{cell.memory_mib:,} MiB" if cell.memory_mib else "does not fit"
         console.print(Text(f"{cell.image_size:>5} px, mini-batches of {cell.mini_batch_size:>4}: {size}"))
-    path = write_text(folder / f"{found.name}.json", json.dumps(found.document(), indent=1) + "\n")
+    path = write_text(folder / f"{memory_map.name}.json", json.dumps(memory_map.document(), indent=1) + "\n")
     console.print(Text(f"Written: {path}"))
     return path
 

@@ -27,7 +27,7 @@ _TRIAL = {
 _OPERATORS = ("get", "deployments", "--all-namespaces", "-l", "app.kubernetes.io/name=dueby", "-o", "json")
 
 
-def check_cluster(asked: Asked) -> Iterator[Finding]:
+def check_cluster(request: Asked) -> Iterator[Finding]:
     """Yield what there is of DueBy in the cluster; one line if there is none."""
     if which("kubectl") is None:
         advice = "install kubectl to run jobs in a cluster"
@@ -45,7 +45,7 @@ def check_cluster(asked: Asked) -> Iterator[Finding]:
         return
     yield Finding(subject="cluster", verdict="ok", sentence=f"it has {' and '.join(_KINDS)}")
     yield _operator()
-    yield from _rights(asked.namespace)
+    yield from _rights(request.namespace)
 
 
 def _operator() -> Finding:

@@ -57,9 +57,9 @@ def check_torch(_: Asked) -> Iterator[Finding]:
 def _gpus(build: "TorchBuild") -> Finding:
     if build.gpus:
         return Finding(subject="GPUs", verdict="ok", sentence=", ".join(build.gpus))
-    if there := _products():
+    if products := _products():
         advice = f"install a build of torch for the driver's CUDA; this one is for {build.cuda or 'CPUs'}"
-        sentence = f"the driver has {', '.join(there)}, but torch can't use any"
+        sentence = f"the driver has {', '.join(products)}, but torch can't use any"
         return Finding(subject="GPUs", verdict="fails", sentence=sentence, advice=advice)
     return Finding(subject="GPUs", verdict="absent", sentence="there is no NVIDIA GPU with a driver; jobs run on cores")
 
@@ -99,13 +99,15 @@ def check_profiles(_: Asked) -> Iterator[Finding]:
     """Yield which models were measured here."""
     try:
         home = profile_home()
-        found = read_profiles([str(home)]) if home.is_dir() else []
+        profiles = read_profiles([str(home)]) if home.is_dir() else []
     except Invalid as error:
         yield Finding(subject="profiles", verdict="fails", sentence=str(error), advice="fix or delete that file")
         return
-    if not found:
+    if not profiles:
         advice = "dueby profile --model MODEL, or let dueby run measure what it needs"
         yield Finding(subject="profiles", verdict="absent", sentence=f"{home} has none", advice=advice)
         return
-    models = ", ".join(sorted({profile.spec.model.name for profile in found}))
-    yield Finding(subject="profiles", verdict="ok", sentence=f"{counted(len(found), 'profile')} of {models} in {home}")
+    models = ", ".join(sorted({profile.spec.model.name for profile in profiles}))
+    yield Finding(
+        subject="profiles", verdict="ok", sentence=f"{counted(len(profiles), 'profile')} of {models} in {home}"
+    )

@@ -12,9 +12,9 @@ from dueby_api.errors import DueByError
 from dueby_api.words import counted
 
 
-def check_places(asked: Asked) -> Iterator[Finding]:
+def check_places(request: Asked) -> Iterator[Finding]:
     """Yield what is at each URI, or why that can't be seen."""
-    for uri in asked.uris:
+    for uri in request.uris:
         try:
             sentence = _describe(uri)
         except DueByError as error:
@@ -47,14 +47,13 @@ def _describe(uri: str) -> str:
     if is_web:
         return "the server answers, but has no such file"
     count = len(store.list_names()) + len(store.list_folders())
-    found = (
+    contents = (
         f"can be listed, with {counted(count, 'name')} in it" if count else "the store answers; nothing is there yet"
     )
     if scheme == "file":
-        return (
-            f"{found}; results {'can' if _is_writable(file_path(canonical_uri(uri))) else 'can not'} be written there"
-        )
-    return f"{found}; whether results can be written shows only when they are"
+        can = "can" if _is_writable(file_path(canonical_uri(uri))) else "can not"
+        return f"{contents}; results {can} be written there"
+    return f"{contents}; whether results can be written shows only when they are"
 
 
 def _is_writable(path: str) -> bool:

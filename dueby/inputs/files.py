@@ -37,15 +37,15 @@ def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
     profiles = []
     for path in paths:
         if os.path.isdir(path):
-            found = [
+            documents = [
                 (origin, document)
                 for file in _files_in(path)
                 for origin, document in documents_in(file, most=MAX_PROFILES)
                 if isinstance(document, dict) and document.get("kind") == "GPUProfile"
             ]
         else:
-            found = list(documents_in(path, most=MAX_PROFILES))
-        profiles += [parse_profile(document, origin=origin) for origin, document in found]
+            documents = list(documents_in(path, most=MAX_PROFILES))
+        profiles += [parse_profile(document, origin=origin) for origin, document in documents]
     return profiles
 
 
@@ -54,7 +54,7 @@ def documents_in(path: str, *, most: int) -> Iterator[tuple[str, Any]]:
 
     Those that are empty don't count. Raise Invalid if the file has more than so many characters, or is no YAML.
     """
-    documents = [found for found in parse_yaml(read_text(path, most=most), origin=path) if found is not None]
+    documents = [document for document in parse_yaml(read_text(path, most=most), origin=path) if document is not None]
     for number, document in enumerate(documents, 1):
         yield from _items(path if len(documents) == 1 else f"{path}, document {number}", document)
 

@@ -69,11 +69,11 @@ def read_manifest(file: str, *, name: str | None = None) -> Manifest:
     Raise Invalid if there is none.
     """
     manifests = _manifests_in(file)
-    found = manifests if len(manifests) == 1 else [manifest for manifest in manifests if name in (None, manifest.name)]
-    if len(found) != 1:
-        jobs = counted(len(found), "InferenceJob") if name is None else f"{len(found)} of name {name}"
+    chosen = manifests if len(manifests) == 1 else [manifest for manifest in manifests if name in (None, manifest.name)]
+    if len(chosen) != 1:
+        jobs = counted(len(chosen), "InferenceJob") if name is None else f"{len(chosen)} of name {name}"
         raise Invalid(file, f"expected one InferenceJob, found {jobs}")
-    return found[0]
+    return chosen[0]
 
 
 @contextmanager
@@ -89,14 +89,14 @@ def naming(job: InferenceJob, *, is_one: bool = False) -> Iterator[None]:
 
 def _manifests_in(file: str) -> list[Manifest]:
     documents = list(documents_in(file, most=MAX_JOBS))
-    found = [
+    manifests = [
         Manifest(job=parse_job(document, origin=origin), file=file, origin=origin, document=document)
         for origin, document in documents
         if len(documents) == 1 or not _is_of_a_cluster(document)
     ]
-    if not found:
+    if not manifests:
         raise Invalid(file, f"expected an InferenceJob, found none among {counted(len(documents), 'document')}")
-    return found
+    return manifests
 
 
 def _is_of_a_cluster(document: object) -> bool:

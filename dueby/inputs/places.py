@@ -47,7 +47,7 @@ def sink_uri(spec: JobSpec) -> str:
 def _real(field: str, uri: str) -> str:
     """Return the URI as an absolute one, without links."""
     try:
-        found = canonical_uri(uri)
+        canonical = canonical_uri(uri)
     except ValueError as error:
         raise Invalid(field, str(error)) from None
-    return file_uri(os.path.realpath(file_path(found))) if scheme_of(found) == "file" else found
+    return file_uri(os.path.realpath(file_path(canonical))) if scheme_of(canonical) == "file" else canonical

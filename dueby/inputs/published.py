@@ -65,10 +65,10 @@ def _rows_of(path: str, name: str, side: int) -> list[Row]:
         raise Invalid(path, f"has no column {missing[0]}; the first line of such a table names {', '.join(_COLUMNS)}")
     alike = [row for row in rows if row[_MODEL] == name]
     if not alike:
-        known = sorted({row[_MODEL] or "" for row in rows})
-        raise Invalid("--model", f"{path} has no row of {name}{nearest(name, known)}")
-    if found := [row for row in alike if row[_SIDE] == str(side)]:
-        return found
+        models = sorted({row[_MODEL] or "" for row in rows})
+        raise Invalid("--model", f"{path} has no row of {name}{nearest(name, models)}")
+    if of_size := [row for row in alike if row[_SIDE] == str(side)]:
+        return of_size
     sides = ", ".join(str(row[_SIDE]) for row in alike)
     raise Invalid("--image-size", f"{path} has no row of {name} at {side} px; it has {sides}")
 

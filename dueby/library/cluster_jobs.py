@@ -87,18 +87,18 @@ def wait(
 
 def follow(look: Callable[[], SubmittedJob], *, pause: Callable[[], bool], tell: Tell) -> SubmittedJob:
     """Look at a job until it is over. Raise Transient once `pause` says that there is no more time."""
-    found, told = look(), ""
+    job, told = look(), ""
     while True:
-        said = f"{found.name}: {found.status.phase}. {found.status.message or ''}".rstrip()
+        said = f"{job.name}: {job.status.phase}. {job.status.message or ''}".rstrip()
         if said != told:
             tell(said)
             told = said
-        if found.is_over:
-            return found
+        if job.is_over:
+            return job
         if not pause():
             raise Transient(f"the job isn't over. {told}")
         try:
-            found = look()
+            job = look()
         except Invalid:  # it was deleted, or is no job of ours
             raise
         except DueByError as error:
@@ -106,11 +106,11 @@ def follow(look: Callable[[], SubmittedJob], *, pause: Callable[[], bool], tell:
 
 
 def _parse(text: str) -> SubmittedJob:
-    found = read_job(text, origin="kubectl")
+    job = read_job(text, origin="kubectl")
     return SubmittedJob(
-        namespace=found.namespace,
-        name=found.name,
-        deadline_class=found.deadline_class,
-        status=found.status,
-        generation=found.generation,
+        namespace=job.namespace,
+        name=job.name,
+        deadline_class=job.deadline_class,
+        status=job.status,
+        generation=job.generation,
     )

@@ -57,10 +57,10 @@ def _document_of(source: object, sink: str, spec: Mapping[str, object]) -> dict[
 def path_of(path: object, *, field: str, kinds: str = "a path") -> str:
     """Return the path as text. Raise Invalid, which blames `field` and says what it may be, if it isn't a path."""
     # Bytes may be a path for Python, but no URI.
-    found = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(found, str):
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
         raise Invalid(field, f"must be {kinds}, but is of type {type(path).__name__}")
-    return found
+    return text
 
 
 def paths_of(paths: AnyPath | Sequence[AnyPath]) -> list[str]:

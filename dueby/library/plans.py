@@ -43,9 +43,9 @@ def plan(
     """
     parsed = with_images(manifest_of(job, sink, spec).job, images)
     require_places(parsed.spec)
-    known, counts = devices_of(parsed, paths=paths_of(profiles), counts=_counts_of(pool))
+    measured, counts = devices_of(parsed, paths=paths_of(profiles), counts=_counts_of(pool))
     now_us = time.time_ns() // 1000
-    verdict = plan_job(parsed, known, counts, now_us=now_us)
+    verdict = plan_job(parsed, measured, counts, now_us=now_us)
     return with_page(Plan, plan_answer(verdict), lambda: _page(parsed, verdict, now_us=now_us))
 
 
@@ -68,12 +68,12 @@ def _count_of(name: str, count: object) -> int:
     """Return the number as an int of Python's. It may be one of NumPy's, which JSON and the planner don't take."""
     try:
         # True has an index, but means something else.
-        found = -1 if isinstance(count, bool) else index(count)  # type: ignore[arg-type]
+        number = -1 if isinstance(count, bool) else index(count)  # type: ignore[arg-type]
     except TypeError:
-        found = -1
-    if found < 0:
+        number = -1
+    if number < 0:
         raise Invalid("pool", f"{name}: must be an integer of at least 0, but is {count!r}")
-    return found
+    return number
 
 
 def _page(job: InferenceJob, verdict: Verdict, *, now_us: int) -> str:

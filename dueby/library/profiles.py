@@ -26,7 +26,7 @@ class Profiles(tuple[GPUProfile, ...]):
     """The GPUProfile of each device class; a notebook shows them as tables and charts."""
 
     def _repr_html_(self) -> str | None:
-        return framed(lambda: render_sections("Profiles", [_section(found) for found in self]))
+        return framed(lambda: render_sections("Profiles", [_section(profile) for profile in self]))
 
 
 def profile(
@@ -77,24 +77,24 @@ def profile(
         return Profiles(profiles)
 
 
-def _section(found: GPUProfile) -> Section:
+def _section(profile: GPUProfile) -> Section:
     from dueby.terminal.profile_table import HEADINGS, facts_of, rows_of, title_of
 
     return Section(
-        heading=title_of(found),
-        lead=f"{facts_of(found)}.",
+        heading=title_of(profile),
+        lead=f"{facts_of(profile)}.",
         columns=HEADINGS,
-        rows=rows_of(found),
+        rows=rows_of(profile),
         are_numbers=True,
-        chart=_draw_rates(found),
+        chart=_draw_rates(profile),
     )
 
 
-def _draw_rates(found: GPUProfile) -> "Markup":
+def _draw_rates(profile: GPUProfile) -> "Markup":
     """Return a chart of images per second over the measured mini-batch sizes, which are evenly spaced."""
     from dueby_pages.charts.axes import STRETCH, chart, curve, stretched, text, value_scale, value_ticks
 
-    steps = found.spec.steps
+    steps = profile.spec.steps
     rates = [step.mini_batch_size * MICROS_PER_SECOND / step.latency_micros.mean for step in steps]
     most, bottom = _HEADROOM * max(rates), _TOP_PX + _PLOT_PX
     shares = [(index + 0.5) / len(steps) for index in range(len(steps))]

@@ -33,11 +33,11 @@ def first_devices(
         planned = _planned(problem, job) if images else _fastest(problem)
     except Invalid:  # which is reported where the job is planned
         return []
-    found = []
+    devices = []
     for device_class, engine, count in planned:
         slots = [slot for slot in pool.slots if slot.device_class == device_class]
-        found += [(slot, engine) for slot in slots[:count]]
-    return found[: max(1, usable_cores() - 1)]
+        devices += [(slot, engine) for slot in slots[:count]]
+    return devices[: max(1, usable_cores() - 1)]
 
 
 def _planned(problem: Problem, job: InferenceJob) -> list[tuple[str, EngineName, int]]:

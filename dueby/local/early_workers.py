@@ -76,24 +76,26 @@ class EarlyWorkers:
             with self._lock:
                 if self._is_over:
                     return
-                own = folder / f"early{number}"
-                self._waiting[slot.name] = _start(job, slot, engine, folder=own, environment_of=environment_of)
+                worker_folder = folder / f"early{number}"
+                self._waiting[slot.name] = _start(
+                    job, slot, engine, folder=worker_folder, environment_of=environment_of
+                )
 
     def take(self, slot: Slot, engine: EngineName) -> EarlyWorker | None:
         """Return the one that waits on that slot for that engine, which is now the caller's; None if none does."""
         with self._lock:
-            found = self._waiting.pop(slot.name, None)
-        if found is None or (found.engine == engine and found.process.poll() is None):
-            return found
-        found.kill()
+            worker = self._waiting.pop(slot.name, None)
+        if worker is None or (worker.engine == engine and worker.process.poll() is None):
+            return worker
+        worker.kill()
         return None
 
     def end(self) -> None:
         """End those that still wait; none is started any more."""
         with self._lock:
             self._is_over = True
-            left, self._waiting = self._waiting, {}
-        for worker in left.values():
+            waiting, self._waiting = self._waiting, {}
+        for worker in waiting.values():
             worker.kill()
 
 

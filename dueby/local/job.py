@@ -15,7 +15,7 @@ NAMESPACE = ""
 
 def first_snapshot(job: InferenceJob, indexed: Indexed, *, parts_there: Parts, accepted_us: int) -> JobSnapshot:
     """Return an indexed job before its first plan. `parts_there` are those of a sink that was begun before."""
-    found = [NewCondition(reason=Reason.INDEXED, message=f"{counted(indexed.images, 'image')}.")]
+    conditions = [NewCondition(reason=Reason.INDEXED, message=f"{counted(indexed.images, 'image')}.")]
     return JobSnapshot(
         namespace=NAMESPACE,
         name=job.metadata.name,
@@ -28,7 +28,7 @@ def first_snapshot(job: InferenceJob, indexed: Indexed, *, parts_there: Parts, a
             input_cost=indexed.cost,
             agreement=indexed.agreement,
             part_size=indexed.part_size,
-            conditions=merge_conditions((), found, generation=1, now_us=accepted_us),
+            conditions=merge_conditions((), conditions, generation=1, now_us=accepted_us),
         ),
         parts_there=parts_there,
     )

@@ -51,11 +51,11 @@ def announced(
     for other in others:
         _require_apart(other, sinks)
     shared = [other.replace(slots=tuple(name for name in other.slots if name in slots)) for other in others]
-    own = OtherRun(pid=os.getpid(), jobs=tuple(jobs), slots=tuple(slots), sinks=tuple(sinks))
+    this_run = OtherRun(pid=os.getpid(), jobs=tuple(jobs), slots=tuple(slots), sinks=tuple(sinks))
     with ExitStack() as stack:
         # It is for others alone: a run that has no room to say it, or no right to, runs all the same.
         with suppress(OSError):
-            stack.enter_context(_told(own, folder / f"{node}.{own.pid}.json"))
+            stack.enter_context(_told(this_run, folder / f"{node}.{this_run.pid}.json"))
         yield [other for other in shared if other.slots]
 
 
@@ -69,13 +69,13 @@ def _require_apart(other: OtherRun, sinks: Sequence[str]) -> None:
 
 
 @contextmanager
-def _told(own: OtherRun, path: Path) -> Iterator[None]:
+def _told(run: OtherRun, path: Path) -> Iterator[None]:
     """Say it in the file while the block runs. Raise OSError if it can't be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("wb", buffering=0) as file:
             hold(file.fileno())
-            file.write(json.dumps(own.document()).encode())
+            file.write(json.dumps(run.document()).encode())
             yield
     finally:
         path.unlink(missing_ok=True)

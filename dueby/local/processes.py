@@ -143,8 +143,8 @@ class Processes:
 
     def free_slot(self, device_class: str) -> Slot:
         """Return a slot of the class that no worker has, of this job or of another."""
-        taken = {process.slot.name for process in self.on_machine if process.has_slot}
-        return next(slot for slot in self.slots if slot.device_class == device_class and slot.name not in taken)
+        used = {process.slot.name for process in self.on_machine if process.has_slot}
+        return next(slot for slot in self.slots if slot.device_class == device_class and slot.name not in used)
 
     def _there(self, workers: Iterable[str]) -> list[Process]:
         named = set(workers)

@@ -105,22 +105,22 @@ class Record:
             return
         self.samples.append((at, done, failed))
         for process in processes:
-            own = self.worker_samples.setdefault(process.assignment.worker, [])
+            samples = self.worker_samples.setdefault(process.assignment.worker, [])
             images = process.progress.images_done
-            if process.ended_us is None or (own and own[-1][1] != images):
-                own.append((at, images))
+            if process.ended_us is None or (samples and samples[-1][1] != images):
+                samples.append((at, images))
         if len(self.samples) > MAX_SAMPLES:
             self.samples = self.samples[::2]
-            self.worker_samples = {name: own[::2] for name, own in self.worker_samples.items()}
+            self.worker_samples = {name: samples[::2] for name, samples in self.worker_samples.items()}
             self.every_s *= 2
 
     def close(self, processes: Sequence[Process], *, now_us: int) -> None:
         """Note what each worker has done in all: the last samples may be older than its last images."""
         for process in processes:
-            own = self.worker_samples.setdefault(process.assignment.worker, [])
+            samples = self.worker_samples.setdefault(process.assignment.worker, [])
             images = process.progress.images_done
-            if (own[-1][1] if own else 0) != images:
-                own.append((self.at(now_us), images))
+            if (samples[-1][1] if samples else 0) != images:
+                samples.append((self.at(now_us), images))
 
     @property
     def done(self) -> int:
@@ -186,9 +186,9 @@ def planned_windows(
     if any(assignment.until_us is None for assignment in starting):
         return ()
     begun = Counter(_begun(assignment, now_us=now_us) for assignment in starting)
-    found = [window.replace(count=count, images=count * window.images) for window, count in begun.items()]
-    found += [_later(window, now_us=now_us) for window in reserved]
-    return tuple(sorted(found, key=lambda window: (window.from_seconds, window.to_seconds, window.device_class)))
+    windows = [window.replace(count=count, images=count * window.images) for window, count in begun.items()]
+    windows += [_later(window, now_us=now_us) for window in reserved]
+    return tuple(sorted(windows, key=lambda window: (window.from_seconds, window.to_seconds, window.device_class)))
 
 
 def _begun(assignment: Assignment, *, now_us: int) -> PlannedWindow:

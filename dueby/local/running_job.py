@@ -245,14 +245,14 @@ class RunningJob:
         if commits == self.commits and self.now_us - self.listed_us < LIST_EVERY_US:
             return self.job.parts_there
         self.listed_us = self.now_us
-        there = self.seams.parts_there(images, plan.part_size)
-        if there is not None:
+        parts = self.seams.parts_there(images, plan.part_size)
+        if parts is not None:
             self.commits = commits
-            if len(there) > len(self.job.parts_there):
+            if len(parts) > len(self.job.parts_there):
                 self.losses_since_commit = 0
         if self.losses_since_commit >= MAX_LOSSES:
             raise self.processes.fault_of_losses()
-        return self.job.parts_there if there is None else there
+        return self.job.parts_there if parts is None else parts
 
     def _take_edit(self) -> None:
         edited = self.seams.edited_job()

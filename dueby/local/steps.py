@@ -74,15 +74,15 @@ def index(job: InferenceJob, folder: Path, say: Say | None = None) -> Indexed:
         return Indexed(images=images, fingerprint=None, part_size=None, cost=FREE)
     config = {**index_config(job), "cacheDir": str(cache_folder())}
     with _leaving_no_folder(job.spec.sink.uri):
-        found = _run_step("index", config, folder, IndexResult, say)
+        result = _run_step("index", config, folder, IndexResult, say)
     return Indexed(
-        images=found.images,
-        fingerprint=found.fingerprint,
-        part_size=found.part_size,
-        cost=found.input_cost or FREE,
-        unlisted=found.unlisted,
-        note=found.note,
-        agreement=found.agreement,
+        images=result.images,
+        fingerprint=result.fingerprint,
+        part_size=result.part_size,
+        cost=result.input_cost or FREE,
+        unlisted=result.unlisted,
+        note=result.note,
+        agreement=result.agreement,
     )
 
 
@@ -96,9 +96,9 @@ def _leaving_no_folder(sink: str) -> Iterator[None]:
         yield
     except DueByError:
         if root is not None:
-            for made in (root / _DUEBY / "index", root / _DUEBY, *(() if was_there else (root,))):
+            for created in (root / _DUEBY / "index", root / _DUEBY, *(() if was_there else (root,))):
                 with suppress(OSError):  # it isn't there, or not empty
-                    made.rmdir()
+                    created.rmdir()
         raise
 
 

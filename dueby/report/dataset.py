@@ -57,7 +57,7 @@ def dataset_of(store: Store, names: Sequence[str], *, components: Components | N
     if not schemas and components:
         schemas = [_schema_of(components, index)]
     # The labels of probabilities are the same in all parts; what else their metadata say differs.
-    labels = next((found[_LABELS] for schema in schemas if _LABELS in (found := schema.metadata or {})), None)
+    labels = next((metadata[_LABELS] for schema in schemas if _LABELS in (metadata := schema.metadata or {})), None)
     schema = pa.unify_schemas([*(schema.remove_metadata() for schema in schemas), _LATER])
     generations = [generation_in(name) for name in names]
     if max(generations, default=1) > 1:
@@ -158,8 +158,8 @@ def _schema_in(end: bytes) -> pa.Schema:
 
 def known_of_failed(dataset: Dataset) -> tuple[str, ...]:
     """Return the columns that say something of an image without a result."""
-    known = ("index", "uri", "error")
-    return tuple(name for name in dataset.schema.names if name in known or comes_of_source(name))
+    always = ("index", "uri", "error")
+    return tuple(name for name in dataset.schema.names if name in always or comes_of_source(name))
 
 
 def _schema_of(components: Components, index: Index | None) -> pa.Schema:

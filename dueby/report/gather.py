@@ -64,8 +64,8 @@ def gather(store: Store, name: str) -> Report:
 def read_run(store: Store, name: str) -> Run:
     """Return the run with the files that are in its folder."""
     folder = f"{RUNS}/{name}"
-    there = set(store.list_names(folder))
-    return parse_run(name, {file: store.read(f"{folder}/{file}") for file in FILES if file in there})
+    names = set(store.list_names(folder))
+    return parse_run(name, {file: store.read(f"{folder}/{file}") for file in FILES if file in names})
 
 
 def load_photos(rows: tuple[Classified, ...], sink: Store) -> tuple[Photo, ...]:

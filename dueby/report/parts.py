@@ -65,9 +65,9 @@ class FailedImage:
 
 def find_parts(names: Iterable[str]) -> tuple[Part, ...]:
     """Return the parts among a sink's files, in the order of their images."""
-    found = (_PART.fullmatch(name) for name in names)
+    matches = (_PART.fullmatch(name) for name in names)
     return tuple(
-        sorted((Part(name=m[0], first=int(m[1]), last=int(m[2])) for m in found if m), key=lambda part: part.first)
+        sorted((Part(name=m[0], first=int(m[1]), last=int(m[2])) for m in matches if m), key=lambda part: part.first)
     )
 
 
@@ -110,14 +110,14 @@ def read_failed(
 ) -> tuple[FailedImage, ...]:
     """Return the first failed images whose rows count, by index; parts after those that hold enough are not read."""
     errors = partial(_errors, replaced=replaced)
-    found: list[FailedImage] = []
+    failed: list[FailedImage] = []
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(parts), _READERS):
             for failures in pool.map(lambda part: read_part(sink, part.name, errors), parts[start : start + _READERS]):
-                found += failures
-            if len(found) >= most:
+                failed += failures
+            if len(failed) >= most:
                 break
-    return tuple(found[:most])
+    return tuple(failed[:most])
 
 
 def _pick(data: bytes, indices: Sequence[int], replaced: pa.Array) -> list[Classified]:

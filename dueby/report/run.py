@@ -110,8 +110,8 @@ class Run:
     def images(self) -> int | None:
         """N."""
         # A plan counts only the images that were left to do when it was made.
-        left = self.promise.images
-        return _first(self.summary.images, None if left is None else left + self.inherited)
+        promised = self.promise.images
+        return _first(self.summary.images, None if promised is None else promised + self.inherited)
 
     @property
     def done(self) -> int:

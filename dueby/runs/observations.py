@@ -45,9 +45,9 @@ def rows_of_run(
     for process in processes:
         profile = profiles.get(process.assignment.choice.profile)
         if profile and process.progress.batches and not process.is_careful:
-            found = _observation(process, profile, record.cost or FREE, cpus=pool.worker_cpus, now_us=now_us)
-            shown[profile.name].append(found)
-            if found.ratio is not None:
+            observation = _observation(process, profile, record.cost or FREE, cpus=pool.worker_cpus, now_us=now_us)
+            shown[profile.name].append(observation)
+            if observation.ratio is not None:
                 busy.add(process.slot.name)
     devices = sum(pool.counts.values())
     gave_back = any(replan.reason in ("Ahead", "GaveWay") for replan in record.replans)
@@ -96,30 +96,30 @@ def note_rows(
 def _places(profile: GPUProfile, paths: Sequence[str]) -> list[Path]:
     """Return the existing files that may hold the profile."""
     name = f"{profile.name}.yaml"
-    found = [path / name if path.is_dir() else path for path in map(Path, paths)]
-    return [path.resolve() for path in found if path.name == name and path.is_file()]
+    files = [path / name if path.is_dir() else path for path in map(Path, paths)]
+    return [path.resolve() for path in files if path.name == name and path.is_file()]
 
 
 def _note(row: ObservedJob, profile: GPUProfile, path: Path) -> bool:
     """Add the row to the profile in the file; return False if the file is another one by now, or was edited."""
     with sole_writer(path.parent):
-        found = _as_written(path)
+        written = _as_written(path)
         # Other runs may have noted something meanwhile, and nobody may have done anything else.
-        if found is None or _measured(found) != _measured(profile):
+        if written is None or _measured(written) != _measured(profile):
             return False
-        spec = with_job(found.spec, moderated(found.spec, row))
-        write_text(path, to_yaml(found.replace(spec=spec).document()))
+        spec = with_job(written.spec, moderated(written.spec, row))
+        write_text(path, to_yaml(written.replace(spec=spec).document()))
         return True
 
 
 def _as_written(path: Path) -> GPUProfile | None:
     """Return the only profile in the file; None if the file's text isn't what `dueby profile` writes of it."""
     try:
-        found = read_profiles([str(path)])
+        profiles = read_profiles([str(path)])
     except Invalid:
         return None
-    is_own = len(found) == 1 and to_yaml(found[0].document()) == path.read_text(encoding="utf-8")
-    return found[0] if is_own else None
+    is_own = len(profiles) == 1 and to_yaml(profiles[0].document()) == path.read_text(encoding="utf-8")
+    return profiles[0] if is_own else None
 
 
 def _measured(profile: GPUProfile) -> GPUProfile:

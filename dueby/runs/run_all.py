@@ -97,14 +97,14 @@ class RunAll:
 
     def _arrived(self, may_wait: bool) -> Sequence[RunningJob] | None:
         are_all = self._are_all_ready()
-        found: list[RunningJob] = []
+        arrived: list[RunningJob] = []
         with suppress(Empty):
             if may_wait and not are_all:
-                found.append(self.ready.get(timeout=TICK_S))
+                arrived.append(self.ready.get(timeout=TICK_S))
             while True:
-                found.append(self.ready.get_nowait())
-        if found or not are_all:
-            return found
+                arrived.append(self.ready.get_nowait())
+        if arrived or not are_all:
+            return arrived
         for preparing in self.preparing:
             preparing.result()  # which raises what was a bug
         return None

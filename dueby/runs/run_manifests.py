@@ -50,11 +50,11 @@ def run_manifests(
             for name, manifest in by_name.items()
             if not retry_failed and images_left[name] == 0
         }
-        left = {name: manifest for name, manifest in by_name.items() if name not in complete}
-        jobs = [manifest.job for manifest in left.values()]
-        pool = find_devices(jobs, paths, screen.console) if left else NO_DEVICES
+        unfinished = {name: manifest for name, manifest in by_name.items() if name not in complete}
+        jobs = [manifest.job for manifest in unfinished.values()]
+        pool = find_devices(jobs, paths, screen.console) if unfinished else NO_DEVICES
         sessions = []
-        for name, manifest in left.items():
+        for name, manifest in unfinished.items():
             with naming(manifest.job, is_one=screen.is_of_one):
                 session = Session(
                     manifest.job,
@@ -68,7 +68,7 @@ def run_manifests(
             sessions.append(session)
         slots = [slot.name for slot in pool.slots]
         sinks = [sink_uri(job.spec) for job in jobs]
-        others = announced(runs_folder(), node=pool.node, jobs=tuple(left), slots=slots, sinks=sinks)
+        others = announced(runs_folder(), node=pool.node, jobs=tuple(unfinished), slots=slots, sinks=sinks)
         for other in stack.enter_context(others):
             screen.console.print(Text(f"Warning: {other.sentence}.", style="yellow"))
         return RunAll(sessions, complete, pool, screen, retry_failed=retry_failed).run()
@@ -103,19 +103,19 @@ def _profiles(jobs: Sequence[InferenceJob], paths: Sequence[str], console: Conso
     models = [job.spec.model for job in jobs]
     sources = [job.spec.source for job in jobs]
     if paths:
-        given = _measured(read_profiles(paths), console)
-        predicted = {found.name: found for model in models for found in predictions(given, model)}
-        return [*given, *predicted.values()]
+        named = _measured(read_profiles(paths), console)
+        predicted = {profile.name: profile for model in models for profile in predictions(named, model)}
+        return [*named, *predicted.values()]
     home = profile_home()
-    found = _measured(read_profiles([str(home)]), console) if home.is_dir() else []
+    measured = _measured(read_profiles([str(home)]), console) if home.is_dir() else []
     for model, source in zip(models, sources, strict=True):
-        if not matching(found, model):
+        if not matching(measured, model):
             console.print(Text(f"No profile of {model.name} in {home}: measuring this machine first."))
             # At int8 the index step does it, with the very network that the workers run.
             photos = None if model.precision == "int8" else source
             measure(model, home, quick=True, source=photos, console=console, field=PROFILES_VARIABLE)
-            found = _measured(read_profiles([str(home)]))
-    return found
+            measured = _measured(read_profiles([str(home)]))
+    return measured
 
 
 def _measured(profiles: Sequence[GPUProfile], console: Console | None = None) -> list[GPUProfile]:

@@ -77,11 +77,11 @@ _SOFTWARE = ("dueby", "torch", "torchvision", "openvino", "ncnn", "pillow", "sim
 
 def software_versions() -> dict[str, str]:
     """Return the versions of the packages that classify images; packages that aren't installed are omitted."""
-    found = {}
+    versions = {}
     for package in _SOFTWARE:
         with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+            versions[package] = version(package)
+    return versions
 
 
 def print_summary(summary: Summary, sink: str, console: Console, *, prefix: str = "") -> None:
@@ -131,12 +131,12 @@ def _print_places(sink: str, console: Console) -> None:
 
 def _times(summary: Summary) -> str:
     """Return when the run ended, and when it should have; a run that found nothing to do had no plan to expect."""
-    known = {
+    times = {
         "after": summary.actual_seconds,
         "expected": summary.expected_seconds,
         "deadline": summary.deadline_seconds,
     }
-    after, *others = (f"{word} {_duration(value_s)}" for word, value_s in known.items() if value_s is not None)
+    after, *others = (f"{word} {_duration(value_s)}" for word, value_s in times.items() if value_s is not None)
     return f", {after} ({', '.join(others)})" if others else f", {after}"
 
 

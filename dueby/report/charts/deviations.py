@@ -46,18 +46,18 @@ class Comparison:
 
 def draw_deviations(rows: Sequence[Comparison]) -> Markup | None:
     """Return the chart; None if there is nothing to compare."""
-    known = {
+    shown = {
         name: [row.pairs[name] for row in rows if _is_known(row.pairs[name])]
         for name in (rows[0].pairs if rows else ())
     }
-    known = {name: pairs for name, pairs in known.items() if pairs}
-    if not known:
+    shown = {name: pairs for name, pairs in shown.items() if pairs}
+    if not shown:
         return None
-    reach = _reach([_ratio(pair) for pairs in known.values() for pair in pairs])
-    bottom = _TOP + _ROW * len(known)
+    reach = _reach([_ratio(pair) for pairs in shown.values() for pair in pairs])
+    bottom = _TOP + _ROW * len(shown)
     marks = [
         mark
-        for i, (name, pairs) in enumerate(known.items())
+        for i, (name, pairs) in enumerate(shown.items())
         for mark in _draw_strip(name, pairs, reach, _TOP + _ROW * i)
     ]
     return chart(

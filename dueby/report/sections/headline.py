@@ -83,11 +83,11 @@ def _story(run: Run) -> str:
     """Return the run in one sentence, or two if it was resumed."""
     devices = f" on {counted(run.devices, run.noun)}" if run.devices else ""
     before = f" Earlier runs had classified {number(run.inherited)} of {number(run.images)}." if run.inherited else ""
-    left = None if run.images is None else run.images - run.inherited
-    if run.is_complete and left == 0:
+    rest = None if run.images is None else run.images - run.inherited
+    if run.is_complete and rest == 0:
         return f"Each of the {counted(run.images, 'image')} had a row before this run."
     if run.is_complete:
-        return f"{counted(left, 'image')} classified in {duration(run.end_s)}{devices}{_against_deadline(run)}.{before}"
+        return f"{counted(rest, 'image')} classified in {duration(run.end_s)}{devices}{_against_deadline(run)}.{before}"
     if not run.promise.feasible and not run.workers:
         return "Nothing was started: the deadline can't be met."
     so_far = f"{number(run.done)} of {counted(run.images, 'image')} done"
@@ -111,16 +111,16 @@ def _finish_bars(run: Run) -> FinishBars | None:
         (f"at {percent(run.confidence)}", "plan", run.at_confidence_s),
         (actual_name, "actual", run.end_s or None),
     )
-    known = [(name, tone, seconds) for name, tone, seconds in rows if seconds is not None]
-    if not known or run.deadline_s is None:
+    times = [(name, tone, seconds) for name, tone, seconds in rows if seconds is not None]
+    if not times or run.deadline_s is None:
         return None
-    latest = max(seconds for _, _, seconds in known)
+    latest = max(seconds for _, _, seconds in times)
     is_far = run.deadline_s > _FAR_OFF * latest
     # 4 % of room after the last mark; never 0, which a damaged record would make it.
     whole = 1.04 * max(latest, 0.0 if is_far else run.deadline_s, 1e-6)
     return FinishBars(
         bars=tuple(
-            Bar(name=name, tone=tone, seconds=seconds, width=100 * seconds / whole) for name, tone, seconds in known
+            Bar(name=name, tone=tone, seconds=seconds, width=100 * seconds / whole) for name, tone, seconds in times
         ),
         deadline_s=run.deadline_s,
         deadline_at=None if is_far else 100 * run.deadline_s / whole,

@@ -42,10 +42,10 @@ def measure_agreement(
 
     def classify() -> None:
         engine.submit(batch)
-        found = engine.collect()
+        columns = engine.collect()
         with torch.inference_mode():
             values = network(torch.from_numpy(batch[: len(uris)]))
-        tally.add(uris, values, found)
+        tally.add(uris, values, columns)
         uris.clear()
 
     batch[...] = 0
@@ -80,14 +80,14 @@ class _Classes:
         """Return that nothing was counted yet of this model."""
         return cls(rule=loaded.rule, class_of={label: number for number, label in enumerate(loaded.labels)})
 
-    def add(self, uris: list[str], values: torch.Tensor, found: Columns) -> None:
-        """Count photos, of which plain fp32 gives these values. `found` may have more rows."""
+    def add(self, uris: list[str], values: torch.Tensor, columns: Columns) -> None:
+        """Count photos, of which plain fp32 gives these values. `columns` may have more rows."""
         expected = probabilities_from(values, self.rule).numpy()
         for row, uri in enumerate(uris):
-            best, plain_best = int(found["classes"][row, 0]), int(expected[row].argmax())
+            best, plain_best = int(columns["classes"][row, 0]), int(expected[row].argmax())
             self.photos += 1
             self.same += best == plain_best
-            self.differences.append(abs(float(found["scores"][row, 0]) - float(expected[row, best])))
+            self.differences.append(abs(float(columns["scores"][row, 0]) - float(expected[row, best])))
             if (label := self.class_of.get(_folder_of(uri))) is not None:
                 self.labelled += 1
                 self.right += best == label
@@ -119,10 +119,10 @@ class _Vectors:
     def photos(self) -> int:
         return len(self.cosines)
 
-    def add(self, uris: list[str], values: torch.Tensor, found: Columns) -> None:
-        """Count photos, of which plain fp32 gives these values. `found` may have more rows."""
+    def add(self, uris: list[str], values: torch.Tensor, columns: Columns) -> None:
+        """Count photos, of which plain fp32 gives these values. `columns` may have more rows."""
         plain = columns_from(values, self.rule)["embedding"].to(torch.float64)
-        vectors = torch.from_numpy(found["embedding"][: len(uris)]).to(torch.float64)
+        vectors = torch.from_numpy(columns["embedding"][: len(uris)]).to(torch.float64)
         self.cosines += functional.cosine_similarity(plain, vectors, dim=1).tolist()
 
     def agreement(self, weights_digest: str) -> Agreement:

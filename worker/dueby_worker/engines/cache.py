@@ -62,12 +62,12 @@ def cached_file(file: Path, make: Callable[[], Any]) -> bytes:
     """Return what the file holds. If it isn't there, return what `make` does, and keep it there if that works."""
     with suppress(OSError):
         return read_whole(file)
-    made = bytes(make())
+    data = bytes(make())
     try:
-        write_whole(file, made)
+        write_whole(file, data)
     except OSError as error:  # a full or read-only disk, on which the next worker takes the time again
         log.warning("what took long to make can't be kept in %s: %s", file.parent, error.strerror)
-    return made
+    return data
 
 
 def keep_folder(entry: Path, write: Callable[[Path], None]) -> None:
@@ -77,14 +77,14 @@ def keep_folder(entry: Path, write: Callable[[Path], None]) -> None:
     """
     entry.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder("network", parent=entry.parent) as folder:
-        made = folder / "made"
-        made.mkdir()
-        write(made)
-        for written in made.iterdir():
+        finished = folder / "made"
+        finished.mkdir()
+        write(finished)
+        for written in finished.iterdir():
             with written.open("rb") as stream:
                 os.fsync(stream.fileno())
         try:
-            made.rename(entry)
+            finished.rename(entry)
         except OSError:
             # If it exists now, another worker was faster and made the same.
             if not entry.exists():

@@ -78,10 +78,10 @@ def columns_from(values: torch.Tensor, rule: RowRule) -> dict[str, torch.Tensor]
         case "TopK":
             probabilities = probabilities_from(values, rule)
             scores, classes = probabilities.topk(min(output.k or 1, values.shape[1]), dim=1)
-            found = {"classes": classes.to(torch.int32), "scores": scores}
+            columns = {"classes": classes.to(torch.int32), "scores": scores}
             if output.threshold is not None and rule.watched is not None:
-                found[FLAGGED] = probabilities[:, rule.watched, None] > output.threshold.above
-            return found
+                columns[FLAGGED] = probabilities[:, rule.watched, None] > output.threshold.above
+            return columns
         case "Probabilities":
             return {"probabilities": probabilities_from(values, rule)}
         case "Embedding":

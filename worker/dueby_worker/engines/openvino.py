@@ -136,10 +136,11 @@ def build(
         "ENABLE_CPU_PINNING": False,
     }
     compiled = core.compile_model(network, "CPU", settings)
-    taken = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    if taken != _HINTS[precision]:
+    precision_used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    if precision_used != _HINTS[precision]:
         raise Invalid(
-            "spec.model.precision", f"OpenVINO computes in {taken} here, not in {precision}; use the engine eager"
+            "spec.model.precision",
+            f"OpenVINO computes in {precision_used} here, not in {precision}; use the engine eager",
         )
     gather: Gather = loaded.module.graph.gathered if isinstance(loaded.module, OnnxNetwork) else lambda values: values
     return OpenVINOEngine(compiled=compiled, precision=precision, shape=shape, rule=loaded.rule, gather=gather)
@@ -213,8 +214,8 @@ def _reshape(network: Any, shape: tuple[int, ...]) -> None:
     """Fix the shape of the network's input. Raise Invalid if it can't compute so many images at once."""
     try:
         network.reshape(list(shape))
-        (found,) = network.outputs
-        fits = found.partial_shape.rank.get_length() > 0 and found.partial_shape[0] == shape[0]
+        (output,) = network.outputs
+        fits = output.partial_shape.rank.get_length() > 0 and output.partial_shape[0] == shape[0]
     except RuntimeError:
         fits = False
     if not fits:

@@ -48,10 +48,10 @@ def compare(batch: Pixels, result: Columns, *, loaded: LoadedModel, precision: P
     count = min(MAX_IMAGES, len(batch))
     with torch.inference_mode(), _computing_with(threads):
         values = Network(loaded.module, loaded.preprocessing).eval()(torch.from_numpy(batch[:count]))
-    found = {name: column[:count] for name, column in result.items()}
-    if "embedding" in found:
-        return _compare_embeddings(values, found["embedding"], loaded=loaded, precision=precision)
-    return _compare_probabilities(probabilities_from(values, loaded.rule).numpy(), found, precision=precision)
+    columns = {name: column[:count] for name, column in result.items()}
+    if "embedding" in columns:
+        return _compare_embeddings(values, columns["embedding"], loaded=loaded, precision=precision)
+    return _compare_probabilities(probabilities_from(values, loaded.rule).numpy(), columns, precision=precision)
 
 
 @contextmanager
@@ -65,14 +65,14 @@ def _computing_with(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _compare_probabilities(expected: NDArray[np.float32], found: Columns, *, precision: Precision) -> ParityCheck:
+def _compare_probabilities(expected: NDArray[np.float32], columns: Columns, *, precision: Precision) -> ParityCheck:
     rows = np.arange(len(expected))
-    if "probabilities" in found:
-        scores = found["probabilities"]
+    if "probabilities" in columns:
+        scores = columns["probabilities"]
         classes = np.argsort(-scores, axis=1)
         difference = float(np.abs(expected - scores).max())
     else:
-        scores, classes = found["scores"], found["classes"]
+        scores, classes = columns["scores"], columns["classes"]
         difference = float(np.abs(expected[rows[:, None], classes] - scores).max())
     # How far fp32's probability of the engine's best class lies below that of fp32's own best class.
     lead = expected.max(axis=1) - expected[rows, classes[:, 0]]
@@ -82,16 +82,16 @@ def _compare_probabilities(expected: NDArray[np.float32], found: Columns, *, pre
 
 
 def _compare_embeddings(
-    values: torch.Tensor, found: NDArray[Any], *, loaded: LoadedModel, precision: Precision
+    values: torch.Tensor, embeddings: NDArray[Any], *, loaded: LoadedModel, precision: Precision
 ) -> ParityCheck:
     rule = RowRule(output=loaded.output.replace(dtype="float32"))
     plain = columns_from(values, rule)["embedding"].numpy()
     lengths = np.linalg.norm(plain, axis=1)
-    differences = np.linalg.norm(plain - found.astype(np.float32), axis=1)
+    differences = np.linalg.norm(plain - embeddings.astype(np.float32), axis=1)
     # A vector of zeros is right if the engine's is one, too.
     difference = float((differences / np.where(lengths > 0, lengths, 1)).max())
     # A value that is rounded to the embedding's type is off by up to so much of itself.
-    limit = TOLERANCE[precision] + float(np.finfo(found.dtype).eps)
+    limit = TOLERANCE[precision] + float(np.finfo(embeddings.dtype).eps)
     return _judge(difference, limit, "embeddings differ, beside their length, by", precision=precision)
 
 

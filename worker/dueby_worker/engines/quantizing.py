@@ -73,11 +73,11 @@ def has_attention(network: Any) -> bool:
 
 def _takers(layer: Any) -> set[str]:
     """Return the types of the layers that take what a layer gives, other than those that only give it another shape."""
-    found: set[str] = set()
-    for each in (end.get_node() for output in layer.outputs() for end in output.get_target_inputs()):
-        kind = each.get_type_name()
-        found |= _takers(each) if kind in _SHAPING else {kind}
-    return found
+    types: set[str] = set()
+    for taker in (end.get_node() for output in layer.outputs() for end in output.get_target_inputs()):
+        kind = taker.get_type_name()
+        types |= _takers(taker) if kind in _SHAPING else {kind}
+    return types
 
 
 def quantize_for_times(loaded: LoadedModel, cache_dir: Path | None) -> bytes:

@@ -72,12 +72,12 @@ def find_package_obstacle() -> str | None:
     if find_spec("tensorrt") is None:
         return f"TensorRT is not installed: {_ADVICE}"
     try:
-        found = version()
+        installed = version()
     # The package loads libraries by itself, and one that is missing is an error of several kinds.
     except (ImportError, OSError) as error:
         return f"TensorRT can't be loaded: {first_line(error)}; {_ADVICE}"
-    if _numbers(found) < _OLDEST:
-        return f"TensorRT {found} is too old; it must be {'.'.join(map(str, _OLDEST))} or newer: {_ADVICE}"
+    if _numbers(installed) < _OLDEST:
+        return f"TensorRT {installed} is too old; it must be {'.'.join(map(str, _OLDEST))} or newer: {_ADVICE}"
     return None
 
 
@@ -118,9 +118,9 @@ def make_plan(
         raise _failure("can't read the network", errors)
     config = new_config(builder, trt.BuilderFlag.TF32, tf32=tf32)
     _fix_shape(builder, network, config, shape)
-    for found in [network.get_output(number) for number in range(network.num_outputs)]:
-        if output is not None and found.name != output:
-            network.unmark_output(found)
+    for tensor in [network.get_output(number) for number in range(network.num_outputs)]:
+        if output is not None and tensor.name != output:
+            network.unmark_output(tensor)
     return _made(builder.build_serialized_network(network, config), "can't make a plan of the network")
 
 
@@ -172,14 +172,14 @@ def _log() -> Any:
     return Log()
 
 
-def _made(found: Any, what: str) -> Any:
+def _made(result: Any, what: str) -> Any:
     """Return what TensorRT returned. If that is None or False, raise what its log says instead."""
     errors = _log().errors
     said = list(errors)
     errors.clear()
-    if found is None or found is False:
+    if result is None or result is False:
         raise _failure(what, said)
-    return found
+    return result
 
 
 def _failure(what: str, errors: list[str]) -> Exception:

@@ -55,10 +55,10 @@ def read_gpu() -> TorchGPU:
 def driver_version(file: Path = Path("/proc/driver/nvidia/version")) -> str:
     """Return the version of NVIDIA's kernel module, which containers see as well; empty if it isn't loaded."""
     try:
-        found = re.search(r"\s(\d+\.\d+(\.\d+)?)\s", file.read_text())
+        match = re.search(r"\s(\d+\.\d+(\.\d+)?)\s", file.read_text())
     except OSError:
         return ""
-    return found[1] if found else ""
+    return match[1] if match else ""
 
 
 def explain(gpu: TorchGPU) -> str | None:

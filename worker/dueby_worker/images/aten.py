@@ -38,9 +38,9 @@ def _library() -> Path:
 
 
 def _function(library: ctypes.CDLL, name: str, *arguments: Any) -> Any:
-    found = getattr(library, name)
-    found.argtypes, found.restype = arguments, c_int32
-    return found
+    function = getattr(library, name)
+    function.argtypes, function.restype = arguments, c_int32
+    return function
 
 
 try:

@@ -73,19 +73,21 @@ def decode_tolerantly(data: bytes, preprocessing: Preprocessing, *, max_pixels: 
     return Picture(pixels=picture.pixels, warning=f"What it lacks is filled up. Strict decoding says: {refusal}")
 
 
-def _in_color(data: bytes, found: Picture, preprocessing: Preprocessing) -> Picture:
+def _in_color(data: bytes, picture: Picture, preprocessing: Preprocessing) -> Picture:
     """Return the finished square, in sRGB if that is wanted. The rest of the picture need not be converted."""
     if preprocessing.converts:
         try:
-            found = replace(found, pixels=pillow_formats.in_srgb(found.pixels, data))
+            picture = replace(picture, pixels=pillow_formats.in_srgb(picture.pixels, data))
         except pillow_formats.BrokenProfile:
-            found = replace(found, warning=found.warning or _warning(["its colour profile is broken"]))
-    return finished(found, preprocessing)
+            picture = replace(picture, warning=picture.warning or _warning(["its colour profile is broken"]))
+    return finished(picture, preprocessing)
 
 
-def finished(found: Picture, preprocessing: Preprocessing) -> Picture:
+def finished(picture: Picture, preprocessing: Preprocessing) -> Picture:
     """Return the square after what some models want done to it at the end."""
-    return replace(found, pixels=pillow_formats.recompressed(found.pixels)) if preprocessing.recompresses else found
+    return (
+        replace(picture, pixels=pillow_formats.recompressed(picture.pixels)) if preprocessing.recompresses else picture
+    )
 
 
 def _in_one_sentence(decode: Callable[[], Picture]) -> Picture:

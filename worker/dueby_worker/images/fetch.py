@@ -99,8 +99,8 @@ class Fetcher:
         """
 
         def read_once(store: Store, name: str) -> bytes:
-            if (found := str(store.version_once(name))) != version:
-                raise changed(uri, f"size and etag are {found} and were {version}", field=self.field)
+            if (current := str(store.version_once(name))) != version:
+                raise changed(uri, f"size and etag are {current} and were {version}", field=self.field)
             data = store.read_range_once(name, offset, length)
             if len(data) != length:
                 raise Transient(f"{counted(len(data), 'byte')} came instead of {length:,}")

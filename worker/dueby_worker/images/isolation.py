@@ -241,7 +241,7 @@ def memory_left_bytes(root: Path = Path("/")) -> int:
     Only the limit of the process's own container is read, where a container sees it. It is of use beside a limit that
     the kernel enforces by ending every process of the container.
     """
-    left = [_kib(root / "proc/meminfo", "MemAvailable:")]
+    limits = [_kib(root / "proc/meminfo", "MemAvailable:")]
     held = _kib(root / "proc/self/status", "VmRSS:")
     for name in _LIMITS:
         try:
@@ -249,8 +249,8 @@ def memory_left_bytes(root: Path = Path("/")) -> int:
         except OSError:
             continue
         if limit.isdecimal():
-            left.append(int(limit) - held)
-    return max(0, min(left))
+            limits.append(int(limit) - held)
+    return max(0, min(limits))
 
 
 def data_bytes() -> int:

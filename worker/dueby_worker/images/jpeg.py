@@ -53,19 +53,19 @@ def count_scans(data: bytes, header: Header) -> int:
 
 def _decode_whole(data: bytes, least: tuple[int, ...], *, colorspace: str) -> tuple[Pixels, tuple[str, ...]]:
     """Return the pixels, and the faults that had to be repaired: each kind at most once, so that this ends."""
-    left, faults = list(REPAIRS), list[str]()
+    unused, faults = list(REPAIRS), list[str]()
     while True:
         try:
             return _decode_strictly(data, least, colorspace), tuple(faults)
         except ValueError as error:
             warning = str(error)
-            repairs = ((repair, repair.apply(data)) for repair in left if repair.warning.search(warning))
+            repairs = ((repair, repair.apply(data)) for repair in unused if repair.warning.search(warning))
             repair, repaired = next(
                 ((repair, repaired) for repair, repaired in repairs if repaired != data), (None, data)
             )
             if repair is None:
                 raise
-        left.remove(repair)
+        unused.remove(repair)
         faults.append(repair.fault)
         data = repaired
 

@@ -53,10 +53,10 @@ def header_segments(data: bytes) -> Iterator[Segment]:
     """Yield the segments after the start of the image, up to the first scan's header, or as many as there are."""
     at = 2
     for _ in range(MAX_MARKERS):
-        found = _MARKER.search(data, at)
-        if found is None:
+        match = _MARKER.search(data, at)
+        if match is None:
             return
-        begin = found.start()
+        begin = match.start()
         marker = data[begin + 1]
         # Markers without a length: TEM, RST0 to RST7, SOI.
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:

@@ -82,8 +82,8 @@ def _with_sequential_scans(data: bytes) -> bytes:
         return data
     repaired = bytearray(data)
     # A sequential image may have a scan for each component.
-    for found in _SCAN.finditer(data, segments[START_OF_SCAN]):
-        end = found.start() + 2 + int.from_bytes(found[1])
+    for scan in _SCAN.finditer(data, segments[START_OF_SCAN]):
+        end = scan.start() + 2 + int.from_bytes(scan[1])
         if end <= len(data):
             repaired[end - 3 : end] = _SEQUENTIAL
     return bytes(repaired)

@@ -162,18 +162,18 @@ class ListDecoder:
 
     def _take(self, first: _Wanted) -> list[_Wanted]:
         """Return the first file with those that wait behind it, as many as a list may have."""
-        taken, pixels = [first], first.pixels
-        while len(taken) < self._most and pixels < self._list_pixels:
+        batch, pixels = [first], first.pixels
+        while len(batch) < self._most and pixels < self._list_pixels:
             try:
-                found = self._waiting.get_nowait()
+                candidate = self._waiting.get_nowait()
             except Empty:
                 break
-            if found is None:
+            if candidate is None:
                 self._waiting.put(None)
                 break
-            taken.append(found)
-            pixels += found.pixels
-        return taken
+            batch.append(candidate)
+            pixels += candidate.pixels
+        return batch
 
     def _cut(self, wanted: Sequence[_Wanted], images: Mapping[int, torch.Tensor]) -> Mapping[int, torch.Tensor]:
         return cut_all(images, [one.cut for one in wanted], self._preprocessing)

@@ -65,8 +65,8 @@ class NvImageCodec:
             squares = cut({number: self._tensor(image) for number, image in enumerate(images) if image is not None})
             # One copy for all of them, because each copy waits for the device.
             copied = torch.stack(list(squares.values())).cpu().numpy() if squares else ()
-        found = dict(zip(squares, copied, strict=True))
-        return [found.get(number) for number in range(len(files))]
+        by_number = dict(zip(squares, copied, strict=True))
+        return [by_number.get(number) for number in range(len(files))]
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
@@ -85,12 +85,12 @@ def open_codec(device: torch.device, *, threads: int) -> NvImageCodec:
         raise _obstacle("there is no NVIDIA GPU here that torch can use; run the job on devices that have one")
     try:
         codec = NvImageCodec(device, threads=threads)
-        found = codec.decode([encode(np.zeros((16, 16, 3), np.uint8), quality=90)], lambda images: images)
+        decoded = codec.decode([encode(np.zeros((16, 16, 3), np.uint8), quality=90)], lambda images: images)
     except ImportError as error:
         raise _obstacle(f"nvImageCodec can't be loaded ({error}); install it with pip install '{EXTRA}'") from error
     except RuntimeError as error:  # all that the library raises, such as for a driver of an older CUDA
         raise _obstacle(f"nvImageCodec fails here ({error}); install the one for this driver's CUDA") from error
-    if found[0] is None:
+    if decoded[0] is None:
         # It has a library for each format, and does without those that it doesn't find.
         raise _obstacle(f"nvImageCodec doesn't find nvJPEG; install both with pip install '{EXTRA}'")
     return codec

@@ -54,12 +54,12 @@ class Footer:
 
     def chunk(self, group: int, column: int) -> tuple[int, int]:
         """Return where a column's bytes of a row group begin, and how many there are. Raise ValueError if nowhere."""
-        found = self.metadata.row_group(group).column(column)
-        if found.file_path:
+        chunk = self.metadata.row_group(group).column(column)
+        if chunk.file_path:
             raise ValueError("keeps its rows in other files; name those instead")
-        begin, length = found.data_page_offset, found.total_compressed_size
-        if found.has_dictionary_page and 0 < found.dictionary_page_offset < begin:
-            begin = found.dictionary_page_offset
+        begin, length = chunk.data_page_offset, chunk.total_compressed_size
+        if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < begin:
+            begin = chunk.dictionary_page_offset
         if begin < len(_MAGIC) or length < 0 or begin + length > self.begin:
             raise ValueError(
                 f"is cut off or damaged: its row group {group} ends at byte {begin + length:,}, after its last row's"
@@ -112,9 +112,9 @@ def find_name(footer: Footer, column: str) -> int:
     """Return the number of the leaf that holds the images' names, which are texts or integers. Raise as above."""
     leaf = _find(footer, column)
     if leaf is not None:
-        found = footer.metadata.schema.column(leaf)
-        is_text = found.physical_type == "BYTE_ARRAY" and found.logical_type.type == "STRING"
-        if found.max_repetition_level == 0 and (is_text or found.physical_type in ("INT32", "INT64")):
+        leaf_schema = footer.metadata.schema.column(leaf)
+        is_text = leaf_schema.physical_type == "BYTE_ARRAY" and leaf_schema.logical_type.type == "STRING"
+        if leaf_schema.max_repetition_level == 0 and (is_text or leaf_schema.physical_type in ("INT32", "INT64")):
             return leaf
     if leaf is not None or column in footer.schema.names:
         raise ValueError(
@@ -155,11 +155,11 @@ def type_at(footer: Footer, path: str) -> pa.DataType:
     """Return the type of a column, which may lie in a struct (image.path). Raise ValueError if there is none."""
     fields = list(footer.schema)
     for name in [path] if path in footer.schema.names else path.split("."):
-        found = [field.type for field in fields if field.name == name]
-        if len(found) != 1:
-            raise ValueError(f"has {'several columns' if found else 'no column'} `{path}`; there are {_shown(footer)}")
-        fields = list(found[0]) if pa.types.is_struct(found[0]) else []
-    return found[0]
+        types = [field.type for field in fields if field.name == name]
+        if len(types) != 1:
+            raise ValueError(f"has {'several columns' if types else 'no column'} `{path}`; there are {_shown(footer)}")
+        fields = list(types[0]) if pa.types.is_struct(types[0]) else []
+    return types[0]
 
 
 def values_at(rows: pa.RecordBatch, path: str) -> pa.Array:
@@ -201,8 +201,8 @@ class _RangeFile(io.RawIOBase):
         return self._at
 
     def read(self, length: int = -1) -> bytes:  # or a bytearray, which pyarrow takes as well
-        left = max(0, self._size - self._at)
-        length = left if length < 0 else min(length, left)
+        remaining = max(0, self._size - self._at)
+        length = remaining if length < 0 else min(length, remaining)
         if not length:
             return b""
         data = self._read_range(self._at, length)
@@ -213,10 +213,10 @@ class _RangeFile(io.RawIOBase):
 def _find(footer: Footer, *paths: str) -> int | None:
     """Return the number of the leaf at one of these paths. Raise ValueError if there are several."""
     columns = footer.metadata.schema
-    found = [leaf for leaf in range(len(columns)) if columns.column(leaf).path in paths]
-    if len(found) > 1:
+    leaves = [leaf for leaf in range(len(columns)) if columns.column(leaf).path in paths]
+    if len(leaves) > 1:
         raise ValueError(f"has several columns that could be `{paths[0]}`; rename one")
-    return found[0] if found else None
+    return leaves[0] if leaves else None
 
 
 def _is_binary(footer: Footer, leaf: int) -> bool:

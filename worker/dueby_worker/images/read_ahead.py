@@ -88,8 +88,8 @@ def read_images(
     """
     if source.synthetic is not None:
         # Making one costs microseconds, so it needs no threads.
-        made = SyntheticImages.of(source, preprocessing)
-        return (DecodedImage(index, uri, made.pixels(index), None) for index, uri in items)
+        synthetic = SyntheticImages.of(source, preprocessing)
+        return (DecodedImage(index, uri, synthetic.pixels(index), None) for index, uri in items)
     fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field)
     if lists is not None:
         begin, close = _begin_in(lists), lambda: None

@@ -25,8 +25,8 @@ def resize_smoothly(
     with _telling_of_memory():
         resized = _SMOOTH[interpolation](_as_batch(torch.from_numpy(pixels)), (height, width), False, down, right)
     # numpy slices in a tenth of torch's time.
-    found: Pixels = resized.permute(0, 2, 3, 1).numpy()[0]
-    return found
+    square: Pixels = resized.permute(0, 2, 3, 1).numpy()[0]
+    return square
 
 
 def resize_plainly(
@@ -40,8 +40,8 @@ def resize_plainly(
     factors = factor_to(height, high, pixels.shape[0]), factor_to(width, wide, pixels.shape[1])
     with _telling_of_memory():
         resized = interpolate(_as_batch(torch.from_numpy(pixels)), scale_factor=factors, mode=interpolation)
-    found: Pixels = resized.permute(0, 2, 3, 1).numpy()[0]
-    return found
+    image: Pixels = resized.permute(0, 2, 3, 1).numpy()[0]
+    return image
 
 
 @contextmanager

@@ -102,18 +102,18 @@ def _require_same_columns(before: Index, new: FrozenFiles) -> None:
         )
 
 
-def require_same_images(found: Index, frozen: FrozenFiles, source: Source, limit: int | None) -> None:
+def require_same_images(index: Index, frozen: FrozenFiles, source: Source, limit: int | None) -> None:
     """Raise Invalid, with what differs, unless the sink knows the images that were listed, and no others."""
-    if found.generation == 1 and found.digest == frozen.digest:
+    if index.generation == 1 and index.digest == frozen.digest:
         return
-    earlier = indexes_before(found.store, found.generation)
-    difference = _compare(frozen, (*earlier, found), frozen.folder)
-    new, sink = difference.new, found.store.uri
+    earlier = indexes_before(index.store, index.generation)
+    difference = _compare(frozen, (*earlier, index), frozen.folder)
+    new, sink = difference.new, index.store.uri
     if not new and not difference.gone:
         if earlier:
             return
         raise Invalid(
-            found.store.field,
+            index.store.field,
             f"files of {field_of(source)} were written again since the results in {sink} were begun; {_OTHERS}",
         )
     limited = "" if limit is None or earlier else f" up to spec.images: {limit}"
@@ -123,7 +123,7 @@ def require_same_images(found: Index, frozen: FrozenFiles, source: Source, limit
         words += f" and for {counted(difference.gone, 'other')}"
     appends = f"sink.ifExists: Append classifies the {new:,} that {verb_of(new)} new"
     keeps = "sink.ifExists: Append keeps the rows that there are"
-    raise Invalid(found.store.field, f"{words}: {appends if new else keeps}")
+    raise Invalid(index.store.field, f"{words}: {appends if new else keeps}")
 
 
 def find_places(sink: Store) -> Callable[[int], Place | None]:
@@ -139,15 +139,15 @@ def find_places(sink: Store) -> Callable[[int], Place | None]:
     return place_of
 
 
-def require_same_words(found: Index, frozen: FrozenFiles, source: Source) -> None:
+def require_same_words(index: Index, frozen: FrozenFiles, source: Source) -> None:
     """Raise Invalid, with what differs, unless the index has what the source says of its images beside their URIs."""
-    known, sink = found.document, found.store.uri
-    if known.source.keep != source.keep:
-        was, now = (", ".join(keep) or "nothing" for keep in (known.source.keep, source.keep))
-        raise Invalid(found.store.field, f"the results in {sink} keep {was} of the source, now {now}; {_OTHERS}")
-    if found.generation == 1 and known.named_by is not None and known.summary.kept != frozen.kept_digest:
+    document, sink = index.document, index.store.uri
+    if document.source.keep != source.keep:
+        was, now = (", ".join(keep) or "nothing" for keep in (document.source.keep, source.keep))
+        raise Invalid(index.store.field, f"the results in {sink} keep {was} of the source, now {now}; {_OTHERS}")
+    if index.generation == 1 and document.named_by is not None and document.summary.kept != frozen.kept_digest:
         words = f"the source has other names or other kept values than when the results in {sink} were begun"
-        raise Invalid(found.store.field, f"{words}; {_OTHERS}")
+        raise Invalid(index.store.field, f"{words}; {_OTHERS}")
 
 
 def is_alike(one: Source, other: Source) -> bool:
@@ -162,5 +162,5 @@ def _kind_of(source: Source) -> tuple[object, ...]:
 def _compare(
     frozen: FrozenFiles, indexes: Sequence[Index], scratch: Path, *, with_versions: bool = False
 ) -> Difference:
-    known = chain.from_iterable(index.uris_of_all(with_versions=with_versions) for index in indexes)
-    return compare_images(frozen.uris(with_versions=with_versions), known, images=frozen.images, scratch=scratch)
+    uris = chain.from_iterable(index.uris_of_all(with_versions=with_versions) for index in indexes)
+    return compare_images(frozen.uris(with_versions=with_versions), uris, images=frozen.images, scratch=scratch)

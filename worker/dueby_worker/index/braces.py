@@ -69,13 +69,13 @@ def _brace(text: str, at: int, *, depth: int) -> tuple[Names, int]:
 
 def _range(body: str) -> Names | None:
     """Return the numbers or letters that a brace's content means; None if it is something else."""
-    if found := _NUMBERS.fullmatch(body):
-        first, last = found[1], found[2]
+    if letters := _NUMBERS.fullmatch(body):
+        first, last = letters[1], letters[2]
         width = max(len(first), len(last)) if _PADDED.match(first) or _PADDED.match(last) else 0
-        numbers = _steps(int(first), int(last), found[3])
+        numbers = _steps(int(first), int(last), letters[3])
         return Names(len(numbers), lambda: (f"{number:0{width}d}" for number in numbers))
-    if found := _LETTERS.fullmatch(body):
-        codes = _steps(ord(found[1]), ord(found[2]), found[3])
+    if letters := _LETTERS.fullmatch(body):
+        codes = _steps(ord(letters[1]), ord(letters[2]), letters[3])
         return Names(len(codes), lambda: map(chr, codes))
     return None
 

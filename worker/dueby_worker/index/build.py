@@ -79,19 +79,19 @@ def build_index(
     source = sized(canonical_source(source), preprocessing)
     if source.synthetic is not None:
         return Index(store=sink, document=describe_synthetic(source, limit, preprocessing))
-    found = None if replace else find_index(sink, generation)
-    if found is not None and is_own and is_alike(found.document.source, source):
-        return _rename(found, source, limit)
+    existing = None if replace else find_index(sink, generation)
+    if existing is not None and is_own and is_alike(existing.document.source, source):
+        return _rename(existing, source, limit)
     decoder = IsolatedDecoder(preprocessing=wanted, max_pixels=max_pixels, processes=1, is_tolerant=is_tolerant)
     with closing(decoder), scratch_folder("index") as scratch:
         most = limit if generation == 1 else None
         frozen = freeze(source, scratch, most, on_progress, retry, with_versions=is_adding)
         if changed:
             require_versions(frozen, sink, generation)
-        if found is not None:
-            require_same_images(found, frozen, source, limit)
-            require_same_words(found, frozen, source)
-            return _rename(found, source, limit)
+        if existing is not None:
+            require_same_images(existing, frozen, source, limit)
+            require_same_words(existing, frozen, source)
+            return _rename(existing, source, limit)
         earlier = indexes_before(sink, generation)
         if generation > 1:
             new = take_new(frozen, earlier, source, scratch, limit, on_progress, changed=changed)
@@ -183,26 +183,26 @@ def _encode(document: IndexDocument) -> bytes:
     return json.dumps(document.document(), indent=1).encode()
 
 
-def _rename(found: Index, source: Source, limit: int | None) -> Index:
+def _rename(index: Index, source: Source, limit: int | None) -> Index:
     """Note by what source and limit the index is known now, and return it.
 
     Workers compare their job's source with the index's.
     """
-    document = found.document.replace(source=source, limit=limit)
-    if document == found.document:
-        return found
-    renamed = replaced(found, document=document)
+    document = index.document.replace(source=source, limit=limit)
+    if document == index.document:
+        return index
+    renamed = replaced(index, document=document)
     _write(renamed)
     return renamed
 
 
-def _require_same(found: Index, source: Source, limit: int | None) -> Index:
+def _require_same(index: Index, source: Source, limit: int | None) -> Index:
     """Return an index that is there. Raise Invalid if it is one of another source or limit."""
-    there = found.document
-    if (there.source, there.limit) != (source, limit):
+    document = index.document
+    if (document.source, document.limit) != (source, limit):
         raise Invalid(
-            found.store.field,
-            f"{found.store.uri} holds the index of another source or another limit ({there.source.document()}, "
-            f"images: {there.limit}); use another sink, or set sink.ifExists: Overwrite",
+            index.store.field,
+            f"{index.store.uri} holds the index of another source or another limit ({document.source.document()}, "
+            f"images: {document.limit}); use another sink, or set sink.ifExists: Overwrite",
         )
-    return found
+    return index

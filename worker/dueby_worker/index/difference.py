@@ -49,12 +49,12 @@ class Difference:
 
     def replaced_by(self, place: int) -> int | None:
         """Return the row that the sink has of another version of this image; None if it has none."""
-        found = bisect_left(self._changed, place)
-        return self._rows[found] if found < len(self._changed) and self._changed[found] == place else None
+        position = bisect_left(self._changed, place)
+        return self._rows[position] if position < len(self._changed) and self._changed[position] == place else None
 
 
 def compare_images(
-    listed: Iterable[tuple[str, str]], known: Iterable[tuple[str, str]], *, images: int, scratch: Path
+    listed: Iterable[tuple[str, str]], seen: Iterable[tuple[str, str]], *, images: int, scratch: Path
 ) -> Difference:
     """Return how the source's images differ from those known, both as URI and version, which may be empty.
 
@@ -64,7 +64,7 @@ def compare_images(
     is_new, gone, changed, rows = np.ones(images, dtype=bool), 0, array("q"), array("q")
     placed = _sorted((f"{uri}{_END}{place} {version}" for place, (uri, version) in enumerate(listed)), scratch)
     entry = next(placed, "")
-    for uri, (*_, newest) in groupby(_sorted(map(_known, count(), known), scratch), _uri_of):
+    for uri, (*_, newest) in groupby(_sorted(map(_known, count(), seen), scratch), _uri_of):
         while entry and _uri_of(entry) < uri:
             entry = next(placed, "")
         gone += _uri_of(entry) != uri

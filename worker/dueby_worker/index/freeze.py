@@ -87,13 +87,13 @@ class FrozenFiles:
 
     def rows(self, images: Collection[int]) -> list[Row]:
         """Return these images in the order given. Each file is read once."""
-        found: dict[int, Row] = {}
+        rows: dict[int, Row] = {}
         for number, wanted in groupby(sorted(images), key=lambda image: image // ROWS):
             # Not read_table, which loads the library for datasets of many files.
             with pq.ParquetFile(self.chunk(number)) as file:
                 table = file.read()
-            found |= {image: row_at(table, image % ROWS) for image in wanted}
-        return [found[image] for image in images]
+            rows |= {image: row_at(table, image % ROWS) for image in wanted}
+        return [rows[image] for image in images]
 
 
 def count_images(source: Source) -> int:

@@ -185,8 +185,8 @@ class Index:
         return values
 
     def _read(self, start: int, end: int) -> Iterable[str]:
-        if (made := self.document.source.synthetic) is not None:
-            return synthetic_uris(made.width, made.height, start, end)
+        if (synthetic := self.document.source.synthetic) is not None:
+            return synthetic_uris(synthetic.width, synthetic.height, start, end)
         column = self._table(start // ROWS).column("uri")
         uris: list[str] = column.slice(start % ROWS, end - start).to_pylist()
         return uris
@@ -258,32 +258,32 @@ def resolve_index(source: Source, sink: Store, *, images: int, preprocessing: Pr
     return Index(store=sink, document=describe_synthetic(sized(source, preprocessing), images, preprocessing))
 
 
-def _require_source(found: Index, source: Source) -> Index:
-    there = found.document.source
-    if there != source:
+def _require_source(index: Index, source: Source) -> Index:
+    frozen_source = index.document.source
+    if frozen_source != source:
         raise Invalid(
-            found.store.field,
-            f"{found.store.uri} holds the index of another source ({there.document()}, not {source.document()}): the "
-            "job was edited, or another one has used the sink. Create the job again, with a sink of its own",
+            index.store.field,
+            f"{index.store.uri} holds the index of another source ({frozen_source.document()}, not {source.document()}): "
+            "the job was edited, or another one has used the sink. Create the job again, with a sink of its own",
         )
-    return found
+    return index
 
 
 def sized(source: Source, preprocessing: Preprocessing) -> Source:
     """Return the source with the size of its synthetic images, which by default is that of the model's input."""
-    if (made := source.synthetic) is None:
+    if (synthetic := source.synthetic) is None:
         return source
     side = preprocessing.crop_side
-    return source.replace(synthetic=made.replace(width=made.width or side, height=made.height or side))
+    return source.replace(synthetic=synthetic.replace(width=synthetic.width or side, height=synthetic.height or side))
 
 
 def describe_synthetic(source: Source, limit: int | None, preprocessing: Preprocessing) -> IndexDocument:
     """Return the index of `limit` synthetic images. Raise Invalid if their number is missing."""
     if limit is None:
         raise Invalid("spec.images", "is missing; say how many images a synthetic source has")
-    made = SyntheticImages.of(source, preprocessing)
-    digest = hashlib.sha256(f"synthetic {made.width} x {made.height}, {limit}".encode()).hexdigest()
-    summary = IndexSummary(images=limit, digest=digest, input_cost=sample_synthetic(made))
+    images = SyntheticImages.of(source, preprocessing)
+    digest = hashlib.sha256(f"synthetic {images.width} x {images.height}, {limit}".encode()).hexdigest()
+    summary = IndexSummary(images=limit, digest=digest, input_cost=sample_synthetic(images))
     return IndexDocument(format=FORMAT, source=source, limit=limit, summary=summary)
 
 
@@ -319,9 +319,9 @@ def namer_of(source: Source) -> Callable[[str], str]:
     fixed = literal_folder(path)
 
     def below(image: str) -> str:
-        found = split(image)[1]
-        top = path if found.startswith(f"{path}/") else fixed
-        name = found.removeprefix(f"{top}/") if top else found
+        path_in_store = split(image)[1]
+        top = path if path_in_store.startswith(f"{path}/") else fixed
+        name = path_in_store.removeprefix(f"{top}/") if top else path_in_store
         return _label(member_uri("", name))
 
     return below

@@ -78,8 +78,8 @@ def _require_folder(store: Store, path: str) -> None:
 def _open(source: Lance, ask: _Ask) -> LanceDataset:
     """Return the version that is wanted. Raise ValueError if there is none."""
     try:
-        found: LanceDataset = ask(partial(open_dataset, source.uri, source.version))
-        return found
+        dataset: LanceDataset = ask(partial(open_dataset, source.uri, source.version))
+        return dataset
     except NotFound:
         if source.version is None:
             raise

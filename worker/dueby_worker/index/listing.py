@@ -112,8 +112,8 @@ def _list_uri(uri: str, *, retry: RetryPolicy, unlisted: Unlisted, with_versions
             yield Row(store.uri_of(path))
             return
         wanted = Selection(folder=path.rstrip("/"), pattern=None) if is_folder else select(path)
-        found = store.walk_versions(wanted.folder) if with_versions else zip(store.walk(wanted.folder), repeat(""))
-        for name, version in found:
+        versions = store.walk_versions(wanted.folder) if with_versions else zip(store.walk(wanted.folder), repeat(""))
+        for name, version in versions:
             if name in wanted:
                 digest = hashlib.sha256(version.encode()).hexdigest()[:_VERSION_DIGITS] if version else ""
                 yield Row(store.uri_of(below(wanted.folder, name)), version=digest)

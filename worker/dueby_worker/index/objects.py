@@ -44,8 +44,8 @@ def find_objects(store: Store, path: str, *, kind: str, require: Callable[[str],
             yield name
             continue
         wanted = select(name)
-        for found in sorted(path for path in store.walk(wanted.folder) if path in wanted):
-            yield below(wanted.folder, found)
+        for match in sorted(path for path in store.walk(wanted.folder) if path in wanted):
+            yield below(wanted.folder, match)
 
 
 def list_each(objects: Iterable[str], list_one: ListOne, read_back: ReadBack, *, scratch: Path) -> Iterator[Row]:

@@ -79,7 +79,7 @@ def _find(store: Store, path: str) -> Iterator[str]:
     if not is_folder or (_is_parquet_name(folder) and store.exists(folder)):
         yield from find_objects(store, path, kind="files", require=lambda name: None)
         return
-    found = []
+    names = []
     for name in store.walk(folder):
         if _TABLE.search(name):
             raise ValueError(
@@ -87,8 +87,8 @@ def _find(store: Store, path: str) -> Iterator[str]:
                 "write what you want of it to plain Parquet files, or name those files"
             )
         if _is_parquet_name(name):
-            found.append(name)
-    yield from (below(folder, name) for name in sorted(found))
+            names.append(name)
+    yield from (below(folder, name) for name in sorted(names))
 
 
 def _is_parquet_name(path: str) -> bool:
@@ -227,8 +227,8 @@ def _has_nulls_only(metadata: pq.FileMetaData, leaf: int) -> bool:
     """Return whether the footer says that no row has a value."""
     for group in range(metadata.num_row_groups):
         chunk = metadata.row_group(group).column(leaf)
-        known = chunk.statistics
-        if known is None or not known.has_null_count or known.null_count < chunk.num_values:
+        statistics = chunk.statistics
+        if statistics is None or not statistics.has_null_count or statistics.null_count < chunk.num_values:
             return False
     return True
 
@@ -247,12 +247,12 @@ def _can_unpack(compression: str) -> bool:
 
 def _batches(file: Any, group: _RowGroup, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yield these columns of the row group's rows that are looked at."""
-    left = group.wanted
+    remaining = group.wanted
     try:
         for batch in file.iter_batches(_ROWS, row_groups=[group.number], columns=list(columns), use_threads=False):
-            yield batch.slice(0, left)
-            left -= len(batch)
-            if left <= 0 and group.wanted < group.rows:
+            yield batch.slice(0, remaining)
+            remaining -= len(batch)
+            if remaining <= 0 and group.wanted < group.rows:
                 return
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"is damaged in its row group {group.number}: {first_line(error)}") from None

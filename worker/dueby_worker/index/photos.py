@@ -32,11 +32,11 @@ def rows_of(index: Index) -> RowsOf:
     def rows(images: Collection[int]) -> list[Row]:
         place_of = index.member_of
         # In their order, since one file of the index is in memory at a time.
-        found = {
+        rows_of = {
             image: Row(index.uris(image, image)[0], None if place_of is None else place_of(image))
             for image in sorted(images)
         }
-        return [found[image] for image in images]
+        return [rows_of[image] for image in images]
 
     return rows
 

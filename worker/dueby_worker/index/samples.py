@@ -77,7 +77,7 @@ def _text_of(member: Beside) -> str:
 def _keys_of(member: Beside) -> dict[str, Any]:
     """Return what the JSON says; nothing if it is no object."""
     try:
-        found = json.loads(_text_of(member))
+        keys = json.loads(_text_of(member))
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{member.name!r} in it is not JSON ({first_line(error)}); leave out source.keep") from None
-    return found if isinstance(found, dict) else {}
+    return keys if isinstance(keys, dict) else {}

@@ -143,11 +143,11 @@ def neighbours(
     firsts = [image - place.row for image, place in places if isinstance(place, ParquetRow)]
     groups = list(dict.fromkeys(firsts))[:_GROUPS]
     rows_of_a_group = max(_ROWS_OF_A_GROUP, ceil(wanted / max(1, len(groups))))
-    found: list[int] = []
+    chosen: list[int] = []
     for first in groups:
-        found += range(first, min(first + rows_of_a_group, images_in_all))
+        chosen += range(first, min(first + rows_of_a_group, images_in_all))
     # A short row group is followed by another one.
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(chosen))
 
 
 def sample_files(
@@ -201,13 +201,13 @@ def describe_failure(row: Row, *, decoder: IsolatedDecoder, fetcher: Fetcher) ->
         return f"{uri}: {str(error).rstrip('.')}."
 
 
-def sample_synthetic(made: SyntheticImages) -> InputCost:
+def sample_synthetic(images: SyntheticImages) -> InputCost:
     """Return the cost of synthetic images, which are made and not read."""
     # The first one makes the block of noise, which happens once.
-    made.pixels(0)
+    images.pixels(0)
     began = time.thread_time_ns()
     for index in range(MIN_SAMPLE):
-        made.pixels(index)
+        images.pixels(index)
     tally = _Tally(decoded=MIN_SAMPLE, decode_ns=time.thread_time_ns() - began)
     return tally.cost()
 
@@ -240,18 +240,18 @@ def _get(
         return sample.get(max_bytes=max_bytes), time.perf_counter_ns()
 
     began_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
-    asked = [(sample, pool.submit(get, sample)) for sample in samples]
+    answers = [(sample, pool.submit(get, sample)) for sample in samples]
     files, large = [], []
     # Until the last file is there: an image that is given up in the end is waited for much longer than any is read.
     read_ns = began_ns
-    for sample, answer in asked:
+    for sample, answer in answers:
         try:
-            found, at_ns = answer.result()
+            files_read, at_ns = answer.result()
             read_ns = max(read_ns, at_ns)
-            files += found.files
-            tally.got += found.images
-            tally.size += found.size
-            tally.unreadable += sample.images - len(found.files)
+            files += files_read.files
+            tally.got += files_read.images
+            tally.size += files_read.size
+            tally.unreadable += sample.images - len(files_read.files)
             tally.witnesses.append(sample.witness)
         except TooLarge:
             large.append(sample)

@@ -68,9 +68,9 @@ def _list(store: Store, kept: KeptColumns, shard: str, file: Path, stop: threadi
             members = list_members(
                 listed.read, size=version.size, block_bytes=store.request_bytes, wants=partial(wants, kept=kept)
             )
-            for found, said in with_kept(members, kept):
-                place = (found.offset, found.length, found.header)
-                print(json.dumps([member_uri(uri, found.name), *place, said]), file=lines)
+            for member, said in with_kept(members, kept):
+                place = (member.offset, member.length, member.header)
+                print(json.dumps([member_uri(uri, member.name), *place, said]), file=lines)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
     return file

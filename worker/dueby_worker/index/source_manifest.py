@@ -76,15 +76,15 @@ def list_source_manifest(
         if not isinstance(name, str) or not name.strip():
             raise Invalid(FIELD, f"{where} has no text in `{COLUMN}`; {_KINDS}")
         try:
-            found = resolve(name.strip())
-            known_as = None if name == found else BELOW_LIST if found == f"{folder}/{name}" else name
+            image = resolve(name.strip())
+            known_as = None if name == image else BELOW_LIST if image == f"{folder}/{name}" else name
             said = kept_text(known_as, list(map(row.get, kept.names)), kept.names, where=where)
         except ValueError as error:
             raise Invalid(FIELD, f"{where}: {error}") from None
         # Whoever writes a list is not lent the workers' credentials and network.
-        if not manifest.any_host and split(found)[0] != root:
-            raise Invalid(FIELD, f"{where}: {found[:_SHOWN]} is not at {root}, as the list itself is; {_ALLOW}")
-        yield Row(found, kept=said)
+        if not manifest.any_host and split(image)[0] != root:
+            raise Invalid(FIELD, f"{where}: {image[:_SHOWN]} is not at {root}, as the list itself is; {_ALLOW}")
+        yield Row(image, kept=said)
 
 
 def _reader_of(uri: str, copy: Path, kept: KeptColumns) -> Callable[[Path], _Rows]:
@@ -189,6 +189,6 @@ def _is_text(kind: pa.DataType) -> bool:
 def _require_columns(columns: Sequence[str], keep: Sequence[str]) -> None:
     """Raise Invalid, with the columns that there are, unless there is one of each name that is wanted."""
     for name in (COLUMN, *keep):
-        if (found := columns.count(name)) != 1:
-            words = "no column" if not found else "several columns"
+        if (count := columns.count(name)) != 1:
+            words = "no column" if not count else "several columns"
             raise Invalid(FIELD if name == COLUMN else KEEP, f"the list has {words} `{name}`; {shown_columns(columns)}")

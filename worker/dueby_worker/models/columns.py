@@ -46,11 +46,11 @@ def columns_of(output: Output, values: int) -> dict[str, OutputColumn]:
     match full.kind:
         case "TopK":
             best = min(full.k or 1, values)
-            found = {
+            columns = {
                 "classes": OutputColumn(width=best, dtype=np.dtype(np.int32)),
                 "scores": OutputColumn(width=best, dtype=np.dtype(np.float32)),
             }
-            return found | ({FLAGGED: OutputColumn(width=1, dtype=np.dtype(np.bool_))} if full.threshold else {})
+            return columns | ({FLAGGED: OutputColumn(width=1, dtype=np.dtype(np.bool_))} if full.threshold else {})
         case "Probabilities":
             return {"probabilities": OutputColumn(width=values, dtype=np.dtype(np.float32))}
         case "Embedding":

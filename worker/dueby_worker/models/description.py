@@ -75,8 +75,8 @@ def _divided(values: Channels, unit: float) -> Channels:
 def require_said(values: torch.Tensor, said: Values, labels: Labels, *, origin: str, what: str) -> None:
     """Raise Invalid unless some images' values (b, values) are what is said of them."""
     if values.shape[1] != len(labels):
-        found = f"{what} has {values.shape[1]:,} values of an image"
-        raise Invalid(f"{origin}: labels", f"has {len(labels):,}, but {found}; give a label for each")
+        contradiction = f"{what} has {values.shape[1]:,} values of an image"
+        raise Invalid(f"{origin}: labels", f"has {len(labels):,}, but {contradiction}; give a label for each")
     sums_to_one = bool((values >= 0).all()) and bool(((values.sum(dim=1) - 1).abs() <= _SUM_TOLERANCE).all())
     if sums_to_one == (said == "Probabilities"):
         return

@@ -80,9 +80,9 @@ def _cut_at(module: nn.Module, name: str, head: nn.Linear | nn.Conv2d, *, side: 
     """
     calls = list[tuple[torch.Tensor, torch.Tensor]]()
 
-    def note(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], found: torch.Tensor) -> None:
+    def note(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: torch.Tensor) -> None:
         # Copies, since the next layer may compute in place.
-        calls.append((next(iter((*inputs, *named.values()))).clone(), found.clone()))
+        calls.append((next(iter((*inputs, *named.values()))).clone(), output.clone()))
 
     hook = head.register_forward_hook(note, with_kwargs=True)
     values = module(tried_images(side))
@@ -90,12 +90,12 @@ def _cut_at(module: nn.Module, name: str, head: nn.Linear | nn.Conv2d, *, side: 
     module.set_submodule(name, nn.Identity())
     if len(calls) != 1:
         return False
-    ((given, found),) = calls
-    channels = 1 if isinstance(head, nn.Conv2d) else given.dim() - 1
-    places = [axis for axis in range(1, given.dim()) if axis != channels]
-    has_one_place = all(given.shape[axis] == 1 for axis in places)
+    ((before, after),) = calls
+    channels = 1 if isinstance(head, nn.Conv2d) else before.dim() - 1
+    places = [axis for axis in range(1, before.dim()) if axis != channels]
+    has_one_place = all(before.shape[axis] == 1 for axis in places)
     # SqueezeNet has a ReLU behind its last layer.
-    ways = [found, found.relu()] if isinstance(head, nn.Conv2d) else [found]
+    ways = [after, after.relu()] if isinstance(head, nn.Conv2d) else [after]
     if has_one_place and not any(is_close(way.flatten(1), values) for way in ways):
         return False
     try:
@@ -103,7 +103,7 @@ def _cut_at(module: nn.Module, name: str, head: nn.Linear | nn.Conv2d, *, side: 
     # Whatever needs as many values as there are classes.
     except Exception:
         return False
-    return is_close(given.mean(places) if places else given, embedding)
+    return is_close(before.mean(places) if places else before, embedding)
 
 
 def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]:
@@ -123,13 +123,13 @@ def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]
     try:
         with torch.inference_mode():
             # Not by a call, of whose errors torch.fx prints the traced code.
-            found = body.eval().forward(tried_images(side))[_VALUE]
-            is_whole = not isinstance(found, torch.Tensor) or _is_whole(module, layer, found, side=side)
+            values = body.eval().forward(tried_images(side))[_VALUE]
+            is_whole = not isinstance(values, torch.Tensor) or _is_whole(module, layer, values, side=side)
     except Exception as error:
         raise Invalid(FIELD, f"the network up to {layer} fails: {first_line(error)}; {_WHOLE_ADVICE}") from None
     if not is_whole:
         raise Invalid(FIELD, f"the network up to {layer} gives other values than in the whole one; {_WHOLE_ADVICE}")
-    shape = tuple(found.shape[1:]) if isinstance(found, torch.Tensor) else ()
+    shape = tuple(values.shape[1:]) if isinstance(values, torch.Tensor) else ()
     # Images are square, and so are maps of them: (height, width, channels) is none.
     if len(shape) != 1 and not (len(shape) == 3 and shape[1] == shape[2]):
         what = f"values of the shape {shape}" if shape else "no single tensor"
@@ -140,9 +140,9 @@ def _up_to(module: nn.Module, layer: str, *, side: int) -> tuple[nn.Module, int]
     return fx.symbolic_trace(_Layer(body, is_map=len(shape) > 1).eval()).eval(), shape[0]
 
 
-def _is_whole(module: nn.Module, layer: str, found: torch.Tensor, *, side: int) -> bool:
+def _is_whole(module: nn.Module, layer: str, values: torch.Tensor, *, side: int) -> bool:
     """Return whether the layer gives what was found when the network runs untraced."""
-    if any(is_close(found, given) for given in _outputs_of(module, layer, side=side)):
+    if any(is_close(values, output) for output in _outputs_of(module, layer, side=side)):
         return True
     # It is a function, of which the network shows nothing, or torchvision numbers layers otherwise than the network, as
     # ViT's ln_1. If the trace of the whole network missed anything, its values would differ.
@@ -154,10 +154,10 @@ def _outputs_of(module: nn.Module, layer: str, *, side: int) -> list[torch.Tenso
     """Return what the layer gives at each of its calls when the network runs; nothing if it is no module."""
     seen = list[torch.Tensor]()
 
-    def note(_: nn.Module, inputs: Any, given: Any) -> None:
-        if isinstance(given, torch.Tensor):
+    def note(_: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
             # A copy, since the next layer may compute in place.
-            seen.append(given.clone())
+            seen.append(output.clone())
 
     try:
         hook = module.get_submodule(layer).register_forward_hook(note)
@@ -181,8 +181,8 @@ class _Layer(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return a vector for each image."""
-        found = cast(torch.Tensor, self.body(images)[_VALUE])
-        return found.mean((2, 3)) if self.is_map else found
+        values = cast(torch.Tensor, self.body(images)[_VALUE])
+        return values.mean((2, 3)) if self.is_map else values
 
 
 def _no_such_layer(layer: str, names: list[str]) -> str:

@@ -39,7 +39,11 @@ class PublishedWeights:
 
     def knows(self, side: int) -> bool:
         """Return whether the weights were trained or evaluated at that size."""
-        return any(known.crop_side == side for known in (self.preprocessing, self.at_test_size) if known)
+        return any(
+            preprocessing.crop_side == side
+            for preprocessing in (self.preprocessing, self.at_test_size)
+            if preprocessing
+        )
 
     def preprocessing_at(self, side: int) -> Preprocessing:
         """Return the preprocessing for images of that size."""

@@ -70,19 +70,19 @@ def find_hugging_face(spec: Model) -> ModelEntry:
     # Progress bars and reports about weights would mix with the worker's lines; what they report is checked here.
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    own = weights_folder(spec)
-    if own is None and spec.weights not in (DEFAULT, NO_WEIGHTS):
+    local = weights_folder(spec)
+    if local is None and spec.weights not in (DEFAULT, NO_WEIGHTS):
         advice = "a folder with config.json, preprocessor_config.json and model.safetensors; DEFAULT; or none"
         raise Invalid(FIELD, f"there is no folder {spec.weights}; {spec.name} takes {advice}")
-    folder = own or _from_hub(spec.name, _SETTINGS)
+    folder = local or _from_hub(spec.name, _SETTINGS)
     config = _read_config(folder)
     weights = PublishedWeights(
-        name=str(own or spec.name),
+        name=str(local or spec.name),
         labels=tuple(str(config.id2label[number]) for number in range(config.num_labels)),
         preprocessing=_read_preprocessing(folder),
-        fetch=partial(_fetch, own, spec.name),
+        fetch=partial(_fetch, local, spec.name),
     )
-    published = {DEFAULT: weights, spec.weights: weights} if own else {DEFAULT: weights}
+    published = {DEFAULT: weights, spec.weights: weights} if local else {DEFAULT: weights}
     return ModelEntry(
         name=spec.name,
         published=published,
@@ -156,9 +156,9 @@ def _build(config: Any, *, image_size: int, classes: int, trained: bool) -> nn.M
     return ImageLogits(network)
 
 
-def _fetch(own: Path | None, name: str) -> State:
+def _fetch(local: Path | None, name: str) -> State:
     """Return the weights as transformers reads them, its older names included. Raise Invalid if any is missing."""
-    folder = own or _from_hub(name, _SETTINGS + _WEIGHTS)
+    folder = local or _from_hub(name, _SETTINGS + _WEIGHTS)
     try:
         network, report = transformers.AutoModelForImageClassification.from_pretrained(
             folder,

@@ -67,10 +67,10 @@ def know_model(spec: Model, output: Output, cache_dir: Path | None) -> KnownMode
 
     Raise Invalid if the job or its weights are wrong.
     """
-    if (known := _recall(spec, output, cache_dir)) is not None:
-        for warning in known.warnings:
+    if (noted := _recall(spec, output, cache_dir)) is not None:
+        for warning in noted.warnings:
             log.warning("%s", warning)
-        return known
+        return noted
     from dueby_worker.models.loading import load_model
 
     return note_model(spec, load_model(spec, output), cache_dir)
@@ -86,8 +86,8 @@ def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> Kn
 
     Nothing is noted of a model whose files only another library knows.
     """
-    libraries = [Path(found.origin) for name in _LIBRARIES if (found := find_spec(name)) and found.origin]
-    known = KnownModel(
+    libraries = [Path(module.origin) for name in _LIBRARIES if (module := find_spec(name)) and module.origin]
+    facts = KnownModel(
         name=loaded.name,
         labels=loaded.labels,
         preprocessing=loaded.preprocessing,
@@ -97,11 +97,11 @@ def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> Kn
         files=_stamps([*(loaded.files or ()), *libraries, *sorted(Path(__file__).parent.glob("*.*"))]),
     )
     folder = None if loaded.files is None else usable_cache(cache_dir)
-    if folder is not None and known != _recall(spec, loaded.output, folder):
+    if folder is not None and facts != _recall(spec, loaded.output, folder):
         # What can't be noted costs the next index step some seconds, and this job nothing.
         with suppress(OSError):
-            write_whole(_place(spec, loaded.output, folder), json.dumps(known.document()).encode())
-    return known
+            write_whole(_place(spec, loaded.output, folder), json.dumps(facts.document()).encode())
+    return facts
 
 
 def _recall(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel | None:
@@ -110,17 +110,17 @@ def _recall(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel |
         return None
     place = _place(spec, output, cache_dir)
     try:
-        known = decode(KnownModel, read_whole(place), origin=str(place))
-        is_as_it_was = known.files == _stamps(Path(stamp.path) for stamp in known.files)
+        noted = decode(KnownModel, read_whole(place), origin=str(place))
+        is_as_it_was = noted.files == _stamps(Path(stamp.path) for stamp in noted.files)
     except (OSError, Invalid):  # nothing is there, or what another version has noted; or a file is gone
         return None
-    return known if is_as_it_was else None
+    return noted if is_as_it_was else None
 
 
 def _place(spec: Model, output: Output, cache_dir: Path) -> Path:
     """Return the path of what is noted of the model with this output, in whatever folder the job was started."""
-    own = [spec.name, _absolute(spec.weights), spec.image_size, _absolute(spec.labels), spec.classes]
-    question = [*own, output.resolved.document()]
+    model = [spec.name, _absolute(spec.weights), spec.image_size, _absolute(spec.labels), spec.classes]
+    question = [*model, output.resolved.document()]
     return cache_dir / _FOLDER / f"{hashlib.sha256(json.dumps(question).encode()).hexdigest()}.json"
 
 
@@ -131,5 +131,5 @@ def _absolute(written: str | None) -> str | None:
 
 
 def _stamps(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
-    found = [(path.absolute(), path.stat()) for path in paths]
-    return tuple(FileStamp(path=str(path), size=stat.st_size, changed_ns=stat.st_ctime_ns) for path, stat in found)
+    stats = [(path.absolute(), path.stat()) for path in paths]
+    return tuple(FileStamp(path=str(path), size=stat.st_size, changed_ns=stat.st_ctime_ns) for path, stat in stats)

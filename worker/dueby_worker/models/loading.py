@@ -131,8 +131,8 @@ def load_model(spec: Model, output: Output = Output()) -> LoadedModel:  # noqa: 
     for warning in facts.warnings:
         log.warning("%s", warning)
     if facts.is_encoder and output.kind != "Embedding":
-        found = f"the {len(facts.labels)} values of {spec.name} are an embedding, and not of classes"
-        raise Invalid("spec.output.kind", f"{found}; set Embedding, or take another model")
+        problem = f"the {len(facts.labels)} values of {spec.name} are an embedding, and not of classes"
+        raise Invalid("spec.output.kind", f"{problem}; set Embedding, or take another model")
     module = _build(entry, spec, classes=len(facts.labels))
     files = [_path(spec.labels)] if spec.labels else []
     if spec.weights == NO_WEIGHTS:
@@ -203,22 +203,22 @@ def _resolve_labels(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the labels, and warnings about them."""
     field = "spec.model.labels"
-    own = _read_labels(spec.labels) if spec.labels else None
-    if own and spec.classes and len(own) != spec.classes:
-        raise Invalid(field, f"{spec.labels} has {len(own)} labels, but spec.model.classes is {spec.classes}")
-    classes = len(own) if own else spec.classes or len(default.labels)
+    labels = _read_labels(spec.labels) if spec.labels else None
+    if labels and spec.classes and len(labels) != spec.classes:
+        raise Invalid(field, f"{spec.labels} has {len(labels)} labels, but spec.model.classes is {spec.classes}")
+    classes = len(labels) if labels else spec.classes or len(default.labels)
     if not classes:
         advice = "set classes, or labels to a file, and weights to a file of a network that was trained for them"
         raise Invalid("spec.model.classes", f"{spec.name} has no classes of its own; {advice}")
     if published and classes != len(published.labels):
-        field = field if own else "spec.model.classes"
+        field = field if labels else "spec.model.classes"
         raise Invalid(
             field,
             f"{published.name} has {counted(len(published.labels), 'class', 'classes')}, not {classes}; "
             f"give the path of weights that have {classes}",
         )
-    if own:
-        return own, ()
+    if labels:
+        return labels, ()
     if classes == len(default.labels):
         return default.labels, ()
     numbers = tuple(map(str, range(classes)))

@@ -32,10 +32,10 @@ class Input(Preparation, frozen=True, kw_only=True):
     @property
     def preprocessing(self) -> Preprocessing:
         """The same in the terms of all models: of RGB images from 0 to 1."""
-        found = super().preprocessing
+        of_rgb = super().preprocessing
         if self.channels == "RGB":
-            return found
-        return replace(found, mean=_reversed(found.mean), std=_reversed(found.std))
+            return of_rgb
+        return replace(of_rgb, mean=_reversed(of_rgb.mean), std=_reversed(of_rgb.std))
 
 
 class Description(Spec, frozen=True, kw_only=True):

@@ -126,8 +126,8 @@ def _field(number: int, content: bytes) -> bytes:
 
 def _written(value: int) -> bytes:
     """Return the number as a varint."""
-    found = bytearray()
+    written = bytearray()
     while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
+        written.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*found, value])
+    return bytes([*written, value])

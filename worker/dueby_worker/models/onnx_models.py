@@ -79,15 +79,15 @@ def _only_input(session: OnnxSession, path: Path) -> Tensor:
     if len(inputs) != 1:
         names = ", ".join(tensor.name for tensor in inputs) or "none"
         raise Invalid(FIELD, f"{path} takes {len(inputs)} inputs ({names}); DueBy gives it images and nothing else")
-    (found,) = inputs
-    if found.type not in TYPES or len(found.shape) != 4:
-        shape = " x ".join("?" if side is None else str(side) for side in found.shape)
+    (tensor,) = inputs
+    if tensor.type not in TYPES or len(tensor.shape) != 4:
+        shape = " x ".join("?" if side is None else str(side) for side in tensor.shape)
         raise Invalid(
             FIELD,
-            f"{path} takes {found.type} of the shape {shape or '?'}; DueBy gives mini-batches of images, which are "
+            f"{path} takes {tensor.type} of the shape {shape or '?'}; DueBy gives mini-batches of images, which are "
             f"float, float16 or uint8 and have four axes",
         )
-    return found
+    return tensor
 
 
 def _chosen_output(session: OnnxSession, description: Description, path: Path) -> str:
@@ -95,8 +95,8 @@ def _chosen_output(session: OnnxSession, description: Description, path: Path) -
     if description.output is None and len(names) == 1:
         return names[0]
     if description.output not in names:
-        found = f"there is no output {description.output!r}" if description.output else f"{path} has several outputs"
-        raise Invalid(f"{description_path(path)}: output", f"{found}; name one of {', '.join(names[:SHOWN])}")
+        problem = f"there is no output {description.output!r}" if description.output else f"{path} has several outputs"
+        raise Invalid(f"{description_path(path)}: output", f"{problem}; name one of {', '.join(names[:SHOWN])}")
     return description.output
 
 
@@ -107,8 +107,8 @@ def _fixed_side(graph: OnnxGraph, description: Description) -> int | None:
     channels, height, width = (shape[3], *shape[1:3]) if graph.is_nhwc else shape[1:]
     written = " x ".join("?" if side is None else str(side) for side in shape)
     if channels not in (3, None):
-        found = f"is {description.input.layout}, but the file's input is {written}, without 3 channels there"
-        raise Invalid(f"{origin}: input.layout", found)
+        problem = f"is {description.input.layout}, but the file's input is {written}, without 3 channels there"
+        raise Invalid(f"{origin}: input.layout", problem)
     if None not in (height, width) and height != width:
         raise Invalid(FIELD, f"{graph.path} takes images of {width} x {height} px; DueBy makes squares only")
     side = height if height is not None else width

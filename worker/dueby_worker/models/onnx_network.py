@@ -134,8 +134,8 @@ class OnnxNetwork(CutsItself):
             raise Invalid(LAYER_FIELD, sentence) from None
         network = OnnxNetwork(graph, session, source)
         network.load_state_dict(self.state_dict())
-        found = try_network(network, side=side, field=LAYER_FIELD)
-        return network, found.shape[1]
+        values = try_network(network, side=side, field=LAYER_FIELD)
+        return network, values.shape[1]
 
 
 def try_network(network: OnnxNetwork, *, side: int, field: str) -> torch.Tensor:

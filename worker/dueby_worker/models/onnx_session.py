@@ -49,19 +49,21 @@ class OnnxSession:
     def run(self, name: str, values: NDArray[Any], output: str) -> NDArray[Any]:
         """Return one output for one input."""
         try:
-            (found,) = self._session.run([output], {name: values})
+            (result,) = self._session.run([output], {name: values})
         except Exception as error:  # its own classes derive from nothing else
             raise ValueError(str(error)) from None
-        return cast(NDArray[Any], found)
+        return cast(NDArray[Any], result)
 
-    def run_in_place(self, values: torch.Tensor, name: str, found: torch.Tensor, output: str) -> None:
+    def run_in_place(self, values: torch.Tensor, name: str, result: torch.Tensor, output: str) -> None:
         """Compute one output for one input, both in torch's memory of the session's device.
 
         On a GPU it only starts, and what is put on the session's stream from now on waits for the result.
         """
         binding = self._session.io_binding()
         binding.bind_input(name, self._device, _device_id(values), _numpy_type(values), values.shape, values.data_ptr())
-        binding.bind_output(output, self._device, _device_id(found), _numpy_type(found), found.shape, found.data_ptr())
+        binding.bind_output(
+            output, self._device, _device_id(result), _numpy_type(result), result.shape, result.data_ptr()
+        )
         options = onnxruntime.RunOptions()
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self._session.run_with_iobinding(binding, options)
@@ -110,9 +112,9 @@ def has_gpu_provider() -> bool:
     return GPU_PROVIDER in onnxruntime.get_available_providers()
 
 
-def _tensor(found: Any) -> Tensor:
-    shape = tuple(side if isinstance(side, int) and side >= 0 else None for side in found.shape or ())
-    return Tensor(name=found.name, type=found.type, shape=shape)
+def _tensor(argument: Any) -> Tensor:
+    shape = tuple(side if isinstance(side, int) and side >= 0 else None for side in argument.shape or ())
+    return Tensor(name=argument.name, type=argument.type, shape=shape)
 
 
 def _device_id(tensor: torch.Tensor) -> int:

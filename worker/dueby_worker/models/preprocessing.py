@@ -65,5 +65,5 @@ class Preprocessing:
     def document(self) -> dict[str, Any]:
         """Return plain data for the fingerprint of a job. What is false is left out, so that older sinks stay valid."""
         later = ("stretches", "floors", "recompresses", "whitens", "converts")
-        found = {name: value for name, value in asdict(self).items() if value or name not in later}
-        return found if self.averages else {**found, "revision": _PLAIN_REVISION}
+        fields = {name: value for name, value in asdict(self).items() if value or name not in later}
+        return fields if self.averages else {**fields, "revision": _PLAIN_REVISION}

@@ -55,13 +55,13 @@ def find_python(spec: Model) -> ModelEntry:
         raise Invalid(NAME_FIELD, f"{module_name} has no function {function_name}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        made = _call(function, name)
-    network = made.get(_NETWORK) if isinstance(made, Mapping) else None
-    if not isinstance(made, Mapping) or not isinstance(network, nn.Module):
-        found = f"a {type(made).__name__}" if network is None else f"a {type(network).__name__} as network"
-        raise Invalid(NAME_FIELD, f"{name} returned {found}: {_ADVICE}")
+        returned = _call(function, name)
+    network = returned.get(_NETWORK) if isinstance(returned, Mapping) else None
+    if not isinstance(returned, Mapping) or not isinstance(network, nn.Module):
+        what = f"a {type(returned).__name__}" if network is None else f"a {type(network).__name__} as network"
+        raise Invalid(NAME_FIELD, f"{name} returned {what}: {_ADVICE}")
     said = validate(
-        Said, {key: value for key, value in made.items() if key != _NETWORK}, origin=f"what {name} returned"
+        Said, {key: value for key, value in returned.items() if key != _NETWORK}, origin=f"what {name} returned"
     )
     network = network.eval().cpu().float()
     _require_classifier(network, said, name, side=spec.image_size)
@@ -110,8 +110,8 @@ def _last_words(error: BaseException) -> str:
     """Return the last line of the traceback, and where in people's code that was."""
     line = traceback.format_exception_only(error)[-1].strip()
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    own = [frame for frame in frames if "importlib" not in frame.filename]
-    return f"{line} ({own[-1].filename}, line {own[-1].lineno})" if own else line
+    in_models = [frame for frame in frames if "importlib" not in frame.filename]
+    return f"{line} ({in_models[-1].filename}, line {in_models[-1].lineno})" if in_models else line
 
 
 def _build(network: nn.Module, *, image_size: int, classes: int, trained: bool) -> nn.Module:
@@ -130,9 +130,11 @@ def _require_classifier(network: nn.Module, said: Said, name: str, *, side: int)
         what = f"the network of {name} can't take {_TRIED_IMAGES} images of {side} px"
         raise Invalid(NAME_FIELD, f"{what}: {_last_words(error)}") from None
     if not isinstance(values, torch.Tensor) or values.dim() != 2 or len(values) != _TRIED_IMAGES or values.shape[1] < 2:
-        found = f"the shape {list(values.shape)}" if isinstance(values, torch.Tensor) else f"a {type(values).__name__}"
+        returned = (
+            f"the shape {list(values.shape)}" if isinstance(values, torch.Tensor) else f"a {type(values).__name__}"
+        )
         advice = "it must return a value for each of two classes or more"
-        raise Invalid(NAME_FIELD, f"the network of {name} returns {found} for {_TRIED_IMAGES} images: {advice}")
+        raise Invalid(NAME_FIELD, f"the network of {name} returns {returned} for {_TRIED_IMAGES} images: {advice}")
     if not values.isfinite().all():
         raise Invalid(NAME_FIELD, f"the network of {name} returns values that are not finite numbers")
     require_said(values, said.values, said.labels, origin=f"what {name} returned", what="the network")

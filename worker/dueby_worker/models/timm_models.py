@@ -48,7 +48,7 @@ def find_timm(spec: Model) -> ModelEntry:
         weights = _weights(spec.weights, config, origin=f"{folder}/config.json", fetch=partial(_read, folder))
         published = {DEFAULT: weights, spec.weights: weights}
         return _entry(spec.name, f"local-dir:{folder}", config, published, code=code)
-    configs = {known.partition(".")[2]: cfg.to_dict() for known, cfg in get_arch_pretrained_cfgs(architecture).items()}
+    configs = {tag.partition(".")[2]: cfg.to_dict() for tag, cfg in get_arch_pretrained_cfgs(architecture).items()}
     if tag and tag not in configs:
         raise Invalid(NAME_FIELD, f"timm has no tag {tag!r} of {architecture}; it has {_listed(configs)}")
     # Without a tag, timm takes the first.
@@ -56,9 +56,9 @@ def find_timm(spec: Model) -> ModelEntry:
     published = {DEFAULT: _tagged(architecture, tag or config.get("tag", ""), config)}
     if not tag:
         # Weights without classes are for feature extraction, not for classification.
-        known = {name: found for name, found in configs.items() if name and found["num_classes"]}
+        variants = {name: config for name, config in configs.items() if name and config["num_classes"]}
         published |= {
-            name: _tagged(architecture, name, found) for name, found in known.items() if _refusal(found) is None
+            name: _tagged(architecture, name, config) for name, config in variants.items() if _refusal(config) is None
         }
     return _entry(spec.name, architecture, config, published)
 

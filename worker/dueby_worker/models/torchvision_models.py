@@ -30,9 +30,9 @@ _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)$
 
 def find_torchvision(name: str) -> ModelEntry:
     """Return the model's entry. Raise Invalid, which suggests similar names, if there is no such model."""
-    known = [LITE0, *torchvision.models.list_models(module=torchvision.models)]
-    if name not in known:
-        raise Invalid("spec.model.name", unknown_model(name, known))
+    names = [LITE0, *torchvision.models.list_models(module=torchvision.models)]
+    if name not in names:
+        raise Invalid("spec.model.name", unknown_model(name, names))
     enum = torchvision.models.get_model_weights(name)
     # Weights without categories are for feature extraction, not for classification.
     published = {key: _published(weights) for key, weights in enum.__members__.items() if weights.meta["categories"]}

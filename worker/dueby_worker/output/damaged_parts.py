@@ -59,8 +59,8 @@ def require_own_rows(store: Store, part: int, *, manifest: SinkManifest, first: 
     if by != manifest.fingerprint:
         wrong = "was made by another job"
     elif first is None or (first, first + rows - 1) != (begin, last):
-        found = f"{first} to {first + rows - 1}" if first is not None else "none"
-        wrong = f"covers the images {found}, not {begin} to {last}"
+        images = f"{first} to {first + rows - 1}" if first is not None else "none"
+        wrong = f"covers the images {images}, not {begin} to {last}"
     else:
         return
     name = part_name(manifest.grid, part)

@@ -42,7 +42,7 @@ def is_part_name(name: str) -> bool:
 
 def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
     """Return the parts of this grid among the file names of a sink."""
-    found = set()
+    parts = set()
     for name in names:
         match = _NAME.fullmatch(name)
         # Names of other grids and jobs are part names too, but have other bounds than a part of this grid, or marks.
@@ -50,8 +50,8 @@ def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
             continue
         part = (int(match[1]) - grid.first_image) // grid.part_size
         if part >= 0 and grid.indexes(part) == (int(match[1]), int(match[2])):
-            found.add(part)
-    return found
+            parts.add(part)
+    return parts
 
 
 def runs_of(parts: Iterable[int]) -> list[tuple[int, int]]:

@@ -94,11 +94,13 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
     total = len(rows.uris)
     failed = np.zeros(total, dtype=bool)
     failed[list(rows.errors)] = True
-    found = _as_lists(rows.columns, failed, labels) if "classes" in rows.columns else _as_vectors(rows.columns, failed)
+    results = (
+        _as_lists(rows.columns, failed, labels) if "classes" in rows.columns else _as_vectors(rows.columns, failed)
+    )
     metadata = _metadata(origin)
-    if "probabilities" in found:
+    if "probabilities" in results:
         metadata[LABELS_KEY] = json.dumps(labels)
-    between = {**rows.from_source, **found}
+    between = {**rows.from_source, **results}
     table = pa.table(
         [
             _numbers(np.arange(rows.first, rows.first + total)),
@@ -116,7 +118,7 @@ def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
         compression="zstd",
         row_group_size=max(total, 1),
         # A dictionary of a vector's values would be made for nothing: they are all different.
-        use_dictionary=True if "labels" in found else [name for name in table.column_names if name not in _VECTORS],
+        use_dictionary=True if "labels" in results else [name for name in table.column_names if name not in _VECTORS],
     )
     return buffer.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
@@ -151,18 +153,18 @@ def read_footer(file: BinaryIO) -> PartFooter:
 
     def statistics(place: int) -> Iterator[Any]:
         for group in groups:
-            known = group.column(place).statistics
-            if known is None or not known.has_null_count:
+            column_statistics = group.column(place).statistics
+            if column_statistics is None or not column_statistics.has_null_count:
                 raise ValueError(f"it has no statistics of its column {names[place]}")
-            yield known
+            yield column_statistics
 
     def count(column: str) -> int:
         """Return the rows that have such a value. Its place is that of the leaf: a list is one, too."""
-        found: int = footer.num_rows - sum(known.null_count for known in statistics(names.index(column)))
-        return found
+        rows_with: int = footer.num_rows - sum(chunk.null_count for chunk in statistics(names.index(column)))
+        return rows_with
 
     return PartFooter(
-        first=min((known.min for known in statistics(0) if known.has_min_max), default=None),
+        first=min((chunk.min for chunk in statistics(0) if chunk.has_min_max), default=None),
         rows=footer.num_rows,
         errors=count("error"),
         warnings=count("warning") if "warning" in names else 0,

@@ -80,8 +80,8 @@ def require_sink_manifest(store: Store, wanted: SinkManifest, *, is_overwriting:
     """
     generation = wanted.grid.generation
     path = path_in(generation, SINK_MANIFEST)
-    found = read_sink_manifest(store, generation)
-    if found is None:
+    existing = read_sink_manifest(store, generation)
+    if existing is None:
         _require_no_parts(store, wanted, is_overwriting=is_overwriting)
         was_written = store.was_written
         if store.create(path, encode_sink_manifest(wanted)):
@@ -89,19 +89,19 @@ def require_sink_manifest(store: Store, wanted: SinkManifest, *, is_overwriting:
                 # There was no index step: this worker begins the sink.
                 require_create_only(store)
             return wanted
-        found = read_sink_manifest(store, generation)
-    if found is None:
+        existing = read_sink_manifest(store, generation)
+    if existing is None:
         raise Transient(f"{store.uri}: {path} existed a moment ago and is gone; is another job emptying the sink?")
-    require_same_job(found, wanted.components, sink=store.uri)
-    _require_same_grid(store, found, wanted)
-    return found
+    require_same_job(existing, wanted.components, sink=store.uri)
+    _require_same_grid(store, existing, wanted)
+    return existing
 
 
 def _require_no_parts(store: Store, wanted: SinkManifest, *, is_overwriting: bool) -> None:
     """Raise Invalid if the sink, which has no manifest, holds parts that might be taken for those of `wanted`."""
     # Those of earlier generations are known by their manifests.
-    generation, found = wanted.grid.generation, (name for name in store.list_names() if is_part_name(name))
-    parts = [name for name in found if generation_in(name) >= generation]
+    generation, names = wanted.grid.generation, (name for name in store.list_names() if is_part_name(name))
+    parts = [name for name in names if generation_in(name) >= generation]
     if is_overwriting and wanted.grid.mark and not parts_among(parts, wanted.grid):
         return
     # Another worker may have created the manifest and committed a part between the two reads.
@@ -109,19 +109,19 @@ def _require_no_parts(store: Store, wanted: SinkManifest, *, is_overwriting: boo
         raise Invalid(SINK_FIELD, f"{store.uri} holds parts but no {SINK_MANIFEST}, so their job is unknown; {ADVICE}")
 
 
-def _require_same_grid(store: Store, found: SinkManifest, wanted: SinkManifest) -> None:
+def _require_same_grid(store: Store, existing: SinkManifest, wanted: SinkManifest) -> None:
     """Raise if the sink's results are cut into other parts: a job's first plan fixes the grid."""
-    if found.images != wanted.images:
+    if existing.images != wanted.images:
         raise Invalid(
-            SINK_FIELD, f"{store.uri} was begun with images {found.images}, not {wanted.images}. To go on, {ADVICE}"
+            SINK_FIELD, f"{store.uri} was begun with images {existing.images}, not {wanted.images}. To go on, {ADVICE}"
         )
-    if found.part_size != wanted.part_size:
-        size = counted(found.part_size, "image")
+    if existing.part_size != wanted.part_size:
+        size = counted(existing.part_size, "image")
         raise OtherGrid(
             f"{store.uri} was begun in parts of {size}, not of {wanted.part_size}; run the job again, and it goes on "
             "with those",
-            part_size=found.part_size,
-            parts_there=parts_there(store, found),
+            part_size=existing.part_size,
+            parts_there=parts_there(store, existing),
         )
 
 

@@ -197,12 +197,12 @@ def _read(store: Store, generation: int) -> bytes | None:
         return None
 
 
-def require_same_job(found: SinkManifest, components: Components, *, sink: str, advice: str = ADVICE) -> None:
+def require_same_job(manifest: SinkManifest, components: Components, *, sink: str, advice: str = ADVICE) -> None:
     """Raise Invalid, with what differs, if the sink's manifest was made with other components."""
     differences = [
-        sentence(getattr(found.components, name), getattr(components, name))
+        sentence(getattr(manifest.components, name), getattr(components, name))
         for name, sentence in _DIFFERENCES.items()
-        if getattr(found.components, name) != getattr(components, name)
+        if getattr(manifest.components, name) != getattr(components, name)
     ]
     if differences:
         raise Invalid(

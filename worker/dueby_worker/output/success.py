@@ -89,8 +89,8 @@ def names_of_rows(store: Store) -> Sequence[str]:
     names = store.list_names()
     if manifest is None:  # somebody has copied the parts alone
         return [name for name in names if is_part_name(name)]
-    there = [part_name(manifest.grid, part) for part in sorted(parts_among(names, manifest.grid))]
-    return [*names_in(earlier_generations(store, manifest.grid.generation)), *there]
+    current = [part_name(manifest.grid, part) for part in sorted(parts_among(names, manifest.grid))]
+    return [*names_in(earlier_generations(store, manifest.grid.generation)), *current]
 
 
 def earlier_generations(store: Store, generation: int) -> tuple[FinishResult, ...]:

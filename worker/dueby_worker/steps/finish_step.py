@@ -68,9 +68,9 @@ def finish(store: Store, *, is_overwriting: bool = False, uid: str | None = None
     others = set(names).difference(names_in(earlier))
     _remove_foreign_parts(store, others, grid, is_overwriting=is_overwriting)
     footers = _read_footers(store, grid)
-    for part, found in enumerate(footers):
+    for part, footer in enumerate(footers):
         require_own_rows(
-            store, part, manifest=manifest, first=found.first, rows=found.rows, by=found.origin.fingerprint
+            store, part, manifest=manifest, first=footer.first, rows=footer.rows, by=footer.origin.fingerprint
         )
     result = FinishResult(
         job=manifest.job,
@@ -96,8 +96,8 @@ def finish(store: Store, *, is_overwriting: bool = False, uid: str | None = None
 def _finishers(store: Store, manifest: SinkManifest, uid: str | None) -> tuple[str, ...]:
     """Return who has found these rows complete: those that `_SUCCESS` names already, and this job."""
     before = read_success(store)
-    known = before.uids if before is not None and is_of(before, manifest) else ()
-    return tuple(dict.fromkeys([*known, *([uid] if uid else ())]))[-MAX_FINISHERS:]
+    uids = before.uids if before is not None and is_of(before, manifest) else ()
+    return tuple(dict.fromkeys([*uids, *([uid] if uid else ())]))[-MAX_FINISHERS:]
 
 
 def _put_success(store: Store, data: bytes, manifest: SinkManifest) -> None:
@@ -117,17 +117,17 @@ def _put_success(store: Store, data: bytes, manifest: SinkManifest) -> None:
 
 
 def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
-    found = parts_among(names, grid)
-    if missing := grid.parts - len(found):
-        first = islice((part for part in range(grid.parts) if part not in found), _SHOWN)
+    parts = parts_among(names, grid)
+    if missing := grid.parts - len(parts):
+        first = islice((part for part in range(grid.parts) if part not in parts), _SHOWN)
         shown = ", ".join(part_name(grid, part) for part in first)
         raise Transient(f"{sink} still lacks {missing:,} of {counted(grid.parts, 'part')} ({shown}, ...)")
 
 
 def _remove_foreign_parts(store: Store, names: Collection[str], grid: Grid, *, is_overwriting: bool) -> None:
     """Delete parts that readers of the folder would take for this job's, or raise Invalid."""
-    own = {part_name(grid, part) for part in parts_among(names, grid)}
-    foreign = [name for name in names if is_part_name(name) and name not in own]
+    ours = {part_name(grid, part) for part in parts_among(names, grid)}
+    foreign = [name for name in names if is_part_name(name) and name not in ours]
     if foreign and not is_overwriting:
         shown = ", ".join(foreign[:_SHOWN])
         raise Invalid(SINK_FIELD, f"{store.uri} also holds {shown}, which are not parts of this job; {ADVICE}")

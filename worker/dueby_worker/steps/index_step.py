@@ -111,8 +111,10 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
 
 def _require_same_rows(before: SinkManifest, model: KnownModel, config: IndexConfig, *, sink: str) -> None:
     """Raise Invalid, with what differs, unless the rows of this job are made as those that it adds to."""
-    known = before.components
-    same = components_of(model, config.model, config.source, index_digest=known.index, kept_digest=known.kept or "")
+    components = before.components
+    same = components_of(
+        model, config.model, config.source, index_digest=components.index, kept_digest=components.kept or ""
+    )
     require_same_job(before, same, sink=sink)
 
 
@@ -146,8 +148,8 @@ def _note(admission: Admission, index: Index | None, *, changed: bool) -> str:
     if index is None:
         return f"Nothing is {wanted}: each image of the source is in {admission.store.uri} already."
     if admission.before is not None:
-        known = counted(index.document.first_image or 0, "image")
-        became = f"they become generation {index.generation} of a sink of {known}"
+        images = counted(index.document.first_image or 0, "image")
+        became = f"they become generation {index.generation} of a sink of {images}"
         return f"Only images that are {wanted} are counted: {became}."
     if admission.manifest is None or admission.is_own:
         return ""

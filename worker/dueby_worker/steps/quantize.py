@@ -93,8 +93,8 @@ def _read(
         max_pixels=config.max_pixels,
         retry=retry,
     )
-    if found := list(photos):
-        return found
+    if readable := list(photos):
+        return readable
     tried = counted(len(rows), "image")
     raise Invalid(field_of(config.source), f"int8 quantizes the network on images, and none of {tried} can be read")
 

@@ -65,12 +65,12 @@ def write_whole(file: Path, data: bytes | memoryview) -> None:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder("made", parent=file.parent) as folder:
-        made = folder / file.name
-        with made.open("wb") as stream:
+        scratch = folder / file.name
+        with scratch.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        made.replace(file)
+        scratch.replace(file)
 
 
 def read_whole(file: Path) -> bytes:
