@@ -35,8 +35,8 @@ class Agreement(LenientSpec, frozen=True, kw_only=True):
     @property
     def closeness(self) -> float:
         """1 if nothing differs that counts: the share of the best classes, or the mean cosine of embeddings."""
-        known = self.similarity if self.same_top1 is None else self.same_top1
-        return -1.0 if known is None else known
+        value = self.similarity if self.same_top1 is None else self.same_top1
+        return -1.0 if value is None else value
 
     @property
     def sentence(self) -> str:

@@ -62,29 +62,29 @@ def plain_name(name: str) -> str:
     return f"{words}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def unknown_model(name: str, known: Sequence[str] = CLASSIFIERS) -> str:
+def unknown_model(name: str, names: Sequence[str] = CLASSIFIERS) -> str:
     """Return the sentence for a name that no model has: the nearest names, or else which models there are."""
     # OWNER/NAME, as the hub's pages show it.
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return f"There is no model {name!r}; did you mean {HUGGING_FACE}{name}?"
-    if near := nearest(name, known).removeprefix("."):
+    if near := nearest(name, names).removeprefix("."):
         return f"There is no model {name!r}{near}"
     others = (
         f"; {TIMM}NAME is one of timm, {HUGGING_FACE}OWNER/NAME one of the Hugging Face hub, {ONNX}NAME one in the "
         f"{ONNX_SUFFIX} file that weights names, and {PYTHON}MODULE:FUNCTION one that your own code makes"
     )
-    return f"There is no model {name!r}. There are {_families(known)}{others}."
+    return f"There is no model {name!r}. There are {_families(names)}{others}."
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
     """Return the end of a sentence about a wrong name: the names that are most like it."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else "."
 
 
-def _families(known: Sequence[str]) -> str:
+def _families(names: Sequence[str]) -> str:
     """Return the names, those that begin with the same word as one."""
     members: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(known):
+    for name in sorted(names):
         members[re.split(r"[^a-z]", name)[0]].append(name)
-    return ", ".join(found[0] if len(found) == 1 else f"{word}*" for word, found in members.items())
+    return ", ".join(same_word[0] if len(same_word) == 1 else f"{word}*" for word, same_word in members.items())

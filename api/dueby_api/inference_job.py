@@ -259,10 +259,10 @@ class JobSpec(Spec, frozen=True, kw_only=True):
         allowed = self.allowed_failures(images)
         if failed <= allowed:
             return ""
-        given = f" ({self.max_failed_images})" if isinstance(self.max_failed_images, str) else ""
+        as_written = f" ({self.max_failed_images})" if isinstance(self.max_failed_images, str) else ""
         return (
             f"{failed:,} of {counted(images, 'image')} ({100 * failed / images:.2g} %) have an error, and "
-            f"spec.maxFailedImages allows {allowed:,}{given}."
+            f"spec.maxFailedImages allows {allowed:,}{as_written}."
         )
 
 

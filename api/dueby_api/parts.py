@@ -82,14 +82,14 @@ NONE = Parts()
 
 def parts_of_runs(runs: Iterable[Run], *, of: int | None = None) -> Parts:
     """Return the parts that these runs hold, in any order, of the first `of` parts of a grid."""
-    found: list[Run] = []
+    joined: list[Run] = []
     for first, last in sorted(runs):
         first, end = max(0, first), last if of is None else min(last, of)
-        if found and first <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], end)
+        if joined and first <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], end)
         elif first < end:
-            found.append((first, end))
-    return Parts(tuple(found))
+            joined.append((first, end))
+    return Parts(tuple(joined))
 
 
 def parts_of(numbers: Iterable[int]) -> Parts:

@@ -46,16 +46,16 @@ def require_apart(field: str, sink: str, *, source: str | None, manifest: str | 
     """Raise ValueError, with the field, if the sink is the source (a folder, a glob or an image) or its list of
     images, lies in it or contains it.
     """
-    there = place_of(sink)
-    if manifest and place_of(manifest).holds(there):
+    place = place_of(sink)
+    if manifest and place_of(manifest).holds(place):
         raise ValueError(f"{field}: {_short(sink)} is the list of images; {_OWN_FOLDER}")
     if source:
         folder, is_deep = _folder_of(source)
-        if folder == there:
+        if folder == place:
             raise ValueError(f"{field}: {_short(sink)} is the folder of the source; {_OWN_FOLDER}")
-        if there.holds(folder):
+        if place.holds(folder):
             raise ValueError(f"{field}: {_short(sink)} contains the source, {_short(source)}; {_OWN_FOLDER}")
-        if is_deep and folder.holds(there):
+        if is_deep and folder.holds(place):
             raise ValueError(f"{field}: {_short(sink)} lies in the source, {_short(source)}; {_OWN_FOLDER}")
 
 
@@ -72,7 +72,7 @@ def place_of(uri: str) -> Place:
 
 def _without_escapes(path: str) -> str:
     """Return the path without percent escapes, which can spell any file name."""
-    raw = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), path.encode(errors="surrogateescape"))
+    raw = _ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), path.encode(errors="surrogateescape"))
     return raw.decode(errors="surrogateescape")
 
 

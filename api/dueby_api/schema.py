@@ -179,7 +179,7 @@ def json_schemas(kind: type[Spec]) -> dict[str, dict[str, Any]]:
 def specs_within(annotation: Any) -> set[type[Spec]]:
     """Return the Spec classes in the annotation, including those inside their fields."""
     if isinstance(annotation, type) and issubclass(annotation, Spec):
-        return {annotation}.union(*(specs_within(found.type) for found in msgspec.structs.fields(annotation)))
+        return {annotation}.union(*(specs_within(field.type) for field in msgspec.structs.fields(annotation)))
     return set().union(*map(specs_within, get_args(annotation)))
 
 
@@ -207,11 +207,11 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
         return _join(path, name), f"there is no such field; {_advice(name, _fields_at(kind, path))}"
     if place and place[0].startswith(" - at `key`"):
         return path, "has a field whose name is no text; put the name into quotes"
-    found = None if document is None else _find(document, path)
-    but = "" if document is None else _but(found)
+    value = None if document is None else _find(document, path)
+    but = "" if document is None else _but(value)
     if what.startswith("Invalid enum value"):
         choices = _choices_at(kind, path)
-        return path, f"must be one of {', '.join(map(str, choices))}{but}{_nearest(found, choices)}"
+        return path, f"must be one of {', '.join(map(str, choices))}{but}{_nearest(value, choices)}"
     if what.startswith("Invalid RFC3339"):
         return path, f"must be {_TYPES['datetime']}{but}"
     if expected := re.match(r"Expected `([a-z |]+)`(.*)", what):
@@ -220,32 +220,32 @@ def _explain(kind: type[Spec], document: object, message: str) -> tuple[str, str
         bound = bound.replace(repr(END).lstrip("'"), "$'")
         for sign, words in _BOUNDS.items():
             bound = bound.replace(sign, words)
-        return path, f"must be {types}{bound}{but}{_unit(_type_at(kind, path), found)}"
+        return path, f"must be {types}{bound}{but}{_unit(_type_at(kind, path), value)}"
     nested, colon, rest = what.partition(": ")  # a rule of ours that names its field
     return (_join(path, nested), rest) if colon and re.fullmatch(r"[A-Za-z0-9.\[\]]+", nested) else (path, what)
 
 
-def _unit(annotation: Any, found: object) -> str:
+def _unit(annotation: Any, value: object) -> str:
     """Return the end of a sentence about a duration that is a number: a unit is missing."""
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    return f"; write its unit, such as {found}s" if is_number and Duration in get_args(annotation) else ""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"; write its unit, such as {value}s" if is_number and Duration in get_args(annotation) else ""
 
 
-def _but(found: object) -> str:
+def _but(value: object) -> str:
     """Return what was found instead, unless that is long: a message is a sentence."""
     try:
-        text = _SHOW.repr(found)
+        text = _SHOW.repr(value)
     except ValueError:  # a number of thousands of digits
         return ""
     return f", but is {text}" if len(text) < MAX_SHOWN else ""
 
 
-def _nearest(found: object, choices: list[object]) -> str:
+def _nearest(value: object, choices: list[object]) -> str:
     """Return the end of a sentence about a wrong choice: the one that is most like it, in another case too."""
-    if not isinstance(found, str):
+    if not isinstance(value, str):
         return ""
     by_letters = {str(choice).lower(): choice for choice in choices}
-    near = difflib.get_close_matches(found.lower()[:MAX_SHOWN], list(by_letters), n=1)
+    near = difflib.get_close_matches(value.lower()[:MAX_SHOWN], list(by_letters), n=1)
     return f"; did you mean {by_letters[near[0]]}?" if near else ""
 
 
@@ -253,9 +253,9 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _advice(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+def _advice(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
 
 
 def _find(document: Any, path: str) -> Any:

@@ -227,10 +227,10 @@ def is_asked_again(status: JobStatus, generation: int) -> bool:
     """Return whether the job was refused and has been edited since, so that it is decided on once more."""
     refused = (ConditionType.FAILED, Reason.INFEASIBLE.status, Reason.INFEASIBLE.word)
     return any(
-        (found.type, found.status, found.reason) == refused
-        and found.observed_generation is not None
-        and found.observed_generation < generation
-        for found in status.conditions
+        (condition.type, condition.status, condition.reason) == refused
+        and condition.observed_generation is not None
+        and condition.observed_generation < generation
+        for condition in status.conditions
     )
 
 

@@ -31,7 +31,7 @@ def stacked(jobs: Sequence[ShownJob], device_class: str, devices: int) -> list[B
     ]
     blocks: list[Block] = []
     busy: list[Block] = []
-    for number, hold in sorted(holds, key=lambda found: (found[1].from_s, -found[1].count)):
+    for number, hold in sorted(holds, key=lambda numbered: (numbered[1].from_s, -numbered[1].count)):
         busy = [block for block in busy if block.hold.to_s > hold.from_s]
         new = [
             Block(number=number, hold=hold, rows=rows)
@@ -42,10 +42,10 @@ def stacked(jobs: Sequence[ShownJob], device_class: str, devices: int) -> list[B
     return blocks
 
 
-def _gaps(taken: Sequence[Rows], devices: int) -> Iterator[Rows]:
+def _gaps(used: Sequence[Rows], devices: int) -> Iterator[Rows]:
     """Yield the free devices between those that are taken."""
     at = 0
-    for first, end in taken:
+    for first, end in used:
         if first > at:
             yield at, first
         at = end

@@ -97,10 +97,10 @@ def _sentences(shown: ShownCalendar) -> tuple[str, ...]:
     def is_urgent(job: ShownJob) -> bool:
         return job.is_refused or job.is_late or (shown.is_of_cluster and job.deadline_class == "Hard")
 
-    found = [job.sentence for job in shown.jobs if job.sentence and is_urgent(job)]
-    more = len(found) - _MAX_SENTENCES
+    sentences = [job.sentence for job in shown.jobs if job.sentence and is_urgent(job)]
+    more = len(sentences) - _MAX_SENTENCES
     left_out = [f"There is something to say of {counted(more, 'other job')}, too."] if more > 0 else []
-    return (*found[:_MAX_SENTENCES], *left_out)
+    return (*sentences[:_MAX_SENTENCES], *left_out)
 
 
 def _story(shown: ShownCalendar) -> str:

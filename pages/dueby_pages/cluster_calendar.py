@@ -26,7 +26,7 @@ class ClassSize:
 
 
 def shown_cluster(
-    found: ClusterJobs, *, now_us: int, with_namespaces: bool, sizes: Mapping[str, ClassSize] | None = None
+    cluster: ClusterJobs, *, now_us: int, with_namespaces: bool, sizes: Mapping[str, ClassSize] | None = None
 ) -> ShownCalendar:
     """Return the calendar as it is shown.
 
@@ -36,7 +36,7 @@ def shown_cluster(
     sizes = sizes or {}
     # Statuses have times to the second, and so has what is shown of them.
     now_us -= now_us % MICROS_PER_SECOND
-    jobs = tuple(_shown_job(job, now_us=now_us, with_namespace=with_namespaces) for job in found.jobs)
+    jobs = tuple(_shown_job(job, now_us=now_us, with_namespace=with_namespaces) for job in cluster.jobs)
     holds = [hold for job in jobs for hold in job.holds]
     return ShownCalendar(
         now_us=now_us,
@@ -53,7 +53,7 @@ def shown_cluster(
         device="device",
         is_of_cluster=True,
         maker="dueby calendar",
-        notes=tuple(_notes(found, now_us=now_us, with_namespaces=with_namespaces)),
+        notes=tuple(_notes(cluster, now_us=now_us, with_namespaces=with_namespaces)),
     )
 
 
@@ -114,10 +114,10 @@ def _held(job: ClusterJob) -> Iterable[HeldDevices]:
     classes = Counter[str]()
     for held in job.held:
         classes[held.device_class] += held.count
-    there = job.devices or classes or _planned(job, job.gpus or 0)
-    if there == classes:
+    counts = job.devices or classes or _planned(job, job.gpus or 0)
+    if counts == classes:
         return job.held
-    return [HeldDevices(device_class=name, count=count, to_us=None) for name, count in there.items()]
+    return [HeldDevices(device_class=name, count=count, to_us=None) for name, count in counts.items()]
 
 
 def _planned(job: ClusterJob, gpus: int) -> Mapping[str, int]:
@@ -141,17 +141,17 @@ def _reserved(job: ClusterJob, now_us: int) -> Iterator[ShownHold]:
             )
 
 
-def _notes(found: ClusterJobs, *, now_us: int, with_namespaces: bool) -> Iterator[str]:
-    for refusal in found.refused:
+def _notes(cluster: ClusterJobs, *, now_us: int, with_namespaces: bool) -> Iterator[str]:
+    for refusal in cluster.refused:
         ago_s = (now_us - refusal.at_us) / MICROS_PER_SECOND
         if ago_s < _NEWS_S:
             name = _called(refusal, with_namespace=with_namespaces)
             yield f"{name} was refused at {name_moment(now_us, -ago_s)}. {refusal.message}"
-    if found.over:
-        count = sum(found.over.values())
-        phases = ", ".join(f"{number:,} {phase}" for phase, number in found.over.items())
+    if cluster.over:
+        count = sum(cluster.over.values())
+        phases = ", ".join(f"{number:,} {phase}" for phase, number in cluster.over.items())
         yield f"{counted(count, 'job')} {noun_of(count, 'is', 'are')} over: {phases}."
-    for name, problem in found.unreadable[:_NAMED]:
+    for name, problem in cluster.unreadable[:_NAMED]:
         yield f"{name} can't be read: {problem}."
-    if len(found.unreadable) > _NAMED:
-        yield f"{counted(len(found.unreadable) - _NAMED, 'other job')} can't be read either."
+    if len(cluster.unreadable) > _NAMED:
+        yield f"{counted(len(cluster.unreadable) - _NAMED, 'other job')} can't be read either."

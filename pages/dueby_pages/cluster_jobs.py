@@ -144,21 +144,21 @@ class ClusterJobs:
         }
 
 
-def cluster_jobs(found: Iterable[NamedStatus], *, unreadable: Iterable[tuple[str, str]] = ()) -> ClusterJobs:
+def cluster_jobs(statuses: Iterable[NamedStatus], *, unreadable: Iterable[tuple[str, str]] = ()) -> ClusterJobs:
     """Return the jobs that have these statuses. `unreadable` are others, each with what is wrong with it."""
     jobs: list[ClusterJob] = []
     refused: list[Refusal] = []
     over: Counter[str] = Counter()
     wrong = list(unreadable)
-    for each in found:
+    for named in statuses:
         try:
-            if each.status.phase in OVER:
-                over[each.status.phase] += 1
-                refused += _refusals(each)
+            if named.status.phase in OVER:
+                over[named.status.phase] += 1
+                refused += _refusals(named)
             else:
-                jobs.append(_read_job(each))
+                jobs.append(_read_job(named))
         except Invalid as error:
-            wrong.append((f"{each.namespace}/{each.name}".removeprefix("/"), str(error)))
+            wrong.append((f"{named.namespace}/{named.name}".removeprefix("/"), str(error)))
     return ClusterJobs(
         jobs=tuple(sorted(jobs, key=_by_deadline)),
         over=dict(sorted(over.items())),
@@ -171,19 +171,19 @@ def _by_deadline(job: ClusterJob) -> tuple[bool, int, str, str]:
     return job.deadline_us is None, job.deadline_us or 0, job.namespace, job.name
 
 
-def _refusals(found: NamedStatus) -> Iterator[Refusal]:
-    for condition in found.status.conditions:
+def _refusals(named: NamedStatus) -> Iterator[Refusal]:
+    for condition in named.status.conditions:
         if condition.type == ConditionType.FAILED and condition.reason == Reason.INFEASIBLE.word:
             yield Refusal(
-                namespace=found.namespace,
-                name=found.name,
+                namespace=named.namespace,
+                name=named.name,
                 at_us=_moment("status.conditions.lastTransitionTime", condition.last_transition_time),
                 message=printable(condition.message),
             )
 
 
-def _read_job(found: NamedStatus) -> ClusterJob:
-    status = found.status
+def _read_job(named: NamedStatus) -> ClusterJob:
+    status = named.status
     plan = status.plan
     windows, groups = (plan.windows, plan.groups) if plan else ((), ())
     planned = (plan.gpus if plan else 0, *(w.count for w in windows), *(g.count for g in groups))
@@ -191,9 +191,9 @@ def _read_job(found: NamedStatus) -> ClusterJob:
         if not 0 <= count <= _MAX_DEVICES:
             raise Invalid("status", f"speaks of {counted(count, 'device')}, which no cluster has")
     return ClusterJob(
-        namespace=found.namespace,
-        name=found.name,
-        deadline_class=found.deadline_class,
+        namespace=named.namespace,
+        name=named.name,
+        deadline_class=named.deadline_class,
         phase=status.phase,
         gpus=status.gpus,
         planned_gpus=plan.gpus if plan else None,
@@ -202,7 +202,7 @@ def _read_job(found: NamedStatus) -> ClusterJob:
         starts_us=_micros("status.starts", status.starts),
         ends_us=_micros("status.ends", status.ends),
         sure_us=_micros("status.plan.finishAtConfidence", plan.finish_at_confidence) if plan else None,
-        devices=found.devices,
+        devices=named.devices,
         held=tuple(
             HeldDevices(device_class=held.device_class, count=held.count, to_us=_micros("status.held.to", held.to_time))
             for held in status.held

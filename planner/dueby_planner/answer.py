@@ -82,12 +82,12 @@ def answer_document(verdict: Verdict) -> dict[str, Any]:
 
 def plan_alternatives(infeasible: Infeasible) -> PlanAlternatives:
     """Return what could be asked for instead. Times count from now."""
-    found = infeasible.alternatives
+    alternatives = infeasible.alternatives
     return PlanAlternatives(
-        earliest_deadline_seconds=None if found.earliest_us is None else seconds(found.earliest_us),
-        largest_images=found.largest_images,
-        extra_gpus=dict(found.extra_gpus),
-        possible_confidence=found.possible_confidence,
+        earliest_deadline_seconds=None if alternatives.earliest_us is None else seconds(alternatives.earliest_us),
+        largest_images=alternatives.largest_images,
+        extra_gpus=dict(alternatives.extra_gpus),
+        possible_confidence=alternatives.possible_confidence,
     )
 
 
@@ -113,12 +113,14 @@ def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> Pl
 
 def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesStatus:
     """Return status.alternatives of a job that is judged now."""
-    found = infeasible.alternatives
+    alternatives = infeasible.alternatives
     return AlternativesStatus(
-        earliest_deadline=None if found.earliest_us is None else format_time_at_least(now_us + found.earliest_us),
-        largest_images=found.largest_images,
-        extra_gpus={name: count for name, count in found.extra_gpus.items() if count is not None},
-        possible_confidence=found.possible_confidence,
+        earliest_deadline=None
+        if alternatives.earliest_us is None
+        else format_time_at_least(now_us + alternatives.earliest_us),
+        largest_images=alternatives.largest_images,
+        extra_gpus={name: count for name, count in alternatives.extra_gpus.items() if count is not None},
+        possible_confidence=alternatives.possible_confidence,
     )
 
 
@@ -162,8 +164,8 @@ def _devices(problem: Problem) -> str:
 
 def limit_words(problem: Problem, more: int) -> str:
     """Return what has to change beside so many more devices, after a space; nothing if the job may have them all."""
-    there = sum(group.count for group in problem.pool.groups)
-    if problem.max_gpus is None or there + more <= problem.max_gpus:
+    devices = sum(group.count for group in problem.pool.groups)
+    if problem.max_gpus is None or devices + more <= problem.max_gpus:
         return ""
     return " with the job's limit (gpus.max) raised by as many"
 
@@ -174,17 +176,19 @@ def sufficient_max(problem: Problem) -> int | None:
 
 
 def _ways(infeasible: Infeasible) -> list[str]:
-    problem, found = infeasible.problem, infeasible.alternatives
+    problem, alternatives = infeasible.problem, infeasible.alternatives
     ways = []
-    if found.earliest_us is not None:
-        ways.append(f"move the deadline to {format_at_least(found.earliest_us)} from now")
-    if found.largest_images:
-        ways.append(f"lower images to {found.largest_images:,}")
+    if alternatives.earliest_us is not None:
+        ways.append(f"move the deadline to {format_at_least(alternatives.earliest_us)} from now")
+    if alternatives.largest_images:
+        ways.append(f"lower images to {alternatives.largest_images:,}")
     ways += [
-        f"add {count} more of {name}{limit_words(problem, count)}" for name, count in found.extra_gpus.items() if count
+        f"add {count} more of {name}{limit_words(problem, count)}"
+        for name, count in alternatives.extra_gpus.items()
+        if count
     ]
-    if found.possible_confidence is not None:
-        ways.append(f"lower the confidence to {found.possible_confidence:g}")
+    if alternatives.possible_confidence is not None:
+        ways.append(f"lower the confidence to {alternatives.possible_confidence:g}")
     return ways
 
 

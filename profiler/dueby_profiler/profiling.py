@@ -73,7 +73,7 @@ def profile_machine(
             listener.on_message(f"{choice.layout.device_class} is left out to save time.")
     profiles: list[GPUProfile] = []
     presets = [preset.on(gpu=choice.layout.is_gpu, engines=choice.engines) for choice in choices]
-    seconds = [own.layout_s for own in presets]
+    seconds = [effort.layout_s for effort in presets]
     with scratch_folder("profile") as temporary:
         kept = cache_dir or temporary
         photos = list_photos(model, source, temporary / "photos", listener.on_message)
@@ -255,8 +255,8 @@ class _LayoutProfiler:
         devices = self.machine.devices(self.choice.layout)
         states = survey.gpu_states or [{}] * len(devices)
         profiles = []
-        for device, found, state in zip(devices, survey.groups.counted_by_profile, states, strict=True):
-            remarks_on_heat = tuple(describe_heat(state, found.heat))
+        for device, measurements, state in zip(devices, survey.groups.counted_by_profile, states, strict=True):
+            remarks_on_heat = tuple(describe_heat(state, measurements.heat))
             for clause in remarks_on_heat:
                 self.listener.on_message(f"{self.choice.layout.device_class}: {clause}.")
             facts = Facts(
@@ -271,7 +271,7 @@ class _LayoutProfiler:
                 cut_short=survey.end in (End.TIME, End.CRASH),
                 remarks=remarks_on_heat,
             )
-            profiles.append(build_profile(found, facts, survey.largest(found)))
+            profiles.append(build_profile(measurements, facts, survey.largest(measurements)))
         return profiles
 
     def _report(self, doing: str, left_s: float) -> None:

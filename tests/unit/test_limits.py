@@ -30,6 +30,10 @@ MANY_IMPORTS = {
 }
 # Classes of two packages that share a name still. One of each is to get another name; none is added.
 SHARED_NAMES = {"End", "Plan", "RunningJob", "Step"}
+# What a name should not be where the thing has one of its own, such as profile, pods or requests.
+VAGUE_NAMES = ("found", "there", "each", "left", "known", "given", "made", "taken", "asked", "own")
+# The share of them among all names that are bound.
+MAX_VAGUE = 0.02
 # 9 of 10 functions keep the usual limit, and none may be longer than the other.
 MAX_USUAL_FUNCTION = 35
 MAX_FUNCTION = 60
@@ -136,6 +140,31 @@ def test_a_name_is_one_class() -> None:
 def test_a_name_of_two_classes_is_noticed() -> None:
     one, two = (Module(path=f"dueby/{name}.py", source="class Room:\n    pass") for name in ("one", "two"))
     assert shared_names((one, two)) == {"Room"}
+
+
+def bindings(module: Module) -> Iterator[str]:
+    """Yield the name of each variable and parameter, as often as it is bound."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+def vague_share(modules: tuple[Module, ...]) -> float:
+    """Return the share of bindings whose name doesn't say what is bound."""
+    names = Counter(name for module in modules for name in bindings(module))
+    return sum(names[name] for name in VAGUE_NAMES) / max(1, names.total())
+
+
+def test_names_are_nouns_of_the_field() -> None:
+    vague = [f"{name} ({module.path})" for module in MODULES for name in bindings(module) if name in VAGUE_NAMES]
+    assert vague_share(MODULES) < MAX_VAGUE, "\n" + "\n".join(vague)
+
+
+def test_a_vague_name_is_noticed() -> None:
+    source = "found = [each for each in given]\ndef f(known, profiles):\n    return (left := known)"
+    assert vague_share((Module(path="dueby/x.py", source=source),)) == 4 / 5
 
 
 def test_exceptions_are_forgotten_once_they_keep_the_limit() -> None:

@@ -186,13 +186,13 @@ def clock_ticks(now_us: int, end_s: float) -> list[tuple[float, str]]:
     """Return round times of the day in UTC between now and `end_s` seconds later, in seconds from now, with names."""
     ticks = time_ticks(end_s)
     step_s = max(1.0, ticks[1] if len(ticks) > 1 else end_s)
-    found = []
+    named = []
     at_s = -(now_us / MICROS_PER_SECOND) % step_s
     while at_s <= end_s:
         moment = from_micros(now_us + round(at_s * MICROS_PER_SECOND))
-        found.append((at_s, _name(moment, is_exact=step_s < 60)))
+        named.append((at_s, _name(moment, is_exact=step_s < 60)))
         at_s += step_s
-    return found
+    return named
 
 
 def name_moment(now_us: int, seconds: float) -> str:

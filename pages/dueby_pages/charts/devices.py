@@ -30,14 +30,14 @@ def draw_devices(shown: ShownCalendar, axis: TimeAxis, ticks: Ticks) -> Markup:
     for pool in shown.pool:
         top = y + _HEADING
         bottom = top + min(_MAX_BAND, _DEVICE * pool.height)
-        each = (bottom - top) / pool.height
-        there = round(each * (pool.devices or pool.height), 2)
-        free.append(element("rect", x=0, y=bottom - there, width="100%", height=there, class_="free"))
+        device_height = (bottom - top) / pool.height
+        free_height = round(device_height * (pool.devices or pool.height), 2)
+        free.append(element("rect", x=0, y=bottom - free_height, width="100%", height=free_height, class_="free"))
         bands += _name_band(pool, shown.device, top=top, bottom=bottom)
-        bands += _draw_others(pool, top=bottom - there, each=each)
+        bands += _draw_others(pool, top=bottom - free_height, device_height=device_height)
         bands += [vertical_line(axis.at(due_s), top=top, bottom=bottom, class_="due") for due_s in flags]
         for block in stacked(shown.jobs, pool.device_class, pool.height):
-            blocks.append(_draw_block(shown.jobs[block.number], block, axis, bottom, each))
+            blocks.append(_draw_block(shown.jobs[block.number], block, axis, bottom, device_height))
         y = bottom + _GAP
     return chart(
         free,
@@ -83,21 +83,21 @@ def _size(pool: ShownPool, device: str) -> str:
     return f"{counted(pool.devices, device)}, {held}{others}"
 
 
-def _draw_others(pool: ShownPool, *, top: float, each: float) -> list[Markup]:
+def _draw_others(pool: ShownPool, *, top: float, device_height: float) -> list[Markup]:
     """Return what other pods have now, at the top and behind the jobs: nobody knows how long they have it."""
     if not pool.others:
         return []
     title = f"{pool.others:,} × {pool.device_class} held by other pods"
-    height = round(each * pool.others, 2)
+    height = round(device_height * pool.others, 2)
     name = element("span", "other pods") if height >= _MIN_NAMED else None
     block = element("div", name, class_="block others", style=f"--height:{height:.1f}px", title=title)
     return [element("foreignObject", block, x=0, y=top, width="100%", height=height)]
 
 
-def _draw_block(job: ShownJob, block: Block, axis: TimeAxis, bottom: float, each: float) -> Markup:
+def _draw_block(job: ShownJob, block: Block, axis: TimeAxis, bottom: float, device_height: float) -> Markup:
     hold, (first, end) = block.hold, block.rows
     start, stop = axis.share(hold.from_s), axis.share(hold.to_s)
-    height = each * (end - first)
+    height = device_height * (end - first)
     classes = ["block", looks(job)]
     name: tuple[Markup, ...] = ()
     if height >= _MIN_NAMED:
@@ -122,7 +122,7 @@ def _draw_block(job: ShownJob, block: Block, axis: TimeAxis, bottom: float, each
         "foreignObject",
         shown,
         x=f"{start:g}%",
-        y=round(bottom - each * end, 2),
+        y=round(bottom - device_height * end, 2),
         width=f"{stop - start:g}%",
         height=round(height, 2),
     )

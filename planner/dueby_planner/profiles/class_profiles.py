@@ -75,9 +75,9 @@ def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile
     """Return the profiles of each device class, one for each model and engine. Raise Invalid for doubles."""
     of_class: dict[Subject, GPUProfile] = {}
     of_nodes: dict[Subject, dict[Device, GPUProfile]] = defaultdict(dict)
-    given = list(profiles)
-    measured = {profile_subject(p.spec) for p in given if not (p.spec.predicted or p.spec.assumed)}
-    for profile in given:
+    every_profile = list(profiles)
+    measured = {profile_subject(p.spec) for p in every_profile if not (p.spec.predicted or p.spec.assumed)}
+    for profile in every_profile:
         spec, subject = profile.spec, profile_subject(profile.spec)
         # Predictions and published figures are of no more use once the class was measured.
         if (spec.predicted or spec.assumed) and subject in measured:
@@ -92,7 +92,7 @@ def class_profiles(profiles: Iterable[GPUProfile]) -> dict[str, tuple[GPUProfile
     for subject in sorted(of_class.keys() | of_nodes.keys()):
         profile = of_class.get(subject) or aggregate(list(of_nodes[subject].values()))
         chosen[subject.device_class].append(profile)
-    return {name: tuple(found) for name, found in chosen.items()}
+    return {name: tuple(profiles_of_class) for name, profiles_of_class in chosen.items()}
 
 
 def _doubles(first: GPUProfile, second: GPUProfile) -> str:
@@ -190,14 +190,14 @@ def _worst(times: Sequence[Quantiles]) -> Quantiles:
 
 def _worst_model(models: Sequence[WarmupModel | None]) -> WarmupModel | None:
     """Return the nodes' models as one, over the sizes that each of them knows; None if a node has no model."""
-    known = [model for model in models if model]
-    if len(known) < len(models):
+    measured = [model for model in models if model]
+    if len(measured) < len(models):
         return None
-    rows = [{row.mini_batch_size: row.warmup_micros for row in model.predictions} for model in known]
+    rows = [{row.mini_batch_size: row.warmup_micros for row in model.predictions} for model in measured]
     sizes = sorted(set.intersection(*map(set, rows)))
     return WarmupModel(
-        error=max(model.error for model in known),
-        rows=min(model.rows for model in known),
+        error=max(model.error for model in measured),
+        rows=min(model.rows for model in measured),
         predictions=tuple(
             PredictedWarmup(mini_batch_size=size, warmup_micros=_worst([row[size] for row in rows])) for size in sizes
         ),

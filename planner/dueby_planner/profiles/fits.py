@@ -125,9 +125,9 @@ def _affine(points: Sequence[Point]) -> Curve:
     """Return the a + s b with the least relative squares, and s at least 0."""
     ones = sum(1 / us**2 for _, us in points)
     first, second = sum(b / us**2 for b, us in points), sum(b * b / us**2 for b, us in points)
-    left, right = sum(1 / us for _, us in points), sum(b / us for b, us in points)
-    s = max(0.0, (ones * right - first * left) / (ones * second - first * first))
-    a = (left - s * first) / ones
+    rhs_a, rhs_s = sum(1 / us for _, us in points), sum(b / us for b, us in points)
+    s = max(0.0, (ones * rhs_s - first * rhs_a) / (ones * second - first * first))
+    a = (rhs_a - s * first) / ones
     return lambda size: a + s * size
 
 

@@ -35,7 +35,7 @@ class ModelTimes:
 def times_of(spec: ProfileSpec, *, interpolate: bool) -> list[ModelTimes]:
     """Return the times of every size up to MB, ascending: the measured ones and, if wanted, those between them."""
     largest = spec.max_mini_batch_size or spec.steps[-1].mini_batch_size
-    found = [
+    times = [
         ModelTimes(
             mini_batch_size=step.mini_batch_size,
             latency_us=step.latency_micros.mean,
@@ -46,8 +46,8 @@ def times_of(spec: ProfileSpec, *, interpolate: bool) -> list[ModelTimes]:
     fit = fit_of(spec) if interpolate else None
     if fit:
         measured = [step.mini_batch_size for step in spec.steps]
-        found += [_interpolated_times(spec, fit, size) for size in interpolated_sizes(measured)]
-    return sorted((t for t in found if t.mini_batch_size <= largest), key=lambda t: t.mini_batch_size)
+        times += [_interpolated_times(spec, fit, size) for size in interpolated_sizes(measured)]
+    return sorted((t for t in times if t.mini_batch_size <= largest), key=lambda t: t.mini_batch_size)
 
 
 def fit_of(spec: ProfileSpec) -> Fit | None:
@@ -91,8 +91,8 @@ def _interpolated_times(spec: ProfileSpec, fit: Fit, size: int) -> ModelTimes:
 
 
 def _predicted_warmup(spec: ProfileSpec, size: int) -> Quantiles | None:
-    known = spec.warmup_model.predictions if spec.warmup_model else ()
-    return next((row.warmup_micros for row in known if row.mini_batch_size == size), None)
+    predictions = spec.warmup_model.predictions if spec.warmup_model else ()
+    return next((row.warmup_micros for row in predictions if row.mini_batch_size == size), None)
 
 
 def _next_measured(steps: tuple[Step, ...], size: int) -> int:

@@ -17,16 +17,16 @@ from dueby_planner.profiles.class_profiles import matching, without_profile
 
 def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Collection[str] = ()) -> dict[str, int]:
     """Return the number of devices of each class, or of each of `classes`. Raise Invalid if the profiles do not say."""
-    found = _profiles_of(profiles, model, classes)
+    specs = _profiles_of(profiles, model, classes)
     gpus: dict[str, set[str]] = defaultdict(set)
-    for spec in found:
+    for spec in specs:
         if not runs_on_cpu(spec.engine) and spec.device.uuid:
             gpus[spec.device_class].add(spec.device.uuid)
     if gpus:
         return {name: len(uuids) for name, uuids in sorted(gpus.items())}
-    layouts = [spec for spec in found if runs_on_cpu(spec.engine) and spec.device.slices]
+    layouts = [spec for spec in specs if runs_on_cpu(spec.engine) and spec.device.slices]
     if not layouts:
-        named = ", ".join(sorted({spec.device_class for spec in found}))
+        named = ", ".join(sorted({spec.device_class for spec in specs}))
         raise Invalid(
             "--pool", f"is missing: the profiles of {named} do not say how many devices there are. Give CLASS=COUNT."
         )
@@ -38,14 +38,16 @@ def machine_pool(profiles: Sequence[GPUProfile], model: Model, *, classes: Colle
 def _profiles_of(profiles: Sequence[GPUProfile], model: Model, classes: Collection[str]) -> list[ProfileSpec]:
     fitting = [profile.spec for profile in matching(profiles, model)]
     if not fitting:
-        there = ", ".join(sorted({profile_subject(profile.spec).about.sentence for profile in profiles}))
-        raise without_profile(model, f"there are profiles of {there}" if there else "there are no profiles at all")
-    found = [spec for spec in fitting if not classes or spec.device_class in classes]
-    if not found:
+        subjects = ", ".join(sorted({profile_subject(profile.spec).about.sentence for profile in profiles}))
+        raise without_profile(
+            model, f"there are profiles of {subjects}" if subjects else "there are no profiles at all"
+        )
+    specs = [spec for spec in fitting if not classes or spec.device_class in classes]
+    if not specs:
         measured = ", ".join(sorted({spec.device_class for spec in fitting}))
         raise Invalid(
             "spec.gpus.classes",
             f"No profile for device class {', '.join(classes)}; there are profiles of {measured}. Name one of "
             f"these, or run: {model.profile_command}",
         )
-    return found
+    return specs

@@ -99,9 +99,9 @@ def summarize_steps(spec: ProfileSpec) -> ObservedSteps | None:
 
 def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
     """Return the profile with what jobs have shown of it, as far as a job of this namespace believes them."""
-    own = spec if namespace is None else spec.replace(observed=_rows_of(spec, namespace))
-    starts, startup = _learn_startup(spec, own)
-    shown_by_own = summarize_steps(own)
+    visible = spec if namespace is None else spec.replace(observed=_rows_of(spec, namespace))
+    starts, startup = _learn_startup(spec, visible)
+    shown_by_own = summarize_steps(visible)
     shown = shown_by_own or summarize_steps(spec.replace(observed=tuple(map(_bounded_row, spec.observed))))
     remarks, doubt = [], ""
     if spec.predicted:
@@ -139,7 +139,7 @@ def find_drift(spec: ProfileSpec) -> float | None:
     for row in spec.observed:
         if row.step_ratio is not None:
             ratios[row.namespace].append(row.step_ratio)
-    voices = [fmean(found) - 1 for found in ratios.values()]
+    voices = [fmean(job_ratios) - 1 for job_ratios in ratios.values()]
     middle: float = min(median_low(voices), median_high(voices), key=abs)
     off = round(middle, 4)
     return off if abs(off) > OFF else None
@@ -150,12 +150,13 @@ def with_job(spec: ProfileSpec, row: ObservedJob) -> ProfileSpec:
 
     Of more than 20 rows the oldest are dropped of the namespace that has the most of them.
     """
-    if any(known.job == row.job for known in spec.observed):
+    if any(earlier.job == row.job for earlier in spec.observed):
         return spec
-    rows = sorted((*spec.observed, row), key=lambda known: (known.time, known.job))
+    rows = sorted((*spec.observed, row), key=lambda earlier: (earlier.time, earlier.job))
     while len(rows) > MAX_JOBS:
-        counts = Counter(known.namespace for known in rows)
-        rows.remove(max(rows, key=lambda known: counts[known.namespace]))  # of several the first, which is the oldest
+        counts = Counter(earlier.namespace for earlier in rows)
+        # Of several the first, which is the oldest.
+        rows.remove(max(rows, key=lambda earlier: counts[earlier.namespace]))
     return spec.replace(observed=tuple(rows))
 
 
@@ -164,7 +165,7 @@ def moderated(spec: ProfileSpec, row: ObservedJob) -> ObservedJob:
     if row.step_ratio is None:
         return row
     rows = _rows_of(spec, row.namespace)
-    before = [known.step_ratio for known in rows if known.step_ratio is not None]
+    before = [earlier.step_ratio for earlier in rows if earlier.step_ratio is not None]
     mean, most = fmean(before) if before else 1.0, OFF * min(MAX_JOBS, len(before) + 1)
     return row.replace(step_ratio=bounded_ratio(min((1 + most) * mean, max((1 - most) * mean, row.step_ratio))))
 
@@ -188,10 +189,10 @@ def keep_valid_rows(before: ProfileSpec, now: ProfileSpec) -> tuple[ObservedJob,
 
 def thin_out_starts(starts: Sequence[int]) -> tuple[int, ...]:
     """Return the start-ups of a job's workers, ascending; of more than 16, that many spread evenly over them."""
-    found = sorted(starts)
-    if len(found) <= MAX_STARTS:
-        return tuple(found)
-    return tuple(found[round(i * (len(found) - 1) / (MAX_STARTS - 1))] for i in range(MAX_STARTS))
+    ascending = sorted(starts)
+    if len(ascending) <= MAX_STARTS:
+        return tuple(ascending)
+    return tuple(ascending[round(i * (len(ascending) - 1) / (MAX_STARTS - 1))] for i in range(MAX_STARTS))
 
 
 def _rows_of(spec: ProfileSpec, namespace: str) -> tuple[ObservedJob, ...]:
@@ -205,17 +206,17 @@ def _bounded_row(row: ObservedJob) -> ObservedJob:
     return row.replace(step_ratio=min(1 + MAX_OF_OTHERS, max(1 - MAX_OF_OTHERS, row.step_ratio)))
 
 
-def _learn_startup(spec: ProfileSpec, own: ProfileSpec) -> tuple[int, Quantiles | None]:
+def _learn_startup(spec: ProfileSpec, visible: ProfileSpec) -> tuple[int, Quantiles | None]:
     """Return S with the starts that were observed, and how many these are; none of them if they are too few."""
-    starts, known = _starts(own), spec.startup_micros
+    starts, measured = _starts(visible), spec.startup_micros
     if len(starts) >= ENOUGH_STARTS:
         return len(starts), _pooled(spec, starts)
     # Others' starts are believed only beside a measured one that says what is likely.
     starts = _starts(spec)
-    if known is None or len(starts) < ENOUGH_STARTS:
-        return 0, known
-    pooled = _pooled(spec, [min(2 * known.p95, max(known.p50, start)) for start in starts])
-    return len(starts), Quantiles(p50=max(known.p50, pooled.p50), p95=max(known.p95, pooled.p95))
+    if measured is None or len(starts) < ENOUGH_STARTS:
+        return 0, measured
+    pooled = _pooled(spec, [min(2 * measured.p95, max(measured.p50, start)) for start in starts])
+    return len(starts), Quantiles(p50=max(measured.p50, pooled.p50), p95=max(measured.p95, pooled.p95))
 
 
 def _starts(spec: ProfileSpec) -> list[int]:
@@ -225,9 +226,9 @@ def _starts(spec: ProfileSpec) -> list[int]:
 def _spread_of_own(spec: ProfileSpec, shown: ObservedSteps) -> Spread:
     """Return the spreads as the plan's own jobs show them; few jobs only raise what was measured."""
 
-    def learned(measured: float | None, found: float) -> float:
+    def learned(measured: float | None, observed: float) -> float:
         replaces_measured = measured is None or spec.predicted is not None or shown.jobs >= SURE_JOBS
-        return found if replaces_measured else max(found, measured or 0.0)
+        return observed if replaces_measured else max(observed, measured or 0.0)
 
     node = spec.spread.node if shown.node is None else learned(spec.spread.node, shown.node)
     return Spread(run=learned(spec.spread.run, shown.run), node=node)
@@ -236,8 +237,8 @@ def _spread_of_own(spec: ProfileSpec, shown: ObservedSteps) -> Spread:
 def _spread_of_others(spec: ProfileSpec, shown: ObservedSteps) -> Spread:
     """Return the spreads as others' jobs show them, which never lower what was measured."""
 
-    def learned(measured: float | None, found: float) -> float:
-        return max(measured or 0.0, min(MAX_OF_OTHERS, found))
+    def learned(measured: float | None, observed: float) -> float:
+        return max(measured or 0.0, min(MAX_OF_OTHERS, observed))
 
     node = spec.spread.node if shown.node is None else learned(spec.spread.node, shown.node)
     return Spread(run=learned(spec.spread.run, shown.run), node=node)
@@ -253,9 +254,9 @@ def _pooled(spec: ProfileSpec, starts: Sequence[int]) -> Quantiles:
     The profile's p50 counts for nine tenths of its processes, and its p95 for the slowest tenth.
     """
     weighted = [(float(start), 1.0) for start in starts]
-    if known := spec.startup_micros:
+    if measured := spec.startup_micros:
         processes = spec.processes or 1
-        weighted += [(known.p50, 0.9 * processes), (known.p95, 0.1 * processes)]
+        weighted += [(measured.p50, 0.9 * processes), (measured.p95, 0.1 * processes)]
     weighted.sort()
     return Quantiles(p50=_quantile(weighted, 0.5), p95=_quantile(weighted, 0.95))
 

@@ -71,8 +71,8 @@ def build_pool(
     was measured with the job's own network and images, and takes the place of the profiles'. Raise Invalid if a class
     has no profile of the job's model, or if none is left.
     """
-    known = class_profiles(profiles)
-    _require_classes(job, known.keys() | counts.keys())
+    by_class = class_profiles(profiles)
+    _require_classes(job, by_class.keys() | counts.keys())
     groups: list[PoolGroup] = []
     used: list[GPUProfile] = []
     remarks: list[str] = []
@@ -81,7 +81,7 @@ def build_pool(
     for name, count in sorted(counts.items()):
         if job.gpus.classes and name not in job.gpus.classes:
             continue
-        fitting = [profile for profile in _profiles_of(name, job.model, known) if can_decode(profile, job)]
+        fitting = [profile for profile in _profiles_of(name, job.model, by_class) if can_decode(profile, job)]
         if not fitting:
             omitted.append(name)
             continue
@@ -111,25 +111,25 @@ def build_pool(
     )
 
 
-def _require_classes(job: JobSpec, known: Iterable[str]) -> None:
+def _require_classes(job: JobSpec, classes: Iterable[str]) -> None:
     for name in job.gpus.classes:
-        if name not in known:
-            raise Invalid("spec.gpus.classes", f"There is no device class {name}; there are {_listed(known)}.")
+        if name not in classes:
+            raise Invalid("spec.gpus.classes", f"There is no device class {name}; there are {_listed(classes)}.")
 
 
-def _profiles_of(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile]]) -> list[GPUProfile]:
-    found = matching(known.get(name, ()), model)
-    if not found:
-        raise _no_profile(name, model, known)
-    return found
+def _profiles_of(name: str, model: Model, by_class: Mapping[str, Sequence[GPUProfile]]) -> list[GPUProfile]:
+    fitting = matching(by_class.get(name, ()), model)
+    if not fitting:
+        raise _no_profile(name, model, by_class)
+    return fitting
 
 
-def _no_profile(name: str, model: Model, known: Mapping[str, Sequence[GPUProfile]]) -> Invalid:
-    if name in known:
-        subjects = (profile_subject(profile.spec).about.sentence for profile in known[name])
+def _no_profile(name: str, model: Model, by_class: Mapping[str, Sequence[GPUProfile]]) -> Invalid:
+    if name in by_class:
+        subjects = (profile_subject(profile.spec).about.sentence for profile in by_class[name])
         others = f"this class has profiles of {_listed(subjects)}"
-    elif known:
-        others = f"there are profiles of {_listed(known)}"
+    elif by_class:
+        others = f"there are profiles of {_listed(by_class)}"
     else:
         others = "there are no profiles at all"
     return without_profile(model, others, where=f" for device class {name}")
@@ -187,10 +187,10 @@ def _spreads(profiles: Sequence[GPUProfile]) -> Spreads:
     return Spreads(run=run, node=node)
 
 
-def _agreement_warnings(profiles: Sequence[GPUProfile], job: JobSpec, own: Agreement | None) -> Iterable[str]:
+def _agreement_warnings(profiles: Sequence[GPUProfile], job: JobSpec, of_job: Agreement | None) -> Iterable[str]:
     """Yield how far the answers are from fp32's, where that is much: as measured for the job, or else for profiles."""
-    known = [("", own)] if own else [(f"{profile.name}: ", profile.spec.agreement) for profile in profiles]
-    for name, agreement in known:
+    agreements = [("", of_job)] if of_job else [(f"{profile.name}: ", profile.spec.agreement) for profile in profiles]
+    for name, agreement in agreements:
         if agreement and agreement.closeness < LOW_AGREEMENT:
             yield f"{name}at {job.model.precision}, {agreement.sentence_with_weights}"
 

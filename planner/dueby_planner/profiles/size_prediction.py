@@ -44,16 +44,16 @@ def predictions(profiles: Sequence[GPUProfile], model: Model, *, namespace: str 
     measured = {p.spec.device_class for p in profiles if _distance(p, model) == 0}
     sources: dict[Subject, list[GPUProfile]] = {}
     for profile in sorted((p for p in profiles if _is_source(p, model)), key=lambda p: (_distance(p, model), p.name)):
-        found = sources.setdefault(_at_size(profile, model.image_size), [profile])
-        if found[0] is not profile and found[0].spec.model.image_size == profile.spec.model.image_size:
-            found.append(profile)
-    made = [
+        same_subject = sources.setdefault(_at_size(profile, model.image_size), [profile])
+        if same_subject[0] is not profile and same_subject[0].spec.model.image_size == profile.spec.model.image_size:
+            same_subject.append(profile)
+    predicted = [
         predict(profile, model.image_size, namespace=namespace)
-        for subject, found in sources.items()
+        for subject, same_subject in sources.items()
         if subject.device_class not in measured
-        for profile in found
+        for profile in same_subject
     ]
-    return [profile for profile in made if profile]
+    return [profile for profile in predicted if profile]
 
 
 def predict(profile: GPUProfile, image_size: int, *, namespace: str | None = None) -> GPUProfile | None:
@@ -124,10 +124,10 @@ def latency_of_images(points: Sequence[tuple[int, int]]) -> Callable[[float], in
 
 def describe_predictions(profiles: Iterable[GPUProfile]) -> list[str]:
     """Return a clause for each predicted profile: its device class, its source and the error of the prediction."""
-    found = {(p.spec.device_class, p.spec.predicted) for p in profiles if p.spec.predicted}
+    predicted = {(p.spec.device_class, p.spec.predicted) for p in profiles if p.spec.predicted}
     return [
         f"{name} from {source.profile}, at {source.image_size} px, with a standard error of {source.error:.0%}"
-        for name, source in sorted(found, key=str)
+        for name, source in sorted(predicted, key=str)
         if source
     ]
 
@@ -140,13 +140,13 @@ def _sizes(spec: ProfileSpec, largest: int) -> list[int]:
 
 def _step(spec: ProfileSpec, size: int, curve: Callable[[float], int], ratio: float) -> Step:
     mean_us = curve(size * ratio)
-    known, warmup = next(step for step in spec.steps if step.mini_batch_size >= size), warmup_of(spec, size)
-    more_us = max(0, mean_us - known.latency_micros.mean)
+    measured, warmup = next(step for step in spec.steps if step.mini_batch_size >= size), warmup_of(spec, size)
+    more_us = max(0, mean_us - measured.latency_micros.mean)
     return Step(
         mini_batch_size=size,
         latency_micros=Latency(mean=mean_us),
         warmup_micros=Quantiles(p50=warmup.p50 + more_us, p95=warmup.p95 + more_us),
-        memory_mib=None if known.memory_mib is None else ceil(known.memory_mib * max(1.0, ratio)),
+        memory_mib=None if measured.memory_mib is None else ceil(measured.memory_mib * max(1.0, ratio)),
     )
 
 

@@ -64,7 +64,7 @@ class Facts:
     remarks: tuple[str, ...] = ()
 
 
-def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUProfile:
+def build_profile(measurements: Measurements, facts: Facts, largest: Largest) -> GPUProfile:
     """Return the profile of one device class on one node."""
     model = facts.model
     spec = ProfileSpec(
@@ -75,17 +75,17 @@ def build_profile(found: Measurements, facts: Facts, largest: Largest) -> GPUPro
         software=dict(facts.software),
         # Kubernetes writes times in whole seconds; a profile must read back as it was written.
         measured_at=facts.measured_at.replace(microsecond=0),
-        processes=found.processes,
+        processes=measurements.processes,
         max_mini_batch_size=largest.mini_batch_size,
         extrapolated=largest.extrapolated,
-        startup_micros=_startup(found),
-        spread=Spread(run=run_spread(found)),
-        contention=contention_factor(found.contentions),
+        startup_micros=_startup(measurements),
+        spread=Spread(run=run_spread(measurements)),
+        contention=contention_factor(measurements.contentions),
         busy=facts.busy,
         cut_short=facts.cut_short,
         remarks=facts.remarks,
         agreement=facts.agreement,
-        steps=_steps(found),
+        steps=_steps(measurements),
     )
     return GPUProfile(
         api_version=API_VERSION,
@@ -120,35 +120,35 @@ def object_name(parts: Sequence[str | None]) -> str:
     return sub(r"[^a-z0-9]+", "-", joined.lower()).strip("-")[:MAX_NAME].rstrip("-")
 
 
-def run_spread(found: Measurements) -> float | None:
+def run_spread(measurements: Measurements) -> float | None:
     """Return `spread.run`: the relative standard deviation of the next run's L around the profile's L.
 
     A moment affects all slices of a machine alike, so processes that ran side by side are one sample. A process spends
     about a second at each size, and a disturbance in that second affects this size only. A run takes longer, so it
-    differs by what the sizes of one group have in common (`own`). But L is the mean of n such groups, and each size's
-    mean carries the whole spread between them (`seen`). The result is t sqrt(own^2 + seen^2 / n), divided by the normal
-    quantile that the planner multiplies it with.
+    differs by what the sizes of one group have in common (`shared`). But L is the mean of n such groups, and each
+    size's mean carries the whole spread between them (`seen`). The result is t sqrt(shared^2 + seen^2 / n), divided by
+    the normal quantile that the planner multiplies it with.
 
     Return None if fewer than two groups were measured.
     """
-    means = {size: found.group_means_us(size) for size in found.visits}
+    means = {size: measurements.group_means_us(size) for size in measurements.visits}
     seen = pooled_spread({size: list(groups.values()) for size, groups in means.items()})
     if seen is None:
         return None
     slow = slowness(means)
     # What sizes have in common is part of what each of them shows, so a larger estimate is chance.
-    own = min(seen, stdev(slow))
-    spread = widening(len(slow) - 1) * sqrt(own**2 + seen**2 / len(slow))
+    shared = min(seen, stdev(slow))
+    spread = widening(len(slow) - 1) * sqrt(shared**2 + seen**2 / len(slow))
     # A few groups may agree by chance: they must not promise less spread than the planner assumes without any.
     lower_limit = MIN_SPREAD if len(slow) < ENOUGH_GROUPS else 0.0
     return round(min(MAX_SPREAD, max(lower_limit, spread)), 4)
 
 
-def is_spread_known(found: Measurements) -> bool:
+def is_spread_known(measurements: Measurements) -> bool:
     """Return whether more groups would hardly change a plan: the spread's own error is small, or the spread is."""
-    spread = run_spread(found)
+    spread = run_spread(measurements)
     # Plans say nothing of a spread below WIDE_SPREAD, not even of one that is widened because there are few groups.
-    return spread is not None and (spread < WIDE_SPREAD or spread_error(found.groups) <= WANTED_SPREAD_ERROR)
+    return spread is not None and (spread < WIDE_SPREAD or spread_error(measurements.groups) <= WANTED_SPREAD_ERROR)
 
 
 def contention_factor(factors: Sequence[float]) -> float:
@@ -157,11 +157,11 @@ def contention_factor(factors: Sequence[float]) -> float:
     return round(max(1.0, fmean(factors)), 3) if factors else 1.0
 
 
-def _startup(found: Measurements) -> Quantiles:
-    startups = found.startups_us or found.rough_startups_us
+def _startup(measurements: Measurements) -> Quantiles:
+    startups = measurements.startups_us or measurements.rough_startups_us
     return _quantiles(
         startups,
-        stretch=max(_stretch([startups]), _foreseen_stretch(startups, groups=len(startups) // found.group_size)),
+        stretch=max(_stretch([startups]), _foreseen_stretch(startups, groups=len(startups) // measurements.group_size)),
     )
 
 
@@ -172,24 +172,24 @@ def _foreseen_stretch(startups: Sequence[int], *, groups: int) -> float:
     return exp(Z95 * foresight(groups) * stdev(log(startup) for startup in startups))
 
 
-def _steps(found: Measurements) -> tuple[Step, ...]:
-    warmups = dict(found.warmups_us)
+def _steps(measurements: Measurements) -> tuple[Step, ...]:
+    warmups = dict(measurements.warmups_us)
     # The planner needs W of the largest size. If there was no time for fresh processes, take what exploring showed.
-    if found.sizes[-1] not in warmups:
-        warmups[found.sizes[-1]] = [found.rough_warmups_us[found.sizes[-1]]]
+    if measurements.sizes[-1] not in warmups:
+        warmups[measurements.sizes[-1]] = [measurements.rough_warmups_us[measurements.sizes[-1]]]
     stretch = _stretch(list(warmups.values()))
-    return tuple(_step(found, size, warmups.get(size, []), stretch) for size in found.sizes)
+    return tuple(_step(measurements, size, warmups.get(size, []), stretch) for size in measurements.sizes)
 
 
-def _step(found: Measurements, size: int, warmups: Sequence[int], stretch: float) -> Step:
-    heat = found.heat
-    durations = [ceil(heat * duration) for visit in found.visits[size] for duration in visit.durations_us]
-    peaks, host_peaks = found.peak_mib.get(size), found.host_mib.get(size)
+def _step(measurements: Measurements, size: int, warmups: Sequence[int], stretch: float) -> Step:
+    heat = measurements.heat
+    durations = [ceil(heat * duration) for visit in measurements.visits[size] for duration in visit.durations_us]
+    peaks, host_peaks = measurements.peak_mib.get(size), measurements.host_mib.get(size)
     return Step(
         mini_batch_size=size,
         samples=len(durations),
         latency_micros=Latency(
-            mean=ceil(heat * found.mean_us(size)),
+            mean=ceil(heat * measurements.mean_us(size)),
             p50=quantile(durations, 0.5),
             p90=quantile(durations, 0.9),
             p95=quantile(durations, 0.95),

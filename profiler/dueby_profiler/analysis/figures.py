@@ -79,8 +79,8 @@ def draw(folder: Path, output: Path) -> list[Path]:
     for profile in profiles:
         model = profile.spec.model
         subjects[f"{plain_name(model.name)}-{model.image_size}-{model.precision}"].append(profile)
-    figures = [(draw_latency(found), f"latency-{name}.png") for name, found in subjects.items()]
-    figures += [(draw_memory(found), f"{found.name}.png") for found in maps]
+    figures = [(draw_latency(profiles), f"latency-{name}.png") for name, profiles in subjects.items()]
+    figures += [(draw_memory(memory_map), f"{memory_map.name}.png") for memory_map in maps]
     for figure, name in figures:
         figure.savefig(output / name)
         pyplot.close(figure)
@@ -124,16 +124,19 @@ def draw_latency(profiles: Sequence[GPUProfile]) -> Figure:
     return figure
 
 
-def draw_memory(found: MemoryMap) -> Figure:
+def draw_memory(memory_map: MemoryMap) -> Figure:
     """Draw a map of cells on the left, and the lines on which they lie on the right."""
     figure: Figure
     figure, (cells, lines) = pyplot.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained", width_ratios=(1.15, 1))
     figure.suptitle(
-        f"{found.model}, {found.precision}, {found.engine} ({found.device_class})", fontsize=11, x=0.01, ha="left"
+        f"{memory_map.model}, {memory_map.precision}, {memory_map.engine} ({memory_map.device_class})",
+        fontsize=11,
+        x=0.01,
+        ha="left",
     )
-    sides = sorted({cell.image_size for cell in found.cells})
-    sizes = sorted({cell.mini_batch_size for cell in found.cells})
-    peaks = {(cell.image_size, cell.mini_batch_size): cell.memory_mib for cell in found.cells}
+    sides = sorted({cell.image_size for cell in memory_map.cells})
+    sizes = sorted({cell.mini_batch_size for cell in memory_map.cells})
+    peaks = {(cell.image_size, cell.mini_batch_size): cell.memory_mib for cell in memory_map.cells}
     _plot_cells(cells, sides, sizes, peaks)
     for side, colour in zip(sides, COLOURS, strict=False):
         points = [(size, mib) for size in sizes if (mib := peaks.get((side, size)))]
@@ -182,9 +185,9 @@ def _plot_rates(axes: Axes, profile: GPUProfile, colour: str) -> None:
 def _plot_cells(
     axes: Axes, sides: Sequence[int], sizes: Sequence[int], peaks: Mapping[tuple[int, int], int | None]
 ) -> None:
-    known = [mib for mib in peaks.values() if mib]
+    peaks_mib = [mib for mib in peaks.values() if mib]
     # Below the smallest value, so that its cell is not white like those that hold none.
-    scale = LogNorm(vmin=min(known) / 1.5, vmax=max(known))
+    scale = LogNorm(vmin=min(peaks_mib) / 1.5, vmax=max(peaks_mib))
     grid = [[peaks.get((side, size)) or float("nan") for size in sizes] for side in sides]
     axes.imshow(grid, cmap="Blues", norm=scale, aspect="auto", origin="lower")
     for row, side in enumerate(sides):

@@ -69,15 +69,15 @@ class MeasuredGroups:
         What is used only if nothing better is known may be of any group, and so may peak memory, which is the same
         whoever uses the cores.
         """
-        found, better = self.found, _merge(self.counting)
+        first, better = self.found, _merge(self.counting)
         return replace(
             better,
-            peak_mib=found.peak_mib,
-            host_mib=found.host_mib,
-            hot_us=found.hot_us,
-            rough_startups_us=found.rough_startups_us,
-            rough_warmups_us=found.rough_warmups_us,
-            contentions=better.contentions or found.contentions,
+            peak_mib=first.peak_mib,
+            host_mib=first.host_mib,
+            hot_us=first.hot_us,
+            rough_startups_us=first.rough_startups_us,
+            rough_warmups_us=first.rough_warmups_us,
+            contentions=better.contentions or first.contentions,
         )
 
     @property

@@ -51,6 +51,6 @@ def largest(sizes: Sequence[int], *memories: tuple[Mapping[int, Sequence[int]], 
     measured = max(sizes)
     if failed is not None:  # the end of memory was found, so nothing has to be computed
         return Largest(mini_batch_size=measured, extrapolated=False)
-    found = [fitting_size({size: max(of) for size, of in peaks.items()}, limit) for peaks, limit in memories]
-    fitting = min([MAX_SIZE, *filter(None, found)]) if any(found) else measured
+    fits = [fitting_size({size: max(of) for size, of in peaks.items()}, limit) for peaks, limit in memories]
+    fitting = min([MAX_SIZE, *filter(None, fits)]) if any(fits) else measured
     return Largest(mini_batch_size=max(measured, fitting), extrapolated=fitting > measured)

@@ -164,8 +164,8 @@ class Measurements:
     def drop_from(self, size: int) -> None:
         """Remove this size and all larger ones."""
         for by_size in (self.visits, self.warmups_us, self.peak_mib, self.host_mib):
-            for known in [known for known in by_size if known >= size]:
-                del by_size[known]
+            for measured in [measured for measured in by_size if measured >= size]:
+                del by_size[measured]
 
 
 def _grouped(groups: Mapping[int, list[Value]]) -> defaultdict[int, list[Value]]:

@@ -93,7 +93,7 @@ def slowness(means: Mapping[int, Mapping[int, float]]) -> list[float]:
             middle = fmean(processes.values())
             for process, mean in processes.items():
                 deviations[process].append(mean / middle - 1)
-    return [fmean(own) for own in deviations.values()]
+    return [fmean(of_process) for of_process in deviations.values()]
 
 
 @dataclass(frozen=True, kw_only=True)

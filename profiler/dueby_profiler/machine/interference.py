@@ -45,9 +45,9 @@ def read_times(cores: Sequence[int], *, clock: Callable[[], float], stat: Path =
         name, *fields = line.split()
         if name in wanted:
             ticks += sum(int(field) for i, field in enumerate(fields[:_COUNTED]) if i not in _IDLE)
-    own = os.times()
+    times = os.times()
     return CpuTimes(
         at_s=clock(),
         machine_s=ticks / os.sysconf("SC_CLK_TCK"),
-        own_s=own.user + own.system + own.children_user + own.children_system,
+        own_s=times.user + times.system + times.children_user + times.children_system,
     )

@@ -52,14 +52,14 @@ class Machine:
         A pod has a slice of its node's cores, and a container with a quota so many cores' worth of its host's; others
         may use the rest.
         """
-        own = self.limits.usable if self.part is None else float(self.part.slices[0].threads)
-        return max(0.0, len(self.limits.cores) - own)
+        measured = self.limits.usable if self.part is None else float(self.part.slices[0].threads)
+        return max(0.0, len(self.limits.cores) - measured)
 
     def usable_mib(self, layout: Layout) -> int:
         """Return the memory of one device of the layout."""
-        own = [gpu.memory_mib for gpu in self.gpus if gpu.product == layout.device_class and gpu.memory_mib]
+        memories = [gpu.memory_mib for gpu in self.gpus if gpu.product == layout.device_class and gpu.memory_mib]
         # GPUs of one product share one MB, so the smallest counts.
-        return usable_mib(min(own), 1) if layout.is_gpu and own else self.usable_host_mib(layout)
+        return usable_mib(min(memories), 1) if layout.is_gpu and memories else self.usable_host_mib(layout)
 
     def usable_host_mib(self, layout: Layout) -> int:
         """Return the host's memory that one process of the layout may take."""
@@ -115,10 +115,10 @@ def one_device(machine: Machine, device_class: str, *, threads: int, gpu: bool) 
 
 def software_versions() -> dict[str, str]:
     """Return the versions of the installed packages that decide the speed."""
-    found = {}
+    versions = {}
     for name in _SOFTWARE:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

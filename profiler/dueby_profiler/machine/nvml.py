@@ -160,18 +160,18 @@ def _trouble(error: pynvml.NVMLError) -> Invalid:
 
 
 def _memory(gpu: Any) -> dict[str, float]:
-    found = pynvml.nvmlDeviceGetMemoryInfo(gpu)
-    return {"memory_total_bytes": found.total, "memory_used_bytes": found.used, "memory_free_bytes": found.free}
+    memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
+    return {"memory_total_bytes": memory.total, "memory_used_bytes": memory.used, "memory_free_bytes": memory.free}
 
 
 def _bar1(gpu: Any) -> dict[str, float]:
-    found = pynvml.nvmlDeviceGetBAR1MemoryInfo(gpu)
-    return {"bar1_total_bytes": found.bar1Total, "bar1_used_bytes": found.bar1Used, "bar1_free_bytes": found.bar1Free}
+    bar1 = pynvml.nvmlDeviceGetBAR1MemoryInfo(gpu)
+    return {"bar1_total_bytes": bar1.bar1Total, "bar1_used_bytes": bar1.bar1Used, "bar1_free_bytes": bar1.bar1Free}
 
 
 def _utilization(gpu: Any) -> dict[str, float]:
-    found = pynvml.nvmlDeviceGetUtilizationRates(gpu)
-    return {"busy_percent": found.gpu, "memory_busy_percent": found.memory}
+    rates = pynvml.nvmlDeviceGetUtilizationRates(gpu)
+    return {"busy_percent": rates.gpu, "memory_busy_percent": rates.memory}
 
 
 # All of these are cheap. Values that NVML measures while it is asked, such as PCIe throughput for 20 ms, are left out.

@@ -67,9 +67,9 @@ class Bench:
         """
         from dueby_worker.engines.quantizing import CALIBRATION_PHOTOS, quantize
 
-        taken = [pixels for _, pixels in islice(photos, min(CALIBRATION_PHOTOS, (images + 1) // 2))]
-        if taken:
-            self.loaded = replace(self.loaded, quantized=quantize(self.loaded, taken))
+        pixels_of = [pixels for _, pixels in islice(photos, min(CALIBRATION_PHOTOS, (images + 1) // 2))]
+        if pixels_of:
+            self.loaded = replace(self.loaded, quantized=quantize(self.loaded, pixels_of))
             self.build(self.size)
 
     def build(self, size: int) -> Built:

@@ -41,10 +41,10 @@ def choose(
 
     `auto` compares engines that take long to build on GPUs only, and only those that take up to `gpu_build_s` a size.
     """
-    known = {layout.device_class: layout for layout in layouts}
+    by_class = {layout.device_class: layout for layout in layouts}
     for name in classes:
-        if name not in known:
-            raise Invalid("--class", f"this machine has no devices of the class {name}; it has {', '.join(known)}")
+        if name not in by_class:
+            raise Invalid("--class", f"this machine has no devices of the class {name}; it has {', '.join(by_class)}")
     wanted = [layout for layout in layouts if not classes or layout.device_class in classes]
     choices = [LayoutChoice(layout=layout, engines=_engines(layout, model, gpu_build_s)) for layout in wanted]
     runnable = [choice for choice in choices if choice.engines]

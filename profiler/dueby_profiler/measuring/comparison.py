@@ -88,8 +88,10 @@ class EngineComparison:
         Engines that have not taken turns with the explored one are measured now.
         """
         size, target = compared_size(explored.found), explored.target
-        own = len(target.layout.slices) * explored.found.images_per_second(size)
-        rates = {target.engine: own} | {engine: own * ratio for engine, ratio in self.ratios.items()}
+        explored_rate = len(target.layout.slices) * explored.found.images_per_second(size)
+        rates = {target.engine: explored_rate} | {
+            engine: explored_rate * ratio for engine, ratio in self.ratios.items()
+        }
         for engine in self.others:
             if engine in rates or engine in self.left_out:
                 continue
@@ -142,10 +144,10 @@ def fastest(rates: Mapping[EngineName, float]) -> EngineName:
     return max(rates, key=lambda engine: rates[engine] / _WANTED_LEAD.get(engine, 1.0))
 
 
-def compared_size(found: Measurements) -> int:
+def compared_size(measurements: Measurements) -> int:
     """Return the size at which engines are compared: of those at which any may be fast, the explored one's fastest."""
-    within = [size for size in found.sizes if size in _COMPARED]
-    return max(within, key=found.images_per_second) if within else found.sizes[-1]
+    within = [size for size in measurements.sizes if size in _COMPARED]
+    return max(within, key=measurements.images_per_second) if within else measurements.sizes[-1]
 
 
 def relative_rate(first: MeasuringGroup, second: MeasuringGroup, *, size: int, seconds: float) -> float:
@@ -162,6 +164,6 @@ def relative_rate(first: MeasuringGroup, second: MeasuringGroup, *, size: int, s
 
 def _rate(group: MeasuringGroup, size: int, seconds: float) -> float:
     """Return the images per second of one device."""
-    found = Measurements()
-    found.add_steady(0, group.run(seconds))
-    return found.images_per_second(size)
+    measurements = Measurements()
+    measurements.add_steady(0, group.run(seconds))
+    return measurements.images_per_second(size)

@@ -103,7 +103,7 @@ def compare_photos(bench: "Bench", agree: Agree) -> Agreed:
         # OpenVINO leaves torch one thread, and here plain fp32 takes longest.
         torch.set_num_threads(bench.setup.threads)
         end_s = monotonic() + 1e-6 * agree.limit_us
-        found = measure_agreement(bench.ready_engine(), bench.loaded, photos, is_over=lambda: monotonic() >= end_s)
+        agreement = measure_agreement(bench.ready_engine(), bench.loaded, photos, is_over=lambda: monotonic() >= end_s)
     except Transient as error:
         raise Invalid("the photos", str(error)) from None
-    return Agreed(agreement=found)
+    return Agreed(agreement=agreement)

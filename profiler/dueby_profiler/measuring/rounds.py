@@ -118,10 +118,13 @@ class Survey:
         """What was measured, in disturbed groups, too."""
         return self.groups.found
 
-    def largest(self, found: Measurements) -> Largest:
+    def largest(self, measurements: Measurements) -> Largest:
         """Return MB of a device of which this was measured."""
-        memories = ((found.peak_mib, self.target.usable_mib), (found.host_mib, self.target.usable_host_mib))
-        return largest(found.sizes, *memories, failed=self.failed_size)
+        memories = (
+            (measurements.peak_mib, self.target.usable_mib),
+            (measurements.host_mib, self.target.usable_host_mib),
+        )
+        return largest(measurements.sizes, *memories, failed=self.failed_size)
 
     def explore(self, before_end: WhileAlive = lambda group, peak_mib: None) -> None:
         """Grow the sizes from 1; call `before_end` then, unless a size was too large for the processes to survive it.
@@ -130,17 +133,17 @@ class Survey:
         """
         self.on_phase("growing the mini-batch: 1", self.budget.left_s)
         try:
-            with self._fresh_processes() as (group, found):
+            with self._fresh_processes() as (group, measurements):
                 built = self._build(group, 1)
                 budget = self._growing_time(1e-6 * built[0].startup_us)
                 points = group.run(self.preset.explore_s)
                 # All slices run the same model with the same engine: one check stands for all of them.
                 self.disagreement = points[0].disagreement
-                found.add_fresh(built, points, cached=False)
-                found.add_steady(0, points)
+                measurements.add_fresh(built, points, cached=False)
+                measurements.add_steady(0, points)
                 peaks_mib = {1: max(point.device_mib for point in points)}
-                self._grow(group, found, peaks_mib, budget)
-                self._soak(group, found)
+                self._grow(group, measurements, peaks_mib, budget)
+                self._soak(group, measurements)
                 before_end(group, max(peaks_mib.values()))
         except (OutOfMemory, Crashed) as error:
             self._forget(error)
@@ -164,17 +167,19 @@ class Survey:
         budget = self.budget.without(building_s).share(_EXPLORE_SHARE).without(-building_s)
         return budget if self.budget.left_s - budget.left_s > startup_s else self.budget
 
-    def _grow(self, group: MeasuringGroup, found: Measurements, peaks_mib: dict[int, int], budget: Budget) -> None:
+    def _grow(
+        self, group: MeasuringGroup, measurements: Measurements, peaks_mib: dict[int, int], budget: Budget
+    ) -> None:
         """Measure ever larger sizes until there is a reason to stop."""
         while True:
             fitting = fitting_size(peaks_mib, self.target.usable_mib)
-            latency_us = {size: found.mean_us(size) for size in found.sizes}
+            latency_us = {size: measurements.mean_us(size) for size in measurements.sizes}
             gpu = self.target.layout.is_gpu
             size = next_size(
                 latency_us,
                 max_fitting=fitting,
                 point_s=budget.left_s / 2,
-                overhead_s=self.build_s[found.sizes[-1]] + (self.preset.explore_s if gpu else 0),
+                overhead_s=self.build_s[measurements.sizes[-1]] + (self.preset.explore_s if gpu else 0),
                 gpu=gpu,
             )
             if isinstance(size, End):
@@ -183,11 +188,11 @@ class Survey:
             self.on_phase(f"growing the mini-batch: {size}", self.budget.left_s)
             self._build(group, size)
             points = group.run(self.preset.explore_s)
-            found.add_rough(points)
-            found.add_steady(0, points)
+            measurements.add_rough(points)
+            measurements.add_steady(0, points)
             peaks_mib[size] = max(point.device_mib for point in points)
 
-    def _soak(self, group: MeasuringGroup, found: Measurements) -> None:
+    def _soak(self, group: MeasuringGroup, measurements: Measurements) -> None:
         """Run the fastest size until the devices are hot, as jobs make them."""
         seconds = min(self.preset.soak_s, _MAX_SOAK_SHARE * self.budget.left_s)
         if not seconds:
@@ -197,8 +202,8 @@ class Survey:
             self.gpu_states = self.target.gpu_states()
 
         self.on_phase("running until the device is hot", self.budget.left_s)
-        self._build(group, found.fastest_size())
-        found.add_hot(group.run(seconds, read_states))
+        self._build(group, measurements.fastest_size())
+        measurements.add_hot(group.run(seconds, read_states))
 
     def measure(self) -> None:
         """Run rounds of fresh processes at the explored sizes, as many as the budget allows and the profile needs."""
@@ -217,7 +222,7 @@ class Survey:
         missing = ENOUGH_GROUPS - len(self.groups.quiet)
         if missing > 0:
             return min(missing, int(self.budget.left_s // self._min_round_s()))
-        if all(is_spread_known(found) for found in self.groups.counted_by_profile):
+        if all(is_spread_known(measurements) for measurements in self.groups.counted_by_profile):
             return 0
         # A shorter round than the last one would differ from the others for that alone.
         return 1 if self.budget.left_s >= self.round_s else 0
@@ -234,18 +239,18 @@ class Survey:
         self.on_phase(f"fresh processes, first size {first}", self.budget.left_s)
         contend = self._is_contention_due(budget)
         steady = budget.without(contention_s(self.preset.contention_s) if contend else 0)
-        with self._fresh_processes() as (group, found):
+        with self._fresh_processes() as (group, measurements):
             built = self._build(group, first)
             points = group.run(self._point_s(steady, 1 + len(others)))
-            found.add_fresh(built, points, cached=True)
-            found.add_steady(process, points)
+            measurements.add_fresh(built, points, cached=True)
+            measurements.add_steady(process, points)
             for index, size in enumerate(others):
                 if self._min_point_s(size) <= steady.left_s:
                     self._build(group, size)
                     points = group.run(self._point_s(steady, len(others) - index))
-                    found.add_steady(process, points)
+                    measurements.add_steady(process, points)
             if contend:
-                self._contend(group, found)
+                self._contend(group, measurements)
 
     def _first_size(self) -> int:
         """Return the size whose warm-up the fewest processes have shown: quiet ones, or else any."""
@@ -259,7 +264,7 @@ class Survey:
         # Where it was disturbed, it is measured again if that leaves the steps as much of the round as it takes.
         return not self.found.contentions or 2 * contention_s(self.preset.contention_s) <= budget.left_s
 
-    def _contend(self, group: MeasuringGroup, found: Measurements) -> None:
+    def _contend(self, group: MeasuringGroup, measurements: Measurements) -> None:
         """Measure contention at the fastest size of which enough mini-batches fit into a phase."""
         phase_us = 1e6 * self.preset.contention_s
         fitting = [size for size in self.found.sizes if _MIN_CONTENDING * self.found.mean_us(size) <= phase_us]
@@ -268,7 +273,7 @@ class Survey:
         self._build(group, size)
         threads = self.target.layout.slices[0].threads
         for times in group.contend(self.preset.contention_s, self.target.folder):
-            found.contentions.append(times.both_us / (times.model_us + size * times.decode_us / threads))
+            measurements.contentions.append(times.both_us / (times.model_us + size * times.decode_us / threads))
 
     def _build(self, group: MeasuringGroup, size: int) -> list[Built]:
         built = group.build(size)

@@ -96,11 +96,11 @@ def compute_rates(before: Values, after: Values, since_us: int | None) -> Values
 
 def gpu_values(values: Mapping[str, float]) -> Values:
     """Return what NVML answered as features."""
-    found = {f"gpu_{name}": float(value) for name, value in values.items() if name != "throttle_reasons"}
+    features = {f"gpu_{name}": float(value) for name, value in values.items() if name != "throttle_reasons"}
     if "throttle_reasons" in values:
         reasons = int(values["throttle_reasons"])
-        found |= {f"gpu_throttle_{name}": float(bool(reasons & bit)) for name, (bit, _, _) in REASONS.items()}
-    return found
+        features |= {f"gpu_throttle_{name}": float(bool(reasons & bit)) for name, (bit, _, _) in REASONS.items()}
+    return features
 
 
 def status_columns(status: ProcessStatus) -> Row:

@@ -44,8 +44,8 @@ def open_sampled_group(
 
 def warmup_row(before: Row, built: Built, point: Point) -> Row:
     """Return a process's row: the sample taken before its first mini-batch, and W."""
-    known = {name: before[name] for name in _BEFORE if name in before}
-    return known | {
+    state_before = {name: before[name] for name in _BEFORE if name in before}
+    return state_before | {
         "mini_batch_size": point.size,
         "startup_us": built.startup_us,
         "build_us": built.build_us,

@@ -259,11 +259,11 @@ def resolve_index(source: Source, sink: Store, *, images: int, preprocessing: Pr
 
 
 def _require_source(index: Index, source: Source) -> Index:
-    frozen_source = index.document.source
-    if frozen_source != source:
+    frozen = index.document.source
+    if frozen != source:
         raise Invalid(
             index.store.field,
-            f"{index.store.uri} holds the index of another source ({frozen_source.document()}, not {source.document()}): "
+            f"{index.store.uri} holds the index of another source ({frozen.document()}, not {source.document()}): "
             "the job was edited, or another one has used the sink. Create the job again, with a sink of its own",
         )
     return index

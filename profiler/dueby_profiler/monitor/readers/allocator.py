@@ -30,20 +30,22 @@ def pick(nested: Mapping[str, Any]) -> list[int]:
 
 
 def _follow(nested: Mapping[str, Any], path: Sequence[str]) -> int:
-    found: Any = nested
+    level: Any = nested
     for name in path:
-        if name not in found:  # another version of torch
+        if name not in level:  # another version of torch
             return MISSING
-        found = found[name]
-    return int(found)
+        level = level[name]
+    return int(level)
 
 
 def allocator_features(statistics: Sequence[int]) -> dict[str, float]:
     """Return the statistics and the seven ratios as features; what is missing, or a ratio over 0, is omitted."""
-    found: dict[str, float] = {name: value for name, value in zip(_NAMES, statistics, strict=False) if value != MISSING}
+    features: dict[str, float] = {
+        name: value for name, value in zip(_NAMES, statistics, strict=False) if value != MISSING
+    }
 
     def now(path: str) -> float | None:
-        return found.get(f"torch_{path}_current")
+        return features.get(f"torch_{path}_current")
 
     ratios = {
         "fragmentation": _ratio(now("allocated_bytes_all"), now("reserved_bytes_all")),
@@ -54,7 +56,7 @@ def allocator_features(statistics: Sequence[int]) -> dict[str, float]:
         "inactive_block_mean_bytes": _ratio(now("inactive_split_bytes_all"), now("inactive_split_all")),
         "rounding_bytes": _difference(now("allocated_bytes_all"), now("requested_bytes_all")),
     }
-    return found | {f"torch_{name}": value for name, value in ratios.items() if value is not None}
+    return features | {f"torch_{name}": value for name, value in ratios.items() if value is not None}
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:

@@ -68,8 +68,8 @@ class WatchedProcess:
     def read(self) -> tuple[Values, Values]:
         """Return its levels and its counters."""
         process = self._process
-        found = None if process is None else _or_none(lambda: _read_process(process))
-        return found or ({}, {})
+        values = None if process is None else _or_none(lambda: _read_process(process))
+        return values or ({}, {})
 
 
 def _read_process(process: psutil.Process) -> tuple[Values, Values]:
@@ -86,24 +86,24 @@ def _read_process(process: psutil.Process) -> tuple[Values, Values]:
 
 def _counters() -> Values:
     stats, times = psutil.cpu_stats(), psutil.cpu_times()
-    found = {
+    values = {
         "cpu_ctx_switches": float(stats.ctx_switches),
         "cpu_interrupts": float(stats.interrupts),
         "cpu_soft_interrupts": float(stats.soft_interrupts),
         "cpu_busy_s": sum(times) - sum(getattr(times, name, 0.0) for name in _NOT_COUNTED),
     }
     if disk := psutil.disk_io_counters():  # a container may have no disk
-        found |= {
+        values |= {
             name: factor * getattr(disk, field) for name, (field, factor) in _DISK.items() if hasattr(disk, field)
         }
     if network := psutil.net_io_counters():
-        found |= _fields(network, _NETWORK)
-    return found
+        values |= _fields(network, _NETWORK)
+    return values
 
 
-def _fields(found: Any, names: Mapping[str, str]) -> Values:
+def _fields(counters: Any, names: Mapping[str, str]) -> Values:
     """Return those of the fields that this system has."""
-    return {name: float(getattr(found, field)) for name, field in names.items() if hasattr(found, field)}
+    return {name: float(getattr(counters, field)) for name, field in names.items() if hasattr(counters, field)}
 
 
 def _or_none(read: Callable[[], Read]) -> Read | None:
