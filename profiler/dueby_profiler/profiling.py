@@ -18,8 +18,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.source import Source
 from dueby_profiler.analysis.document import Facts, build_profile
-from dueby_profiler.analysis.heat import describe_heat
-from dueby_profiler.analysis.remarks import remarks
+from dueby_profiler.analysis.remarks import describe_heat, remarks
 from dueby_profiler.machine.interference import BUSY_CORES, read_times
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions

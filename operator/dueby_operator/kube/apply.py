@@ -1,4 +1,4 @@
-"""Carry out writes. What each kind of write does to the cluster is known here alone.
+"""Carry out writes, or try one. What each kind of write does to the cluster is known here alone.
 
 What is to be created and exists is ours only if it has the same owner: anybody may make an object of that name, and an
 InferenceJob that was deleted and made again meets what its predecessor has left. Nothing of either is ever used.
@@ -10,9 +10,12 @@ from collections.abc import Iterable
 from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError
 from dueby_operator import paths
+from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.trial import is_passing, require_kept_sink, trial_pod
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import PLAN_KEY
+from dueby_operator.jobs.manifests import PLAN_KEY, Owner
 from dueby_operator.kube.client import Conflict, Kube, Refused, WebhookAway
+from dueby_operator.kube.documents import read_document
 from dueby_operator.kube.served_apis import ServedAPIs
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Put, Write
 from dueby_operator.objects.config_maps import ConfigMap
@@ -48,6 +51,23 @@ def reason_of(error: DueByError) -> Reason:
             return Reason.FORBIDDEN
         case _:
             return Reason.INVALID_TEMPLATE
+
+
+async def try_pod(kube: Kube, owner: Owner, devices: ClusterDevices) -> None:
+    """Ask what the API server would say to a job's pods, without making any.
+
+    Raise Refused if it takes no worker's pod of the job, Invalid if that would keep no rows.
+    """
+    try:
+        pods = paths.core_path("pods", owner.namespace)
+        pod = await kube.create(pods, trial_pod(owner, devices), dry_run=True)
+    except Conflict:  # somebody has a pod of this name; this one would have been taken
+        return
+    except Refused as error:
+        if not is_passing(error.message, owner.job.spec):
+            raise
+        return
+    require_kept_sink(owner.job, read_document(pod))
 
 
 async def carry_out(kube: Kube, writes: Iterable[Write], *, served: ServedAPIs | None = None) -> None:

@@ -30,10 +30,9 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.trial import needs_trial
 from dueby_operator.gathering.gather import Gatherer
 from dueby_operator.jobs.manifests import Owner
-from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of
+from dueby_operator.kube.apply import NameTaken, NotYetGone, carry_out, reason_of, try_pod
 from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, WebhookAway
 from dueby_operator.kube.served_apis import ServedAPIs
-from dueby_operator.kube.try_pods import try_pod
 from dueby_operator.model.actions import MAKING, StartWorkers
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault, Stage

@@ -50,10 +50,6 @@ class Fit:
         # A measured value stays what it was, although the curve may exceed it by a rounding error.
         return ceil(self.curve(size) - 1e-6)
 
-    def planned_us(self, size: int, *, z: float) -> int:
-        """Return L with the error's margin at the normal quantile z."""
-        return self.expected_us(size) + ceil(z * self.error_us(size))
-
     def error_us(self, size: int) -> int:
         """Return the standard error at this size."""
         return ceil(self.error * self.expected_us(size))

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from dueby_api.gpu_profile import parse_profile
 from dueby_planner.model.rule import WIDE_SPREAD
 from dueby_profiler.analysis.document import run_spread
-from dueby_profiler.analysis.heat import describe_heat
-from dueby_profiler.analysis.remarks import describe_certainty, remarks
+from dueby_profiler.analysis.remarks import describe_certainty, describe_heat, remarks
 from dueby_profiler.analysis.statistics import WANTED_SPREAD_ERROR, spread_error
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory

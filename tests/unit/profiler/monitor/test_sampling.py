@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from dueby_profiler.machine.nvml import GpuState
 from dueby_profiler.monitor.features.gpu_features import GPU
+from dueby_profiler.monitor.journal import sampling
 from dueby_profiler.monitor.readers.host import Host, WatchedProcess
 from dueby_profiler.monitor.readers.status_page import Phase, StatusPage, StatusWriter
 from dueby_profiler.monitor.sampler import SampledProcess, Sampler, compute_rates
-from dueby_profiler.monitor.sampling_thread import sampling
 from dueby_profiler.monitor.schedule import MIN_PERIOD_S, Schedule, affordable_period
 from dueby_profiler.monitor.tables import SAMPLES
 
