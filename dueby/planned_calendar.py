@@ -32,7 +32,7 @@ def calendar_of(profiled_jobs: Known, counts: Mapping[str, int], *, now_us: int)
     placed = []
     for job, profiles in profiled_jobs:
         with naming(job):
-            problem = plan_problem(job, profiles, dict(counts), now_us=now_us)
+            problem = plan_problem(job, profiles, dict(counts), now_us=now_us).within_feed()
             _ = problem.rule  # which refuses a confidence that is too high for the profiles
         placed.append(CalendarJob(name=job.metadata.name, deadline_class=job.spec.deadline_class, problem=problem))
     calendar = make_calendar(placed, idle_pool(counts, change_us=CHANGE_US))

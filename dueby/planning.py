@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import get_args
 
 from dueby.inputs.files import profile_home, read_profiles
+from dueby.inputs.stores import stores_here
 from dueby_api.engines import Precision
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
@@ -15,6 +16,7 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted
 from dueby_planner.answer import device_word
 from dueby_planner.deadline_classes import Verdict, judge
+from dueby_planner.model.feed import feed_of
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.class_profiles import plannable
 from dueby_planner.profiles.machine_pool import machine_pool
@@ -110,6 +112,7 @@ def problem_of(
         reserve=spec.gpus.reserve,
         max_iterations=spec.gpus.max_iterations,
         max_part=spec.output.max_part,
+        feed=feed_of(spec, stores=stores_here()),
     )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dueby.inputs.stores import stores_here
 from dueby.local.devices import LocalDevices
 from dueby.local.processes import GRACE_S, TICK_S, stop_together
 from dueby.local.running_job import JobEnd, RunningJob, Status
@@ -39,6 +40,7 @@ class Loop:
     def __init__(self, pool: LocalPool, seams: Seams) -> None:
         self.pool = pool
         self.seams = seams
+        self.stores = stores_here()
         self.jobs: list[RunningJob] = []
         """Those that aren't over, as they came."""
         self.now_us = 0
@@ -101,7 +103,9 @@ class Loop:
             worker_grace_s=GRACE_S,
         )
         jobs = tuple(job.job for job in self.jobs)
-        return ClusterSnapshot(now_us=self.now_us, jobs=jobs, devices=devices, profiles=self.pool.profiles)
+        return ClusterSnapshot(
+            now_us=self.now_us, jobs=jobs, devices=devices, profiles=self.pool.profiles, stores=self.stores
+        )
 
     def _fail(self, job: RunningJob, error: DueByError) -> None:
         self._end(job, JobEnd(ended="Failed", now_us=self.now_us, error=error))

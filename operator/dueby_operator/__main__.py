@@ -19,6 +19,7 @@ from dueby_operator.settings import (
     read_maintenance,
     read_profiler,
     read_promises,
+    read_stores,
 )
 from dueby_operator.web import metrics
 from dueby_operator.web.calendar_page import CalendarPage
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         help="when which nodes are not there, as the chart's values say it",
     )
     parser.add_argument("--promises", default=None, metavar="JSON", help="what may be promised, as the values say it")
+    parser.add_argument("--stores", default=None, metavar="JSON", help="what stores serve, as the values say it")
     parser.add_argument(
         "--watch-namespace",
         action="append",
@@ -175,6 +177,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
         profiler=read_profiler(options.profiler) if options.profiler else None,
         maintenance=read_maintenance(options.maintenance) if options.maintenance else (),
         promises=read_promises(options.promises) if options.promises else NO_LIMITS,
+        stores=read_stores(options.stores) if options.stores else (),
         watch_namespaces=tuple(options.watch_namespaces),
         ignores_other_pods=options.ignore_other_pods,
         names_nodes=options.name_nodes,

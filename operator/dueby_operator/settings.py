@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from dueby_api.inference_job import Model
 from dueby_api.schema import Duration, Meta, Spec, Time, decode, field, matching, require_duration, require_time
+from dueby_api.store_limits import StoreLimits, StoreList
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
 from dueby_api.volumes import ClaimVolume, HostPathVolume
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
@@ -209,6 +210,8 @@ class OperatorSettings:
     """When nodes are not there."""
     promises: Promises = NO_LIMITS
     """What may be promised to jobs."""
+    stores: tuple[StoreLimits, ...] = ()
+    """What stores serve, by prefix of what jobs read."""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces whose jobs are this operator's; empty: all."""
     ignores_other_pods: bool = False
@@ -249,6 +252,11 @@ def read_cache(text: str) -> CacheVolume:
 def read_promises(text: str) -> Promises:
     """Return the value of the option --promises. Raise Invalid with the field that is wrong."""
     return decode(Promises, text, origin="--promises")
+
+
+def read_stores(text: str) -> tuple[StoreLimits, ...]:
+    """Return the value of the option --stores. Raise Invalid with the field that is wrong."""
+    return decode(StoreList, text, origin="--stores").stores
 
 
 def read_maintenance(text: str) -> tuple[Maintenance, ...]:

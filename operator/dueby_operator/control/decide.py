@@ -77,6 +77,7 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
         known=KnownProfiles(kept.profiles),
         attempts=None if snapshot.on_demand is None else {},
         promises=snapshot.promises,
+        stores=snapshot.stores,
         sink_holders=sink_holders(snapshot.jobs),
     )
     shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)

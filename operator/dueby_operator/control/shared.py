@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec
+from dueby_api.store_limits import StoreLimits
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.profiling.attempts import Attempt
@@ -31,6 +32,8 @@ class Shared:
     """By device class, devices that are idle after this pass although jobs wait that could use them."""
     promises: Promises = NO_LIMITS
     """What may be promised to jobs."""
+    stores: tuple[StoreLimits, ...] = ()
+    """What stores serve, to all jobs that read of them."""
     faults: tuple[Fault, ...] = ()
     """What went wrong with all jobs together, and with none of them alone."""
 

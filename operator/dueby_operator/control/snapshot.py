@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dueby_api.gpu_profile import GPUProfile
+from dueby_api.store_limits import StoreLimits
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -28,6 +29,8 @@ class ClusterSnapshot:
     """How long a job that is over is kept, if it doesn't say; None: permanently."""
     promises: Promises = NO_LIMITS
     """What may be promised to jobs."""
+    stores: tuple[StoreLimits, ...] = ()
+    """What stores serve, to all jobs that read of them."""
     worker_image: str = ""
     """The image of workers whose job names none."""
     keeps_profiles: bool = False

@@ -23,7 +23,7 @@ from dueby_api.inference_job import (
 from dueby_api.model import ONNX_WEIGHTS, PYTHON_FUNCTION, PYTHON_WEIGHTS
 from dueby_api.output import OUTPUT_FIELDS, only_of
 from dueby_api.pod_fields import IMAGE, IMAGE_SENTENCE
-from dueby_api.schema import FIRST_YEAR, LAST_YEAR, YEARS_PATTERN
+from dueby_api.schema import FIRST_YEAR, LAST_YEAR, YEARS_PATTERN, json_schemas
 from dueby_api.schemes import READ_ONLY
 from dueby_api.source import (
     COLORS_ON_GPUS,
@@ -37,6 +37,7 @@ from dueby_api.source import (
     PHOTOS_ON_GPUS,
     ROW_COLUMNS,
     STRICT_ON_GPUS,
+    Source,
 )
 from dueby_api.units import DURATION_PATTERN
 
@@ -82,6 +83,13 @@ def _unsuited(entry: EngineEntry) -> str:
 _CPU_ENGINES = [name for name in ENGINES if runs_on_cpu(name)]
 # Once the images are counted, what the results depend on stays as it is.
 _ONCE_INDEXED = "!has(oldSelf.status) || !has(oldSelf.status.images) || "
+# All of the source but what may be asked of it, on which no result depends.
+_SAME_SOURCE = " && ".join(
+    f"has(self.spec.source.{name}) == has(oldSelf.spec.source.{name}) && "
+    f"(!has(self.spec.source.{name}) || self.spec.source.{name} == oldSelf.spec.source.{name})"
+    for name in json_schemas(Source)["Source"]["properties"]
+    if name != "limits"
+)
 # By the resource's kind and the path of what the rule is about.
 RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("InferenceJob", ""): (
@@ -91,10 +99,13 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         ),
         *(
             (
-                f"{_ONCE_INDEXED}self.spec.{name} == oldSelf.spec.{name}",
+                f"{_ONCE_INDEXED}{condition}",
                 f"spec.{name}: can't change once the images are counted: the results depend on it; make another job",
             )
-            for name in ("source", "sink", "model", "output")
+            for name, condition in (
+                ("source", f"({_SAME_SOURCE})"),
+                *((name, f"self.spec.{name} == oldSelf.spec.{name}") for name in ("sink", "model", "output")),
+            )
         ),
         (
             f"{_ONCE_INDEXED}has(self.spec.images) == has(oldSelf.spec.images) && "

@@ -65,6 +65,8 @@ class DeviceChoice:
     """Factor that finished jobs have shown for the measured L; latency_us includes it."""
     interpolation: str | None = None
     """How the times were interpolated; None if this size was measured."""
+    unpaced: "DeviceChoice | None" = None
+    """What this would be if the store gave the device all that it can take; None if it does (feed.py)."""
 
     @property
     def planned_latency_us(self) -> int:
@@ -74,7 +76,7 @@ class DeviceChoice:
     def at_ratio(self, step_ratio: float) -> "DeviceChoice":
         """Return the choice where steps take so many times the measured L."""
         latency_us = max(1, round(self.latency_us * step_ratio / self.step_ratio))
-        return replace(self, latency_us=latency_us, step_ratio=step_ratio)
+        return replace(self, latency_us=latency_us, step_ratio=step_ratio, unpaced=None)
 
     @property
     def late_us(self) -> int:

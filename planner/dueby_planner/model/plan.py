@@ -8,6 +8,9 @@ The steps run in this order, and each keeps what the steps before it have fixed:
 4. Iterations: at those sizes, the least common finish with sum (t + 1) b >= N. S and W are taken as expected (p50), so
    that the expected finish is what one should see.
 5. The proof: PuLP's answer to model (1), or to model (2) if there is no plan, and the exact check of everything.
+
+Where the store limits what all devices take together, all of this is done for one of the plain problems that it makes
+of the job (feed.py): of those for which k devices are enough, the one with the earliest such time.
 """
 
 import time
@@ -17,12 +20,13 @@ from functools import cached_property
 
 from dueby_planner.model.alternatives import Alternatives, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
+from dueby_planner.model.feed import Within, rate_of
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.probability import probability_in_time
 from dueby_planner.model.problem import Problem, equal_devices, find_least, take_largest
 from dueby_planner.model.proof import CLOSED_FORM, judge_fewest, judge_most
 from dueby_planner.model.solver import ask_fewest, ask_most
-from dueby_planner.model.verify import verify_fewest, verify_plan
+from dueby_planner.model.verify import verify_feed, verify_fewest, verify_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,8 @@ class Plan:
     groups: tuple[PlanGroup, ...]
     part_size: int
     lower_bound: int
-    """No fewer devices are accepted for the measured sizes, this confidence and this pool."""
+    """No fewer devices are accepted for the measured sizes, this confidence and this pool. It is less than the plan's
+    devices only where the store limits a pool of several classes, and fewer might do by another division of it."""
     proof: str
     """ClosedForm+CBC if both agree, ClosedForm if the solver had no valid answer."""
     probability: float
@@ -97,6 +102,16 @@ class Plan:
         """Whether the deadline is met at the confidence."""
         return self.slack_us >= 0
 
+    @property
+    def is_paced(self) -> bool:
+        """Whether the store gives the devices less than they could take."""
+        return any(group.choice.unpaced is not None for group in self.groups)
+
+    @property
+    def rate(self) -> int:
+        """What the devices take of the store while they work, in millionths of an image a second."""
+        return sum(group.count * rate_of(group.choice) for group in self.groups)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Infeasible:
@@ -113,13 +128,27 @@ def plan_fewest(problem: Problem) -> Plan | Infeasible:
     gpus = problem.fewest()
     if gpus is not None:
         return _plan_for(problem, gpus, started)
-    able = equal_devices(problem.capacities())
+    # Of several ways, the one that does the most.
+    way = max(problem.ways, key=lambda each: each.largest_sum)
+    able = equal_devices(way.capacities())
     # The solver works on its answer while the certificate and the alternatives are computed.
-    second = ask_most(able, problem.most) if able else None
-    verify_fewest(problem, problem.most + 1)
+    second = ask_most(able, way.most, _within(problem, way)) if able else None
+    for each in problem.ways:
+        verify_fewest(each, each.most + 1)
     alternatives = find_alternatives(problem)
-    proof = judge_most(second.result(), able, most=problem.most) if second else CLOSED_FORM
+    proof = judge_most(second.result(), able, most=way.most) if second else CLOSED_FORM
     return Infeasible(problem=problem, proof=proof, alternatives=alternatives)
+
+
+def _within(problem: Problem, way: Problem, time_us: int | None = None) -> Within | None:
+    """Return what the store leaves to the devices of a way's capacities, for the solver; None without a store.
+
+    Devices of a reserve come on top: of all, those that don't count are taken to be the fastest.
+    """
+    if problem.feed is None:
+        return None
+    rates = tuple(rate_of(capacity.choice) for capacity in way.capacities(time_us))
+    return Within(rates, problem.feed.rate + problem.reserve * max(rates, default=0))
 
 
 def plan_earliest(problem: Problem, *, slower: Fraction = Fraction(0)) -> Plan | None:
@@ -151,25 +180,29 @@ def plan_earliest(problem: Problem, *, slower: Fraction = Fraction(0)) -> Plan |
 
 
 def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
-    able = equal_devices(problem.capacities())
-    needed = problem.images + problem.rule.margin(able, gpus)
+    way = _way_to(problem, gpus)
+    able = equal_devices(way.capacities())
+    needed = way.images + way.rule.margin(able, gpus)
     # The solver works on its answer while the plan is made.
-    second = ask_fewest(able, needed)
-    chosen = [capacity.choice for capacity, _ in take_largest(problem.capacities(), gpus)]
-    part_size = problem.part_size or part_size_for(problem, able, chosen, gpus=gpus)
-    held = problem.with_part_size(part_size)
-    earliest_us = held.earliest_us(gpus, within_us=problem.time_us)
+    second = ask_fewest(able, needed, _within(problem, way))
+    chosen = [capacity.choice for capacity, _ in take_largest(way.capacities(), gpus)]
+    part_size = way.part_size or part_size_for(way, able, chosen, gpus=gpus)
+    held = way.with_part_size(part_size)
+    earliest_us = held.earliest_us(gpus, within_us=way.time_us)
     if earliest_us is None:
-        raise RuntimeError(f"{gpus} devices are accepted at {problem.time_us} us, but at no earlier time")
+        raise RuntimeError(f"{gpus} devices are accepted at {way.time_us} us, but at no earlier time")
     groups = _with_iterations(held, take_largest(held.capacities(earliest_us), gpus))
     verify_plan(held, groups, finish_at_confidence_us=earliest_us)
-    verify_fewest(problem, gpus)
+    verify_feed(problem, groups)
+    for each in problem.ways:
+        verify_fewest(each, min(gpus, each.most + 1))
+    lower_bound = gpus if problem.feed is None else _lower_bound(problem, gpus)
     proof, doubt = judge_fewest(second.result(), able, needed=needed, gpus=gpus)
     return Plan(
         problem=problem,
         groups=groups,
         part_size=part_size,
-        lower_bound=gpus,
+        lower_bound=lower_bound,
         proof=proof,
         probability=probability_in_time(held, groups, part_size=part_size),
         # The least time for these devices and sizes, because at any earlier time no k devices are accepted at any size.
@@ -177,6 +210,26 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
         warnings=problem.pool.warnings + _interpolation_warnings(groups) + doubt,
         solve_us=(time.perf_counter_ns() - started_ns) // 1000,
     )
+
+
+def _way_to(problem: Problem, gpus: int) -> Problem:
+    """Return the plain problem by which so many devices are enough, and soonest."""
+    ways = [way for way in problem.ways if way.is_accepted(gpus)]
+    if not ways:
+        raise RuntimeError(f"{gpus} devices are accepted by none of {len(problem.ways)} plain problems")
+    if len(ways) == 1:
+        return ways[0]
+    return min(ways, key=lambda way: way.earliest_us(gpus, within_us=way.time_us) or way.time_us)
+
+
+def _lower_bound(problem: Problem, gpus: int) -> int:
+    """Return a number of devices of which no fewer are enough, however the store is divided among them."""
+    alone = problem.unfed
+    least = alone.fewest()
+    if least is None:
+        raise RuntimeError(f"{gpus} devices are accepted, and none if the store limited them less")
+    verify_fewest(alone, least)
+    return least
 
 
 def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tuple[PlanGroup, ...]:

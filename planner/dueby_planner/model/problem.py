@@ -3,6 +3,9 @@
 The k largest capacities decide whether k devices are enough. So every question here is a search for one number on which
 the answer depends monotonically: the least k, the largest N, the earliest time. The searches are over integers, and
 therefore exact.
+
+What the store gives all devices together makes of a problem a few plain ones, without a store, whose best answer is the
+problem's (feed.py). Every question is put to each of them.
 """
 
 from collections.abc import Callable
@@ -13,7 +16,8 @@ from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
-from dueby_planner.model.rule import EqualDevices, Rule
+from dueby_planner.model.feed import Feed, paced_groups, ways_within
+from dueby_planner.model.rule import EqualDevices, Rule, first_devices
 from dueby_planner.profiles.pool import Pool
 
 NEVER_US = 10**18
@@ -41,6 +45,10 @@ class Problem:
     """P of a grid that is frozen already; None if the plan chooses one."""
     max_part: int = MAX_PART
     """The largest P that a plan may choose: a part is kept in memory until it is whole."""
+    feed: Feed | None = None
+    """What the store gives all devices together; None: nothing limits it."""
+    fed: int | None = None
+    """The most devices that the store feeds at the rates of this pool; None: all that there are."""
 
     @cached_property
     def rule(self) -> Rule:
@@ -55,14 +63,52 @@ class Problem:
 
     @cached_property
     def groups(self) -> tuple[PoolGroup, ...]:
-        """The pool's groups at the confidence; at 0.5, the study's exact mode, with S and W at p50."""
-        return at_confidence(self.pool.groups, self.confidence, run=self.pool.spreads.run)
+        """The pool's groups at the confidence; at 0.5, the study's exact mode, with S and W at p50.
+
+        No device alone takes more than the store gives.
+        """
+        groups = self.pool.groups if self.feed is None else paced_groups(self.pool.groups, self.feed.rate)
+        return at_confidence(groups, self.confidence, run=self.pool.spreads.run)
+
+    @cached_property
+    def ways(self) -> tuple["Problem", ...]:
+        """The plain problems, without a store, whose best answer is this one's: itself if nothing limits the store."""
+        if self.feed is None:
+            return (self,)
+        found = ways_within(self.feed.rate, self.pool.groups, reserve=self.reserve)
+        return tuple(self._plain(way.groups, way.most, feed=None) for way in found)
+
+    @cached_property
+    def unfed(self) -> "Problem":
+        """The problem where the store gives each device what it gives one alone: what no devices do, fewer don't."""
+        return self if self.feed is None else self._plain(paced_groups(self.pool.groups, self.feed.rate), feed=None)
+
+    def within_feed(self) -> "Problem":
+        """Return the problem as whoever places it beside others may take it.
+
+        Any `most` devices of its pool keep to what the store gives. It is the way with the fewest devices by the
+        deadline, or else the one with the most images.
+        """
+        if self.feed is None:
+            return self
+        found = [(way.fewest() or NEVER_US, -way.largest_sum, place) for place, way in enumerate(self.ways)]
+        way = self.ways[min(found)[-1]]
+        return self._plain(way.pool.groups, way.fed, feed=self.feed)
+
+    def _plain(self, groups: tuple[PoolGroup, ...], fed: int | None = None, *, feed: Feed | None) -> "Problem":
+        limits = [most for most in (self.fed, fed) if most is not None]
+        return replace(self, pool=replace(self.pool, groups=groups), fed=min(limits, default=None), feed=feed)
+
+    @cached_property
+    def largest_sum(self) -> int:
+        """The images of all the devices that may be used, by the deadline, at their capacities."""
+        return sum(images * count for images, count in first_devices(equal_devices(self.capacities()), self.most))
 
     @cached_property
     def most(self) -> int:
-        """The most devices that may be used: NGPU, or all there are if these are fewer."""
+        """The most devices that may be used: NGPU, or all there are, or all that the store feeds if these are fewer."""
         there = sum(group.count for group in self.pool.groups)
-        return there if self.max_gpus is None else min(self.max_gpus, there)
+        return min(most for most in (there, self.max_gpus, self.fed) if most is not None)
 
     def capacities(self, time_us: int | None = None) -> list[Capacity]:
         """Return C of every group by the deadline, or by another time; the largest first."""
@@ -74,7 +120,13 @@ class Problem:
 
     def fewest(self, time_us: int | None = None) -> int | None:
         """Return model (1)'s answer in closed form: the least accepted number of devices; None if there is none."""
-        return self.rule.fewest(equal_devices(self.capacities(time_us)), self.most)
+        if self.feed is None:
+            return self.rule.fewest(equal_devices(self.capacities(time_us)), self.most)
+        return min((found for way in self.ways if (found := way.fewest(time_us)) is not None), default=None)
+
+    def is_accepted(self, gpus: int, time_us: int | None = None) -> bool:
+        """Return whether so many devices are accepted, without regard to what the store gives all of them together."""
+        return gpus <= self.most and self.rule.accepts(equal_devices(self.capacities(time_us)), gpus)
 
     def earliest_us(self, gpus: int | None = None, *, within_us: int | None = None) -> int | None:
         """Return the earliest time by which `gpus` devices, or any allowed number, are accepted; None if never.
@@ -83,8 +135,9 @@ class Problem:
         """
 
         def suffices(time_us: int) -> bool:
-            able = equal_devices(self.capacities(time_us))
-            return self.rule.fewest(able, self.most) is not None if gpus is None else self.rule.accepts(able, gpus)
+            if gpus is None:
+                return self.fewest(time_us) is not None
+            return any(way.is_accepted(gpus, time_us) for way in self.ways)
 
         if within_us is not None:
             return find_least(suffices, 0, within_us)
@@ -93,6 +146,8 @@ class Problem:
 
     def largest_images(self, most: int | None = None) -> int:
         """Return the largest N that at most that many devices are accepted for by the deadline; 0 if there is none."""
+        if self.feed is not None:
+            return max(way.largest_images(None if most is None else min(most, way.most)) for way in self.ways)
         able = equal_devices(self.capacities())
         allowed = self.most if most is None else most
 

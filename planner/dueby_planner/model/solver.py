@@ -7,6 +7,8 @@ needs only the one with the largest capacity C.
     (1)  min sum n_c   s.t.  sum C_c n_c >= N,      0 <= n_c <= count_c
     (2)  max sum C_c n_c   s.t.  sum n_c <= NGPU,   0 <= n_c <= count_c
 
+Where a store limits what all devices take together (feed.py), both have a row more: sum rate_c n_c <= R.
+
 No answer is taken on trust. CBC's integrality tolerance makes it one image short above 10^6 images a device, and PuLP
 reports "Optimal" after a time-out. So this module reads `sol_status` and rounds values to integers, and the caller
 checks them exactly. PuLP is imported here and nowhere else.
@@ -21,6 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulp
+
+from dueby_planner.model.feed import Within
 
 # CBC needs about 5 ms. The limit is for an overloaded machine.
 TIME_LIMIT_S = 10
@@ -37,26 +41,38 @@ class SolverAnswer:
     """Whether the solver calls it optimal, rather than the best answer it found in time."""
 
 
-def ask_fewest(classes: Sequence[tuple[int, int]], images: int) -> Future[SolverAnswer | None]:
+def ask_fewest(
+    classes: Sequence[tuple[int, int]], images: int, within: Within | None = None
+) -> Future[SolverAnswer | None]:
     """Ask model (1) over (capacity, count) pairs. The answer is None if the solver finds none or is not there."""
     problem = pulp.LpProblem("fewest", pulp.LpMinimize)
-    devices = _devices(problem, classes)
+    devices = _devices(problem, classes, within)
     problem += pulp.lpSum(devices)
     problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True)) >= images
     return _ask(problem, devices)
 
 
-def ask_most(classes: Sequence[tuple[int, int]], max_gpus: int) -> Future[SolverAnswer | None]:
+def ask_most(
+    classes: Sequence[tuple[int, int]], max_gpus: int, within: Within | None = None
+) -> Future[SolverAnswer | None]:
     """Ask model (2) over (capacity, count) pairs. The study multiplies the sum by NGPU, which only scales it."""
     problem = pulp.LpProblem("most", pulp.LpMaximize)
-    devices = _devices(problem, classes)
+    devices = _devices(problem, classes, within)
     problem += pulp.lpSum(c * n for (c, _), n in zip(classes, devices, strict=True))
     problem += pulp.lpSum(devices) <= max_gpus
     return _ask(problem, devices)
 
 
-def _devices(problem: pulp.LpProblem, classes: Sequence[tuple[int, int]]) -> list[pulp.LpVariable]:
-    return [problem.add_variable(f"n{i}", 0, count, pulp.LpInteger) for i, (_, count) in enumerate(classes)]
+def _devices(
+    problem: pulp.LpProblem, classes: Sequence[tuple[int, int]], within: Within | None
+) -> list[pulp.LpVariable]:
+    """Return the number of devices of each class, whose rates together keep to the bound."""
+    devices = [problem.add_variable(f"n{i}", 0, count, pulp.LpInteger) for i, (_, count) in enumerate(classes)]
+    if within is not None:
+        # In shares of the bound: CBC's tolerances are made for coefficients of about 1.
+        shares = [rate / within.most for rate in within.rates]
+        problem.addConstraint(pulp.lpSum(s * n for s, n in zip(shares, devices, strict=True)) <= 1, "store")
+    return devices
 
 
 def _ask(problem: pulp.LpProblem, devices: Sequence[pulp.LpVariable]) -> Future[SolverAnswer | None]:

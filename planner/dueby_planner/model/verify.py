@@ -15,6 +15,7 @@ from typing import Protocol
 
 from dueby_api.errors import DueByError
 from dueby_planner.model.capacity import BILLION, DeviceChoice, capacity
+from dueby_planner.model.feed import MICRO
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import quantile
 
@@ -73,6 +74,20 @@ def verify_fewest(problem: Problem, gpus: int) -> None:
             if rule.accepts(sums.adding(problem, images, count)):
                 raise _wrong(f"fewer devices than {gpus} are accepted: {gpus - 1 - left} and {count} x {images}")
         sums, left = sums.adding(problem, images, most), left - most
+
+
+def verify_feed(problem: Problem, groups: Sequence[CheckedGroup]) -> None:
+    """Raise WrongPlan if the devices, less a reserve, take more of the store together than it gives."""
+    if problem.feed is None:
+        return
+    taken, spare = Fraction(0), problem.reserve
+    for rate, count in sorted((Fraction(g.choice.mini_batch_size, g.choice.latency_us), g.count) for g in groups):
+        counted = max(0, count - spare)
+        spare -= count - counted
+        taken += counted * rate * MICRO * MICRO
+    _require(
+        taken <= problem.feed.rate, f"its devices take {float(taken):.0f} of {problem.feed.rate} that the store has"
+    )
 
 
 def _verify_counts(problem: Problem, groups: Sequence[CheckedGroup]) -> None:

@@ -92,7 +92,8 @@ def needed_us(
     `at_work` are workers that do some of its images; `elsewhere` are images that take none of this time.
     """
     time_us = problem.time_us if until_us is None else until_us
-    choices = [choice for group in problem.groups for choice in group.choices]
+    # Of those that share a store, each could have all of it: that takes the least device time.
+    choices = [choice.unpaced or choice for group in problem.groups for choice in group.choices]
     # Where the first mini-batch takes less than the others, nothing is lost, and many starts would be the fastest.
     paces = [(min(each.latency_us, each.expected_start_us), each.mini_batch_size) for each in choices]
     paces += [(worker.latency_us, worker.mini_batch_size) for worker in at_work]

@@ -18,9 +18,11 @@ from dueby_api.input_cost import FREE, InputCost
 from dueby_api.parts import NONE, Parts, all_parts
 from dueby_api.status import WindowStatus
 from dueby_api.step_messages import StoreWait, WorkerProgress
+from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
+from dueby_planner.model.feed import Feed, feed_of
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.schedule.lag import FRESH, LagMemory, OngoingWorker
@@ -216,6 +218,8 @@ class ScheduledJob:
     """
     cpus: int = 1
     """Cores of a GPU's worker."""
+    stores: tuple[StoreLimits, ...] = ()
+    """What is said of stores, to all jobs."""
     grace_s: int = 0
     """How long a worker that is told to stop may take to finish the part that it is at."""
     part_size: int | None = None
@@ -253,6 +257,11 @@ class ScheduledJob:
     def name(self) -> str:
         """What the calendar calls it."""
         return "/".join(filter(None, self.key))
+
+    @cached_property
+    def feed(self) -> Feed | None:
+        """What its source's store gives all its workers together; None: nothing limits it."""
+        return feed_of(self.spec, self.cost, stores=self.stores)
 
     @property
     def deadline_class(self) -> DeadlineClass:

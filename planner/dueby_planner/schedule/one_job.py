@@ -60,6 +60,7 @@ def _problem_of(job: ScheduledJob, pool: Pool) -> Problem:
         max_iterations=gpus.max_iterations,
         part_size=job.part_size,
         max_part=job.spec.output.max_part,
+        feed=job.feed,
     )
 
 

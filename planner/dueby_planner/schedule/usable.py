@@ -57,7 +57,7 @@ class Usable:
     def demand(self) -> CalendarJob:
         """Return all that is left of a running job, to be done by the workers that it has and others."""
         job = self.job
-        problem = replace(self.problem(images=job.images_left), pool=self.pool, max_gpus=job.spec.gpus.max)
+        problem = replace(self._problem(job.images_left), pool=self.pool, max_gpus=job.spec.gpus.max).within_feed()
         gone = {
             worker.name
             for worker in job.alive
@@ -91,7 +91,11 @@ class Usable:
         )
 
     def problem(self, *, images: int) -> Problem:
-        """Return the job's problem on all of these devices."""
+        """Return the job's problem on all of these devices, beside the workers that it has."""
+        problem = self._problem(images).within_feed()
+        return replace(problem, fed=None if problem.fed is None else max(0, problem.fed - len(self.job.alive)))
+
+    def _problem(self, images: int) -> Problem:
         job = self.job
         gpus = job.spec.gpus
         limit = min((most for most in (gpus.max, job.limit) if most is not None), default=None)
@@ -105,6 +109,7 @@ class Usable:
             max_iterations=gpus.max_iterations,
             part_size=job.part_size,
             max_part=job.spec.output.max_part,
+            feed=job.feed,
         )
 
     def reserved(self) -> tuple[OngoingWorker, ...]:

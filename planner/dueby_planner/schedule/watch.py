@@ -10,6 +10,7 @@ from math import ceil
 from dueby_api.grid import Grid, Share
 from dueby_api.parts import all_parts, parts_of_runs
 from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence
+from dueby_planner.model.feed import more_fed, paced_groups, rate_of_step
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.model.rule import Rule
@@ -158,7 +159,7 @@ def _read_lag(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> 
         rule=rule,
         time_us=job.deadline_us - job.now_us,
         promised_us=min(job.promised_us or job.deadline_us, job.deadline_us) - job.now_us,
-        max_added=_max_more(job, len(there)),
+        max_added=_max_more(job, pool, there),
         now_us=job.now_us,
         pause_us=pause_us(worker.assignment.choice.start_us for worker in job.workers),
         memory=job.lag,
@@ -243,6 +244,7 @@ def _ongoing(worker: WorkerModel, job: ScheduledJob, *, is_up: bool) -> OngoingW
 def _free_groups(job: ScheduledJob, pool: Pool) -> list[PoolGroup]:
     """Return the pool without the devices that living workers have."""
     busy = [worker.assignment.device_class for worker in job.alive]
+    groups = pool.groups if job.feed is None else paced_groups(pool.groups, job.feed.rate)
     return [
         PoolGroup(
             device_class=group.device_class,
@@ -250,13 +252,18 @@ def _free_groups(job: ScheduledJob, pool: Pool) -> list[PoolGroup]:
             choices=group.choices,
             available_us=group.available_us,
         )
-        for group in at_confidence(pool.groups, job.spec.planned_confidence, run=0.0)
+        for group in at_confidence(groups, job.spec.planned_confidence, run=0.0)
     ]
 
 
-def _max_more(job: ScheduledJob, there: int) -> int:
+def _max_more(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> int:
+    """Return how many workers may be added: as many as the job may have, and as the store feeds beside the others."""
     most = max_workers(job)
-    return max(0, (sum(job.counts.values()) if most is None else most) - there)
+    more = max(0, (sum(job.counts.values()) if most is None else most) - len(there))
+    if job.feed is None:
+        return more
+    taken = [rate_of_step(worker.mini_batch_size, worker.latency_us) for worker in there]
+    return min(more, more_fed(job.feed, pool.groups, taken))
 
 
 def find_hanging(job: ScheduledJob) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from dueby_api.engines import Precision, engines_for
 from dueby_api.grid import Share
 from dueby_api.schema import END, json_schemas
+from dueby_api.store_limits import StoreList
 from dueby_operator.logs import FORMATS, LEVELS
-from dueby_operator.settings import Maintenance, ProfilerSettings, read_profiler, read_promises
+from dueby_operator.settings import Maintenance, ProfilerSettings, read_profiler, read_promises, read_stores
 from dueby_operator.web.metrics import Metrics
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.schedule.free_devices import CLASSES
@@ -115,6 +116,16 @@ def test_the_promises_that_the_values_take_are_what_the_operator_takes() -> None
     assert values.keys() == fields.keys()
     assert values["classes"]["additionalProperties"]["items"]["enum"] == list(CLASSES)
     assert read_promises(json.dumps(VALUES["promises"])).horizon == "720h"
+
+
+def test_the_stores_that_the_values_take_are_what_the_operator_takes() -> None:
+    values, fields = SCHEMA["properties"]["stores"]["items"], json_schemas(StoreList)["StoreLimits"]
+    assert values["properties"].keys() == fields["properties"].keys()
+    assert patterns_in(values) == patterns_in(fields)
+    assert read_stores(json.dumps({"stores": VALUES["stores"]})) == ()
+    entry = {"prefix": "s3://photos/", "requestsPerSecond": 20_000, "bytesPerSecond": 5_000_000_000}
+    (store,) = read_stores(json.dumps({"stores": [entry]}))
+    assert (store.prefix, store.requests_per_second, store.bytes_per_second) == tuple(entry.values())
 
 
 def patterns_in(schema: dict[str, Any]) -> dict[str, str]:

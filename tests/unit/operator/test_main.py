@@ -20,6 +20,7 @@ from dueby_operator.__main__ import main
         ),
         pytest.param('--cache-volume={"nfs": {}}', "--cache-volume: ", id="another volume"),
         pytest.param("--profiler={}", "--profiler", id="a profiler without its name"),
+        pytest.param('--stores={"stores": [{"prefix": "photos"}]}', "--stores: stores[0].prefix: ", id="no prefix"),
     ],
 )
 def test_an_option_that_is_wrong_is_refused_by_its_name(

@@ -49,6 +49,7 @@ def build_job(given: PolicyInput) -> ScheduledJob:
         has_quota=given.shared.devices.has_quota(job.namespace),
         absent=_absent(job),
         cpus=given.shared.devices.worker_cpus,
+        stores=given.shared.stores,
         grace_s=given.shared.devices.worker_grace_s,
         part_size=given.part_size,
         parts_there=job.parts_there | begun_parts(status),

@@ -1,0 +1,15 @@
+"""What stores serve that a machine's own jobs read from, as far as its environment says something of it."""
+
+import os
+from collections.abc import Mapping
+
+from dueby_api.store_limits import ENDPOINT_VARIABLES, StoreLimits
+
+
+def stores_here(environment: Mapping[str, str] | None = None) -> tuple[StoreLimits, ...]:
+    """Return what is known here beside the stores' own documentation; the process's environment by default.
+
+    Another S3 server than Amazon's, which the environment names, promises nothing, so nothing limits it.
+    """
+    known = os.environ if environment is None else environment
+    return (StoreLimits(prefix="s3://"),) if ENDPOINT_VARIABLES & known.keys() else ()
