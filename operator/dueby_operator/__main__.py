@@ -96,7 +96,6 @@ def _parser() -> argparse.ArgumentParser:
         help="when which nodes are not there, as the chart's values say it",
     )
     parser.add_argument("--promises", default=None, metavar="JSON", help="what may be promised, as the values say it")
-    parser.add_argument("--stores", default=None, metavar="JSON", help="what stores serve, as the values say it")
     parser.add_argument(
         "--watch-namespace",
         action="append",
@@ -145,6 +144,7 @@ def _add_worker_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--best-effort-priority", default="", metavar="NAME", help="the PriorityClass of BestEffort jobs' workers"
     )
+    parser.add_argument("--stores", default=None, metavar="JSON", help="what stores serve, as the values say it")
     parser.add_argument("--runtime-class", default="", metavar="NAME", help="the RuntimeClass of pods with a GPU")
 
 

@@ -104,7 +104,7 @@ def job_document(**spec: Any) -> dict[str, Any]:
     whole = {
         "images": 1_000_000,
         "deadline": "10m",
-        "source": {"uri": "s3://bucket/catalog/*.jpg"},
+        "source": {"uri": "/photos/catalog/*.jpg"},
         "sink": {"uri": "s3://bucket/catalog-out/"},
     } | spec
     return {

@@ -44,7 +44,7 @@ _ENOUGH = Fraction(999, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed:
+class StoreFeed:
     """What binds a job's workers together, and what an image asks of it. At least one limit binds."""
 
     limits: tuple[SourceLimit, ...]
@@ -120,10 +120,10 @@ class Draw(NamedTuple):
     bytes_per_s: int
 
 
-def feed_of(spec: JobSpec, cost: InputCost | None = None, *, stores: Sequence[StoreLimits] = ()) -> Feed | None:
+def feed_of(spec: JobSpec, cost: InputCost | None = None, *, stores: Sequence[StoreLimits] = ()) -> StoreFeed | None:
     """Return what feeds the job's devices; None if nothing that is known limits it."""
     size = (cost or FREE).bytes_per_image
-    feed = Feed(
+    feed = StoreFeed(
         limits=limits_of(spec, stores),
         requests_per_image=requests_per_image(spec.source, size),
         bytes_per_image=Fraction(size),
@@ -179,7 +179,7 @@ def paced_groups(groups: Sequence[PoolGroup], pace: int) -> tuple[PoolGroup, ...
     )
 
 
-def draw_of_class(feed: Feed, groups: Sequence[PoolGroup], device_class: str) -> Draw:
+def draw_of_class(feed: StoreFeed, groups: Sequence[PoolGroup], device_class: str) -> Draw:
     """Return what a device of the class asks of the store at its largest steady rate, at most all that it gives.
 
     This is for whoever plans several jobs together: `feed.limits` are the limits of the job's workers, and the draws of
@@ -189,7 +189,7 @@ def draw_of_class(feed: Feed, groups: Sequence[PoolGroup], device_class: str) ->
     return feed.draw(min(feed.rate, max(rates, default=0)))
 
 
-def more_fed(feed: Feed, groups: Sequence[PoolGroup], taken: Iterable[int]) -> int:
+def more_fed(feed: StoreFeed, groups: Sequence[PoolGroup], taken: Iterable[int]) -> int:
     """Return how many devices more the store feeds beside those that take these rates.
 
     A device of which the store could give less than a half of what it can take is not one more: workers that share the

@@ -16,7 +16,7 @@ from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
-from dueby_planner.model.feed import Feed, paced_groups, ways_within
+from dueby_planner.model.feed import StoreFeed, paced_groups, ways_within
 from dueby_planner.model.rule import EqualDevices, Rule, first_devices
 from dueby_planner.profiles.pool import Pool
 
@@ -45,7 +45,7 @@ class Problem:
     """P of a grid that is frozen already; None if the plan chooses one."""
     max_part: int = MAX_PART
     """The largest P that a plan may choose: a part is kept in memory until it is whole."""
-    feed: Feed | None = None
+    feed: StoreFeed | None = None
     """What the store gives all devices together; None: nothing limits it."""
     fed: int | None = None
     """The most devices that the store feeds at the rates of this pool; None: all that there are."""
@@ -95,7 +95,7 @@ class Problem:
         way = self.ways[min(found)[-1]]
         return self._plain(way.pool.groups, way.fed, feed=self.feed)
 
-    def _plain(self, groups: tuple[PoolGroup, ...], fed: int | None = None, *, feed: Feed | None) -> "Problem":
+    def _plain(self, groups: tuple[PoolGroup, ...], fed: int | None = None, *, feed: StoreFeed | None) -> "Problem":
         limits = [most for most in (self.fed, fed) if most is not None]
         return replace(self, pool=replace(self.pool, groups=groups), fed=min(limits, default=None), feed=feed)
 

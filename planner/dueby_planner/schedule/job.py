@@ -22,7 +22,7 @@ from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
-from dueby_planner.model.feed import Feed, feed_of
+from dueby_planner.model.feed import StoreFeed, feed_of
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.schedule.lag import FRESH, LagMemory, OngoingWorker
@@ -259,7 +259,7 @@ class ScheduledJob:
         return "/".join(filter(None, self.key))
 
     @cached_property
-    def feed(self) -> Feed | None:
+    def feed(self) -> StoreFeed | None:
         """What its source's store gives all its workers together; None: nothing limits it."""
         return feed_of(self.spec, self.cost, stores=self.stores)
 

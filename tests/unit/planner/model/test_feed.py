@@ -15,7 +15,7 @@ import support.reference_planner as reference
 from dueby_api.input_cost import InputCost
 from dueby_api.store_limits import SourceLimit, StoreLimits
 from dueby_planner.model.capacity import PoolGroup
-from dueby_planner.model.feed import Draw, Feed, draw_of_class, feed_of, more_fed, rate_of
+from dueby_planner.model.feed import Draw, StoreFeed, draw_of_class, feed_of, more_fed, rate_of
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.verify import WrongPlan, verify_feed
@@ -27,10 +27,10 @@ from support.reference_planner import Kind, Question, Size
 MICRO = 10**6
 
 
-def feed(images_per_s: int, **changes: Any) -> Feed:
+def feed(images_per_s: int, **changes: Any) -> StoreFeed:
     """Return a store that gives so many single objects a second."""
     limit = SourceLimit(name="s3://bucket", requests_per_s=images_per_s)
-    return replace(Feed(limits=(limit,), requests_per_image=Fraction(1), bytes_per_image=Fraction(0)), **changes)
+    return replace(StoreFeed(limits=(limit,), requests_per_image=Fraction(1), bytes_per_image=Fraction(0)), **changes)
 
 
 def fed(question: Question, images_per_s: int) -> Problem:
