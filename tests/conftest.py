@@ -19,10 +19,10 @@ from typing import Any
 import hypothesis
 import pytest
 
-from support.cluster import has_docker
 from support.ended import mark_ended, wait_for_others
 from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
-from support.kind_cluster import CLUSTER, remove_cluster
+from support.kind.cluster import has_docker
+from support.kind.kind_cluster import CLUSTER, remove_cluster
 from support.lanes import E2E, INTEGRATION, LANES, UNDISTURBED
 from support.shared_run import IS_FIRST, RUN
 from support.small_disk import may_mount

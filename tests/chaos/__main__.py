@@ -48,8 +48,8 @@ from chaos.schedule import MAX_IMAGES, NAMESPACES, Schedule, make_schedule
 from chaos.server_faults import Setting, repair
 from chaos.table import Outcome, bars, counts, expected_late, tell
 from chaos.watch import Watch
-from support.cluster import OPERATOR_NAMESPACE, has_docker
-from support.kind_cluster import make_cluster, remove_cluster
+from support.kind.cluster import OPERATOR_NAMESPACE, has_docker
+from support.kind.kind_cluster import make_cluster, remove_cluster
 from support.lanes import WORKER_NODES
 from support.shared_run import RUN
 from support.small_disk import may_mount, small_disk

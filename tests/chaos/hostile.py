@@ -23,8 +23,8 @@ from chaos.hostile_objects import (
     variables,
 )
 from chaos.log import Log
-from support.cluster import Cluster
-from support.kube_api import NotFoundError
+from support.kind.cluster import Cluster
+from support.kind.kube_api import NotFoundError
 
 # Beyond its deadline a hostile job is not waited for.
 MAX_LATE_S = 600.0

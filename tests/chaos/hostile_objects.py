@@ -14,9 +14,9 @@ from chaos.cluster import HOSTILE, Document
 from dueby_api.inference_job import parse_job
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import Owner, step_job_name
-from support.cluster import SHARED, Cluster
-from support.cluster_job import job, share_folder
-from support.images import WORKER_IMAGE
+from support.kind.cluster import SHARED, Cluster
+from support.kind.cluster_job import job, share_folder
+from support.kind.images import WORKER_IMAGE
 from support.run import write_photos
 
 DEADLINE_S = 180

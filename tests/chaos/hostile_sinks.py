@@ -12,7 +12,7 @@ import dueby
 from chaos.cluster import Document, insist
 from chaos.hostile import Case, HostileCases
 from chaos.hostile_objects import changed_worker, hostile_job
-from support.cluster_job import parts_in, share_folder
+from support.kind.cluster_job import parts_in, share_folder
 
 IMAGES, MANY_IMAGES = 500, 4_000
 DEADLINE = "20m"

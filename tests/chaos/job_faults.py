@@ -14,7 +14,7 @@ from chaos.jobs import other_value, set_clock
 from chaos.rows import DISK, Tracked
 from chaos.schedule import PlannedFault
 from chaos.server_faults import HOUR_S, Make, Setting
-from support.cluster import Cluster
+from support.kind.cluster import Cluster
 from support.small_disk import fill, make_room
 
 # By their command lines. The brackets keep pgrep from finding whoever asks for it.

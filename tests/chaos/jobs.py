@@ -21,10 +21,10 @@ from chaos.cluster import (
 from chaos.log import Log
 from chaos.rows import DISK, JobResult, Tracked, judge, rows_folder, sentence_of, uncounted
 from chaos.schedule import PlannedJob
-from support.cluster import SHARED, Cluster
-from support.cluster_job import job, share_folder
-from support.kube_api import NotFoundError
-from support.s3_in_cluster import s3_credentials
+from support.kind.cluster import SHARED, Cluster
+from support.kind.cluster_job import job, share_folder
+from support.kind.kube_api import NotFoundError
+from support.kind.s3_in_cluster import s3_credentials
 
 # Beyond its deadline a job is not waited for.
 MAX_LATE_S = 900.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chaos.cluster import S3_ROWS, Document, World
 from chaos.schedule import PlannedJob
-from support.cluster_job import errors_in, indices_of, share_folder
+from support.kind.cluster_job import errors_in, indices_of, share_folder
 
 # The small disk, in the shared folder and in the pods.
 DISK = "disk"

@@ -18,7 +18,7 @@ from chaos.cluster import CLOCK_LIBRARY, CLOCK_SETTINGS, World, in_node, insist
 from chaos.jobs import HealthyJobs
 from chaos.schedule import PlannedFault
 from chaos.watch import OPERATOR_PROCESS, Watch
-from support.cluster import OPERATOR_NAMESPACE, SHARED, call
+from support.kind.cluster import OPERATOR_NAMESPACE, SHARED, call
 from support.lanes import CONTROL_PLANE
 
 API_SERVER, S3_SERVER = "kube-apiserver", "versitygw"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from support.cluster import Cluster
-from support.kind_cluster import CLUSTER, cluster_in, make_cluster
+from support.kind.cluster import Cluster
+from support.kind.kind_cluster import CLUSTER, cluster_in, make_cluster
 from support.lanes import lane_of
 from support.run import profile_document
 from support.shared_run import RUN, locked

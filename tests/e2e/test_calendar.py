@@ -13,9 +13,17 @@ from typing import Any
 
 import pytest
 
-from support.cluster import OPERATOR_NAMESPACE, Cluster
-from support.cluster_job import condition, indices_of, parts_in, share_folder, wait_for_end, wait_until_told, workers_of
-from support.gpus import SMALL, gpus_of_a_class, job_on_gpus
+from support.kind.cluster import OPERATOR_NAMESPACE, Cluster
+from support.kind.cluster_job import (
+    condition,
+    indices_of,
+    parts_in,
+    share_folder,
+    wait_for_end,
+    wait_until_told,
+    workers_of,
+)
+from support.kind.gpus import SMALL, gpus_of_a_class, job_on_gpus
 from support.report_page import words_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

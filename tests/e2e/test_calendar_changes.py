@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from support.cluster import Cluster, call
-from support.cluster_job import condition, indices_of, parts_in, share_folder, wait_until_told, workers_of
-from support.gpus import SMALL, gpus_of_a_class, job_on_gpus
-from support.lost_nodes import bring_back
+from support.kind.cluster import Cluster, call
+from support.kind.cluster_job import condition, indices_of, parts_in, share_folder, wait_until_told, workers_of
+from support.kind.gpus import SMALL, gpus_of_a_class, job_on_gpus
+from support.kind.lost_nodes import bring_back
 from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster import CHART, CPU_VALUES, Cluster, call
-from support.cluster_job import indices_of, job, share_photos
-from support.images import OPERATOR_IMAGE
-from support.prometheus import prometheus_beside
+from support.kind.cluster import CHART, CPU_VALUES, Cluster, call
+from support.kind.cluster_job import indices_of, job, share_photos
+from support.kind.images import OPERATOR_IMAGE
+from support.kind.prometheus import prometheus_beside
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"

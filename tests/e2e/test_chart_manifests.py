@@ -12,8 +12,8 @@ from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.settings import WeeklyWindow, read_cache, read_maintenance, read_profiler, read_promises
-from support.chart import WITHOUT_GPUS, of_kind, options, rendered, rendered_with_notes
-from support.cluster import CHART, OPERATOR_NAMESPACE
+from support.kind.chart import WITHOUT_GPUS, of_kind, options, rendered, rendered_with_notes
+from support.kind.cluster import CHART, OPERATOR_NAMESPACE
 
 pytestmark = pytest.mark.cluster
 # Kubelets report every 10 s and are looked at every 5 s, so for so long after an outage of the API server their nodes

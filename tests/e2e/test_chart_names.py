@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from support.chart import of_kind, rendered
-from support.cluster import CHART, OPERATOR_NAMESPACE, call
+from support.kind.chart import of_kind, rendered
+from support.kind.cluster import CHART, OPERATOR_NAMESPACE, call
 
 pytestmark = pytest.mark.cluster
 EVERYTHING: dict[str, Any] = {

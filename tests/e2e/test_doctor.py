@@ -8,8 +8,8 @@ import yaml
 
 from dueby.cli.main import main
 from dueby_worker.storage.stores import open_store
-from support.cluster import OPERATOR_NAMESPACE, Cluster
-from support.s3_in_cluster import s3_from_here, start_s3
+from support.kind.cluster import OPERATOR_NAMESPACE, Cluster
+from support.kind.s3_in_cluster import s3_from_here, start_s3
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # The lines of a user who has one, between the verdict and what to do.

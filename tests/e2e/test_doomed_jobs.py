@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from support.cluster import Cluster
-from support.cluster_job import condition, job
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import condition, job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from support.cluster import Cluster
-from support.cluster_job import job, share_photos, wait_until_told
-from support.gpus import LABEL, SMALL, gpu_profile
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import job, share_photos, wait_until_told
+from support.kind.gpus import LABEL, SMALL, gpu_profile
 from support.resource_slices import DRIVER, FOR_POD, claim, device_class, gpu, resource_slice
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from support.cluster import Cluster
-from support.cluster_job import indices_of, parts_in, wait_until_told
-from support.example_jobs import EXAMPLES, PHOTOS, claimed, example, example_documents, for_tests, run_example
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import indices_of, parts_in, wait_until_told
+from support.kind.example_jobs import EXAMPLES, PHOTOS, claimed, example, example_documents, for_tests, run_example
 from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

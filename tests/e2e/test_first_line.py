@@ -3,8 +3,8 @@
 import pyarrow.dataset as ds
 import pytest
 
-from support.cluster import Cluster
-from support.cluster_job import condition, indices_of, job, parts_in, share_photos, wait_until_told
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import condition, indices_of, job, parts_in, share_photos, wait_until_told
 from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster import Cluster
-from support.cluster_job import indices_of, job, share_photos
-from support.example_jobs import PHOTOS, claimed, example, run_example
-from support.gpus import EACH, GPU, LABEL, SMALL, fake_gpus, gpu_profile
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import indices_of, job, share_photos
+from support.kind.example_jobs import PHOTOS, claimed, example, run_example
+from support.kind.gpus import EACH, GPU, LABEL, SMALL, fake_gpus, gpu_profile
 from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

@@ -8,8 +8,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from support.cluster import call
-from support.images import REPOSITORY, build_options
+from support.kind.cluster import call
+from support.kind.images import REPOSITORY, build_options
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # What Python's own image brings, and what is built here.

@@ -11,9 +11,9 @@ import pytest
 
 from dueby_api.inference_job import parse_job
 from dueby_operator.jobs.manifests import Owner, step_job_name
-from support.cluster import Cluster, call
-from support.cluster_job import indices_of, job, parts_in, share_photos, wait_until_told
-from support.lost_nodes import bring_back, ready
+from support.kind.cluster import Cluster, call
+from support.kind.cluster_job import indices_of, job, parts_in, share_photos, wait_until_told
+from support.kind.lost_nodes import bring_back, ready
 from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

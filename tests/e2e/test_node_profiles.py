@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster import OPERATOR_NAMESPACE, Cluster
-from support.cluster_job import indices_of, job, share_photos
-from support.forger import forged, remove_forger, start_forger
-from support.gpus import add_gpus, remove_gpus, set_gpus
-from support.images import WORKER_IMAGE
+from support.kind.cluster import OPERATOR_NAMESPACE, Cluster
+from support.kind.cluster_job import indices_of, job, share_photos
+from support.kind.forger import forged, remove_forger, start_forger
+from support.kind.gpus import add_gpus, remove_gpus, set_gpus
+from support.kind.images import WORKER_IMAGE
+from support.kind.many_steps import job_of_many_steps, rows_of_many_steps
 from support.lanes import CONTROL_PLANE, nodes_of
-from support.many_steps import job_of_many_steps, rows_of_many_steps
 from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from support.cluster import Cluster
-from support.cluster_job import condition, indices_of, job, share_photos
-from support.gpus import SMALL, add_gpus, remove_gpus
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import condition, indices_of, job, share_photos
+from support.kind.gpus import SMALL, add_gpus, remove_gpus
 from support.lanes import nodes_of
 from support.run import MODEL, profile_document
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.chart import Document, of_kind, options, rendered, rendered_with_notes
-from support.cluster import CHART, OPERATOR_NAMESPACE
+from support.kind.chart import Document, of_kind, options, rendered, rendered_with_notes
+from support.kind.cluster import CHART, OPERATOR_NAMESPACE
 
 pytestmark = pytest.mark.cluster
 USUAL = ["metrics", "health"]

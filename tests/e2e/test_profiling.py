@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from support.cluster import OPERATOR_NAMESPACE, Cluster, call
-from support.cluster_job import indices_of, job, share_photos, wait_until_told
-from support.example_jobs import example_documents
-from support.gpus import GPU, add_gpus, remove_gpus
+from support.kind.cluster import OPERATOR_NAMESPACE, Cluster, call
+from support.kind.cluster_job import indices_of, job, share_photos, wait_until_told
+from support.kind.example_jobs import example_documents
+from support.kind.gpus import GPU, add_gpus, remove_gpus
 from support.run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from support.cluster import Cluster
-from support.cluster_job import job, share_photos
-from support.largest_objects import largest_objects
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import job, share_photos
+from support.kind.largest_objects import largest_objects
 from support.run import profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

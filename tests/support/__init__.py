@@ -9,14 +9,12 @@ clusters in small   shared_cluster, shared_cluster_jobs, kueue_cluster (a second
                     resting_loop, local_machine, lone_operator, world/ (everything simulated, by a seed)
 profiling on nodes  node_profiles, drift, on_demand
 API servers         api (says anything), kept_objects (keeps what it is given), lease, outage_server, reflector
-a real cluster      kind_cluster (makes it), cluster (as a test sees it), cluster_job, images, chart, kube_api, audit,
-                    gpus, many_steps, lost_nodes, s3_in_cluster, prometheus, cron_nights, example_jobs, forger,
-                    largest_objects
+a real cluster      kind/, whose __init__.py is its map
 images              pictures, jpegs, heics, profiles_icc, poison, tars, parquets, lances, within (the last three), kept
 models              models, foreign_models, onnx_files
 stores              store (what each must do), s3 (a real server), fault_proxy, web
 workers and runs    worker, processes, index, run (for `dueby run`), nights, run_record, simulation,
-                        simulated_worker
+                    simulated_worker
 profiler and study  profiler, nvml, study, warmups
 pages               report, report_page, cluster_list, browser, page_checks, site
 """

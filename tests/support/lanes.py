@@ -10,7 +10,7 @@ this machine within a time, and wait until all others are done.
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.images import NAME
+from support.kind.images import NAME
 
 E2E, INTEGRATION = (Path(__file__).parents[1] / name for name in ("e2e", "integration"))
 UNDISTURBED = "undisturbed"

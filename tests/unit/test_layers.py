@@ -29,10 +29,12 @@ A rule is a function from a module to what breaks it; every break is reported at
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 
 import pytest
 
 import support
+import support.kind
 from support.source_modules import MODULES, Module, Rule, broken, loaded_by
 from support.source_tree import PACKAGES
 
@@ -284,6 +286,7 @@ def test_the_rules_allow_what_the_layout_says() -> None:
     assert not [line for rule in RULES for line in broken(rule, modules)]
 
 
-def test_the_map_of_the_tests_support_names_every_module() -> None:
-    words = set(re.findall(r"\w+", support.__doc__ or ""))
-    assert {info.name for info in pkgutil.iter_modules(support.__path__)} - words == set()
+@pytest.mark.parametrize("package", [support, support.kind], ids=lambda package: package.__name__)
+def test_the_map_of_the_tests_support_names_every_module(package: ModuleType) -> None:
+    words = set(re.findall(r"\w+", package.__doc__ or ""))
+    assert {info.name for info in pkgutil.iter_modules(package.__path__)} - words == set()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster import Cluster
-from support.cluster_job import indices_of, wait_until_told
-from support.example_jobs import PHOTOS, claimed, example
-from support.images import WORKER_IMAGE
-from support.kind_cluster import load_image
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import indices_of, wait_until_told
+from support.kind.example_jobs import PHOTOS, claimed, example
+from support.kind.images import WORKER_IMAGE
+from support.kind.kind_cluster import load_image
 from support.lanes import WORKER_NODES
 from support.run import write_photos
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from support.cluster import OPERATOR_NAMESPACE, Cluster
-from support.cluster_job import indices_of, job, share_photos
+from support.kind.cluster import OPERATOR_NAMESPACE, Cluster
+from support.kind.cluster_job import indices_of, job, share_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 ACCOUNT = f"system:serviceaccount:{OPERATOR_NAMESPACE}:dueby-operator"

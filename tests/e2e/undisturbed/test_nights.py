@@ -20,11 +20,11 @@ from PIL import Image
 import dueby
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
-from support.cluster import Cluster
-from support.cluster_job import condition, wait_until_told, workers_of
-from support.cron_nights import CronNights
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import condition, wait_until_told, workers_of
+from support.kind.cron_nights import CronNights
+from support.kind.s3_in_cluster import s3_credentials, s3_from_here, start_s3
 from support.run import MODEL, SMALL_PARTS_US, profile_document
-from support.s3_in_cluster import s3_credentials, s3_from_here, start_s3
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 SIDE, FIRST = 208, 120

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from support.audit import is_write, requests_of
-from support.cluster import OPERATOR_NAMESPACE, Cluster, call
-from support.cluster_job import indices_of, job, share_photos, workers_of
+from support.kind.audit import is_write, requests_of
+from support.kind.cluster import OPERATOR_NAMESPACE, Cluster, call
+from support.kind.cluster_job import indices_of, job, share_photos, workers_of
 from support.lanes import CONTROL_PLANE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.chart import WITHOUT_GPUS
-from support.cluster import CHART, OPERATOR_NAMESPACE, Cluster
-from support.cluster_job import condition, indices_of, job, share_photos
+from support.kind.chart import WITHOUT_GPUS
+from support.kind.cluster import CHART, OPERATOR_NAMESPACE, Cluster
+from support.kind.cluster_job import condition, indices_of, job, share_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"

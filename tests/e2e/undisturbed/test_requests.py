@@ -14,9 +14,9 @@ from urllib.parse import unquote
 import pytest
 
 from dueby_operator.kube.job_list import UNDER_WAY
-from support.audit import is_list_of_jobs, received
-from support.cluster import OPERATOR_NAMESPACE, Cluster
-from support.cluster_job import job, share_photos, wait_until_told
+from support.kind.audit import is_list_of_jobs, received
+from support.kind.cluster import OPERATOR_NAMESPACE, Cluster
+from support.kind.cluster_job import job, share_photos, wait_until_told
 from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]

@@ -22,8 +22,8 @@ from dueby_planner.deadline_classes import Promises
 from dueby_planner.schedule.free_devices import CLASSES
 from dueby_worker.telemetry.metrics import render
 from dueby_worker.telemetry.progress import ProgressTracker
-from support.chart import WITHOUT_GPUS
-from support.cluster import CHART
+from support.kind.chart import WITHOUT_GPUS
+from support.kind.cluster import CHART
 from support.source_tree import REPOSITORY
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())

@@ -3,8 +3,8 @@
 from functools import partial
 from typing import Any
 
-from support.cluster import Cluster
-from support.cluster_job import job, share_folder
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import job, share_folder
 
 MOST_JOBS = 12
 

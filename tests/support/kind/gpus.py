@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from support.cluster import Cluster
-from support.cluster_job import job
+from support.kind.cluster import Cluster
+from support.kind.cluster_job import job
 from support.run import profile_document
 
 GPU, LABEL, EACH = "nvidia.com/gpu", "nvidia.com/gpu.product", 4

@@ -1,7 +1,7 @@
 """The images of this code for the tests' cluster.
 
-`PYTHONPATH=tests python3 -m support.images` builds them beforehand, with nothing installed. DUEBY_BASE_IMAGE is the
-base of the worker's image where the usual one won't do, DUEBY_WORKER_PIP_ARGS is what pip installs in it instead of
+`PYTHONPATH=tests python3 -m support.kind.images` builds them beforehand, with nothing installed. DUEBY_BASE_IMAGE is
+the base of the worker's image where the usual one won't do, DUEBY_WORKER_PIP_ARGS is what pip installs in it instead of
 PyPI's PyTorch, and DUEBY_TEST_CLUSTER is the name of the cluster and the images' tag.
 """
 
@@ -9,7 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 NAME = os.environ.get("DUEBY_TEST_CLUSTER", "dueby-test")
 TAG = NAME
 OPERATOR_IMAGE, WORKER_IMAGE = f"dueby/operator:{TAG}", f"dueby/worker:{TAG}"

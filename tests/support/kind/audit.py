@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from support.cluster import Cluster
+from support.kind.cluster import Cluster
 
 POD = "authentication.kubernetes.io/pod-name"
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from support.cluster import SHARED, Cluster
-from support.kind_cluster import load_image
+from support.kind.cluster import SHARED, Cluster
+from support.kind.kind_cluster import load_image
 
 # On a machine with internet it is pulled; elsewhere it is brought to the nodes.
 IS_S3_HERE = "DUEBY_S3_IMAGE" in os.environ

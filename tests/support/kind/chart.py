@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from support.cluster import CHART, CPU_VALUES, OPERATOR_NAMESPACE, call
+from support.kind.cluster import CHART, CPU_VALUES, OPERATOR_NAMESPACE, call
 
 # Which API there is; helm by itself supposes one that is too old for the chart.
 KUBERNETES = "1.34.0"

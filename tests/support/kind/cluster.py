@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from support.images import REPOSITORY, TAG
-from support.kube_api import KubeAPI, open_api
+from support.kind.images import REPOSITORY, TAG
+from support.kind.kube_api import KubeAPI, open_api
 from support.lanes import CONTROL_PLANE, LANE_LABEL, nodes_of_lane
 
 MAX_WAIT_S = 300.0

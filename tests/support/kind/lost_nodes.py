@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from support.cluster import Cluster, call
+from support.kind.cluster import Cluster, call
 
 
 def ready(cluster: Cluster, node: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from support.cluster import SHARED, Cluster
+from support.kind.cluster import SHARED, Cluster
 from support.run import MODEL, write_photos
 
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from support.cluster import CHART, OPERATOR_NAMESPACE, Cluster, call
-from support.kube_api import write_certificates
+from support.kind.cluster import CHART, OPERATOR_NAMESPACE, Cluster, call
+from support.kind.kube_api import write_certificates
 
 SCRAPE_EVERY = "1s"
 # What Grafana puts in the place of its variables.

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from support.cluster import SHARED, Cluster
-from support.images import REPOSITORY, WORKER_IMAGE
+from support.kind.cluster import SHARED, Cluster
+from support.kind.images import REPOSITORY, WORKER_IMAGE
 
 MANIFEST = REPOSITORY / "examples" / "nightly" / "cron-job.yaml"
 NAME = "photos-nightly"

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from support.cluster import Cluster
-from support.images import OPERATOR_IMAGE
+from support.kind.cluster import Cluster
+from support.kind.images import OPERATOR_IMAGE
 from support.run import profile_document
 
 API = "rbac.authorization.k8s.io"

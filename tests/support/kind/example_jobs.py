@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from support.cluster import SHARED, Cluster
-from support.images import REPOSITORY
+from support.kind.cluster import SHARED, Cluster
+from support.kind.images import REPOSITORY
 from support.run import MODEL
 
 EXAMPLES = REPOSITORY / "examples" / "cluster"

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from support.cluster import MAX_WAIT_S, OPERATOR_NAMESPACE, SHARED, VALUES, Cluster, call
-from support.images import NAME, OPERATOR_IMAGE, WORKER_IMAGE, build_images
+from support.kind.cluster import MAX_WAIT_S, OPERATOR_NAMESPACE, SHARED, VALUES, Cluster, call
+from support.kind.images import NAME, OPERATOR_IMAGE, WORKER_IMAGE, build_images
 from support.lanes import CONTROL_PLANE, LANE_LABEL, LANES, WORKER_NODES
 from support.shared_run import RUN
 
