@@ -153,6 +153,8 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """Folder for compiled models and for what is known of models, shared by all workers of the machine."""
     max_pixels: Count = MAX_PIXELS
     """Larger images are rows with an error, refused by their header."""
+    requests_per_second: Annotated[float, Meta(gt=0, le=10**9)] | None = None
+    """Requests a second that it makes of the images' store at most; absent: as many as the store takes."""
 
     def __post_init__(self) -> None:
         parts = self.grid.parts

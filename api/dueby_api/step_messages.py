@@ -104,6 +104,10 @@ class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
     """Age of its last mini-batch at this answer, so that no two machines' clocks are compared; absent before one."""
     waits_for: StoreWait | None = None
     """The store that it waits for; absent while it waits for none."""
+    input_wait: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Share of its steady time in which it waited for images; absent before there is a steady mini-batch."""
+    observed_requests_per_second: Annotated[float, Meta(ge=0, le=10**9)] | None = None
+    """Requests a second that the images' store gave when it refused more; absent if it never has."""
     leaving: bool = False
     """Whether it was told to stop, and goes when the part that it has open is in the sink."""
     parity: ParityCheck | None = None

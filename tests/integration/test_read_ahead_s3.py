@@ -1,8 +1,10 @@
 """How many requests a worker makes and has in flight while it reads ahead, counted at a proxy before a real server."""
 
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,15 @@ import pytest
 from dueby_api.errors import Transient
 from dueby_api.source import Source
 from dueby_worker.images.fetch import Fetcher
+from dueby_worker.images.in_flight import MOST_IN_FLIGHT
 from dueby_worker.images.read_ahead import most_ahead, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.storage.paced import Paces
 from dueby_worker.storage.store import TooLarge
 from dueby_worker.storage.stores import open_store
-from support.fault_proxy import FaultProxy, Refusal, Request
+from support.fault_proxy import SLOW_DOWN, FaultProxy, Refusal, Request, no_fault
+from support.index import PATIENT
 from support.pictures import SMALL, write_photos
 from support.s3 import S3Server, versitygw_server
 from support.store import HURRIED
@@ -127,3 +132,120 @@ def test_a_tar_that_is_written_again_while_it_is_read_is_noticed(server: S3Serve
         store.read_range_once("two.tar", 0, 5)
     assert store.version_once("two.tar") != version
     assert store.read_range_once("two.tar", 0, 5) == b"98765"
+
+
+@dataclass(kw_only=True)
+class FarAway:
+    """Answers each request after so long."""
+
+    delay_s: float
+    most: int = 0
+    _waiting: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def hold(self, request: Request) -> None:
+        with self._lock:
+            self._waiting += 1
+            self.most = max(self.most, self._waiting)
+        time.sleep(self.delay_s)
+        with self._lock:
+            self._waiting -= 1
+
+
+def test_the_farther_the_store_the_more_requests_are_in_flight(
+    server: S3Server, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    index, far = index_of(server, tmp_path), FarAway(delay_s=0.2)
+    proxy.fault = far.hold
+    images = read_images(
+        ((number, uri) for _ in range(3) for number, uri in index.items(0, IMAGES - 1)),
+        source=index.document.source,
+        preprocessing=SMALL,
+        threads=1,
+        ahead=most_ahead(threads=1, mini_batch_size=1),
+        witnesses=index.witnesses,
+        retry=HURRIED,
+    )
+    assert not [image.error for image in images if image.error]
+    # It begins with 33, for a thread that decodes and 32 that wait.
+    assert 60 <= far.most <= MOST_IN_FLIGHT
+
+
+def test_a_store_that_wants_fewer_requests_gets_fewer_and_no_image_fails(
+    server: S3Server, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    index, paces, rate = index_of(server, tmp_path), Paces(), 40.0
+    began_s, granted = time.monotonic(), [0]
+    lock = threading.Lock()
+
+    def refuse_above_the_rate(request: Request) -> Refusal | None:
+        with lock:
+            if granted[0] > 4 + rate * (time.monotonic() - began_s):
+                return SLOW_DOWN
+            granted[0] += 1
+            return None
+
+    proxy.fault = refuse_above_the_rate
+    proxy.requests.clear()
+    images = read_images(
+        index.items(0, IMAGES - 1),
+        source=index.document.source,
+        preprocessing=SMALL,
+        threads=2,
+        ahead=64,
+        witnesses=index.witnesses,
+        retry=PATIENT,
+        paces=paces,
+    )
+    assert not [image.error for image in images if image.error]
+    # The first ones come all at once; after that few are refused.
+    refused = len(proxy.requests) - IMAGES
+    assert 0 < refused < IMAGES
+    assert paces.observed is not None
+    assert paces.observed < 4 * rate
+
+
+def test_a_store_that_says_how_long_is_left_alone_for_so_long(
+    server: S3Server, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    index, asked_s = index_of(server, tmp_path), list[float]()
+    refusals = 3
+
+    def refuse_first(request: Request) -> Refusal | None:
+        asked_s.append(time.monotonic())
+        return replace(SLOW_DOWN, retry_after_s=2) if len(asked_s) <= refusals else None
+
+    proxy.fault = refuse_first
+    images = read_images(
+        index.items(0, 9),
+        source=index.document.source,
+        preprocessing=SMALL,
+        threads=1,
+        ahead=1,
+        witnesses=index.witnesses,
+        retry=PATIENT,
+    )
+    assert not [image.error for image in images if image.error]
+    # obstore doesn't say how long, and the next request is s3fs's, which does: it asks twice by itself.
+    pauses = [later - earlier for earlier, later in pairwise(asked_s)]
+    assert max(pauses[:refusals]) >= 2.0
+    assert pauses[0] < 2.0
+
+
+def test_what_the_plan_gives_a_worker_is_never_exceeded(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> None:
+    index = index_of(server, tmp_path)
+    proxy.fault = no_fault
+    proxy.requests.clear()
+    began_s = time.monotonic()
+    images = read_images(
+        index.items(0, 99),
+        source=index.document.source,
+        preprocessing=SMALL,
+        threads=2,
+        ahead=64,
+        witnesses=index.witnesses,
+        retry=HURRIED,
+        paces=Paces(limit=50.0),
+    )
+    assert len(list(images)) == 100
+    assert time.monotonic() - began_s >= (100 - 5) / 50

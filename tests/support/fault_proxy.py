@@ -35,6 +35,7 @@ class Refusal:
     status: int
     code: str = ""
     message: str = ""
+    retry_after_s: int | None = None
 
     @property
     def body(self) -> bytes:
@@ -49,6 +50,7 @@ NOT_IMPLEMENTED = Refusal(
 # What a gateway says that has lost the server behind it.
 GATEWAYS_404 = Refusal(status=404)
 BUSY = Refusal(status=503)
+SLOW_DOWN = Refusal(status=503, code="SlowDown", message="Please reduce your request rate.")
 FORBIDDEN = Refusal(status=403, code="AccessDenied", message="Access Denied.")
 Fault = Callable[[Request], Refusal | None]
 
@@ -113,7 +115,8 @@ def _handler_of(proxy: FaultProxy, upstream: str) -> type[BaseHTTPRequestHandler
             proxy.requests.append(request)
             refusal = proxy.fault(request)
             if refusal is not None:
-                self._send(refusal.status, {"Content-Type": "application/xml"}, refusal.body)
+                later = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
+                self._send(refusal.status, {"Content-Type": "application/xml", **later}, refusal.body)
             else:
                 self._forward(body)
 

@@ -12,6 +12,8 @@ image each time that it failed, several times in a row, the photo is given up an
 would not do: a store that is too busy answers every now and then. If each attempt takes so long that there is no time
 for several, the witness alone is asked at the end, twice as often, and must have been there each time before; then the
 photo is asked for once more.
+
+A store that wants fewer requests a second gets fewer (paced.py), and no image is given up for that.
 """
 
 import threading
@@ -21,13 +23,14 @@ from typing import Protocol, TypeVar
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.words import counted
-from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
+from dueby_worker.storage.paced import Paces
+from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy, Throttled
 from dueby_worker.storage.store import Store, TooLarge, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import split
 
-# Requests to a store in flight for each thread that decodes, and in all. An object on S3 takes two: at 30 ms each, as
-# between regions, 32 requests give 530 images a second, which is about what a thread decodes.
+# Requests to a store in flight to begin with, for each thread that decodes and in all: at 30 ms, as between regions, 32
+# give 1,060 images a second, which is more than a thread decodes. Where that is too few, in_flight.py has more.
 READERS, MOST_READERS = 32, 64
 # How long an image may fail as if its store were away before a witness is read to find out, and how many times in a row
 # the witness must be there while the image is not.
@@ -73,6 +76,7 @@ class Fetcher:
         clock: Callable[[], float] = time.monotonic,
         opener: Callable[[str], Store] = open_store,
         field: str = "spec.source.uri",
+        paces: Paces | None = None,
     ) -> None:
         self.field = field
         """The field that says where the images are."""
@@ -83,6 +87,7 @@ class Fetcher:
         self._open = opener
         self._cancelled = threading.Event()
         self._stores: dict[str, Store] = {}
+        self._paces = paces or Paces()
 
     def read(self, uri: str, *, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         """Return the image's bytes. Raise Unavailable if the fault is the image's, Transient if its store stays away.
@@ -110,10 +115,11 @@ class Fetcher:
 
     def _read(self, uri: str, read_once: Callable[[Store, str], bytes], *, is_whole: bool) -> bytes:
         store, name = self._find(uri)
+        paced = self._paces.of(store.uri)
         # An image can't be its own witness. A tar can be that of an image in it, and is the only one of a single tar.
         witnesses = [witness for witness in self._witnesses if not is_whole or witness != uri]
         return self.persist(
-            lambda: read_once(store, name),
+            lambda: paced.call(lambda: read_once(store, name), cancelled=self._cancelled),
             what=store.uri,
             require_source=lambda: self._require_witness(uri, witnesses),
         )
@@ -140,6 +146,9 @@ class Fetcher:
                 require_and_note()
                 # If the store was away only for a moment, the image can be read now.
                 return read_once()
+            # Nor is it when it wants fewer requests.
+            except Throttled:
+                raise
             except Transient as failure:
                 if self._clock() - began_s < self._give_up_after_s:
                     raise
@@ -150,6 +159,8 @@ class Fetcher:
 
         try:
             return self._retry.call(ask, what=what, cancelled=self._cancelled)
+        except Throttled:
+            raise
         except Transient:
             if self._clock() - began_s < self._give_up_after_s or not self._was_always_there(answers, require_and_note):
                 raise

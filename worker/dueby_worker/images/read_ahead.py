@@ -1,10 +1,10 @@
 """Read and decode the source's images ahead of the model, in order, with a bounded number of threads.
 
 At most `ahead` images are in work or waiting, so memory does not grow with N; room.py bounds what their files take.
-Reading and decoding have limits of their
-own: a remote store is fast only with many requests in flight, but no more than `threads` images are decoded at the same
-time, because the plan counted on that many cores. Both release the interpreter's lock. Where a device decodes lists of
-images (listed.py), they wait for it without a thread each.
+Reading and decoding have limits of their own: a remote store is fast only with many requests in flight, the more the
+farther it is (in_flight.py), but no more than `threads` images are decoded at the same time, because the plan counted
+on that many cores. Both release the interpreter's lock. Where a device decodes lists of images (listed.py), they wait
+for it without a thread each.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, MOST_READERS, READERS, Fetcher, GetImage
+from dueby_worker.images.in_flight import MOST_IN_FLIGHT, RequestsInFlight
 from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.room import SMALL_FILE_BYTES, MemoryRoom
@@ -28,6 +29,7 @@ from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.images.unreadable import BeyondLimit, UnreadableImage
 from dueby_worker.images.within import PlaceOf, reader_of
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
+from dueby_worker.storage.paced import Paces
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import TooLarge, Unavailable
 
@@ -77,10 +79,12 @@ def read_images(
     is_isolated: bool = False,
     lists: ListDecoder | None = None,
     member_of: PlaceOf | None = None,
+    paces: Paces | None = None,
 ) -> Generator[DecodedImage, None, None]:
     """Yield every image of `items` (index, URI) in order. Raise Transient if a store stays away.
 
-    `member_of` says where images in tars, Parquet files or Lance datasets are, by their index; it is None for images
+    There are `ahead` images in work or waiting, and more only where latency makes it worth while. `paces` knows how
+    fast stores may be asked. `member_of` says where images in tars, Parquet files or Lance datasets are, by their index; it is None for images
     that are objects of their own.
 
     The threads and children of this generator end when it is exhausted or closed. There are children if `is_isolated`:
@@ -90,14 +94,21 @@ def read_images(
         # Making one costs microseconds, so it needs no threads.
         synthetic = SyntheticImages.of(source, preprocessing)
         return (DecodedImage(index, uri, synthetic.pixels(index), None) for index, uri in items)
-    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field)
+    paces = paces or Paces()
+    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field, paces=paces)
     if lists is not None:
         begin, close = _begin_in(lists), lambda: None
     else:
         decode, close = _decoder(source, preprocessing, max_pixels, processes=threads if is_isolated else 0)
         begin = _begin_here(decode, threads=threads)
     within = None if member_of is None else reader_of(fetcher, member_of, source=source, threads=READERS)
-    wanted = within.read(items, most=ahead) if within is not None else _single(items, fetcher)
+    if within is not None:
+        wanted, in_flight = within.read(items, most=ahead), None
+    else:
+        least = min(threads + _readers(threads), ahead)
+        in_flight = RequestsInFlight(least=least, image_bytes=3 * preprocessing.crop_side**2)
+        paces.listen(in_flight.note_answer)
+        wanted = _single(items, fetcher)
 
     def end_reading() -> None:
         # Without this, closing would wait for threads that are between two attempts at a store that is away.
@@ -106,10 +117,11 @@ def read_images(
             within.close()
 
     return _in_order(
-        _Reader(begin),
+        _Reader(begin, in_flight),
         wanted,
-        workers=min(threads + _readers(threads), ahead),
+        workers=min(threads + _readers(threads), ahead) if in_flight is None else MOST_IN_FLIGHT,
         ahead=ahead,
+        in_flight=in_flight,
         end_reading=end_reading,
         close=close,
     )
@@ -156,14 +168,24 @@ def _begin_in(lists: ListDecoder) -> Begin:
 class _Reader:
     """Reads images, and begins to decode them."""
 
-    def __init__(self, begin: Begin) -> None:
+    def __init__(self, begin: Begin, in_flight: RequestsInFlight | None) -> None:
         self._begin = begin
+        self._in_flight = in_flight
         self._room = MemoryRoom()
 
     def read(self, get: GetImage) -> Callable[[], Picture]:
         """Read one image in the calling thread, and return what waits for its picture. Raise as both do."""
+        if self._in_flight is None:
+            return self._read(get)
+        with self._in_flight.slot():
+            return self._read(get)
+
+    def _read(self, get: GetImage) -> Callable[[], Picture]:
         try:
-            return self._begin(get(max_bytes=SMALL_FILE_BYTES))
+            data = get(max_bytes=SMALL_FILE_BYTES)
+            if self._in_flight is not None:
+                self._in_flight.note_file(len(data))
+            return self._begin(data)
         except TooLarge as large:
             size = min(large.size or MAX_IMAGE_BYTES, MAX_IMAGE_BYTES)
         with self._room.hold(size):
@@ -197,18 +219,28 @@ def _in_order(
     *,
     workers: int,
     ahead: int,
+    in_flight: RequestsInFlight | None,
     end_reading: Callable[[], None],
     close: Callable[[], None],
 ) -> Generator[DecodedImage, None, None]:
     waiting: deque[_Awaited] = deque()
+    # A thread starts when there is work for it.
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
+
+    def take() -> DecodedImage:
+        first = waiting.popleft()
+        if in_flight is not None:
+            in_flight.note_taken(was_waited_for=not first.reading.done())
+        return first.image()
+
     try:
         for index, uri, get in wanted:
             waiting.append(_Awaited(index, uri, pool.submit(reader.read, get)))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().image()
+            # Those that came with more requests in flight may wait, too.
+            while len(waiting) >= ahead + (2 * (in_flight.limit - in_flight.least) if in_flight is not None else 0):
+                yield take()
         while waiting:
-            yield waiting.popleft().image()
+            yield take()
     finally:
         end_reading()
         pool.shutdown(wait=True, cancel_futures=True)

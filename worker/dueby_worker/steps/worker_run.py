@@ -32,6 +32,7 @@ from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.output.sink import KnownParts, require_sink_manifest
 from dueby_worker.output.sink_manifest import SinkManifest, components_of
 from dueby_worker.steps.process_exit import finish_first
+from dueby_worker.storage.paced import Paces
 from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
@@ -136,6 +137,9 @@ class WorkerRun:
         )
         self._known_parts = KnownParts(store, self._manifest.grid)
         progress.list_parts = self._known_parts.runs
+        # One for the whole run: what a store was found to take holds for the parts of others, too.
+        self._paces = Paces(limit=config.requests_per_second)
+        progress.find_observed_requests = lambda: self._paces.observed
         self._feed = Feed()
         self._budget = BatchBudget(
             mini_batch_size=config.mini_batch_size,
@@ -224,6 +228,7 @@ class WorkerRun:
             is_isolated=self._is_careful,
             lists=self._lists,
             member_of=self._index.member_of,
+            paces=self._paces,
         )
 
     def _check_parity(self, engine: Engine, batch: MiniBatch, columns: Columns) -> None:

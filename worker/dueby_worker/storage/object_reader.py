@@ -93,9 +93,9 @@ class ObjectReader:
             return b""
         part = self._get(key, (offset, offset + length))
         with self._lock:
-            known = self._versions.get(key)
+            version = self._versions.get(key)
         # An empty part is what lies beyond the end, and says nothing of the object.
-        if known is not None and part.data and known != part.version:
+        if version is not None and part.data and version != part.version:
             self.forget(key)
             raise Transient("it was written again while it was read")
         return part.data
@@ -107,14 +107,14 @@ class ObjectReader:
     def version(self, key: str) -> ObjectVersion:
         """Return the object's version, which is asked for once until `forget`."""
         with self._lock:
-            known = self._versions.get(key)
-        if known is None:
-            known = self._first_bytes(key).version
+            version = self._versions.get(key)
+        if version is None:
+            version = self._first_bytes(key).version
             with self._lock:
-                self._versions[key] = known
+                self._versions[key] = version
                 if len(self._versions) > _MAX_VERSIONS:
                     self._versions.popitem(last=False)
-        return known
+        return version
 
     def exists(self, key: str) -> bool:
         """Return whether the object is there now."""
@@ -146,10 +146,10 @@ class ObjectReader:
         except (BaseError, OSError) as error:
             if wanted is not None and _NOT_PARTIAL in str(error):
                 return self._cut_here(key, wanted)
-            found = _STATUS.search(str(error))
-            if found is not None and int(found[1]) == NO_SUCH_RANGE and wanted is not None:
+            refusal = _STATUS.search(str(error))
+            if refusal is not None and int(refusal[1]) == NO_SUCH_RANGE and wanted is not None:
                 return _Part(data=b"", version=ObjectVersion(size=0))
-            failure = self._failure(client, error, found)
+            failure = self._failure(client, error, refusal)
         raise failure
 
     def _cut_here(self, key: str, wanted: Any) -> _Part:
@@ -161,13 +161,13 @@ class ObjectReader:
             raise Unavailable("its server sends no parts of objects") from error
         return _Part(data=read.data[begin:end], version=read.version)
 
-    def _failure(self, client: _Client, error: Exception, found: re.Match[str] | None) -> DueByError:
+    def _failure(self, client: _Client, error: Exception, answer: re.Match[str] | None) -> DueByError:
         """Return what obstore's error means."""
-        if found is None:
+        if answer is None:
             # The connection failed or broke off, or the credentials can't be had.
             return Transient(first_line(error))
-        status, code = int(found[1]), _CODE.search(found[2])
-        message = _MESSAGE.search(found[2])
+        status, code = int(answer[1]), _CODE.search(answer[2])
+        message = _MESSAGE.search(answer[2])
         words = f"{code[1]}: {message[1]}" if code and message else (code[1] if code else f"status {status}")
         failure = failure_of_status(status, words, code=code[1] if code else "")
         if self._is_s3 and code is None:

@@ -70,6 +70,16 @@ _NUMBERS = (
         "Time that the model took of the steady steps.",
         lambda progress: progress.steps.model_total_us / 1e6,
     ),
+    _counter(
+        "dueby_worker_input_wait_seconds",
+        "Time of the steady steps in which the loop waited for images.",
+        lambda progress: progress.steps.input_total_us / 1e6,
+    ),
+    _gauge(
+        "dueby_worker_observed_requests_per_second",
+        "Requests a second that the images' store gave when it refused more.",
+        lambda progress: progress.find_observed_requests(),
+    ),
 )
 
 

@@ -78,8 +78,8 @@ class StepStatistics:
     """The steps so far, in microseconds.
 
     A step is the time between two consecutive results, which is what the plan counts in; it includes waiting for input.
-    The part that the model took is kept beside it, so that a worker that starves can be told from a slow one. The first
-    step is the warm-up and is kept apart.
+    What the model took, and how long the loop waited for images, is kept beside it, so that a worker that starves can
+    be told from a slow one. The first step is the warm-up and is kept apart.
     """
 
     warmup_us: int | None = None
@@ -87,19 +87,21 @@ class StepStatistics:
     """Steady steps."""
     total_us: int = 0
     model_total_us: int = 0
+    input_total_us: int = 0
     longest_us: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     """Steady steps by BUCKETS_S; the last are those above all bounds."""
     _recent: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
-    def add(self, *, step_us: int, model_us: int, images: int) -> None:
-        """Add a step, of which the model took `model_us`. `images` does not count padding."""
+    def add(self, *, step_us: int, model_us: int, images: int, input_us: int = 0) -> None:
+        """Add a step, of which the model took `model_us`, and waiting for images `input_us`. Padding is no image."""
         if self.warmup_us is None:
             self.warmup_us = step_us
             return
         self.count += 1
         self.total_us += step_us
         self.model_total_us += model_us
+        self.input_total_us += min(input_us, step_us)
         self.longest_us = max(self.longest_us, step_us)
         self.buckets[bisect_left(BUCKETS_S, step_us / 1e6)] += 1
         self._recent.append((step_us, model_us, images))
@@ -128,6 +130,11 @@ class StepStatistics:
     def mean_model_us(self) -> int | None:
         """Mean time that the model took of all steady steps."""
         return round(self.model_total_us / self.count) if self.count else None
+
+    @property
+    def input_wait(self) -> float | None:
+        """Share of all steady steps in which the loop waited for images."""
+        return round(self.input_total_us / self.total_us, 3) if self.total_us else None
 
     @property
     def images_per_second(self) -> float | None:
@@ -167,6 +174,8 @@ class ProgressTracker:
     open.
     """
 
+    find_observed_requests: Callable[[], float | None] = lambda: None
+    """Finds how many requests a second the images' store gave when it refused more."""
     sink_waits: StoreWaits = field(default_factory=lambda: StoreWaits("sink"))
     source_waits: StoreWaits = field(default_factory=lambda: StoreWaits("source"))
 
@@ -187,10 +196,10 @@ class ProgressTracker:
         with self.lock:
             self.startup_us = startup_us
 
-    def add_step(self, *, step_us: int, model_us: int, images: int) -> None:
-        """Count a mini-batch that is done."""
+    def add_step(self, *, step_us: int, model_us: int, images: int, input_us: int = 0) -> None:
+        """Count a mini-batch that is done, with how long the loop waited for images meanwhile."""
         with self.lock:
-            self.steps.add(step_us=step_us, model_us=model_us, images=images)
+            self.steps.add(step_us=step_us, model_us=model_us, images=images, input_us=input_us)
             self.last_batch_at = self.wall_clock()
             self._last_sign_s = self._last_batch_s = self.clock()
 
@@ -265,6 +274,8 @@ class ProgressTracker:
                 images_per_second=self.steps.images_per_second,
                 seconds_since_batch=self.seconds_since_batch,
                 waits_for=self.waits_for,
+                input_wait=self.steps.input_wait,
+                observed_requests_per_second=self.find_observed_requests(),
                 leaving=self.is_leaving,
                 parity=self.parity,
             )

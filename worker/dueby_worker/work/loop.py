@@ -6,7 +6,7 @@ thread of the commits writes finished parts; this thread only hands over. A step
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,10 +43,12 @@ class InferenceLoop:
     """When the previous result came; 0 before the first mini-batch."""
     _model_ns: int = 0
     """Time in the model since then."""
+    _input_ns: int = 0
+    """Time since then in which there was no mini-batch to take."""
 
     def run(self) -> None:
         """Run until the feed ends."""
-        for fed in self.feed:
+        for fed in self._timed(self.feed):
             if isinstance(fed, Drained):
                 while self._in_flight:
                     self._collect()
@@ -58,6 +60,17 @@ class InferenceLoop:
                 self._submit(fed)
                 if len(self._in_flight) == self.engine.depth:
                     self._collect()
+
+    def _timed(self, feed: Iterable[MiniBatch | Drained]) -> Iterator[MiniBatch | Drained]:
+        """Yield what is fed, and note how long each was waited for."""
+        waiting = iter(feed)
+        while True:
+            asked_ns = self.clock_ns()
+            fed = next(waiting, None)
+            self._input_ns += self.clock_ns() - asked_ns
+            if fed is None:
+                return
+            yield fed
 
     def _submit(self, batch: MiniBatch) -> None:
         if not self._last_ns:
@@ -80,9 +93,12 @@ class InferenceLoop:
         self.progress.in_flight = len(self._in_flight)
         is_first = self.progress.steps.warmup_us is None
         self.progress.add_step(
-            step_us=(now_ns - self._last_ns) // 1000, model_us=self._model_ns // 1000, images=batch.images
+            step_us=(now_ns - self._last_ns) // 1000,
+            model_us=self._model_ns // 1000,
+            images=batch.images,
+            input_us=self._input_ns // 1000,
         )
-        self._last_ns, self._model_ns = now_ns, 0
+        self._last_ns, self._model_ns, self._input_ns = now_ns, 0, 0
         if is_first:
             self.on_first(batch, columns)
             self.progress.enter("running")

@@ -1,7 +1,7 @@
 """When an image is given up that fails as if its store were away, and when its store is to blame."""
 
 from collections.abc import Iterable, Iterator
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,8 @@ import pytest
 from dueby_api.errors import Transient
 from dueby_worker.images.fetch import GIVE_UP_AFTER_TIMES, Fetcher
 from dueby_worker.storage.local_store import LocalStore
-from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.paced import Paces
+from dueby_worker.storage.retry import RetryPolicy, Throttled
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.uris import file_uri
 from support.pictures import write_photos
@@ -88,6 +89,34 @@ def test_an_image_is_not_given_up_by_a_store_that_answers_now_and_then(photos: l
     uris = uris_of(photos)
     fetcher = Fetcher(witnesses=uris[-2:], retry=OFTEN, give_up_after_s=0, opener=open_busy)
     assert fetcher.read(uris[3]) == photos[3].read_bytes()
+
+
+class Throttling(LocalStore):
+    """A store that wants fewer requests, and answers for the witnesses all the same."""
+
+    refusals = 0
+
+    def _read(self, path: str, *, max_bytes: int | None) -> bytes:
+        Throttling.refusals += 1
+        if Throttling.refusals <= 5 * GIVE_UP_AFTER_TIMES:
+            raise Throttled("slow down")
+        return super()._read(path, max_bytes=max_bytes)
+
+
+def test_an_image_is_not_given_up_by_a_store_that_wants_fewer_requests(photos: list[Path]) -> None:
+    def open_throttling(root: str) -> Store:
+        return Throttling(root, field="spec.source", retry=OFTEN)
+
+    uris = uris_of(photos)
+    paces = Paces(clock=count(0.0, 10.0).__next__)
+    fetcher = Fetcher(witnesses=uris[-2:], retry=OFTEN, give_up_after_s=0, opener=open_throttling, paces=paces)
+    assert fetcher.read(uris[3]) == photos[3].read_bytes()
+    Throttling.refusals = 0
+    hurried = Fetcher(
+        witnesses=uris[-2:], retry=ONE_LONG_ATTEMPT, give_up_after_s=0, opener=open_throttling, paces=paces
+    )
+    with pytest.raises(Throttled):
+        hurried.read(uris[3])
 
 
 class Slow(LocalStore):

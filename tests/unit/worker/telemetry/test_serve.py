@@ -34,7 +34,7 @@ def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) ->
     progress = a_progress(clock)
     progress.enter("warming")
     for _ in range(4):
-        progress.add_step(step_us=step_us, model_us=step_us * 9 // 10, images=32)
+        progress.add_step(step_us=step_us, model_us=step_us * 9 // 10, images=32, input_us=step_us // 20)
         progress.add_rows(images=32, failed=1)
     progress.enter("running")
     progress.add_committed_part()
@@ -80,6 +80,8 @@ def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyp
         "imagesPerSecond": 320.0,
         "secondsSinceBatch": 0.0,
         "waitsFor": None,
+        "inputWait": 0.05,
+        "observedRequestsPerSecond": None,
         "leaving": False,
         "parity": None,
     }

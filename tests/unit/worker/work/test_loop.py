@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,15 @@ from dueby_api.grid import Grid, Share
 from dueby_planner.model.shares import cut_shares
 from dueby_worker.models.columns import Columns
 from dueby_worker.output.part_names import part_name
+from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
-from support.worker import Album, NumberEngine, Picture, WorkerUnderTest, rows_in, run_together
+from dueby_worker.telemetry.progress import ProgressTracker
+from dueby_worker.work.feed import Drained, Feed, MiniBatch
+from dueby_worker.work.loop import InferenceLoop
+from dueby_worker.work.order import Item
+from support.worker import COLUMNS, Album, NumberEngine, Picture, WorkerUnderTest, rows_in, run_together
 
 
 @pytest.fixture
@@ -230,3 +236,45 @@ def test_many_workers_in_any_order_leave_each_image_once(store: Store) -> None:
     ]
     run_together(workers)
     require_each_image_once(store, 2000)
+
+
+@dataclass
+class Ticks:
+    """A clock that goes on by so much when it is told to, and not otherwise."""
+
+    now_ns: int = 1
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def test_the_share_of_time_in_which_images_are_waited_for_is_told_from_the_models() -> None:
+    clock, progress = Ticks(), ProgressTracker(worker="w0", share=Share(first=0, end=1))
+
+    class SlowEngine(NumberEngine):
+        def collect(self) -> Columns:
+            clock.now_ns += 1_000_000
+            return super().collect()
+
+    class SlowFeed(Feed):
+        def __iter__(self) -> Iterator[MiniBatch | Drained]:
+            for number in range(5):
+                # The first one is warm-up, whose wait is none of the share.
+                clock.now_ns += 3_000_000 if number else 900_000_000
+                part = OpenPart(number, first=number, uris=[str(number)], columns=COLUMNS)
+                batch = MiniBatch(pixels=engine.buffer())
+                batch.add(Item(part=part, position=0, index=number, uri=str(number)), Picture(None, "none"))
+                yield batch
+
+    engine = SlowEngine(batch=1)
+    loop = InferenceLoop(
+        engine=engine,
+        feed=SlowFeed(),
+        progress=progress,
+        commit=lambda part: None,
+        is_in_sink=lambda part: False,
+        clock_ns=clock,
+    )
+    loop.run()
+    assert progress.report().input_wait == 0.75
+    assert progress.report().mean_step_us == 4000
