@@ -84,8 +84,8 @@ def read_images(
     """Yield every image of `items` (index, URI) in order. Raise Transient if a store stays away.
 
     There are `ahead` images in work or waiting, and more only where latency makes it worth while. `paces` knows how
-    fast stores may be asked. `member_of` says where images in tars, Parquet files or Lance datasets are, by their index; it is None for images
-    that are objects of their own.
+    fast stores may be asked. `member_of` says where images in tars, Parquet files or Lance datasets are, by their
+    index; it is None for images that are objects of their own.
 
     The threads and children of this generator end when it is exhausted or closed. There are children if `is_isolated`:
     an image may then kill its decoder. If there is a decoder of lists, images go to it, and it stays open.
