@@ -11,8 +11,8 @@ from rich.text import Text
 
 from dueby.cli.calendar_table import lines_of, print_table
 from dueby.cli.documents import print_document, print_page
-from dueby.cluster.job_list import MAX_LIST, read_jobs
-from dueby.cluster.kubectl import list_jobs
+from dueby.cluster import connect
+from dueby.cluster.job_list import API_SERVER, MAX_LIST, read_jobs
 from dueby.inputs.files import read_text
 from dueby.terminal.console import can_redraw, people_console
 from dueby_api.errors import DueByError, Invalid
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-f",
         "--file",
         metavar="LIST",
-        help="read what `kubectl get infj -A -o json` has printed instead of calling kubectl; - is standard input",
+        help="read what `kubectl get infj -A -o json` has printed instead of asking the cluster; - is standard input",
     )
     parser.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
     parser.add_argument(
@@ -53,20 +53,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the calendar and return 0."""
+    if arguments.watch and (arguments.file is not None or arguments.output != "table"):
+        raise Invalid("--watch", "shows a table of the cluster's jobs; leave out --file and --output")
+    api_server = connect("calendar") if arguments.file is None else None
 
     def read() -> ClusterJobs:
-        if arguments.file is None:
-            text, origin = list_jobs(arguments.namespace), "kubectl"
-        else:
-            text, origin = read_text(arguments.file, most=MAX_LIST), arguments.file
-        return read_jobs(text, origin=origin, namespace=arguments.namespace)
+        if api_server is not None:
+            jobs = api_server.list_jobs(arguments.namespace)
+            return read_jobs(jobs, origin=API_SERVER, namespace=arguments.namespace)
+        text = read_text(arguments.file, most=MAX_LIST)
+        try:
+            return read_jobs(text, origin=arguments.file, namespace=arguments.namespace)
+        except Invalid as error:
+            raise Invalid(error.field, f"{error.message}; give what `kubectl get infj -A -o json` prints") from None
 
     def show() -> ShownCalendar:
         return shown_cluster(read(), now_us=_now_us(), with_namespaces=arguments.namespace is None)
 
     if arguments.watch:
-        if arguments.file is not None or arguments.output != "table":
-            raise Invalid("--watch", "shows a table of the cluster's jobs; leave out --file and --output")
         watch(show, people_console(), pause=lambda: time.sleep(WATCH_EVERY_S))
     elif arguments.output in ("json", "yaml"):
         print_document(read().document(now_us=_now_us()), arguments.output)

@@ -1,4 +1,4 @@
-"""The InferenceJobs that kubectl lists. Everything is checked as it is read."""
+"""The InferenceJobs that the API server or kubectl lists. Everything is checked as it is read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -10,12 +10,14 @@ from dueby_api.status import JobStatus
 from dueby_api.untrusted import printable
 from dueby_pages.cluster_jobs import ClusterJobs, NamedStatus, cluster_jobs
 
+# What is blamed for an answer that is none.
+API_SERVER = "the API server"
 # Characters of a list. 5,000 jobs with a status as large as the API server takes have fewer.
 MAX_LIST = 2**30
 
 
 class _List(LenientSpec, frozen=True, kw_only=True):
-    """What kubectl prints."""
+    """A list of objects."""
 
     items: tuple[Any, ...]
 
@@ -36,8 +38,8 @@ class _Item(LenientSpec, frozen=True, kw_only=True):
     status: JobStatus | None = None
 
 
-def read_jobs(text: str, *, origin: str, namespace: str | None) -> ClusterJobs:
-    """Return the jobs of a namespace, or of all, in the List that `kubectl get infj -o json` prints.
+def read_jobs(text: bytes | str, *, origin: str, namespace: str | None) -> ClusterJobs:
+    """Return the jobs of a namespace, or of all, in a list as JSON, such as `kubectl get infj -o json` prints.
 
     Raise Invalid if it is none.
     """
@@ -54,17 +56,13 @@ def read_jobs(text: str, *, origin: str, namespace: str | None) -> ClusterJobs:
     return cluster_jobs(found, unreadable=unreadable)
 
 
-def read_job(text: str, *, origin: str) -> NamedStatus:
-    """Return the job that kubectl has printed as JSON. Raise Invalid if it is none."""
+def read_job(text: bytes, *, origin: str) -> NamedStatus:
+    """Return the job in this JSON. Raise Invalid if it is none."""
     return _named(decode(_Item, text, origin=origin))
 
 
-def _items(text: str, *, origin: str) -> Iterator[Any]:
-    try:
-        items = decode(_List, text, origin=origin).items
-    except Invalid as error:
-        raise Invalid(error.field, f"{error.message}; give what `kubectl get infj -A -o json` prints") from None
-    for item in items:
+def _items(text: bytes | str, *, origin: str) -> Iterator[Any]:
+    for item in decode(_List, text, origin=origin).items:
         if not isinstance(item, Mapping) or item.get("kind") == "InferenceJob":
             yield item
 

@@ -1,11 +1,11 @@
-"""`dueby.submit` and `dueby.wait`: a job in a cluster, by way of kubectl, as for `dueby calendar`."""
+"""`dueby.submit` and `dueby.wait`: a job in a cluster, by way of its API server, as for `dueby calendar`."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dueby.cluster.job_list import read_job
-from dueby.cluster.kubectl import apply_job, get_job
+from dueby.cluster import connect
+from dueby.cluster.job_list import API_SERVER, read_job
 from dueby.library.inputs import AnyJob, Tell, manifest_of
 from dueby.library.pages import framed
 from dueby_api.errors import DueByError, Invalid, Transient
@@ -37,16 +37,19 @@ class SubmittedJob(NamedStatus):
 
 
 def submit(job: AnyJob, *, namespace: str | None = None) -> SubmittedJob:
-    """Create the job in the cluster of kubectl's context, or change the one of its name, and return it.
+    """Create the job in the cluster of the kubeconfig's context, or change the one of its name, and return it.
+
+    In a pod without a kubeconfig it is the cluster that the pod is in.
 
     `job` is a manifest's path, its content, or an InferenceJob; other objects in the file, such as a claim for the
-    rows, are left to `kubectl apply`. Without a `namespace` it is the manifest's, or that of the context. Raise Invalid
-    if something is wrong with the manifest or there is no kubectl, and DueByError with kubectl's reason if the cluster
-    doesn't take the job.
+    rows, are left to `kubectl apply`. Without a `namespace` it is the manifest's, or that of the context or the pod.
+    Raise Invalid if something is wrong with the manifest, the extra `cluster` isn't installed or there is no cluster,
+    and DueByError with the reason if the cluster can't be reached or doesn't take the job.
 
         submitted = dueby.submit("job.yaml", namespace="team")
     """
-    return _parse(apply_job(manifest_of(job).document, namespace=namespace))
+    manifest = manifest_of(job)
+    return _parse(connect("submit").apply_job(manifest.document, namespace=namespace))
 
 
 def wait(
@@ -60,19 +63,20 @@ def wait(
 
     `job` is its name, or what `submit` returned, which also says its namespace. That it has Failed is no error:
     `status.phase` and `status.message` say so. `tell` is called with a sentence whenever its phase or its message has
-    changed. Raise Invalid if there is no such job, DueByError with kubectl's reason if it can't be asked for, and
-    Transient if the job isn't over after `timeout_s` seconds. Once the job was found, kubectl may fail: it is asked
-    again until then.
+    changed. Raise Invalid if there is no such job, DueByError with the reason if it can't be asked for, and Transient
+    if the job isn't over after `timeout_s` seconds. Once the job was found, the API server may fail, or be away: it is
+    asked again until then.
 
         dueby.wait(dueby.submit("job.yaml"), tell=print).status.phase
     """
     name = job if isinstance(job, str) else job.name
     within = namespace if isinstance(job, str) else job.namespace or namespace
     ends_s = None if timeout_s is None else time.monotonic() + timeout_s
+    api_server = connect("wait")
 
     def look() -> SubmittedJob:
-        text = get_job(name, namespace=within)
-        if not text.strip():
+        text = api_server.get_job(name, namespace=within)
+        if text is None:
             raise Invalid("wait", f"there is no job {name} in {f'namespace {within}' if within else 'the namespace'}")
         return _parse(text)
 
@@ -105,8 +109,8 @@ def follow(look: Callable[[], SubmittedJob], *, pause: Callable[[], bool], tell:
             tell(f"{error}.")
 
 
-def _parse(text: str) -> SubmittedJob:
-    job = read_job(text, origin="kubectl")
+def _parse(text: bytes) -> SubmittedJob:
+    job = read_job(text, origin=API_SERVER)
     return SubmittedJob(
         namespace=job.namespace,
         name=job.name,

@@ -28,7 +28,7 @@ COUNTS_ON = {
     "operator": {"core", "operator"},
     "worker": {"core", "worker", *MODELS, "ncnn", "tensorrt", "int8", "lance", "gpu-decoding"},
     "profiler": {"core", "worker", "profiler"},
-    "dueby": {"core", "worker", "profiler"},
+    "dueby": {"core", "worker", "profiler", "cluster"},
     "study": {"core", "worker", "profiler", "study"},
     "tests": {"core", "operator", "worker", *MODELS, "ncnn", "lance", "profiler", "study", "dev"},
     "docs": {"core", "worker", "docs"},

@@ -73,7 +73,7 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
         "local": {"inputs", *PLANS},
         "terminal": PLANS,
         **{file: {"inputs", *PLANS} for file in PLANS},
-        "cluster": set(),
+        "cluster": {"inputs"},
         "inputs": set(),
         "report": set(),
     },

@@ -80,7 +80,7 @@ def test_the_wheel_names_the_command_the_licence_and_the_extras(wheel: Path) -> 
     }
     assert "Apache License" in texts["LICENSE"]
     assert "License-Expression: Apache-2.0" in texts["METADATA"]
-    for extra in ("operator", "worker", "profiler", "study", "dev"):
+    for extra in ("operator", "cluster", "worker", "profiler", "study", "dev"):
         assert f"Provides-Extra: {extra}" in texts["METADATA"]
 
 

@@ -1,4 +1,4 @@
-"""`dueby calendar`: what it makes of the jobs that kubectl lists, and of what it can't read."""
+"""`dueby calendar`: what it makes of the jobs that are listed, and of what it can't read."""
 
 import io
 import json

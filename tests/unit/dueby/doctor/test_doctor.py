@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,18 +13,13 @@ from dueby.doctor.finding import Asked, Finding
 from dueby.doctor.machine import check_profiles
 from dueby.doctor.places import check_places
 from support.nvml import build_nvml, run_with_nvml
-from support.programs import put_kubectl
+from support.small_api_server import DEPLOYMENTS, OURS, REVIEWS, SmallAPIServer, jobs_in, status
 
-KINDS = "echo inferencejobs.dueby.dev; echo gpuprofiles.dueby.dev"
-READY = '{"items": [{"metadata": {"namespace": "dueby"}, "status": {"readyReplicas": 1}}]}'
-NOT_READY = '{"items": [{"metadata": {"namespace": "dueby"}, "status": {}}]}'
+TRIAL = jobs_in("team")
 
 
-def script(
-    *, kinds: str = KINDS, operators: str = f"echo '{READY}'", rights: str = "echo yes", creates: str = "cat >&2"
-) -> str:
-    """What a kubectl does."""
-    return f'case "$1" in api-resources) {kinds};; get) {operators};; auth) {rights};; create) {creates};; esac'
+def deployment(**ready: int) -> dict[str, Any]:
+    return {"metadata": {"name": "dueby", "namespace": "dueby"}, "status": ready}
 
 
 def shown(findings: Iterator[Finding]) -> list[tuple[str, str]]:
@@ -32,64 +28,96 @@ def shown(findings: Iterator[Finding]) -> list[tuple[str, str]]:
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No profiles and no kubectl but the test's own."""
+    """No profiles and no cluster but the test's own."""
     monkeypatch.setenv("DUEBY_PROFILES", str(tmp_path / "profiles"))
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
 
 @pytest.mark.parametrize(
-    ("does", "verdicts", "words"),
+    ("changes", "verdicts", "words"),
     [
-        pytest.param(script(), ["ok"] * 5, "", id="all is there"),
-        pytest.param(script(kinds="exit 0"), ["absent"], "install DueBy's chart", id="no CRDs"),
+        pytest.param({}, ["ok"] * 5, "", id="all is there"),
+        pytest.param({"kinds": []}, ["absent"], "install DueBy's chart", id="no CRDs"),
         pytest.param(
-            script(kinds="echo 'connection refused' >&2; exit 1"), ["absent"], "connection refused", id="no cluster"
+            {"answers": {OURS: (404, "404 page not found\n")}}, ["absent"], "install DueBy's chart", id="no API group"
         ),
+        pytest.param({"answers": {OURS: b""}}, ["absent"], "can't be reached", id="a cluster that breaks off"),
         pytest.param(
-            script(operators="""echo '{"items": []}'"""),
+            {"answers": {"": status(401, "Unauthorized")}},
+            ["absent"],
+            "can't reach a cluster: the cluster doesn't accept your credentials, which may have expired sign in",
+            id="signed out",
+        ),
+        pytest.param({"answers": {OURS: (200, "<html>")}}, ["absent"], "is not JSON", id="a proxy's page"),
+        pytest.param(
+            {"lists": {DEPLOYMENTS: []}},
             ["ok", "fails", "ok", "ok", "ok"],
             "there is none, so no job starts",
             id="no operator",
         ),
         pytest.param(
-            script(operators=f"echo '{NOT_READY}'"),
+            {"lists": {DEPLOYMENTS: [deployment()]}},
             ["ok", "fails", "ok", "ok", "ok"],
             "it is not ready in dueby",
             id="an operator that isn't ready",
         ),
         pytest.param(
-            script(operators="echo 'forbidden: no' >&2; exit 1"),
+            {"answers": {DEPLOYMENTS: status(403, "forbidden: no")}},
             ["ok", "absent", "ok", "ok", "ok"],
             "forbidden: no",
             id="an operator that the user may not see",
         ),
         pytest.param(
-            script(rights='test "$3" != delete || { echo no; exit 1; }'),
+            {"forbidden": {"delete"}},
             ["ok", "ok", "ok", "ok", "fails"],
             "you may not delete InferenceJobs in team ask for Kubernetes' role edit",
             id="no right to delete",
         ),
         pytest.param(
-            script(creates="echo 'Error from server (Forbidden): a policy says no' >&2; exit 1"),
+            {"answers": {REVIEWS: status(500, "no")}},
+            ["ok", "ok", "ok", "fails", "fails"],
+            "can't say whether you may delete a job: no",
+            id="rights that aren't told",
+        ),
+        pytest.param(
+            {"answers": {TRIAL: status(403, "a policy says no")}},
             ["ok", "ok", "fails", "ok", "ok"],
             "a policy says no ask for Kubernetes' role edit",
             id="no right to create",
         ),
         pytest.param(
-            script(creates="""echo 'Error from server (NotFound): namespaces "team" not found' >&2; exit 1"""),
+            {"answers": {TRIAL: status(404, 'namespaces "team" not found', name="team")}},
             ["ok", "ok", "fails", "ok", "ok"],
             'namespaces "team" not found name another namespace with -n',
             id="no such namespace",
         ),
     ],
 )
-def test_the_cluster_is_seen_by_kubectl(tmp_path: Path, does: str, verdicts: list[str], words: str) -> None:
-    put_kubectl(tmp_path, does)
+def test_the_cluster_is_seen(
+    api_server: SmallAPIServer, changes: dict[str, Any], verdicts: list[str], words: str
+) -> None:
+    api_server.lists[DEPLOYMENTS] = [deployment(readyReplicas=1)]
+    for name, value in changes.items():
+        setattr(api_server, name, value)
 
     found = list(check_cluster(Asked(namespace="team")))
 
     assert [finding.verdict for finding in found] == verdicts
     assert any(words in f"{finding.sentence} {finding.advice}" for finding in found)
+
+
+def test_rights_are_those_in_the_namespace_of_the_context(api_server: SmallAPIServer) -> None:
+    *_, last = check_cluster(Asked())
+    assert last.sentence == "you may delete InferenceJobs in own"
+    assert api_server.objects == {}
+
+
+def test_a_cluster_that_is_not_there_is_absent(api_server: SmallAPIServer, tmp_path: Path) -> None:
+    api_server.kubeconfig(tmp_path, server="http://127.0.0.1:1")
+    (found,) = check_cluster(Asked())
+    assert found.verdict == "absent"
+    assert found.sentence == "can't reach a cluster: http://127.0.0.1:1 can't be reached: Connection refused"
 
 
 def test_places_are_looked_at_and_nothing_is_left_there(tmp_path: Path) -> None:
@@ -120,7 +148,7 @@ def test_the_command_prints_a_line_each_and_fails_if_anything_does(capsys: pytes
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} <= {"ok", "absent"}
     assert any(line.startswith("ok      engine eager: runs at fp32") for line in lines)
-    assert any("cluster: there is no kubectl here -> install kubectl" in line for line in lines)
+    assert any("cluster: there is none to ask: " in line for line in lines)
 
     assert main(["doctor", "nowhere://x", "-o", "json"]) == 1
     findings = json.loads(capsys.readouterr().out)["findings"]

@@ -67,6 +67,7 @@ def folder(tmp_path: Path) -> Path:
         pytest.param("run -f job.yaml", "dueby run: run: needs", id="run"),
         pytest.param("profile", "dueby profile: profile: needs", id="profile"),
         pytest.param("report results", "dueby report: report: needs", id="report"),
+        pytest.param("calendar", "dueby calendar: calendar: needs kubernetes; ", id="calendar"),
     ],
 )
 def test_what_needs_an_extra_names_it(words: str, said: str, folder: Path) -> None:
@@ -103,6 +104,7 @@ def test_the_doctor_of_the_small_installation_says_what_it_lacks(blocked: list[s
     assert (code, stderr) == (0, "")
     assert "absent  torch: it is not installed; plan and calendar work without it" in stdout
     assert "pip install 'dueby[profiler]'" in stdout
+    assert "absent  cluster: needs kubernetes; install it with: pip install 'dueby[cluster]'" in stdout
 
 
 def test_a_module_of_ours_that_is_missing_is_a_fault() -> None:

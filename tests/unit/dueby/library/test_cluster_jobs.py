@@ -1,6 +1,7 @@
-"""`dueby.submit` and `dueby.wait`: what kubectl is asked, and what becomes of its answers."""
+"""`dueby.submit` and `dueby.wait`: what the API server is asked, and what becomes of its answers."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.status import JobStatus
 from support.cluster_list import job, running
 from support.planner import job_document
-from support.programs import put_kubectl
 from support.report_page import framed_page, words_of
+from support.small_api_server import SmallAPIServer, jobs_in, status
 
 MANIFEST = """
 apiVersion: v1
@@ -30,90 +31,83 @@ spec:
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    return tmp_path
+JOB = f"{jobs_in('team')}/a"
 
 
-def test_a_job_is_submitted_as_it_was_written_and_comes_back_with_its_status(folder: Path) -> None:
-    (folder / "job.yaml").write_text(MANIFEST)
-    (folder / "answer.json").write_text(json.dumps(job("catalog", namespace="team")))
-    put_kubectl(folder, f'echo "$@" > {folder}/asked; cat > {folder}/given; cat {folder}/answer.json')
-    found = dueby.submit(folder / "job.yaml", namespace="team")
-    assert (folder / "asked").read_text().strip() == "apply --namespace team -f - -o json"
-    given = json.loads((folder / "given").read_text())
+def test_a_job_is_submitted_as_it_was_written_and_comes_back_with_its_status(
+    api_server: SmallAPIServer, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(MANIFEST)
+    found = dueby.submit(tmp_path / "job.yaml", namespace="team")
+    assert [asked.partition("?")[0] for asked in api_server.asked] == [
+        f"GET {jobs_in('team')}/catalog",
+        f"POST {jobs_in('team')}",
+    ]
+    (given,) = api_server.sent
+    applied = given["metadata"].pop("annotations").pop("kubectl.kubernetes.io/last-applied-configuration")
     assert given["metadata"] == {"name": "catalog", "labels": {"team": "search"}}
     assert given["spec"]["deadlineTime"] == "2030-01-01T06:00:00Z"
     assert set(given["spec"]) == {"deadlineTime", "source", "sink"}
+    assert json.loads(applied)["spec"] == given["spec"]
     assert (found.namespace, found.name, found.is_over) == ("team", "catalog", False)
     assert "1 job in the cluster" in words_of(framed_page(found))
 
 
-def test_a_document_of_python_s_may_have_a_time_of_its_own(folder: Path) -> None:
-    (folder / "answer.json").write_text(json.dumps(job("catalog")))
-    put_kubectl(folder, f"cat > {folder}/given; cat {folder}/answer.json")
+def test_a_document_of_python_s_may_have_a_time_of_its_own(api_server: SmallAPIServer) -> None:
     dueby.submit(job_document(deadline=None, deadlineTime=datetime(2030, 1, 1, 6, tzinfo=UTC)))
-    assert json.loads((folder / "given").read_text())["spec"]["deadlineTime"] == "2030-01-01T06:00:00+00:00"
+    assert api_server.sent[0]["spec"]["deadlineTime"] == "2030-01-01T06:00:00+00:00"
 
 
-def test_what_is_wrong_with_a_manifest_is_said_before_kubectl_is_called(folder: Path) -> None:
+def test_what_is_wrong_with_a_manifest_is_said_before_anybody_is_asked(api_server: SmallAPIServer) -> None:
     with pytest.raises(Invalid, match=r"spec\.images: must be an integer of at least 1"):
         dueby.submit(job_document(images=-1))
-
-
-def refusing(*lines: str) -> str:
-    """A script that takes the manifest and says so."""
-    return "cat > /dev/null; " + "".join(f"echo '{line}' >&2; " for line in lines) + "exit 1"
+    assert api_server.asked == []
 
 
 @pytest.mark.parametrize(
-    ("script", "kind", "said"),
+    ("answer", "kind", "said"),
     [
-        pytest.param(None, Invalid, "submit: needs kubectl, which is not there; install it", id="no kubectl"),
+        pytest.param(b"", Transient, "can't submit the job: http://", id="no server"),
         pytest.param(
-            refusing("The connection to the server h:1 was refused"),
+            (404, "404 page not found\n"),
             DueByError,
-            "kubectl can't submit the job: The connection to the server h:1 was refused",
-            id="no server",
-        ),
-        pytest.param(
-            refusing('error: resource mapping not found: no matches for kind "InferenceJob"', "ensure CRDs are there"),
-            DueByError,
-            "kubectl can't submit the job: the cluster has no InferenceJobs; install DueBy's chart first",
+            "can't submit the job: the cluster has no InferenceJobs; install DueBy's chart first",
             id="no CRD",
         ),
         pytest.param(
-            refusing("Warning: old", 'The InferenceJob "a" is invalid: ', "* spec: one", "* spec: two"),
+            status(404, 'namespaces "own" not found', name="own"),
             DueByError,
-            'kubectl can\'t submit the job: The InferenceJob "a" is invalid: * spec: one * spec: two',
+            'can\'t submit the job: namespaces "own" not found',
+            id="no namespace",
+        ),
+        pytest.param(
+            status(422, 'InferenceJob.dueby.dev "a" is invalid: [spec: one,\n spec: two]'),
+            DueByError,
+            'can\'t submit the job: InferenceJob.dueby.dev "a" is invalid: [spec: one, spec: two]',
             id="two faults",
         ),
     ],
 )
-def test_what_kubectl_cannot_do_is_a_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, kind: type[DueByError], said: str
+def test_what_the_cluster_does_not_take_is_a_sentence(
+    api_server: SmallAPIServer, answer: tuple[int, str] | bytes, kind: type[DueByError], said: str
 ) -> None:
-    if script is None:
-        monkeypatch.setenv("PATH", str(folder))
-    else:
-        put_kubectl(folder, script)
+    api_server.answers[jobs_in("own")] = answer
     with pytest.raises(kind) as caught:
         dueby.submit(job_document())
-    assert str(caught.value) == said
+    assert str(caught.value).startswith(said)
 
 
-def test_a_job_that_is_over_is_returned_at_once(folder: Path) -> None:
-    (folder / "answer.json").write_text(json.dumps(job("a", namespace="team", phase="Succeeded")))
-    put_kubectl(folder, f'echo "$@" > {folder}/asked; cat {folder}/answer.json')
+def test_a_job_that_is_over_is_returned_at_once(api_server: SmallAPIServer) -> None:
+    api_server.objects[JOB] = job("a", namespace="team", phase="Succeeded")
     found = dueby.wait(dueby.wait("a", namespace="team"))
     assert (found.status.phase, found.is_over) == ("Succeeded", True)
-    asked = "get inferencejobs.dueby.dev a --namespace team --ignore-not-found -o json"
-    assert (folder / "asked").read_text().strip() == asked
+    assert api_server.asked == [f"GET {JOB}"] * 2
 
 
 @pytest.mark.parametrize(("generation", "is_over"), [(1, True), (2, False)])
-def test_a_job_that_was_refused_is_waited_for_once_it_is_edited(folder: Path, generation: int, is_over: bool) -> None:
+def test_a_job_that_was_refused_is_waited_for_once_it_is_edited(
+    api_server: SmallAPIServer, generation: int, is_over: bool
+) -> None:
     refused = job("a", namespace="team", phase="Failed")
     refused["metadata"]["generation"] = generation
     refused["status"]["conditions"] = [
@@ -125,22 +119,36 @@ def test_a_job_that_was_refused_is_waited_for_once_it_is_edited(folder: Path, ge
             "observedGeneration": 1,
         }
     ]
-    (folder / "answer.json").write_text(json.dumps(refused))
-    put_kubectl(folder, f"cat {folder}/answer.json")
-    assert dueby.submit(job_document()).is_over == is_over
+    document = job_document()
+    api_server.objects[f"{jobs_in('own')}/{document['metadata']['name']}"] = refused
+    assert dueby.submit(document).is_over == is_over
 
 
-def test_a_job_that_is_not_there_is_not_waited_for(folder: Path) -> None:
-    put_kubectl(folder, "exit 0")
+def test_a_job_that_is_not_there_is_not_waited_for(api_server: SmallAPIServer) -> None:
     with pytest.raises(Invalid, match="wait: there is no job a in namespace team"):
         dueby.wait("a", namespace="team")
 
 
-def test_a_job_that_is_not_over_in_time_is_told_as_it_stands(folder: Path) -> None:
-    (folder / "answer.json").write_text(json.dumps(running("a", gpus=1, from_s=-5, to_s=5, message="8 of 9 parts.")))
-    put_kubectl(folder, f"cat {folder}/answer.json")
+def test_a_job_that_is_not_over_in_time_is_told_as_it_stands(api_server: SmallAPIServer) -> None:
+    api_server.objects[f"{jobs_in('own')}/a"] = running("a", gpus=1, from_s=-5, to_s=5, message="8 of 9 parts.")
     with pytest.raises(Transient, match=r"the job isn't over\. a: Running\. 8 of 9 parts\."):
         dueby.wait("a", timeout_s=0)
+
+
+def test_waiting_outlives_a_connection_that_is_dropped(api_server: SmallAPIServer) -> None:
+    api_server.objects[JOB] = job("a", namespace="team", phase="Running")
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if len(told) == 1:
+            api_server.dropped = 1
+            api_server.objects[JOB] = job("a", namespace="team", phase="Succeeded")
+
+    assert dueby.wait("a", namespace="team", tell=tell).status.phase == "Succeeded"
+    first, dropped, last = told
+    assert (first, last) == ("a: Running.", "a: Succeeded.")
+    assert re.match(r"can't find the job: http://127\.0\.0\.1:\d+ can't be reached: .*[^.]\.$", dropped)
 
 
 class Looks:
@@ -156,15 +164,13 @@ class Looks:
         return SubmittedJob(namespace="team", name="a", deadline_class="Soft", status=look)
 
 
-def test_it_tells_what_changes_and_goes_on_when_kubectl_fails_meanwhile() -> None:
+def test_it_tells_what_changes_and_goes_on_when_the_cluster_fails_meanwhile() -> None:
     planning, works = JobStatus(phase="Planning"), JobStatus(phase="Running", message="On 3 GPUs.")
-    look = Looks(
-        planning, planning, DueByError("kubectl can't find the job: timeout"), works, JobStatus(phase="Failed")
-    )
+    look = Looks(planning, planning, DueByError("can't find the job: timeout"), works, JobStatus(phase="Failed"))
     told: list[str] = []
     found = follow(look, pause=lambda: True, tell=told.append)
     assert (found.status.phase, look.left) == ("Failed", [])
-    assert told == ["a: Planning.", "kubectl can't find the job: timeout.", "a: Running. On 3 GPUs.", "a: Failed."]
+    assert told == ["a: Planning.", "can't find the job: timeout.", "a: Running. On 3 GPUs.", "a: Failed."]
 
 
 def test_a_job_that_is_deleted_meanwhile_is_not_waited_for() -> None:
