@@ -239,6 +239,8 @@ class ProfileStatus(LenientSpec, frozen=True, kw_only=True):
 
     images_per_second: int | None = None
     """Rate of one device at its best measured mini-batch size."""
+    devices: Annotated[int, Meta(ge=0)] | None = None
+    """Devices of the class that the cluster's nodes have; absent in the profile of one node's device."""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
     """What is true of the profile: whether it is Current, that is, whether one would measure the same now."""
 

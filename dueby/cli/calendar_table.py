@@ -10,7 +10,7 @@ from dueby.terminal.console import people_console, print_warnings
 from dueby.terminal.tables import Column, broken, fitted_table
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted, time_span
-from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob
+from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob, ShownPool
 
 _TEXT = {"JOB", "CLASS", "ACTION", "PHASE", "BAR"}
 # The expected end is the deadline less the slack, and a picture can be missed before a figure.
@@ -38,13 +38,18 @@ def lines_of(shown: ShownCalendar, console: Console) -> Iterator[Table | Text]:
     else:
         yield Text(NO_JOBS)
     for pool in shown.pool:
-        of = "" if pool.devices is None else f" of {counted(pool.devices, shown.device)}"
-        yield Text(f"{pool.device_class}: at most {pool.peak:,}{of} are held at once.")
+        yield Text(f"{pool.device_class}: {_held(pool, shown.device)}.")
     for job in shown.jobs:
         if job.sentence:
             yield Text(job.sentence, style="red" if job.is_refused or job.is_late else "")
     for note in shown.notes:
         yield Text(note)
+
+
+def _held(pool: ShownPool, device: str) -> str:
+    if pool.devices is None:
+        return f"at most {pool.peak:,} at once by what the jobs' statuses say; how many there are isn't known"
+    return f"at most {pool.peak:,} of {counted(pool.devices, device)} are held at once"
 
 
 def _table(shown: ShownCalendar, *, width: int) -> Table:

@@ -2,8 +2,9 @@
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,14 +13,18 @@ from rich.text import Text
 from dueby.cli.calendar_table import lines_of, print_table
 from dueby.cli.documents import print_document, print_page
 from dueby.cluster import connect
-from dueby.cluster.job_list import API_SERVER, MAX_LIST, read_jobs
+from dueby.cluster.job_list import API_SERVER, MAX_LIST, read_jobs, read_sizes
+from dueby.cluster.refusals import Absent, Forbidden
 from dueby.inputs.files import read_text
 from dueby.terminal.console import can_redraw, people_console
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.units import format_time
 from dueby_pages.calendar import ShownCalendar
-from dueby_pages.cluster_calendar import shown_cluster
+from dueby_pages.cluster_calendar import ClassSize, shown_cluster, within_sizes
 from dueby_pages.cluster_jobs import ClusterJobs
+
+if TYPE_CHECKING:
+    from dueby.cluster.api_server import APIServer
 
 # The operator looks at running jobs every two seconds.
 WATCH_EVERY_S = 2.0
@@ -57,28 +62,40 @@ def run(arguments: argparse.Namespace) -> int:
         raise Invalid("--watch", "shows a table of the cluster's jobs; leave out --file and --output")
     api_server = connect("calendar") if arguments.file is None else None
 
-    def read() -> ClusterJobs:
+    def read() -> tuple[ClusterJobs, Mapping[str, ClassSize]]:
         if api_server is not None:
             jobs = api_server.list_jobs(arguments.namespace)
-            return read_jobs(jobs, origin=API_SERVER, namespace=arguments.namespace)
+            return read_jobs(jobs, origin=API_SERVER, namespace=arguments.namespace), _sizes(api_server)
         text = read_text(arguments.file, most=MAX_LIST)
         try:
-            return read_jobs(text, origin=arguments.file, namespace=arguments.namespace)
+            found = read_jobs(text, origin=arguments.file, namespace=arguments.namespace)
         except Invalid as error:
             raise Invalid(error.field, f"{error.message}; give what `kubectl get infj -A -o json` prints") from None
+        return found, read_sizes(text, origin=arguments.file)
 
     def show() -> ShownCalendar:
-        return shown_cluster(read(), now_us=_now_us(), with_namespaces=arguments.namespace is None)
+        jobs, sizes = read()
+        named = arguments.namespace is None
+        return within_sizes(shown_cluster(jobs, now_us=_now_us(), with_namespaces=named, sizes=sizes))
 
     if arguments.watch:
         watch(show, people_console(), pause=lambda: time.sleep(WATCH_EVERY_S))
     elif arguments.output in ("json", "yaml"):
-        print_document(read().document(now_us=_now_us()), arguments.output)
+        jobs, _ = read()
+        print_document(jobs.document(now_us=_now_us()), arguments.output)
     elif arguments.output == "html":
         print_page(show())
     else:
         print_table(show())
     return 0
+
+
+def _sizes(api_server: "APIServer") -> Mapping[str, ClassSize]:
+    """Return how many devices of each class there are; nothing if that isn't told."""
+    try:
+        return read_sizes(api_server.list_profiles(), origin=API_SERVER)
+    except (Absent, Forbidden):
+        return {}
 
 
 def watch(show: Callable[[], ShownCalendar], console: Console, *, pause: Callable[[], None]) -> None:

@@ -53,6 +53,10 @@ class APIServer:
             return self._ask("list the jobs", "list_cluster_custom_object", plural=_JOBS)
         return self._ask("list the jobs", "list_namespaced_custom_object", plural=_JOBS, namespace=namespace)
 
+    def list_profiles(self) -> bytes:
+        """Return the list of the GPUProfiles as JSON. Raise Forbidden if the user may not read them."""
+        return self._ask("list the profiles", "list_cluster_custom_object", plural="gpuprofiles")
+
     def get_job(self, name: str, *, namespace: str | None) -> bytes | None:
         """Return the job as JSON; None if there is none of this name. Without a namespace it is the context's."""
         where = {"plural": _JOBS, "namespace": namespace or self.namespace}

@@ -1,13 +1,15 @@
 """The InferenceJobs that the API server or kubectl lists. Everything is checked as it is read."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.schema import LenientSpec, Meta, decode, validate
-from dueby_api.status import JobStatus
+from dueby_api.status import JobStatus, ProfileStatus
 from dueby_api.untrusted import printable
+from dueby_pages.cluster_calendar import ClassSize
 from dueby_pages.cluster_jobs import ClusterJobs, NamedStatus, cluster_jobs
 
 # What is blamed for an answer that is none.
@@ -32,6 +34,15 @@ class _Spec(LenientSpec, frozen=True, kw_only=True):
     deadline_class: DeadlineClass = "Soft"
 
 
+class _ProfileSpec(LenientSpec, frozen=True, kw_only=True):
+    device_class: Annotated[str, Meta(min_length=1, max_length=253)]
+
+
+class _Profile(LenientSpec, frozen=True, kw_only=True):
+    spec: _ProfileSpec
+    status: ProfileStatus = ProfileStatus()
+
+
 class _Item(LenientSpec, frozen=True, kw_only=True):
     metadata: _Metadata
     spec: _Spec
@@ -54,6 +65,22 @@ def read_jobs(text: bytes | str, *, origin: str, namespace: str | None) -> Clust
         if namespace in (None, job.namespace):
             found.append(job)
     return cluster_jobs(found, unreadable=unreadable)
+
+
+def read_sizes(text: bytes | str, *, origin: str) -> Mapping[str, ClassSize]:
+    """Return how many devices of each class there are, as the GPUProfiles in a list as JSON say.
+
+    Profiles that don't say so, or can't be read, don't count. Raise Invalid if it is no list.
+    """
+    devices: dict[str, int] = {}
+    for item in decode(_List, text, origin=origin).items:
+        if isinstance(item, Mapping) and item.get("kind") == "GPUProfile":
+            with suppress(Invalid):
+                profile = validate(_Profile, item)
+                name, count = profile.spec.device_class, profile.status.devices
+                if count is not None:
+                    devices[name] = max(count, devices.get(name, 0))
+    return {name: ClassSize(devices=count) for name, count in devices.items()}
 
 
 def read_job(text: bytes, *, origin: str) -> NamedStatus:

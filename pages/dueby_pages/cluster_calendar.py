@@ -1,8 +1,11 @@
 """The jobs of a cluster as a calendar that is shown: what they have now, and what is reserved for them."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted, noun_of
@@ -21,7 +24,7 @@ class ClassSize:
     """The devices of a class that a cluster has."""
 
     devices: int
-    others: int
+    others: int = 0
     """Those that pods have now which are no worker of a job on this class."""
 
 
@@ -48,13 +51,87 @@ def shown_cluster(
                 peak=peak(hold for hold in holds if hold.device_class == name),
                 others=sizes[name].others if name in sizes else 0,
             )
-            for name in sorted({*sizes, *(hold.device_class for hold in holds)})
+            for name in sorted(
+                {*(name for name, size in sizes.items() if size.devices), *(hold.device_class for hold in holds)}
+            )
         ),
         device="device",
         is_of_cluster=True,
         maker="dueby calendar",
         notes=tuple(_notes(cluster, now_us=now_us, with_namespaces=with_namespaces)),
     )
+
+
+def within_sizes(shown: ShownCalendar) -> ShownCalendar:
+    """Return the calendar with no more devices of a class held at once than there are, where that is known.
+
+    The operator writes jobs' statuses one after the other, so that one may still speak of devices that are another's by
+    now. What began last is believed first, then what is reserved, in its order; of what is left of the others the
+    calendar has only as much as there is room for. A note says so.
+    """
+    excess = [pool for pool in shown.pool if pool.devices is not None and pool.peak > pool.devices]
+    if not excess:
+        return shown
+    held = _cut(shown, {pool.device_class: pool.devices or 0 for pool in excess})
+    jobs = tuple(replace(job, holds=tuple(holds)) for job, holds in zip(shown.jobs, held, strict=True))
+    notes = [
+        f"{pool.device_class}: the jobs' statuses are of different moments and add up to {pool.peak:,} of the "
+        f"{counted(pool.devices or 0, shown.device)} that there {noun_of(pool.devices or 0, 'is', 'are')}; "
+        "what is older is shown in part."
+        for pool in excess
+    ]
+    pools = (replace(pool, peak=peak(_of_class(jobs, pool.device_class))) for pool in shown.pool)
+    return replace(shown, jobs=jobs, pool=tuple(pools), notes=(*notes, *shown.notes))
+
+
+def _of_class(jobs: Iterable[ShownJob], device_class: str) -> Iterator[ShownHold]:
+    return (hold for job in jobs for hold in job.holds if hold.device_class == device_class)
+
+
+def _cut(shown: ShownCalendar, devices: Mapping[str, int]) -> list[list[ShownHold]]:
+    """Return by job what it holds of these classes within their devices, and all that it holds of others."""
+    # What is overdue may be others' from now on, so it has a count of its own.
+    free, overdue = {name: _FreeOverTime(count) for name, count in devices.items()}, dict(devices)
+    held: list[list[ShownHold]] = [[] for _ in shown.jobs]
+    every = [(hold, number) for number, job in enumerate(shown.jobs) for hold in job.holds]
+    for hold, number in sorted(every, key=lambda found: (found[0].from_s > 0, abs(found[0].from_s))):
+        name = hold.device_class
+        if name not in devices:
+            held[number].append(hold)
+        elif hold.to_s > 0:
+            held[number] += free[name].take(hold)
+        elif count := min(hold.count, overdue[name]):
+            overdue[name] -= count
+            held[number].append(replace(hold, count=count))
+    return held
+
+
+class _FreeOverTime:
+    """Devices that are free from each moment to the next, from now on."""
+
+    def __init__(self, devices: int) -> None:
+        self._from_s = [0.0]
+        self._free = [devices]
+
+    def take(self, hold: ShownHold) -> Iterator[ShownHold]:
+        """Take what is free of it; yield it, in pieces where that changes."""
+        first, last = self._split(max(0.0, hold.from_s)), self._split(hold.to_s)
+        edges = [hold.from_s, *self._from_s[first + 1 : last], hold.to_s]
+        counts = [min(hold.count, free) for free in self._free[first:last]]
+        self._free[first:last] = [free - count for free, count in zip(self._free[first:last], counts, strict=True)]
+        pieces = zip(counts, pairwise(edges), strict=True)
+        for count, spans in groupby(pieces, key=itemgetter(0)):
+            (_, (from_s, to_s)), *more = spans
+            if count:
+                yield replace(hold, count=count, from_s=from_s, to_s=more[-1][1][1] if more else to_s)
+
+    def _split(self, moment_s: float) -> int:
+        """Return the number of the span that begins then."""
+        at = bisect_left(self._from_s, moment_s)
+        if at == len(self._from_s) or self._from_s[at] != moment_s:
+            self._from_s.insert(at, moment_s)
+            self._free.insert(at, self._free[at - 1])
+        return at
 
 
 def _shown_job(job: ClusterJob, *, now_us: int, with_namespace: bool) -> ShownJob:

@@ -116,8 +116,8 @@ def test_who_is_not_signed_in_is_told_so(cluster: Cluster, doctor: Doctor, tmp_p
     assert doctor("-n", "doctor", kubeconfig=kubeconfig) == (
         0,
         [
-            "absent cluster: can't reach a cluster: the cluster doesn't accept your credentials, which may have expired "
-            "-> sign in, or choose one with kubectl config use-context"
+            "absent cluster: can't reach a cluster: the cluster doesn't accept your credentials, which may have "
+            "expired -> sign in, or choose one with kubectl config use-context"
         ],
     )
 

@@ -27,6 +27,12 @@ def job(
     }
 
 
+def class_profile(device_class: str, devices: object) -> Document:
+    """A GPUProfile whose status says how many devices the class has."""
+    spec = {"deviceClass": device_class, "engine": "cudagraph"}
+    return {"kind": "GPUProfile", "metadata": {"name": device_class}, "spec": spec, "status": {"devices": devices}}
+
+
 def running(
     name: str, *, gpus: int, from_s: float, to_s: float, classes: Document | None = None, **more: Any
 ) -> Document:

@@ -4,7 +4,7 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +16,7 @@ import yaml
 Document = dict[str, Any]
 OURS = "/apis/dueby.dev/v1alpha1"
 JOBS = f"{OURS}/inferencejobs"
+PROFILES = f"{OURS}/gpuprofiles"
 DEPLOYMENTS = "/apis/apps/v1/deployments"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -150,10 +151,11 @@ def serving_api(certificate: Path | None = None) -> Iterator[SmallAPIServer]:
                 planned = status(401, "Unauthorized")
             code, text = planned or api_server.answer(self.command, where.path, dict(parse_qsl(where.query)), body)
             data = text.encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            with suppress(ConnectionError):  # whoever has asked may have left
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
 
         do_GET = do_POST = do_PATCH = answer  # noqa: N815
 

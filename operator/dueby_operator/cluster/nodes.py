@@ -11,7 +11,7 @@ GPUs that a node publishes in ResourceSlices (resource_slices.py) are of the sam
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -266,6 +266,16 @@ def classes_on(node: Node) -> list[str]:
     if not node.has_slices:
         return list(node.devices)
     return [own_class(f"cpu-{node.slice_cpus}", node.name if node.is_slow else "")]
+
+
+def count_devices(nodes: Iterable[Node]) -> Counter[str]:
+    """Return how many devices of each class the nodes have, whoever uses them and whether or not they are ready."""
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        for name in classes_on(node):
+            kind = kind_on(node, name)
+            counts[name] += kind.count if kind else 0
+    return counts
 
 
 def has_class(node: Node, device_class: str) -> bool:

@@ -35,7 +35,7 @@ from dueby_operator.profiling.attempts import shared_attempts
 from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, without_foreign
 from dueby_operator.profiling.known_profiles import KnownProfiles
 from dueby_operator.profiling.on_demand import store_attempts
-from dueby_operator.profiling.upkeep import decide_upkeep, rates
+from dueby_operator.profiling.upkeep import decide_upkeep, profile_columns
 from dueby_operator.profiling.used_models import jobs_to_measure_for
 
 Found = TypeVar("Found")
@@ -156,7 +156,7 @@ def _upkeep(snapshot: ClusterSnapshot, shared: Shared, kept: KeptProfiles) -> tu
             jobs=_jobs_to_measure_for(snapshot),
             now_us=snapshot.now_us,
         )
-    return (*rates(kept.profiles), *scheduled)
+    return (*profile_columns(kept.profiles, snapshot.nodes.values()), *scheduled)
 
 
 def _jobs_to_measure_for(snapshot: ClusterSnapshot) -> list[InferenceJob]:

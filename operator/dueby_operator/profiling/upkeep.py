@@ -7,7 +7,7 @@ from dueby_api.gpu_profile import GPUProfile, images_per_second
 from dueby_api.inference_job import InferenceJob
 from dueby_api.status import ProfileStatus
 from dueby_operator import paths
-from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.nodes import Node, count_devices
 from dueby_operator.model.writes import Add, Change, Delete, Put, Write
 from dueby_operator.objects.jobs import BatchJob, CronJob
 from dueby_operator.objects.pods import Pod
@@ -63,13 +63,22 @@ def decide_upkeep(
     return (*puts, *following, *again, *conditions)[:MAX_WRITES]
 
 
-def rates(profiles: Iterable[GPUProfile]) -> list[Change]:
-    """Return what brings `status.imagesPerSecond` up to date, where it isn't: a column of GPUProfiles shows it."""
-    return [
-        Change(path=paths.profiles_path(profile.name, "status"), fields={"status": {"imagesPerSecond": rate}})
-        for profile in profiles
-        if (rate := round(images_per_second(profile.spec))) != (profile.status or ProfileStatus()).images_per_second
-    ]
+def profile_columns(profiles: Iterable[GPUProfile], nodes: Iterable[Node]) -> list[Change]:
+    """Return what brings the columns of profiles up to date: `status.imagesPerSecond`, and of a class its `devices`.
+
+    `dueby calendar` has the devices from there: who may read profiles may seldom read nodes.
+    """
+    counts = count_devices(nodes)
+    changes = []
+    for profile in profiles:
+        shown = profile.status or ProfileStatus()
+        rate, devices = round(images_per_second(profile.spec)), shown.devices
+        if not profile.spec.device.node:
+            devices = counts[profile.spec.device_class]
+        if (rate, devices) != (shown.images_per_second, shown.devices):
+            fields = {"imagesPerSecond": rate, **({} if devices is None else {"devices": devices})}
+            changes.append(Change(path=paths.profiles_path(profile.name, "status"), fields={"status": fields}))
+    return changes[:MAX_WRITES]
 
 
 def _starting(made: Sequence[Add]) -> dict[str, str]:

@@ -43,6 +43,7 @@ PROFILE_COLUMNS: tuple[Column, ...] = (
     ("Node", "string", ".spec.device.node", 0),
     ("Current", "string", ".status.conditions[?(@.type=='Current')].status", 0),
     ("Measured", "date", ".spec.measuredAt", 0),
+    ("Devices", "integer", ".status.devices", 1),
     ("Reason", "string", ".status.conditions[?(@.type=='Current')].reason", 1),
 )
 

@@ -75,7 +75,7 @@ def _name_band(pool: ShownPool, device: str, *, top: float, bottom: float) -> li
 
 def _size(pool: ShownPool, device: str) -> str:
     if pool.devices is None:
-        return f"at most {counted(pool.peak, device)}"
+        return f"at most {counted(pool.peak, device)} by the jobs' statuses"
     held = f"at most {number(pool.peak)} held at once" if pool.peak else "none held"
     if pool.peak > pool.devices:
         held += " unless some jobs give way"

@@ -4,9 +4,12 @@ import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dueby.cluster.job_list import read_jobs
-from dueby_pages.cluster_calendar import shown_cluster
+from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, peak
+from dueby_pages.cluster_calendar import shown_cluster, within_sizes
 from support.cluster_list import job, listed, moment, plan, refused, reserved
 
 
@@ -47,3 +50,59 @@ def test_a_job_whose_rows_are_being_counted_has_no_devices_and_the_slack_that_it
     assert {job.name: job.gpus for job in shown.jobs} == {"all-in": None, "promised": 1}
     slacks = {job.name: job.slack_s for job in shown.jobs}
     assert slacks == {"all-in": pytest.approx(3000, abs=2), "promised": pytest.approx(2400, abs=2)}
+
+
+@st.composite
+def holds(draw: st.DrawFn) -> list[ShownHold]:
+    """What a job holds of two classes, of which it is known how many there are of one."""
+    count = draw(st.integers(0, 4))
+    begins = [draw(st.integers(-5, 20)) for _ in range(count)]
+    return [
+        ShownHold(
+            device_class=draw(st.sampled_from(["known", "unknown"])),
+            from_s=float(begin),
+            to_s=float(draw(st.integers(max(0, begin + 1), 30))),
+            count=draw(st.integers(1, 9)),
+        )
+        for begin in begins
+    ]
+
+
+def held_at(shown: ShownCalendar, moment_s: float, *, device_class: str = "known") -> list[int]:
+    """How many devices each job holds then."""
+    return [
+        sum(
+            hold.count
+            for hold in job.holds
+            if hold.device_class == device_class and hold.from_s <= moment_s < hold.to_s
+        )
+        for job in shown.jobs
+    ]
+
+
+@given(st.lists(holds(), max_size=6), st.integers(0, 12))
+def test_jobs_hold_together_all_that_their_statuses_say_up_to_what_there_is(
+    jobs: list[list[ShownHold]], devices: int
+) -> None:
+    every = [hold for job in jobs for hold in job if hold.device_class == "known"]
+    before = ShownCalendar(
+        now_us=0,
+        jobs=tuple(
+            ShownJob(name=str(at), deadline_class="Soft", state="Running", holds=tuple(job))
+            for at, job in enumerate(jobs)
+        ),
+        pool=(
+            ShownPool(device_class="known", devices=devices, peak=peak(every)),
+            ShownPool(device_class="unknown", devices=None, peak=1),
+        ),
+        device="device",
+    )
+    after = within_sizes(before)
+    for moment_s in (second + 0.5 for second in range(30)):
+        wanted, found = held_at(before, moment_s), held_at(after, moment_s)
+        assert all(some <= all_ for some, all_ in zip(found, wanted, strict=True))
+        assert sum(found) == min(devices, sum(wanted))
+        assert held_at(after, moment_s, device_class="unknown") == held_at(before, moment_s, device_class="unknown")
+    assert (after == before) == (peak(every) <= devices)
+    assert bool(after.notes) == (after != before)
+    assert after.pool[0].peak <= devices or after == before

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dueby.cli.main import main
-from support.cluster_list import job
-from support.small_api_server import JOBS, SmallAPIServer, jobs_in, status
+from support.cluster_list import class_profile, job, running
+from support.small_api_server import JOBS, PROFILES, SmallAPIServer, jobs_in, status
 
 FORBIDDEN = 'inferencejobs.dueby.dev is forbidden: User "ann" cannot list resource "inferencejobs" at the cluster scope'
 
@@ -22,9 +22,28 @@ def test_the_api_server_is_asked(
     api_server: SmallAPIServer, capsys: pytest.CaptureFixture[str], options: list[str], asked: str
 ) -> None:
     api_server.lists[asked] = [job("a", namespace="x")]
+    api_server.lists[PROFILES] = [class_profile("a100", 8)]
     assert main(["calendar", *options]) == 0
-    assert api_server.asked == [f"GET {asked}"]
-    assert " Planning " in capsys.readouterr().out
+    assert api_server.asked == [f"GET {asked}", f"GET {PROFILES}"]
+    out = capsys.readouterr().out
+    assert " Planning " in out
+    assert "a100: at most 0 of 8 devices are held at once." in out
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(status(403, "gpuprofiles.dueby.dev is forbidden"), id="forbidden"),
+        pytest.param(status(404, "the server could not find the requested resource"), id="no CRD"),
+    ],
+)
+def test_without_profiles_it_is_not_known_how_many_devices_there_are(
+    api_server: SmallAPIServer, capsys: pytest.CaptureFixture[str], answer: tuple[int, str]
+) -> None:
+    api_server.lists[JOBS] = [running("a", gpus=3, from_s=-60, to_s=60)]
+    api_server.answers[PROFILES] = answer
+    assert main(["calendar"]) == 0
+    assert "a100: at most 3 at once by what the jobs' statuses say; how many" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from dueby_api.errors import DueByError
 from dueby_api.units import parse_time_us
 from dueby_pages.calendar import ShownCalendar
 from dueby_pages.cluster_calendar import shown_cluster
-from support.cluster_list import group, job, listed, moment, plan, refused, reserved, running
+from support.cluster_list import class_profile, group, job, listed, moment, plan, refused, reserved, running
 from support.report_page import words_of
 
 Show = Callable[..., tuple[int, str, str]]
+BY_STATUSES = "by what the jobs' statuses say; how many there are isn't known."
 MIX = {"a100": 2, "l4": 2}
 
 
@@ -57,20 +58,50 @@ def test_the_table_shows_who_has_what_now_and_what_is_reserved(show: Show) -> No
     )
     assert re.search(r"Relaxed +Scheduled +1 +(30m00s|29m\d\ds) .* (6m4|6m3)\ds +.[▄▅]{9,11}", lines[2])
     assert lines[3].split()[1:7] == ["BestEffort", "Queued", "-", "-", "-", "25h00m"]
-    assert "a100: at most 4 are held at once." in lines
+    assert f"a100: at most 4 at once {BY_STATUSES}" in lines
 
 
 def test_a_job_of_several_classes_has_those_of_its_plan(show: Show) -> None:
     _, out, _ = show(items=[running("mixed", gpus=4, from_s=-60, to_s=600, classes=MIX)])
-    assert "a100: at most 2 are held at once.\nl4: at most 2 are held at once." in out
+    assert f"a100: at most 2 at once {BY_STATUSES}\nl4: at most 2 at once {BY_STATUSES}" in out
     # A worker was lost, and the status doesn't say of which class.
     _, out, _ = show(items=[running("mixed", gpus=3, from_s=-60, to_s=600, classes=MIX)])
-    assert "a100 or l4: at most 3 are held at once." in out
+    assert f"a100 or l4: at most 3 at once {BY_STATUSES}" in out
+
+
+def test_statuses_of_different_moments_add_up_to_no_more_than_there_is(show: Show) -> None:
+    """On eight cores: the first job's status is of before the second got five of them."""
+    items = [
+        running("old", gpus=8, from_s=-600, to_s=1800, classes={"cpu-1": 8}),
+        running("new", gpus=5, from_s=-20, to_s=900, classes={"cpu-1": 5}),
+        reserved("later", ("cpu-1", 8, 1850, 3600)),
+        running("gpus", gpus=4, from_s=-60, to_s=600),
+    ]
+    _, out, _ = show(items=items)
+    assert f"cpu-1: at most 13 at once {BY_STATUSES}" in out
+    known = [class_profile("cpu-1", 8), class_profile("cpu-1", None), class_profile("l4", 2)]
+    _, out, _ = show(items=[*items, *known])
+    assert "13 are held" not in out
+    lines = out.splitlines()
+    assert "cpu-1: at most 8 of 8 devices are held at once." in lines
+    assert "l4: at most 0 of 2 devices are held at once." in lines
+    assert f"a100: at most 4 at once {BY_STATUSES}" in lines
+    said = "cpu-1: the jobs' statuses are of different moments and add up to 13 of the 8 devices that there are; "
+    assert f"{said}what is older is shown in part." in " ".join(lines)
+    _, page, _ = show("-o", "html", items=[*items, *known])
+    assert "cpu-1 · 8 devices, at most 8 held at once" in words_of(page)
+
+
+@pytest.mark.parametrize("devices", [-1, "many", 1.5])
+def test_profiles_that_say_nothing_of_use_leave_the_number_unknown(show: Show, devices: object) -> None:
+    items = [running("now", gpus=4, from_s=-600, to_s=1800), class_profile("a100", devices), {"kind": "GPUProfile"}]
+    _, out, _ = show(items=items)
+    assert f"a100: at most 4 at once {BY_STATUSES}" in out
 
 
 def test_an_overdue_job_still_has_its_devices(show: Show) -> None:
     _, out, _ = show(items=[running("slow", gpus=2, from_s=-600, to_s=-60, deadline_s=-30, message="It is slow.")])
-    assert "a100: at most 2 are held at once." in out
+    assert f"a100: at most 2 at once {BY_STATUSES}" in out
     # It ends now at the earliest, whatever its workers' last word was.
     assert re.search(r"Hard +Running +2 +10m\d\ds ago +1m\d\ds ago +[345]\ds ago +-[345]\ds ", out)
     assert "team/slow: It is slow." in out
@@ -233,8 +264,8 @@ def test_the_page_shows_the_cluster(show: Show) -> None:
     words = words_of(out)
     assert (code, err) == (0, "")
     assert "2 jobs in the cluster No job is late" in words
-    assert "a100 · at most 4 devices" in words
-    assert "l4 · at most 2 devices" in words
+    assert "a100 · at most 4 devices by the jobs' statuses" in words
+    assert "l4 · at most 2 devices by the jobs' statuses" in words
     assert "a job without a name can't be read" in words
 
 

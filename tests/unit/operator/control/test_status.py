@@ -6,7 +6,7 @@ from typing import Any
 from dueby_api.conditions import Reason
 from dueby_api.gpu_profile import GPUProfile, Latency, Spread
 from dueby_operator.model.writes import Change
-from dueby_operator.profiling.upkeep import rates
+from dueby_operator.profiling.upkeep import profile_columns
 from dueby_operator.resources.crds import job_crd
 from support.decisions import a_batch, cluster, indexed, infj, job, look, look_at, started
 from support.operator import profile
@@ -85,7 +85,7 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
 
 
 def test_every_field_of_a_profiles_status_is_written_in_some_case() -> None:
-    (write,) = rates([profile()])
+    (write,) = profile_columns([profile()], [])
     assert isinstance(write, Change)
     found = set(written(write.fields["status"]))
     assert found

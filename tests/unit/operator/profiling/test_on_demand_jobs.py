@@ -9,7 +9,8 @@ from dueby_api.schema import validate
 from dueby_api.status import ProfileStatus, read_status
 from dueby_api.step_config import ProfileConfig
 from dueby_operator.profiling.class_profiles import profiles_of
-from dueby_operator.profiling.upkeep import rates
+from dueby_operator.profiling.upkeep import profile_columns
+from support.decisions import node as slices_node
 from support.operator import profile
 from support.profiling import A100, begun, gpu_node, measured
 from support.stored import raw
@@ -144,6 +145,20 @@ def test_the_column_shows_the_best_size_that_fits_and_is_written_only_when_it_ch
     small, large = spec.steps[0], spec.steps[0].replace(mini_batch_size=32, latency_micros=Latency(mean=150_000))
     assert round(images_per_second(spec.replace(steps=(small, large)))) == 213
     assert images_per_second(spec.replace(steps=(small, large), max_mini_batch_size=16)) == 160
-    (write,) = rates([profile(A100)])
+    (write,) = profile_columns([profile(A100)], [])
     assert write.path == f"/apis/dueby.dev/v1alpha1/gpuprofiles/{A100}/status"
-    assert not rates([profile(A100).replace(status=read_status(ProfileStatus, raw(write.fields["status"])))])
+    seen = profile(A100).replace(status=read_status(ProfileStatus, raw(write.fields["status"])))
+    assert not profile_columns([seen], [])
+
+
+def test_a_class_s_profile_says_how_many_devices_the_nodes_have_and_a_node_s_does_not() -> None:
+    nodes = [gpu_node("n1", gpus=4), gpu_node("n2", gpus=2), slices_node("n3", cpus=8)]
+    of_class, of_node = profile(A100), measured(device=Device(node="n1"))
+    first, second = profile_columns([of_class, of_node], nodes)
+    assert first.fields["status"]["devices"] == 6
+    assert "devices" not in second.fields["status"]
+    seen = of_class.replace(status=read_status(ProfileStatus, raw(first.fields["status"])))
+    assert not profile_columns([seen], nodes)
+    gone, slices = profile_columns([seen, profile("cpu-1")], [nodes[0], nodes[2]])
+    assert gone.fields["status"]["devices"] == 4
+    assert slices.fields["status"]["devices"] == 8
