@@ -64,14 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     def read() -> tuple[ClusterJobs, Mapping[str, ClassSize]]:
         if api_server is not None:
-            jobs = api_server.list_jobs(arguments.namespace)
-            return read_jobs(jobs, origin=API_SERVER, namespace=arguments.namespace), _sizes(api_server)
+            listed = api_server.list_jobs(arguments.namespace)
+            return read_jobs(listed, origin=API_SERVER, namespace=arguments.namespace), _sizes(api_server)
         text = read_text(arguments.file, most=MAX_LIST)
         try:
-            found = read_jobs(text, origin=arguments.file, namespace=arguments.namespace)
+            jobs = read_jobs(text, origin=arguments.file, namespace=arguments.namespace)
         except Invalid as error:
             raise Invalid(error.field, f"{error.message}; give what `kubectl get infj -A -o json` prints") from None
-        return found, read_sizes(text, origin=arguments.file)
+        return jobs, read_sizes(text, origin=arguments.file)
 
     def show() -> ShownCalendar:
         jobs, sizes = read()

@@ -290,7 +290,7 @@ def _run(world: World, surely: tuple[str, ...]) -> Outcome:
 
 def _be_quiet(world: World, cluster: Cluster, checks: Checks) -> None:
     """See that nothing is written any more once all is over."""
-    # What is last in a pass, such as profiles' columns, is still to come of an operator that stood still in each so far.
+    # What is last in a pass, such as profiles' columns, may be still to come of an operator that stood still in each.
     world.run(until=lambda: bool(checks.broken) or world.seconds >= FAULTS_S, limit_s=FAULTS_S)
     pauses_s = [(operator.paused_until_us - world.now_us) / 1e6 for operator in cluster.operators]
     begins_s = max(FAULTS_S, world.seconds + max(0.0, *pauses_s)) + QUIET_S / 2
