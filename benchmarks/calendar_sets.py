@@ -34,7 +34,7 @@ from dueby_planner.schedule.calendar import make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline
 from dueby_planner.schedule.free_devices import idle_pool
 from dueby_planner.schedule.place import place
-from dueby_planner.schedule.tables import take
+from dueby_planner.schedule.reservation import take
 from dueby_planner.schedule.verify import verify_calendar
 
 RESULTS = Path(__file__).parent / "results"

@@ -18,8 +18,8 @@ from typing import Protocol
 from dueby_api.grid import Grid
 from dueby_api.parts import parts_of
 from dueby_planner.schedule.job import GONE, Assignment, ScheduledJob, WorkerModel, WorkerState
-from dueby_planner.schedule.one_job import decide_workers
 from dueby_planner.schedule.request import Refuse, Start, Stop
+from dueby_planner.schedule.watch import decide_workers
 
 TICK_US = 500_000
 

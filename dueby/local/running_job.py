@@ -280,9 +280,9 @@ def _decided(decision: JobDecision) -> tuple[ScheduledJob, WorkDecision]:
     """Return what the workers were decided on and what was decided; raise if it did not come to that."""
     if decision.fault:  # here a bug stops the process, as bugs do
         raise decision.fault.error
-    if decision.model is None or decision.work is None:
+    if decision.scheduled is None or decision.work is None:
         raise DueByError(decision.status.message or "the job can't be planned")
-    return decision.model, decision.work
+    return decision.scheduled, decision.work
 
 
 def _end_of(decision: JobDecision) -> Ended | None:

@@ -160,7 +160,7 @@ def quota_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
     )
     costs = st.fixed_dictionaries({"a": st.integers(0, 3), "b": st.integers(1, 3)})
     bound = [
-        replace(job, quotas={name: draw(costs) for name in units if draw(st.booleans())}, stays=draw(st.booleans()))
+        replace(job, limits={name: draw(costs) for name in units if draw(st.booleans())}, stays=draw(st.booleans()))
         for job in jobs
     ]
     return bound, pool

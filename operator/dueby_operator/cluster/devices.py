@@ -31,9 +31,9 @@ from dueby_operator.cluster.nodes import (
     workers_within,
 )
 from dueby_operator.cluster.pods_on_nodes import describe_overdue
-from dueby_operator.cluster.queue_quotas import find_quotas
+from dueby_operator.cluster.queue_quotas import find_queue_limits
 from dueby_operator.cluster.queues import Queue
-from dueby_operator.cluster.quotas import Room, find_namespace_quotas, max_pods, take
+from dueby_operator.cluster.quotas import Room, find_namespace_limits, max_pods, take
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.cluster.shortage import describe_shortage
 from dueby_operator.model.devices import Offer
@@ -185,12 +185,12 @@ class ClusterDevices:
         return self._free_now(namespace, spec, classes)
 
     def groups(self, claimants: Sequence[Claimant]) -> DeviceGroups:
-        """Return the devices of nodes that aren't silent, for whom they are, and the quotas that bind these jobs."""
+        """Return the devices of nodes that aren't silent, for whom they are, and the limits that bind these jobs."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
         groups = find_groups(nodes, claimants, self.settings, now_us=self.now_us, memory_of=self.worker_memory)
-        of_queues = find_quotas(self.queues, claimants, self.kinds, self._asked)
-        of_namespaces = find_namespace_quotas(self.room, claimants, self._asked)
-        return replace(groups, quotas=(*of_queues, *of_namespaces))
+        of_queues = find_queue_limits(self.queues, claimants, self.kinds, self._asked)
+        of_namespaces = find_namespace_limits(self.room, claimants, self._asked)
+        return replace(groups, limits=(*of_queues, *of_namespaces))
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a pod of the job could have one now."""
@@ -254,10 +254,7 @@ class ClusterDevices:
         if not room or not classes:
             return Offer(counts=free, warnings=self.warnings)
         within = {name: int(min(free[name], max_pods(room, self._asked(spec, name)))) for name in classes}
-        # What classes share is bounded by the one that asks for most of it, so that any mixture fits.
-        together = min(max_pods(room, self._of_worker(spec, name)) for name in classes)
-        most = None if together == math.inf else int(together)
-        return Offer(counts=within, most=most, warnings=self.warnings)
+        return Offer(counts=within, warnings=self.warnings)
 
     def _in_queue(self, namespace: str, spec: JobSpec, classes: Sequence[str], *, unused: bool) -> dict[str, int]:
         """Return the workers of each class that the job's queue covers; of GPUs no more than exist, free or not."""

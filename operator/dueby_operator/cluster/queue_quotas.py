@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dueby_api.inference_job import JobSpec
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.queues import Flavor, Queue, matching
-from dueby_planner.schedule.devices import Quota
+from dueby_planner.schedule.devices import Limit
 from dueby_planner.schedule.job import Claimant, JobKey
 
 # Quotas are counted in thousandths: Kubernetes counts nothing in less.
@@ -49,13 +49,13 @@ class _Use(NamedTuple):
     cost: int
 
 
-def find_quotas(
+def find_queue_limits(
     queues: Mapping[tuple[str, str], Queue],
     claimants: Iterable[Claimant],
     kinds: Mapping[str, DeviceKind],
     requests_on: Asked,
-) -> tuple[Quota, ...]:
-    """Return the quotas that bind these jobs, given how a device of each class is asked for."""
+) -> tuple[Limit, ...]:
+    """Return the limits that bind these jobs, given how a device of each class is asked for."""
     uses: dict[_Bound, list[_Use]] = defaultdict(list)
     sizes: dict[tuple[str, str, str], tuple[float, float]] = {}
     """By owner, resource and flavor: what there is, and what is used."""
@@ -70,7 +70,7 @@ def find_quotas(
                 for bound in _bounds(queue, flavors, wanted, sizes):
                     cost = round(wanted[bound.resource] * THOUSANDTHS)
                     uses[bound].append(_Use(claimant.key, device_class, cost))
-    return tuple(_quota(bound, uses, sizes) for bound in sorted(uses))
+    return tuple(_limit(bound, uses, sizes) for bound in sorted(uses))
 
 
 def _bounds(
@@ -95,14 +95,14 @@ def _bounds(
     ]
 
 
-def _quota(
+def _limit(
     bound: _Bound, uses: Mapping[_Bound, Iterable[_Use]], sizes: Mapping[tuple[str, str, str], tuple[float, float]]
-) -> Quota:
+) -> Limit:
     costs: dict[JobKey, dict[str, int]] = defaultdict(dict)
     for use in (use for other, of_other in uses.items() if bound.covers(other) for use in of_other):
         costs[use.key][use.device_class] = use.cost
     amounts = [sizes[bound.owner, bound.resource, name] for name in bound.flavors]
-    return Quota(
+    return Limit(
         name=bound.name,
         units=round(sum(whole for whole, _ in amounts) * THOUSANDTHS),
         used=round(sum(used for _, used in amounts) * THOUSANDTHS),

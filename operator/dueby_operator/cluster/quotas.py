@@ -15,7 +15,7 @@ from dueby_operator.cluster.quantities import limits_of, requests_of
 from dueby_operator.cluster.queue_quotas import THOUSANDTHS, Asked
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.pods import Pod, PodSpec
-from dueby_planner.schedule.devices import Quota
+from dueby_planner.schedule.devices import Limit
 from dueby_planner.schedule.job import Claimant, JobKey
 
 # What a quota calls that which pods ask for. Extended resources are `requests.` and their name.
@@ -110,9 +110,9 @@ def max_pods(room: Room, requests: Mapping[str, float]) -> float:
     )
 
 
-def find_namespace_quotas(
+def find_namespace_limits(
     room: Mapping[str, Room], claimants: Iterable[Claimant], requests_on: Asked
-) -> tuple[Quota, ...]:
+) -> tuple[Limit, ...]:
     """Return what ResourceQuotas bound of these jobs, over time."""
     costs: dict[tuple[str, str], dict[JobKey, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for claimant in (claimant for claimant in claimants if claimant.key[0] in room):
@@ -122,11 +122,11 @@ def find_namespace_quotas(
                 if name in room[namespace] and value:
                     costs[namespace, name][claimant.key][device_class] = round(value * THOUSANDTHS)
     return tuple(
-        _quota(f"{name} of namespace {namespace}", room[namespace][name], by_job)
+        _limit(f"{name} of namespace {namespace}", room[namespace][name], by_job)
         for (namespace, name), by_job in sorted(costs.items())
     )
 
 
-def _quota(name: str, bound: Bound, costs: Mapping[JobKey, Mapping[str, int]]) -> Quota:
+def _limit(name: str, bound: Bound, costs: Mapping[JobKey, Mapping[str, int]]) -> Limit:
     hard, unused, others = (round(amount * THOUSANDTHS) for amount in bound)
-    return Quota(name=name, units=hard, used=hard - unused, others=others, costs=costs)
+    return Limit(name=name, units=hard, used=hard - unused, others=others, costs=costs)

@@ -55,7 +55,7 @@ class PolicyInput:
     """What other image sizes predict for the job, as far as it needs that."""
     actions: tuple[Action, ...] = ()
     """What the policies before this one do."""
-    model: ScheduledJob | None = None
+    scheduled: ScheduledJob | None = None
     """What the workers are decided on; None before the job is indexed and profiled."""
     work: WorkDecision | None = None
     """What was decided about the workers; None before."""
@@ -124,7 +124,7 @@ class PolicyInput:
             shared=outcome.shared or self.shared,
             predicted=outcome.predicted or self.predicted,
             actions=(*self.actions, *outcome.actions),
-            model=outcome.model or self.model,
+            scheduled=outcome.scheduled or self.scheduled,
             work=outcome.work or self.work,
         )
 
@@ -140,7 +140,7 @@ class Outcome:
     memory: JobMemory | None = None
     shared: Shared | None = None
     predicted: tuple[GPUProfile, ...] = ()
-    model: ScheduledJob | None = None
+    scheduled: ScheduledJob | None = None
     work: WorkDecision | None = None
     ends: bool = False
     """Whether the policies after this one have nothing to do."""

@@ -73,7 +73,7 @@ class JobDecision:
     actions: tuple[Action, ...] = ()
     memory: JobMemory
     """What to remember."""
-    model: ScheduledJob | None = None
+    scheduled: ScheduledJob | None = None
     """What the workers were decided on; None if it did not come to that."""
     work: WorkDecision | None = None
     """What was decided about the workers."""
@@ -222,7 +222,7 @@ def _with_observed(end: PolicyInput) -> PolicyInput:
 def _decided(job: JobSnapshot, end: PolicyInput) -> JobDecision:
     status = filled_in(job, end.status, end.manifest, end.now_us, actions=end.actions)
     decision = _decision(job, status, end.memory)
-    return replace(decision, manifest=end.manifest, actions=end.actions, model=end.model, work=end.work)
+    return replace(decision, manifest=end.manifest, actions=end.actions, scheduled=end.scheduled, work=end.work)
 
 
 def refuse(decision: JobDecision, reason: Reason, message: str, *, now_us: int) -> JobDecision:

@@ -19,10 +19,9 @@ from dueby_operator.control.work.build_job import build_job
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_planner.schedule.devices import DeviceGroups
+from dueby_planner.schedule.devices import DeviceGroups, with_shares
 from dueby_planner.schedule.free_devices import PROMISED
 from dueby_planner.schedule.job import Claimant, JobKey, PromisedJob, ScheduledJob
-from dueby_planner.schedule.promises import with_shares
 from dueby_planner.schedule.request import Reserve, ScheduleRequest, Start, Stop, WorkDecision
 from dueby_planner.schedule.schedule import schedule
 

@@ -20,8 +20,6 @@ class Offer:
     """By device class."""
     in_queue: Mapping[str, int] = field(default_factory=dict)
     """By device class, what the job's queue gives it at most, whoever has that now; empty if it is in no queue."""
-    most: int | None = None
-    """The most in all; None if nothing limits the sum."""
     warnings: tuple[str, ...] = ()
     """What makes these numbers less sure than they look."""
 

@@ -33,10 +33,24 @@ from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow, by_de
 from dueby_planner.schedule.draft import GIVING_WAY, MAX_TRIED, Draft, Placed, place_in_front
 from dueby_planner.schedule.free_devices import PROMISED, CalendarPool, Free, Taken, without
 from dueby_planner.schedule.hand_over import RunningJob, hand_over
-from dueby_planner.schedule.place_job import can_be_done, ends_together, reserve_soon
-from dueby_planner.schedule.place_set import DeviceTime, place_set, time_alone_us
-from dueby_planner.schedule.reservation import Lane, Reservation, Window, device_us, done_by
-from dueby_planner.schedule.tables import Tables, charged, least_within
+from dueby_planner.schedule.place_job import (
+    DeviceTime,
+    can_be_done,
+    ends_together,
+    place_set,
+    reserve_soon,
+    time_alone_us,
+)
+from dueby_planner.schedule.reservation import (
+    Lane,
+    Reservation,
+    Tables,
+    Window,
+    charged,
+    device_us,
+    done_by,
+    least_within,
+)
 
 # Readings of workers differ by some hundredths. A job is little late if it can do this part of its images in time.
 _MOST = 0.9
@@ -48,7 +62,7 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
     for kind in PROMISED:
         for job in by_deadline(jobs, kind):
             if job.stored and (reservation := stored_reservation(job, expected.left(kind))):
-                expected.take(reservation, job.quotas)
+                expected.take(reservation, job.limits)
                 draft.add(job, reservation, beside=kind, kept=True)
     return draft
 
@@ -214,10 +228,10 @@ def stored_reservation(job: CalendarJob, free: Free) -> Reservation | None:
     for stored in sorted((each for each in job.stored if each.to_us > 0), key=lambda each: each.from_us):
         missing = stored.count
         for name, window in _windows(job, stored, left):
-            there = least_within(left, name, job.quotas, window.from_us, window.to_us)
+            there = least_within(left, name, job.limits, window.from_us, window.to_us)
             if count := min(missing, there):
                 windows[name].append((window, count))
-                for of_name, taken in charged(name, Taken(window.from_us, window.to_us, count), job.quotas):
+                for of_name, taken in charged(name, Taken(window.from_us, window.to_us, count), job.limits):
                     left[of_name] = without(left[of_name], [taken])
                 missing -= count
             if not missing:
@@ -241,7 +255,7 @@ def _windows(job: CalendarJob, stored: StoredWindow, left: Free) -> Iterator[tup
     if stored.from_us > 0:
         return
     for name, choice in choices.items():
-        times = {step.from_us for of_name in (name, *job.quotas) for step in left.get(of_name, ())}
+        times = {step.from_us for of_name in (name, *job.limits) for step in left.get(of_name, ())}
         for from_us in sorted(time_us for time_us in times if 0 < time_us < stored.to_us):
             yield name, _window(job.problem, choice, from_us, stored.to_us)
 

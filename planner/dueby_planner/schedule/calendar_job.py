@@ -47,8 +47,8 @@ class CalendarJob:
     """What is stored is kept if it does so many images, which may be fewer than a new plan does; None: all of them."""
     until_us: int = NEVER_US
     """Beyond this time nothing is promised to it, and it is placed on nothing."""
-    quotas: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """The quotas that bind it, and how many units of each a device of each name costs (tables.py)."""
+    limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The limits that bind it, and how many units of each a device of each name costs (devices.py)."""
     at_work: tuple[OngoingWorker, ...] = ()
     """The workers that it has, if the problem is all that is left: what these do takes no other start (`needed_us`)."""
     elsewhere: int = 0

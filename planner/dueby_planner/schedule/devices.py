@@ -1,17 +1,19 @@
 """Devices for whom they are: a device group is devices of one class that the same jobs may use at the same times.
 
 A job's devices over time are counted by group, so that what one job may not use is never promised to it, and what only
-one job may use is never kept from it. A quota bounds what some jobs hold of several groups together. What is idle gets
+one job may use is never kept from it. A limit bounds what some jobs hold of several groups together. What is idle gets
 less while workers are started on it, one job after the other.
 """
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from dueby_planner.schedule.job import JobKey
+from dueby_planner.deadline_classes import Promises
+from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
 
 
 class Absence(NamedTuple):
@@ -49,8 +51,13 @@ class DeviceGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quota:
-    """What some jobs, and others that are not known, may hold together, in units of its own."""
+class Limit:
+    """What some jobs, and others that are not known, may hold together at each moment, in units of its own.
+
+    A Kueue queue's quota, a ResourceQuota, a namespace's share: each binds where jobs are placed, watched and stopped.
+    `gpus.max` is none, and stays in a job's own problem: there the k devices that do most are chosen exactly, while a
+    limit of several classes is divided among them one after the other.
+    """
 
     name: str
     units: int
@@ -60,7 +67,7 @@ class Quota:
     others: int | None = None
     """Those that others hold permanently; None: all that are used beside the jobs' workers are."""
     costs: Mapping[JobKey, Mapping[str, int]]
-    """By job and device class, how many units a device costs."""
+    """By job and device class, how many units a device costs. The jobs are those that it binds."""
 
     @property
     def has_queue(self) -> bool:
@@ -73,7 +80,7 @@ class DeviceGroups:
     """All devices that any of the jobs may use."""
 
     all: tuple[DeviceGroup, ...]
-    quotas: tuple[Quota, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     def of(self, key: JobKey, device_class: str | None = None) -> list[DeviceGroup]:
         """Return the groups that the job may use, of one class or of all."""
@@ -98,25 +105,25 @@ class DeviceGroups:
         return preferred
 
     def costs(self, key: JobKey) -> Mapping[str, Mapping[str, int]]:
-        """Return by quota that binds the job how many units a device of each group costs."""
+        """Return by limit that binds the job how many units a device of each group costs."""
         return {
-            quota.name: {group.name: quota.costs[key].get(group.device_class, 0) for group in self.of(key)}
-            for quota in self.quotas
-            if key in quota.costs
+            limit.name: {group.name: limit.costs[key].get(group.device_class, 0) for group in self.of(key)}
+            for limit in self.limits
+            if key in limit.costs
         }
 
     def charged(self, key: JobKey, devices: Mapping[str, int]) -> Counter[str]:
-        """Return these devices of the job by group, and what they cost by quota."""
+        """Return these devices of the job by group, and what they cost by limit."""
         taken = Counter(devices)
-        for quota, costs in self.costs(key).items():
-            taken[quota] = sum(costs[name] * count for name, count in devices.items())
+        for limit, costs in self.costs(key).items():
+            taken[limit] = sum(costs[name] * count for name, count in devices.items())
         return taken
 
-    def within_quotas(self, key: JobKey, devices: Mapping[str, int], room: Mapping[str, int]) -> dict[str, int]:
-        """Return as many of these devices by group as the room by quota covers."""
+    def within_limits(self, key: JobKey, devices: Mapping[str, int], room: Mapping[str, int]) -> dict[str, int]:
+        """Return as many of these devices by group as the room by limit covers."""
         found = dict(devices)
-        for quota, costs in self.costs(key).items():
-            left = room[quota]
+        for limit, costs in self.costs(key).items():
+            left = room[limit]
             for name, cost in costs.items():
                 if cost and name in found:
                     found[name] = max(0, min(found[name], left // cost))
@@ -150,13 +157,44 @@ def devices_by_class(groups: Iterable[DeviceGroup]) -> Counter[str]:
     return devices
 
 
+def with_shares(groups: DeviceGroups, jobs: Iterable[ScheduledJob | PromisedJob], promises: Promises) -> DeviceGroups:
+    """Return the groups with a limit for the Hard jobs of each namespace on each device class."""
+    if promises.max_share >= 1:
+        return groups
+    keys: dict[str, list[JobKey]] = defaultdict(list)
+    used: Counter[tuple[str, str]] = Counter()
+    for job in jobs:
+        if job.deadline_class == "Hard":
+            keys[job.key[0]].append(job.key)
+            if isinstance(job, ScheduledJob):
+                used.update((job.key[0], worker.assignment.device_class) for worker in job.alive)
+    devices = devices_by_class(groups.all)
+    shares = [
+        Limit(
+            name=f"share/{namespace}/{name}",
+            units=share_of(count, promises),
+            used=used[namespace, name],
+            others=0,
+            costs={key: {name: 1} for key in own},
+        )
+        for namespace, own in keys.items()
+        for name, count in devices.items()
+    ]
+    return replace(groups, limits=(*groups.limits, *shares))
+
+
+def share_of(devices: int, promises: Promises) -> int:
+    """Return how many of a class's devices may be promised to one namespace: one at least."""
+    return max(1, math.floor(promises.max_share * devices + 1e-9))
+
+
 class IdleDevices:
-    """Devices by group on which workers could be started now, and units of quotas for them; less with each start."""
+    """Devices by group on which workers could be started now, and units of limits for them; less with each start."""
 
     def __init__(self, groups: DeviceGroups) -> None:
         self._groups = groups
         self._left = Counter({group.name: group.idle for group in groups.all if group.is_there(0, 1)})
-        self._left.update({quota.name: quota.units - quota.used for quota in groups.quotas})
+        self._left.update({limit.name: limit.units - limit.used for limit in groups.limits})
 
     def left(self, name: str) -> int:
         """Return how many devices of the group nobody has."""
@@ -172,7 +210,7 @@ class IdleDevices:
             device_class = self._groups.class_of(name)
             counts[name] = max(0, min(self._left[name], by_class[device_class]))
             by_class[device_class] -= counts[name]
-        return self._groups.within_quotas(key, counts, self._left)
+        return self._groups.within_limits(key, counts, self._left)
 
     def take(self, key: JobKey, devices: Mapping[str, int]) -> None:
         """Start workers on these devices, of those that were offered to the job."""
@@ -191,10 +229,10 @@ class IdleDevices:
     def could_leave_queue(self, key: JobKey, device_class: str) -> str | None:
         """Return the group of which a queued worker would have a device if it was let start now, and keep that for it.
 
-        None if there is none, or no quota for it.
+        None if there is none, or no limit for it.
         """
         name = self._largest(key, device_class)
-        if name is None or not self._groups.within_quotas(key, {name: 1}, self._left)[name]:
+        if name is None or not self._groups.within_limits(key, {name: 1}, self._left)[name]:
             return None
         self.take(key, {name: 1})
         return name

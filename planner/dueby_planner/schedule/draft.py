@@ -13,8 +13,7 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline
 from dueby_planner.schedule.free_devices import CalendarPool, Free
 from dueby_planner.schedule.place_job import place_job
-from dueby_planner.schedule.reservation import Reservation, begins_us, ends_us
-from dueby_planner.schedule.tables import Tables
+from dueby_planner.schedule.reservation import Reservation, Tables, begins_us, ends_us
 
 GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
 """The tables that a Hard or a Soft job is placed on, in this order: first beside all workers."""
@@ -98,7 +97,7 @@ class Draft:
     def copy(self, placed: Placed) -> None:
         """Give the job what it has in another calendar."""
         self.placed[placed.job.name] = placed
-        self._tables.take(placed.reservation, placed.job.quotas)
+        self._tables.take(placed.reservation, placed.job.limits)
 
 
 # So many jobs are tried in a pass, each beside all that is reserved. Of more those with the earliest deadlines are.

@@ -177,8 +177,8 @@ def _joined(steps: Iterable[tuple[int, int, int]]) -> FreeDevices:
 
 
 Free = Mapping[str, FreeDevices]
-"""Free devices over time, by the name of the devices. Of names that are missing there are none. The units of quotas
-(tables.py) are counted like devices, under names of their own."""
+"""Free devices over time, by the name of the devices. Of names that are missing there are none. The units of limits
+(devices.py) are counted like devices, under names of their own."""
 
 CHANGE_US = 5 * MICROS_PER_SECOND
 """From the end of a worker until its device is seen to be free: what a device takes to change hands."""
@@ -195,7 +195,7 @@ class CalendarPool:
     """The devices, by name: a device class, or those of a class that have the same future."""
 
     whole: Mapping[str, int]
-    """Every device that there is, whoever has it now, and all units of quotas. Proofs count these."""
+    """Every device that there is, whoever has it now, and all units of limits. Proofs count these."""
     free: Mapping[DeadlineClass, Free]
     """What is free beside the running workers of a class and of those above it. At no moment has a class fewer devices
     than those below it: `free["BestEffort"]` is beside all workers, and `free["Hard"]` beside those of Hard jobs."""

@@ -7,10 +7,10 @@
 
 A worker that is stopped ends its part first. What it would have done after that is placed like a new job's images, so
 another start is paid for. The workers that stay are taken to stay until their job's deadline. With its device a worker
-hands over what that costs of its job's quotas.
+hands over what that costs of its job's limits.
 
 Mostly it is a job with a later deadline that can go on later. One with an earlier deadline can help where it has more
-devices than it needs by now. A job that has no place for want of a quota is helped by those alone who have some of it.
+devices than it needs by now. A job that has no place for want of a limit is helped by those alone who have some of it.
 
 Where many jobs come within a minute, the first of them have devices that later ones need sooner. So workers that have
 just started are stopped, too, but only of jobs that start within 5 % of the time that they have left: where there is
@@ -31,10 +31,8 @@ from dueby_planner.schedule.draft import Draft, HandingOver, Placed
 from dueby_planner.schedule.free_devices import CalendarPool, Free, Taken, less
 from dueby_planner.schedule.lag import HYSTERESIS
 from dueby_planner.schedule.place import free_us
-from dueby_planner.schedule.place_job import can_be_done
-from dueby_planner.schedule.place_set import DeviceTime, place_set, time_alone_us
-from dueby_planner.schedule.reservation import device_us
-from dueby_planner.schedule.tables import are_free, charged, within_quotas
+from dueby_planner.schedule.place_job import DeviceTime, can_be_done, place_set, time_alone_us, within_limits
+from dueby_planner.schedule.reservation import are_free, charged, device_us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,11 +136,11 @@ def _rest(running: RunningJob, workers: Sequence[RunningWorker]) -> CalendarJob 
 
 
 def _beside(free: Free, taken: Iterable[tuple[RunningJob, str, Taken]]) -> Free:
-    """Return what is left beside what these jobs take of devices, and with them of their quotas."""
+    """Return what is left beside what these jobs take of devices, and with them of their limits."""
     by_name: defaultdict[str, list[Taken]] = defaultdict(list)
     for running, devices, each in taken:
         if each.from_us < each.to_us:
-            for name, of_name in charged(devices, each, running.job.quotas):
+            for name, of_name in charged(devices, each, running.job.limits):
                 by_name[name].append(of_name)
     return less(free, by_name)
 
@@ -202,7 +200,7 @@ class _Search:
     def __init__(self, draft: Draft, job: CalendarJob, running: Sequence[RunningJob]) -> None:
         self._draft = draft
         self._job = job
-        self._is_quota_short = bool(job.quotas) and self._is_done_on(draft.left("Hard"), replace(job, quotas={}))
+        self._is_limit_short = bool(job.limits) and self._is_done_on(draft.left("Hard"), replace(job, limits={}))
         self._order: Workers = [
             (each, worker)
             for each in sorted(running, key=lambda each: (-each.job.problem.time_us, each.job.name))
@@ -249,15 +247,15 @@ class _Search:
 
     def _helps(self, running: RunningJob, worker: RunningWorker) -> bool:
         """Return whether the job could use what the worker has."""
-        if self._is_quota_short:
-            return any(running.job.quotas.get(quota, {}).get(worker.devices) for quota in self._job.quotas)
+        if self._is_limit_short:
+            return any(running.job.limits.get(limit, {}).get(worker.devices) for limit in self._job.limits)
         return worker.devices in self._job.device_names
 
     @cached_property
     def _seemingly_needed(self) -> int:
         """With how many workers less the device time is there that the job takes; more than there are: never."""
         until_us = self._job.problem.time_us
-        left = within_quotas(self._job, self._draft.left("Hard"))
+        left = within_limits(self._job, self._draft.left("Hard"))
         missing_us = time_alone_us(self._job) - free_us(left, until_us, self._job.device_names)
         for count, (_, worker) in enumerate(self._order, 1):
             missing_us -= max(0, min(worker.ends_us, until_us) - (worker.gives_way_us or 0))
@@ -277,7 +275,7 @@ class _Search:
         pool = stopped.pool(self._draft.pool)
         tight = [each._replace(beside="Hard") for each in self._draft.tight.values()]
         # Workers that stay may do so longer, on devices that a job which nobody moves has after them.
-        if not are_free(((each.reservation, each.job.quotas) for each in tight), pool.free["Hard"]):
+        if not are_free(((each.reservation, each.job.limits) for each in tight), pool.free["Hard"]):
             return None
         draft = Draft(pool, tight=tight, handing_over=stopped.names)
         jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]

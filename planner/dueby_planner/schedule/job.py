@@ -201,10 +201,8 @@ class ScheduledJob:
     """Devices of each class that are free and that its quota has room for, whoever else they are meant for."""
     in_queue: Mapping[str, int] = field(default_factory=dict)
     """Devices of each class that its queue gives it at most, whoever has them now; empty if it is in no queue."""
-    most: int | None = None
-    """The most workers that there may be in all; None if `gpus.max` alone limits them."""
-    limit: int | None = None
-    """The most workers that there may be in all, whatever is free; None if `gpus.max` alone limits them."""
+    max_workers: int | None = None
+    """The most workers that there may be at once, those that are there among them; None: only `gpus.max` says so."""
     warnings: tuple[str, ...] = ()
     """What makes `counts` less sure than they look."""
     promises: Promises = NO_LIMITS
@@ -291,12 +289,17 @@ class ScheduledJob:
     @property
     def could_use_devices(self) -> bool:
         """Whether there is anything left that more devices could do for it."""
-        return not (self.is_complete or self.must_stop or self.limit == 0)
+        return not (self.is_complete or self.must_stop or self.max_workers == 0)
 
     @property
     def has_profiles(self) -> bool:
         """Whether anything tells what it could do with a device; while that is gone, its workers go on."""
         return bool(self.profiles)
+
+    @property
+    def max_devices(self) -> int | None:
+        """NGPU, the most devices that the job may have at once; None: all that there are."""
+        return min((most for most in (self.spec.gpus.max, self.max_workers) if most is not None), default=None)
 
     @property
     def time_us(self) -> int:

@@ -13,12 +13,15 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import accumulate, pairwise
+from math import ceil
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Quota
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, IdleDevices, Limit
 from dueby_planner.schedule.free_devices import (
     CHANGE_US,
     CLASSES,
@@ -30,8 +33,10 @@ from dueby_planner.schedule.free_devices import (
     less,
     without,
 )
-from dueby_planner.schedule.job import JobKey
-from dueby_planner.schedule.tables import charged
+from dueby_planner.schedule.job import JobKey, ScheduledJob, WorkerModel
+from dueby_planner.schedule.lag import HYSTERESIS, finish_us
+from dueby_planner.schedule.reservation import charged
+from dueby_planner.schedule.watch import ongoing, pause_us, whose_time_is_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +81,7 @@ GIVEN_OUT: DeadlineClass = "BestEffort"
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """What is free of each group and of each quota over time, by deadline class."""
+    """What is free of each group and of each limit over time, by deadline class."""
 
     groups: DeviceGroups
     free: Table
@@ -88,14 +93,14 @@ class Ledger:
         """Return it as the planner's calendar takes it."""
         return CalendarPool(
             whole={group.name: group.devices for group in self.groups.all}
-            | {quota.name: quota.units for quota in self.groups.quotas},
+            | {limit.name: limit.units for limit in self.groups.limits},
             free=self.free,
             expected=self.expected,
             change_us=CHANGE_US,
         )
 
     def take(self, taken: Iterable[tuple[str, Taken]], *, of: Collection[DeadlineClass] = CLASSES) -> "Ledger":
-        """Return what is left beside what is taken of each group and of each quota.
+        """Return what is left beside what is taken of each group and of each limit.
 
         `of` are the deadline classes from which it is kept.
         """
@@ -118,12 +123,12 @@ class Ledger:
         `least` says how many are free of each name all that time; by default they are those of the ledger.
         """
         least = least or (lambda name: self.least(name, within_us))
-        room = {quota: least(quota) for quota in self.groups.costs(key)}
+        room = {limit: least(limit) for limit in self.groups.costs(key)}
         there = {name: min(count, least(name)) for name, count in devices.items()}
-        return self.groups.within_quotas(key, there, room)
+        return self.groups.within_limits(key, there, room)
 
     def least(self, name: str, within_us: int) -> int:
-        """Return how many devices of a group, or units of a quota, are free from now on for so long."""
+        """Return how many devices of a group, or units of a limit, are free from now on for so long."""
         steps = self.free[GIVEN_OUT].get(name, ())
         return min((step.free for step in steps if step.from_us < max(1, within_us)), default=0)
 
@@ -131,18 +136,18 @@ class Ledger:
 def open_ledger(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: int = 1) -> Ledger:
     """Return what is free beside these workers. `leave_us` is how long pods may take that are being deleted."""
     held: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
-    """Who has how many devices of a group, or units of a quota."""
+    """Who has how many devices of a group, or units of a limit."""
     for hold in holds:
         held[hold.group].append((hold, 1))
-    for quota in groups.quotas:
-        held[quota.name] = costs_of(quota, holds)
+    for limit in groups.limits:
+        held[limit.name] = costs_of(limit, holds)
     seen = Counter(hold.group for hold in holds if not hold.is_on_its_way)
     there = {group.name: group.idle + group.leaving + seen[group.name] for group in groups.all}
     away = {group.name: [Taken(*absence, group.devices) for absence in group.away] for group in groups.all}
     leaving = {group.name: group.leaving for group in groups.all}
     unseen = {group.name: _unseen(group, there[group.name]) for group in groups.all}
-    leaving |= {quota.name: _leaving(quota, holds) for quota in groups.quotas}
-    there |= {quota.name: max(0, quota.units - used_by_others(quota, holds)) for quota in groups.quotas}
+    leaving |= {limit.name: _leaving(limit, holds) for limit in groups.limits}
+    there |= {limit.name: max(0, limit.units - used_by_others(limit, holds)) for limit in groups.limits}
 
     def table(*, surely: bool) -> Table:
         # Nobody knows when they are left, so nothing is given out on them, and what was given out before is kept.
@@ -174,13 +179,13 @@ def _unseen(group: DeviceGroup, seen: int) -> int:
     return max(0, min(group.devices, group.idle + group.leaving + group.worked_on) - seen)
 
 
-def used_by_others(quota: Quota, holds: Iterable[HeldDevice]) -> int:
-    """Return the units of the quota that are counted as taken permanently."""
-    return max(0, quota.used - _used(quota, holds)) if quota.others is None else quota.others
+def used_by_others(limit: Limit, holds: Iterable[HeldDevice]) -> int:
+    """Return the units of the limit that are counted as taken permanently."""
+    return max(0, limit.used - _used(limit, holds)) if limit.others is None else limit.others
 
 
 def without_others(groups: DeviceGroups, holds: Sequence[HeldDevice]) -> DeviceGroups:
-    """Return the groups and quotas as they would be if these workers were all there are."""
+    """Return the groups and limits as they would be if these workers were all there are."""
     held = Counter(hold.group for hold in holds)
     queued = Counter(hold.group for hold in holds if hold.is_on_its_way)
     return replace(
@@ -189,26 +194,26 @@ def without_others(groups: DeviceGroups, holds: Sequence[HeldDevice]) -> DeviceG
             replace(group, idle=max(0, group.devices - held[group.name]) + queued[group.name], leaving=0)
             for group in groups.all
         ),
-        quotas=tuple(
-            replace(quota, used=quota.used - used_by_others(quota, holds)) if quota.has_queue else quota
-            for quota in groups.quotas
+        limits=tuple(
+            replace(limit, used=limit.used - used_by_others(limit, holds)) if limit.has_queue else limit
+            for limit in groups.limits
         ),
     )
 
 
-def _used(quota: Quota, holds: Iterable[HeldDevice]) -> int:
-    """Return the units of the quota that these workers use."""
-    return sum(cost for hold, cost in costs_of(quota, holds) if not hold.is_queued)
+def _used(limit: Limit, holds: Iterable[HeldDevice]) -> int:
+    """Return the units of the limit that these workers use."""
+    return sum(cost for hold, cost in costs_of(limit, holds) if not hold.is_queued)
 
 
-def _leaving(quota: Quota, holds: Iterable[HeldDevice]) -> int:
+def _leaving(limit: Limit, holds: Iterable[HeldDevice]) -> int:
     """Return the units of pods that are being deleted, and of those that do other things for the jobs."""
-    return 0 if quota.others is None else max(0, quota.used - quota.others - _used(quota, holds))
+    return 0 if limit.others is None else max(0, limit.used - limit.others - _used(limit, holds))
 
 
-def costs_of(quota: Quota, holds: Iterable[HeldDevice]) -> list[tuple[HeldDevice, int]]:
-    """Return the workers that the quota binds, with the units that each costs."""
-    return [(hold, quota.costs[hold.key].get(hold.device_class, 0)) for hold in holds if hold.key in quota.costs]
+def costs_of(limit: Limit, holds: Iterable[HeldDevice]) -> list[tuple[HeldDevice, int]]:
+    """Return the workers that the limit binds, with the units that each costs."""
+    return [(hold, limit.costs[hold.key].get(hold.device_class, 0)) for hold in holds if hold.key in limit.costs]
 
 
 def _held(holds: Iterable[tuple[HeldDevice, int]], kind: DeadlineClass, *, surely: bool) -> list[Taken]:
@@ -223,13 +228,13 @@ def _held(holds: Iterable[tuple[HeldDevice, int]], kind: DeadlineClass, *, surel
 
 
 def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
-    """Return what these jobs were given, of each group and each quota."""
+    """Return what these jobs were given, of each group and each limit."""
     return [
         each
         for placement in placements.values()
         for lane in placement.reservation
         for taken in lane.taken()
-        for each in charged(lane.group, taken, placement.job.quotas)
+        for each in charged(lane.group, taken, placement.job.limits)
     ]
 
 
@@ -285,3 +290,133 @@ class _Balance:
         """Return the least of it between two times."""
         first = max(0, bisect_right(self._times, from_us) - 1)
         return min(self._counts[first : bisect_left(self._times, to_us)])
+
+
+def find_holds(job: ScheduledJob, groups: DeviceGroups, idle: IdleDevices) -> list[HeldDevice]:
+    """Return the devices that a job's workers have.
+
+    Workers that are on no node yet are taken off `idle`, what nobody has of each group and each limit. One that waits
+    in its queue because there is no room has no device, and nobody knows when it gets one. As soon as there is quota
+    again, it is its own.
+    """
+    if not job.alive:
+        return []
+    group_of = {worker.name: _group_of(job, worker, groups, idle) for worker in job.alive}
+    there = [worker for worker in job.alive if worker.state != "queued" or group_of[worker.name]]
+    rest_us, surely_us = (_rest_us(job, there, margin) for margin in (Fraction(0), HYSTERESIS))
+    protected, kind = is_protected(job), job.deadline_class
+    pause = pause_us(worker.assignment.choice.start_us for worker in job.alive)
+    if kind == "Relaxed" and rest_us + pause > job.time_us:  # it can't wait any longer
+        kind = "Soft"
+    found, up = [], whose_time_is_up(job)
+    for worker in job.alive:
+        group, is_queued = group_of[worker.name], worker.state == "queued"
+        if group is None and not is_queued:
+            continue
+        until_us = worker.assignment.until_us
+        left_us = None if until_us is None else until_us - job.now_us
+        leaves_us = max(1, worker.leaves_us - job.now_us)
+        gives_way_us = _gives_way_us(job, worker, is_protected=protected)
+        own_us = left_us if left_us is not None and left_us > 0 else NEVER_US
+        if is_up := worker.name in up:
+            own_us = gives_way_us
+        bound_us = min(leaves_us, own_us)
+        # What is reserved on its device from now on is kept, however long it takes until the worker is gone.
+        expected_us = 1 if is_up else bound_us
+        found.append(
+            HeldDevice(
+                key=job.key,
+                worker=worker.name,
+                group=group or "",
+                device_class=worker.assignment.device_class,
+                deadline_class=kind,
+                ends_us=min(rest_us, expected_us) if group else NEVER_US,
+                surely_ends_us=min(min(surely_us, own_us) + CHANGE_US, leaves_us) if group else NEVER_US,
+                done_us=rest_us,
+                start_us=worker.assignment.choice.expected_start_us,
+                bound_us=bound_us,
+                gives_way_us=gives_way_us,
+                can_give_way=not protected and worker.can_shrink and not _young_us(job, worker),
+                hands_over_us=NEVER_US if protected or not worker.can_shrink else _gone_us(job, worker),
+                until_us=left_us,
+                is_on_its_way=not worker.node and bool(groups.nodes),
+                is_queued=is_queued,
+            )
+        )
+    return found
+
+
+def find_leaving(jobs: Iterable[ScheduledJob]) -> Mapping[JobKey, tuple[str, ...]]:
+    """Return the names of the workers, by job, that are to stop now so that they end a part before their node goes.
+
+    One that has not begun has nothing to end, and one that is stopped may come back to the same node.
+    """
+    leaving = {
+        job.key: tuple(
+            worker.name
+            for worker in job.workers
+            if worker.state == "running"
+            and worker.can_shrink
+            and worker.leaves_us - job.now_us <= _gone_us(job, worker)
+        )
+        for job in jobs
+    }
+    return {key: names for key, names in leaving.items() if names}
+
+
+def is_protected(job: ScheduledJob) -> bool:
+    """Return whether the job gave way a short time ago, and nothing has come into its sink since."""
+    return bool(job.part_size) and job.gave_way_at == job.images_in_sink
+
+
+def _group_of(job: ScheduledJob, worker: WorkerModel, groups: DeviceGroups, idle: IdleDevices) -> str | None:
+    """Return what the worker's device is of. One that is on no node yet takes one that nobody has."""
+    device_class = worker.assignment.device_class
+    if worker.node or not groups.nodes:
+        found = groups.at(job.key, device_class, worker.node)
+        return found.name if found else None
+    if worker.state == "queued":  # its queue counts it as used
+        return idle.could_leave_queue(job.key, device_class)
+    return idle.has_started(job.key, device_class)
+
+
+def _rest_us(job: ScheduledJob, there: Sequence[WorkerModel], margin: Fraction) -> int:
+    """Return the time until these workers have done what is left, and a share of it more."""
+    left = ceil(job.images_left * (1 + margin))
+    rest_us = finish_us([*ongoing(job, there), *job.reserved], left)
+    return NEVER_US if rest_us is None else max(1, rest_us)
+
+
+def _gives_way_us(job: ScheduledJob, worker: WorkerModel, *, is_protected: bool) -> int:
+    """Return how soon the worker would be gone: at the end of its part, and it isn't asked just after its start."""
+    if not worker.can_shrink:
+        return NEVER_US
+    choice, gone_us = worker.assignment.choice, _gone_us(job, worker)
+    if is_protected:  # its next part comes first
+        gone_us += choice.start_us + _part_us(job, worker)
+    return _young_us(job, worker) + gone_us
+
+
+def _gone_us(job: ScheduledJob, worker: WorkerModel) -> int:
+    """Return how long it takes until a worker that is told to stop is gone: to the end of its part.
+
+    A part that takes longer than it is granted is dropped at once, but what it takes is known only roughly.
+    """
+    return min(_part_us(job, worker), job.grace_s * MICROS_PER_SECOND) + CHANGE_US
+
+
+def _part_us(job: ScheduledJob, worker: WorkerModel) -> int:
+    choice = worker.assignment.choice
+    return -(-(job.part_size or 1) // choice.mini_batch_size) * job.step_us(worker)
+
+
+def _young_us(job: ScheduledJob, worker: WorkerModel) -> int:
+    """Return for how long the worker may not be asked to give way, because it has just started."""
+    return max(0, worker.created_us + pause_us([worker.assignment.choice.start_us]) - job.now_us)
+
+
+def by_readiness(holds: Iterable[HeldDevice]) -> list[HeldDevice]:
+    """Return the workers as they are asked to give way: those whose time is up first, then the least important."""
+    return sorted(
+        holds, key=lambda hold: (hold.until_us is None, -CLASSES.index(hold.deadline_class), hold.key, hold.worker)
+    )

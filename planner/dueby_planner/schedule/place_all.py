@@ -1,5 +1,7 @@
 """Place the jobs that wait and those that lag in one calendar. What is wrong with one is its fault alone.
 
+What was promised to others, by their statuses, is kept.
+
 If no calendar of all of them can be made, they are placed one by one, and those first that others may not move.
 
 Jobs whose windows no longer do by one reading keep them until the next one, which may say otherwise. Where a job gets a
@@ -9,19 +11,97 @@ those are promised to nobody else meanwhile: what the others get is found again 
 because of one reading.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dueby_api.conditions import Reason
 from dueby_api.inference_job import DeadlineClass
+from dueby_api.units import format_duration
+from dueby_api.words import counted
+from dueby_planner.deadline_classes import Promises
+from dueby_planner.model.problem import Problem
 from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob
-from dueby_planner.schedule.free_devices import CLASSES, PROMISED
+from dueby_planner.schedule.devices import DeviceGroups, devices_by_class, share_of
+from dueby_planner.schedule.explain import share_sentence
+from dueby_planner.schedule.free_devices import CLASSES, PROMISED, Taken
 from dueby_planner.schedule.hand_over import RunningJob
-from dueby_planner.schedule.job import JobKey, ScheduledJob
+from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
 from dueby_planner.schedule.ledger import Ledger, taken_by_placements
-from dueby_planner.schedule.promises import keep_promised
-from dueby_planner.schedule.reservation import begins_us
+from dueby_planner.schedule.request import Refuse
+from dueby_planner.schedule.reservation import begins_us, charged
+from dueby_planner.schedule.usable import stored_windows
 from dueby_planner.schedule.verify import verify_calendar
+
+
+def keep_promised(ledger: Ledger, jobs: Sequence[PromisedJob | ScheduledJob], groups: DeviceGroups) -> Ledger:
+    """Return what is free beside what was promised to these jobs. Soft jobs' is not kept from Hard ones."""
+    for kind in PROMISED:
+        taken = [each for job in jobs if job.deadline_class == kind for each in _promised_to(job, groups)]
+        ledger = ledger.take(taken, of=CLASSES[CLASSES.index(kind) :])
+    return ledger
+
+
+def _promised_to(job: PromisedJob | ScheduledJob, groups: DeviceGroups) -> list[tuple[str, Taken]]:
+    try:
+        return list(taken_by_status(job, groups))
+    except Exception:  # that may be why it is left alone, and the others don't suffer for it
+        return []
+
+
+def taken_by_status(job: ScheduledJob | PromisedJob, groups: DeviceGroups) -> Iterable[tuple[str, Taken]]:
+    """Yield what is still reserved for a job of each group and each limit, as its status says."""
+    there = groups.by_name
+    for window in (window for window in stored_windows(job, groups) if window.to_us > 0):
+        left, times = window.count, (max(0, window.from_us), window.to_us)
+        for name in window.devices:
+            count = min(left, there[name].devices) if there[name].is_there(*times) else 0
+            left -= count
+            if count:
+                yield from charged(name, Taken(*times, count), groups.costs(job.key))
+
+
+def taken_by_class(jobs: Iterable[ScheduledJob], kind: DeadlineClass, groups: DeviceGroups) -> list[tuple[str, Taken]]:
+    """Return what is still reserved for the jobs of a deadline class, as their statuses say."""
+    found = [job for job in jobs if job.deadline_class == kind and job.windows]
+    return [taken for job in found for taken in taken_by_status(job, groups)]
+
+
+def find_refusal(wanted: CalendarJob, job: ScheduledJob, groups: DeviceGroups) -> Refuse | None:
+    """Return why a Hard job that nothing is promised to can't be promised its end even on idle devices; None if it can.
+
+    What could not be done with all devices, whatever is promised, is refused with its proof elsewhere.
+    """
+    promises, problem = job.promises, wanted.problem
+    if wanted.deadline_class != "Hard" or wanted.goes_on or problem.fewest() is None:
+        return None
+    within_us = min(problem.time_us, wanted.until_us)
+    if problem.fewest(within_us) is None:
+        earliest_us = problem.earliest_us() or problem.time_us
+        sentence = (
+            f"Nothing is promised beyond {format_duration(wanted.until_us)} from now, by promises.horizon, and all "
+            f"devices that the job may use take {format_duration(earliest_us)}. Ask for fewer images, or take "
+            "another deadlineClass than Hard."
+        )
+        return Refuse(reason=Reason.NOT_PROMISED, sentence=sentence)
+    if promises.max_share < 1 and _within_share(problem, groups, promises).fewest(within_us) is None:
+        sentence = (
+            f"{share_sentence(promises)}, and the job needs {counted(problem.fewest(within_us) or 0, 'device')}. "
+            "Ask for a later deadline or fewer images, or take another deadlineClass than Hard."
+        )
+        return Refuse(reason=Reason.NOT_PROMISED, sentence=sentence)
+    return None
+
+
+def _within_share(problem: Problem, groups: DeviceGroups, promises: Promises) -> Problem:
+    """Return the problem with no more devices of a group than its namespace may have of the class."""
+    whole = devices_by_class(groups.all)
+    within = tuple(
+        replace(each, count=min(each.count, share_of(whole[groups.class_of(each.device_class)], promises)))
+        for each in problem.pool.groups
+    )
+    return replace(problem, pool=replace(problem.pool, groups=within))
+
 
 Placements = Mapping[JobKey, tuple[Placement, Calendar]]
 """Each job's placement, and the calendar that it is from."""

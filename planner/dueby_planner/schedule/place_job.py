@@ -1,4 +1,7 @@
-"""Place a job of the calendar: within its quotas, and so that it needn't be stopped before it is done if it can't be.
+"""Place a job of the calendar within its limits, so that it needn't be stopped before it is done if it can't be.
+
+What a job's limits leave of each name of devices is worked out for it alone: where one limit covers several names, that
+which does most for its units has what it can, and the others have the rest. At each moment all of it is within it.
 
 Workers that can't be stopped keep their devices until their job is done, so such a job is placed on what is free from
 some time until it ends, without a gap. When that is at the latest is tried: by its deadline, and by each time at which
@@ -9,21 +12,43 @@ it is placed on what is free from one second to the next, or between times that 
 
 A job that can't be in time is done as soon as possible, or little later on fewer devices. What would give a refused job
 its place is a later deadline, or more devices.
+
+Several jobs are placed in the order of deadlines with the fewest devices for each. If a job doesn't fit, it and the m
+jobs before it are levelled (place.py), for m = 1, 2, 4, 8, 16. That finds most of the calendars there are, but not all.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import partial
+from itertools import accumulate, pairwise
+from operator import itemgetter
 
 from dueby_api.status import MAX_WINDOWS
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import capacity
 from dueby_planner.model.problem import NEVER_US, Problem, find_least_near
-from dueby_planner.schedule.calendar_job import CalendarJob
-from dueby_planner.schedule.free_devices import Free, Step, always_free, before, lasting, rounded
-from dueby_planner.schedule.place import place, suffices
-from dueby_planner.schedule.reservation import Reservation, Window, ends_us, windows_stored
-from dueby_planner.schedule.tables import within_quotas
+from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline
+from dueby_planner.schedule.free_devices import (
+    CalendarPool,
+    Free,
+    FreeDevices,
+    Step,
+    always_free,
+    before,
+    combined,
+    lasting,
+    rounded,
+)
+from dueby_planner.schedule.place import free_us, place, suffices, usable
+from dueby_planner.schedule.reservation import (
+    Reservation,
+    Window,
+    device_us,
+    ends_us,
+    take,
+    windows_stored,
+)
 
 
 def place_job(job: CalendarJob, free: Free, *, levelled: bool = False, soon: bool = False) -> Reservation | None:
@@ -66,7 +91,7 @@ def can_be_done(job: CalendarJob, free: Free, until_us: int) -> bool:
 
 def free_for(job: CalendarJob, free: Free, until_us: int) -> Iterator[Free]:
     """Yield what is free for the job; more than once if that depends on when it ends, the latest end first."""
-    left = within_quotas(job, free)
+    left = within_limits(job, free)
     if job.until_us < until_us:
         left = {name: before(left[name], job.until_us) for name in job.device_names if name in left}
     if not job.stays:
@@ -81,6 +106,34 @@ def free_for(job: CalendarJob, free: Free, until_us: int) -> Iterator[Free]:
     }
     for end_us in sorted({*ends, until_us}, reverse=True):
         yield {name: lasting(left[name], end_us) for name in names if name in left}
+
+
+def within_limits(job: CalendarJob, free: Free) -> Free:
+    """Return what is free for the job: devices that it may use, as many as its limits have room for."""
+    if not job.limits:
+        return free
+    found = {group.device_class: free.get(group.device_class, always_free(0)) for group in job.problem.groups}
+    able = {capacity.group.device_class: capacity.images for capacity in reversed(job.problem.capacities())}
+    for limit, costs in job.limits.items():
+        units = free.get(limit, always_free(0))
+        names = [name for name in found if costs.get(name)]
+        for name in sorted(names, key=lambda name: (-able.get(name, 0) / costs[name], name)):
+            found[name], units = _within(found[name], units, costs[name])
+    return found
+
+
+def _within(devices: FreeDevices, units: FreeDevices, cost: int) -> tuple[FreeDevices, FreeDevices]:
+    """Return the devices for which there are units, and the units that are left beside these."""
+    there = combined(devices, units, partial(_affordable, cost))
+    return there, combined(units, there, partial(_rest, cost))
+
+
+def _affordable(cost: int, devices: int, units: int) -> int:
+    return min(devices, units // cost)
+
+
+def _rest(cost: int, units: int, devices: int) -> int:
+    return units - cost * devices
 
 
 def ends_together(reservation: Reservation) -> bool:
@@ -156,8 +209,8 @@ def advise(job: CalendarJob, free: Free) -> Advice:
     lefts = [*free_for(job, free, NEVER_US)]
     # What ends first is free for most: where a job that can't be stopped has a place in it, that is the earliest.
     soonest = next((left for left in reversed(lefts) if suffices(problem, left, NEVER_US)), lefts[0])
-    # Whom a quota binds would have no use for more devices.
-    names = [] if job.quotas else dict.fromkeys(group.device_class for group in problem.groups)
+    # Whom a limit binds would have no use for more devices.
+    names = [] if job.limits else dict.fromkeys(group.device_class for group in problem.groups)
     more = {name: _more(problem, lefts[0], name) for name in names}
     return Advice(
         earliest_us=earliest_us(problem, soonest), more_devices={name: count for name, count in more.items() if count}
@@ -182,3 +235,150 @@ def _more(problem: Problem, free: Free, name: str) -> int | None:
         return suffices(problem.with_more(name, count), {**free, name: more}, problem.time_us)
 
     return find_least_near(enough, 1, near=1, most=_MAX_MORE)
+
+
+Reservations = list[tuple[CalendarJob, Reservation]]
+# So many jobs are levelled at most: where that finds a place at all, more are hardly ever needed.
+_MAX_LEVELLED = 16
+
+
+def place_set(
+    jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool, *, optional: Collection[str] = (), at_least: int = 0
+) -> Reservations | None:
+    """Return reservations on what is `free` of the pool with which the jobs are in time; None if none were found.
+
+    None as well if they would be fewer than `at_least`.
+
+    The `optional` jobs, by name, are left out where no place is found for them, or where one of the others finds none
+    beside them. Once no place has been found for one although jobs were levelled, none are levelled for another one:
+    where one job finds no place, others seldom do, and to try it for each takes long.
+    """
+    placed: Reservations = []
+    left = [free]
+    """What is left beside the first 0, 1, 2, ... of them."""
+    queue = by_deadline(jobs)
+    names = frozenset[str]().union(*(job.device_names for job in queue))
+    may_level, leave_out, at = True, 1, 0
+    while len(placed) + len(queue) - at >= at_least:
+        if at == len(queue):
+            return placed
+        job, is_optional = queue[at], queue[at].name in optional
+        at += 1
+        if (reservation := place_job(job, left[-1])) is not None:
+            placed.append((job, reservation))
+            left.append(_less(left[-1], job, reservation, pool))
+            continue
+        if (may_level or not is_optional) and _has_room(job, left[-1], names):
+            if _make_room(job, placed, left, pool):
+                continue
+            may_level = may_level and not is_optional
+        if not is_optional:
+            # Go back to before the last optional jobs, and on without them; each time it is twice as many.
+            first = _latest(placed, optional, leave_out)
+            if first is None:
+                return None
+            began = queue.index(placed[first][0])
+            del placed[first:], left[first + 1 :]
+            queue[began:at] = [each for each in queue[began:at] if each.name not in optional]
+            at, leave_out = began, 2 * leave_out
+    return None
+
+
+def _latest(placed: Reservations, optional: Collection[str], count: int) -> int | None:
+    """Return where the last `count` optional jobs begin, or all of them if they are fewer; None if there are none."""
+    at = [index for index, (job, _) in enumerate(placed) if job.name in optional]
+    return at[-count:][0] if at else None
+
+
+def _has_room(job: CalendarJob, free: Free, names: Iterable[str]) -> bool:
+    """Return whether the job's device time is left: to level jobs moves device time, and makes none."""
+    return time_alone_us(job) <= free_us(free, job.problem.time_us, names)
+
+
+def time_alone_us(job: CalendarJob) -> int:
+    """Return the device time that the job takes on idle devices; NEVER_US if it can't be done."""
+    idle = {name: always_free(count) for name, count in usable(job.problem).items()}
+    alone = place(job.problem, idle)
+    return NEVER_US if alone is None else device_us(alone)
+
+
+def _make_room(job: CalendarJob, placed: Reservations, left: list[Free], pool: CalendarPool) -> bool:
+    """Level the job and as many before it as are needed; return whether that gives it a place."""
+    before = 1
+    while before <= _MAX_LEVELLED:
+        first = max(0, len(placed) - before)
+        jobs = [*(each for each, _ in placed[first:]), job]
+        if again := _levelled(jobs, left[first], pool):
+            placed[first:], left[first + 1 :] = again
+            return True
+        if not first:
+            return False
+        before *= 2
+    return False
+
+
+def _levelled(jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool) -> tuple[Reservations, list[Free]] | None:
+    placed: Reservations = []
+    left = []
+    for job in jobs:
+        reservation = place_job(job, free, levelled=True)
+        if reservation is None:
+            return None
+        placed.append((job, reservation))
+        free = _less(free, job, reservation, pool)
+        left.append(free)
+    return placed, left
+
+
+def _less(free: Free, job: CalendarJob, reservation: Reservation, pool: CalendarPool) -> Free:
+    return take(free, reservation, job.limits, change_us=pool.change_us)
+
+
+# Jobs that are placed again may take less than they did, but in benchmarks/calendar_speed.py by less than this part.
+_AND_SAVED = 1.01
+
+
+class DeviceTime:
+    """What is left beside jobs and the device time that each takes."""
+
+    def __init__(self, takes: Iterable[tuple[CalendarJob, int]], free: Free) -> None:
+        self._takes = sorted(takes, key=lambda each: each[0].problem.time_us)
+        self._free = free
+        self._found: dict[frozenset[str], _Left] = {}
+
+    def left_us(self, from_us: int, names: frozenset[str]) -> float:
+        """Return the least that is left by that time and by each later deadline, of devices of these names.
+
+        Jobs that may have other devices, too, are not counted.
+        """
+        if names not in self._found:
+            takes = [(job.problem.time_us, us) for job, us in self._takes if job.device_names <= names]
+            self._found[names] = _Left(takes, self._free, names)
+        return self._found[names].by_us(from_us)
+
+
+class _Left:
+    """What is left of devices of some names beside jobs, by their deadlines, which ascend."""
+
+    def __init__(self, takes: list[tuple[int, int]], free: Free, names: Iterable[str]) -> None:
+        self._tables = [
+            (steps, [0, *accumulate((step.to_us - step.from_us) * step.free for step in steps)])
+            for name in names
+            if (steps := free.get(name, ()))
+        ]
+        self._deadlines = [until_us for until_us, _ in takes]
+        self._taken = [0, *accumulate(took_us for _, took_us in takes)]
+        left = [self._left_us(until_us) for until_us in self._deadlines]
+        self._least = [*reversed([*accumulate(reversed(left), min)])]
+        """By each of them and by all later ones."""
+
+    def by_us(self, from_us: int) -> float:
+        later = self._least[bisect_right(self._deadlines, from_us) :]
+        return min([self._left_us(from_us), *later[:1]])
+
+    def _left_us(self, until_us: int) -> float:
+        there_us = 0
+        for steps, totals in self._tables:
+            at = max(0, bisect_left(steps, until_us, key=itemgetter(0)) - 1)
+            there_us += totals[at] + (until_us - steps[at].from_us) * steps[at].free
+        return _AND_SAVED * there_us - self._taken[bisect_right(self._deadlines, until_us)]

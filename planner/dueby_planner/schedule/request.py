@@ -19,7 +19,7 @@ class ScheduleRequest:
     jobs: tuple[ScheduledJob, ...]
     """Those that are ready for workers, or have some."""
     devices: DeviceGroups
-    """What these jobs and those of `promised` may use, and the quotas that bind them."""
+    """What these jobs and those of `promised` may use, and the limits that bind them."""
     promised: tuple[PromisedJob, ...] = ()
     """Jobs to which something is promised; of those that are among `jobs`, too, it counts where a decision fails."""
     grace_us: int = 0

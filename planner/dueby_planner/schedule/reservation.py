@@ -1,19 +1,27 @@
-"""What a job holds of the pool: devices, and the windows in which each of them runs a worker.
+"""What a job holds of the pool: devices, the windows in which each of them runs a worker, and what is left beside them.
 
 A device that is taken away between two windows starts again: S + W is lost in each of them. Within a window a worker
 runs without interruption, so its capacity is the study's, for the length of the window (model/capacity.py).
+
+A limit has units of its own. They are in the tables of what is free (free_devices.py) under a name that no devices
+have, and each device that a bound job takes costs so many of them.
+
+A reservation is taken from the tables of all classes. It fits into the one that it was placed on. In the others it may
+be where workers run, which give way to it: there nothing is left.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.capacity import DeviceChoice, Margins, capacity
 from dueby_planner.model.probability import confidence_of
 from dueby_planner.model.problem import Problem, find_least
 from dueby_planner.model.rule import EqualDevices, Rule
-from dueby_planner.schedule.free_devices import Taken
+from dueby_planner.schedule.free_devices import Free, Taken, least_free, less
 
 EXPECTED = Margins(0.0, run=0.0)
 """S, W and L as they are expected."""
@@ -168,3 +176,78 @@ def _done_by(
         return capacity(window.choice, time_us=length_us, max_iterations=max_iterations, margins=margins)
 
     return sorted(((sum(map(images, lane.windows)), lane.count) for lane in reservation), reverse=True)
+
+
+Costs = Mapping[str, Mapping[str, int]]
+"""By limit, how many of its units a device of each name costs."""
+
+
+def least_within(free: Free, name: str, limits: Costs, from_us: int, to_us: int) -> int:
+    """Return how many devices of the name are free all the time, and within the limits."""
+    rooms = [
+        least_free(free.get(limit, ()), from_us, to_us) // costs[name]
+        for limit, costs in limits.items()
+        if costs.get(name)
+    ]
+    return min([least_free(free.get(name, ()), from_us, to_us), *rooms])
+
+
+def charged(name: str, taken: Taken, limits: Costs) -> Iterator[tuple[str, Taken]]:
+    """Yield what is taken of the devices, and with it of each limit."""
+    yield name, taken
+    for limit, costs in limits.items():
+        if cost := costs.get(name):
+            yield limit, taken._replace(devices=cost * taken.devices)
+
+
+class Tables:
+    """What is left for each deadline class, while reservations are made."""
+
+    def __init__(self, free: Mapping[DeadlineClass, Free], *, change_us: int = 0) -> None:
+        self._free = free
+        self._change_us = change_us
+        self._claims: defaultdict[str, list[Taken]] = defaultdict(list)
+        self._left: dict[DeadlineClass, Free] = {}
+        """Only of the classes that were asked for: most jobs fit into the first table that is tried."""
+
+    def left(self, beside: DeadlineClass) -> Free:
+        """Return what is left beside the workers of this class and of those above it."""
+        if beside not in self._left:
+            self._left[beside] = less(self._free[beside], self._claims)
+        return self._left[beside]
+
+    def take(self, reservation: Reservation, limits: Costs) -> None:
+        """Take what is reserved, and what it costs of limits, from every table."""
+        claims = _claims(reservation, limits, self._change_us)
+        for name, of_name in claims.items():
+            self._claims[name] += of_name
+        for beside, left in self._left.items():
+            self._left[beside] = less(left, claims)
+
+
+def take(free: Free, reservation: Reservation, limits: Costs, *, change_us: int = 0) -> Free:
+    """Return what is left beside what is reserved, with the time that devices take to change hands, and its limits."""
+    return less(free, _claims(reservation, limits, change_us))
+
+
+def are_free(held: Iterable[tuple[Reservation, Costs]], free: Free) -> bool:
+    """Return whether all of these reservations fit on what is free, and within what is free of their limits."""
+    for reservation, limits in held:
+        for lane in reservation:
+            for window in lane.taken():
+                there = least_within(free, lane.group, limits, window.from_us, window.to_us)
+                if there < window.devices:
+                    return False
+            free = take(free, (lane,), limits)
+    return True
+
+
+def _claims(reservation: Reservation, limits: Costs, change_us: int) -> dict[str, list[Taken]]:
+    """Return what the reservation takes of each name and of limits, with the time that devices take to change hands."""
+    claims: defaultdict[str, list[Taken]] = defaultdict(list)
+    for lane in reservation:
+        for window in lane.taken():
+            taken = window._replace(from_us=max(0, window.from_us - change_us), to_us=window.to_us + change_us)
+            for name, of_name in charged(lane.group, taken, limits):
+                claims[name].append(of_name)
+    return claims

@@ -14,23 +14,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.schedule.begin import Turns, by_class, decide_placed, keep_windows, on_nodes, spread, urgency
+from dueby_planner.schedule.begin import (
+    Room,
+    Turns,
+    by_class,
+    decide_placed,
+    keep_windows,
+    on_nodes,
+    spread,
+    urgency,
+)
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.devices import IdleDevices
 from dueby_planner.schedule.free_devices import CHANGE_US, CLASSES, PROMISED, YIELDING, Taken
 from dueby_planner.schedule.hand_over import RunningJob
-from dueby_planner.schedule.holds import find_holds, find_leaving
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob, StartReason
-from dueby_planner.schedule.ledger import BesideOthers, HeldDevice, Ledger, open_ledger, taken_by_placements
-from dueby_planner.schedule.one_job import decide_workers
-from dueby_planner.schedule.place_all import Placements, place_beside_noise
-from dueby_planner.schedule.promises import find_refusal, keep_promised, taken_by_class
+from dueby_planner.schedule.ledger import (
+    BesideOthers,
+    HeldDevice,
+    Ledger,
+    find_holds,
+    find_leaving,
+    open_ledger,
+    taken_by_placements,
+)
+from dueby_planner.schedule.place_all import Placements, find_refusal, keep_promised, place_beside_noise, taken_by_class
 from dueby_planner.schedule.request import ScheduleReply, ScheduleRequest, Start, WorkDecision
 from dueby_planner.schedule.reservation import Reservation
 from dueby_planner.schedule.stops import find_in_time, find_unwanted, find_who_gives_way, running_job, stop
 from dueby_planner.schedule.usable import Usables
-from dueby_planner.schedule.watch import images_to_place
-from dueby_planner.schedule.windows import Room
+from dueby_planner.schedule.watch import decide_workers, images_to_place
 
 
 def schedule(request: ScheduleRequest) -> ScheduleReply:

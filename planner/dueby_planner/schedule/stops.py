@@ -19,22 +19,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from dueby_planner.schedule.begin import reserved_workers, window_statuses
 from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.devices import DeviceGroups, Quota
+from dueby_planner.schedule.devices import DeviceGroups, Limit
 from dueby_planner.schedule.free_devices import CLASSES
 from dueby_planner.schedule.hand_over import RunningJob, RunningWorker
-from dueby_planner.schedule.holds import by_readiness
 from dueby_planner.schedule.job import JobKey, ScheduledJob, StartReason
 from dueby_planner.schedule.lag import HYSTERESIS
-from dueby_planner.schedule.ledger import HeldDevice, costs_of, used_by_others
+from dueby_planner.schedule.ledger import HeldDevice, by_readiness, costs_of, used_by_others
 from dueby_planner.schedule.request import Stop, WorkDecision, without
 from dueby_planner.schedule.reservation import Reservation, Window, finish_at_confidence_us
 from dueby_planner.schedule.usable import Usable
 from dueby_planner.schedule.watch import expect_finish_us, ongoing, pause_us
-from dueby_planner.schedule.windows import reserved_workers, window_statuses
 
 _Claim = tuple[Placement, JobKey, Window, int]
-"""A job's first window on a group, and how many devices it is to have, or units of a quota."""
+"""A job's first window on a group, and how many devices it is to have, or units of a limit."""
 
 
 def find_who_gives_way(
@@ -52,11 +51,11 @@ def find_who_gives_way(
     for group in groups.all:
         for hold in _ask(group.idle + group.leaving, claims[group.name], of_group[group.name], handing_over):
             stopping[hold.key].add(hold.worker)
-    for quota in (quota for quota in groups.quotas if not quota.has_queue):
-        having = [(hold, cost) for hold, cost in costs_of(quota, holds) if hold.worker not in stopping[hold.key]]
+    for limit in (limit for limit in groups.limits if not limit.has_queue):
+        having = [(hold, cost) for hold, cost in costs_of(limit, holds) if hold.worker not in stopping[hold.key]]
         # What comes free with those that are asked already is not in use, either.
-        unused = quota.units - used_by_others(quota, holds) - sum(cost for _, cost in having)
-        for hold in _ask(unused, _claims_on(quota, claims, groups), having, handing_over):
+        unused = limit.units - used_by_others(limit, holds) - sum(cost for _, cost in having)
+        for hold in _ask(unused, _claims_on(limit, claims, groups), having, handing_over):
             stopping[hold.key].add(hold.worker)
     return {key: tuple(sorted(names)) for key, names in stopping.items() if names}
 
@@ -67,7 +66,7 @@ def _ask(
     having: Sequence[tuple[HeldDevice, int]],
     handing_over: Mapping[JobKey, Collection[str]],
 ) -> list[HeldDevice]:
-    """Return the workers that are asked to give way for the claims on one group, or on one quota.
+    """Return the workers that are asked to give way for the claims on one group, or on one limit.
 
     `unused` is what nobody has of it, or soon nobody, and `having` are the workers that have something of it.
     """
@@ -88,7 +87,7 @@ def _ask(
             if window.from_us <= at_us and key != hold.key and _yields(hold, placement, window)
         )
         coming = sum(count for other, count in having if _free_us(other, handing_over) <= at_us and other not in asked)
-        # Of a quota that was lowered, less than nothing may be unused.
+        # Of a limit that was lowered, less than nothing may be unused.
         if wanted > 0 and wanted > unused + coming + gained:
             asked.append(hold)
             gained += counts[hold.key, hold.worker]
@@ -110,13 +109,13 @@ def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[_Claim]
     return found
 
 
-def _claims_on(quota: Quota, claims: Mapping[str, Iterable[_Claim]], groups: DeviceGroups) -> list[_Claim]:
-    """Return the windows with what they cost of the quota."""
+def _claims_on(limit: Limit, claims: Mapping[str, Iterable[_Claim]], groups: DeviceGroups) -> list[_Claim]:
+    """Return the windows with what they cost of the limit."""
     return [
         (placement, key, window, cost * count)
         for name, on_group in claims.items()
         for placement, key, window, count in on_group
-        if (cost := quota.costs.get(key, {}).get(groups.class_of(name), 0))
+        if (cost := limit.costs.get(key, {}).get(groups.class_of(name), 0))
     ]
 
 

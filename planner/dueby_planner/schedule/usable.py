@@ -69,7 +69,7 @@ class Usable:
             deadline_class=job.deadline_class,
             problem=problem,
             goes_on=True,
-            quotas=self.groups.costs(job.key),
+            limits=self.groups.costs(job.key),
             at_work=tuple(worker for worker in workers if worker.name not in gone),
             elsewhere=sum(worker.images_within(max(0, job.time_us)) for worker in workers if worker.name in gone),
         )
@@ -86,7 +86,7 @@ class Usable:
             goes_on=goes_on,
             least_images=least,
             until_us=job.promises.horizon_us if job.deadline_class == "Hard" and not goes_on else NEVER_US,
-            quotas=self.groups.costs(job.key),
+            limits=self.groups.costs(job.key),
             stays=job.is_queued,
         )
 
@@ -98,13 +98,12 @@ class Usable:
     def _problem(self, images: int) -> Problem:
         job = self.job
         gpus = job.spec.gpus
-        limit = min((most for most in (gpus.max, job.limit) if most is not None), default=None)
         return Problem(
             pool=self.for_more,
             images=max(1, images),
             time_us=job.time_us,
             confidence=job.spec.planned_confidence,
-            max_gpus=None if limit is None else max(0, limit - len(job.alive)),
+            max_gpus=None if job.max_devices is None else max(0, job.max_devices - len(job.alive)),
             reserve=0 if job.alive else gpus.reserve,
             max_iterations=gpus.max_iterations,
             part_size=job.part_size,

@@ -15,11 +15,10 @@ from dueby_planner.model.verify import WrongPlan
 from dueby_planner.schedule.calendar import Calendar, Placement
 from dueby_planner.schedule.cut import Cut
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, always_free
-from dueby_planner.schedule.reservation import Reservation, Window
-from dueby_planner.schedule.tables import Quotas
+from dueby_planner.schedule.reservation import Costs, Reservation, Window
 
-Held = tuple[Reservation, Quotas]
-"""What a job holds, and what that costs of its quotas."""
+Held = tuple[Reservation, Costs]
+"""What a job holds, and what that costs of its limits."""
 
 
 def verify_calendar(calendar: Calendar) -> None:
@@ -83,7 +82,7 @@ def _verify_tables(calendar: Calendar) -> None:
 
     def held(*, kept: bool, of: Sequence[str]) -> list[Held]:
         found = (each for each in calendar.placements if each.kept == kept and each.beside in of)
-        return [(each.reservation, each.job.quotas) for each in found]
+        return [(each.reservation, each.job.limits) for each in found]
 
     kept_hard, kept_soft = held(kept=True, of=["Hard"]), held(kept=True, of=["Soft"])
     _verify_held([], kept_hard, pool.expected["Hard"], "Hard jobs as expected")
@@ -94,7 +93,7 @@ def _verify_tables(calendar: Calendar) -> None:
 
 
 def _verify_held(before: Sequence[Held], own: Sequence[Held], free: Free, where: str) -> None:
-    """Check at each moment that what is held here, of devices and of quotas, is free beside what was held before."""
+    """Check at each moment that what is held here, of devices and of limits, is free beside what was held before."""
     if not own:
         return
     changes: defaultdict[int, list[tuple[Counter[str], str, int]]] = defaultdict(list)
@@ -119,9 +118,9 @@ def _verify_held(before: Sequence[Held], own: Sequence[Held], free: Free, where:
 
 
 def _spans(held: Iterable[Held]) -> Iterator[tuple[str, int, int, int]]:
-    """Yield the name of devices or of a quota, from when to when they are held, and how many or how many units."""
-    for lane, quotas in ((lane, quotas) for reservation, quotas in held for lane in reservation):
-        costs = {quota: of_quota.get(lane.group, 0) for quota, of_quota in quotas.items()}
+    """Yield the name of devices or of a limit, from when to when they are held, and how many or how many units."""
+    for lane, limits in ((lane, limits) for reservation, limits in held for lane in reservation):
+        costs = {limit: of_limit.get(lane.group, 0) for limit, of_limit in limits.items()}
         for window in lane.windows:
             for name, each in ((lane.group, 1), *costs.items()):
                 yield name, window.from_us, window.to_us, each * lane.count

@@ -24,12 +24,12 @@ STOPPED = "The deadline has passed, and spec.onDeadline is Stop. What was done i
 
 def finish(inputs: PolicyInput) -> Outcome:
     """End a job that has nothing left to do, or no time to do it in."""
-    model = inputs.model
-    if model is None:
+    scheduled = inputs.scheduled
+    if scheduled is None:
         return Outcome()
-    if model.is_complete:
+    if scheduled.is_complete:
         return count_rows(inputs)
-    return stop_at_deadline() if model.must_stop else Outcome()
+    return stop_at_deadline() if scheduled.must_stop else Outcome()
 
 
 def stop_at_deadline() -> Outcome:

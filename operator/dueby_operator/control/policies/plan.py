@@ -28,33 +28,33 @@ from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Start, WorkDecision
 
 
-def plan(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
+def plan(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return what the decision changes about the job's workers, and how far the job is."""
-    decided = replace(inputs, memory=_remember(inputs, model, work)).after(judge_again(inputs, model, work))
-    track = track_conditions(inputs, model, work)
+    decided = replace(inputs, memory=_remember(inputs, scheduled, work)).after(judge_again(inputs, scheduled, work))
+    track = track_conditions(inputs, scheduled, work)
     status = decided.status if track else without_reasons(decided.status, Reason.DEVICES_HELD)
     decided = decided.after(
         Outcome(
             conditions=(diagnose_admission(inputs.job), *track),
-            status=status.replace(progress=progress_status(inputs, model, work)),
+            status=status.replace(progress=progress_status(inputs, scheduled, work)),
         )
     )
-    change = change_workers(decided, model, work)
+    change = change_workers(decided, scheduled, work)
     return replace(
         change,
         # The conditions are merged already; those of the change come on top.
         status=change.status or decided.status,
         memory=change.memory or decided.memory,
-        model=model,
+        scheduled=scheduled,
         work=work,
     )
 
 
-def wait_for_devices(inputs: PolicyInput, model: ScheduledJob) -> Outcome:
+def wait_for_devices(inputs: PolicyInput, scheduled: ScheduledJob) -> Outcome:
     """Return that there is no device that the job could have, neither now nor when others end."""
     # Profiles may be of classes that the job doesn't name.
-    named = [name for name in sorted(model.counts) if name in (model.spec.gpus.classes or model.counts)]
-    held = diagnose_held(inputs, model)
+    named = [name for name in sorted(scheduled.counts) if name in (scheduled.spec.gpus.classes or scheduled.counts)]
+    held = diagnose_held(inputs, scheduled)
     status = give_up_windows(inputs.status if held else without_reasons(inputs.status, Reason.DEVICES_HELD))
     conditions = (diagnose_admission(inputs.job), _waiting(inputs, named), *filter(None, [held]))
     return Outcome(conditions=conditions, status=status, ends=True)
@@ -76,15 +76,15 @@ def _waiting(inputs: PolicyInput, classes: Sequence[str]) -> NewCondition:
     return NewCondition(reason=Reason.WAITING, message=f"{message}. The job waits for one.")
 
 
-def _remember(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> JobMemory:
-    was_lost = inputs.memory.lost_all or model.news == "WorkerLost"
+def _remember(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> JobMemory:
+    was_lost = inputs.memory.lost_all or scheduled.news == "WorkerLost"
     return replace(
         inputs.memory,
         lag=work.lag,
         generation=inputs.job.generation,
         waited_for_windows=work.waits_for_windows,
-        lost=frozenset(worker.name for worker in model.workers if worker.state == "lost"),
-        lost_all=was_lost and not model.alive and not isinstance(work.action, Start),
-        queued=frozenset(worker.name for worker in model.workers if worker.state == "queued"),
-        promised_us=model.promised_us,
+        lost=frozenset(worker.name for worker in scheduled.workers if worker.state == "lost"),
+        lost_all=was_lost and not scheduled.alive and not isinstance(work.action, Start),
+        queued=frozenset(worker.name for worker in scheduled.workers if worker.state == "queued"),
+        promised_us=scheduled.promised_us,
     )

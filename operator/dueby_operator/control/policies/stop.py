@@ -27,7 +27,7 @@ def stop(end: PolicyInput) -> PolicyInput:
     """Return the job as the chain has left it, with what follows from its deadline."""
     if end.now_us < end.deadline_us or is_over(end.status) or end.is_full:
         return end
-    if end.model is None and end.spec.on_deadline == "Stop":
+    if end.scheduled is None and end.spec.on_deadline == "Stop":
         return replace(end, actions=()).after(stop_at_deadline())
     starts = any(isinstance(action, StartWorkers) for action in end.actions)
     if end.spec.deadline_class == "Hard" and not end.has_started and not starts:

@@ -18,52 +18,52 @@ from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Stop, Wait, WorkDecision, stoppable
 
 
-def change_workers(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
+def change_workers(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return what the decision about the workers does, and how it shows in the status."""
     match work.action:
-        case Start(reason="WorkerLost") if is_fruitless(inputs.job, inputs.status.replans, model):
+        case Start(reason="WorkerLost") if is_fruitless(inputs.job, inputs.status.replans, scheduled):
             return failed(Reason.NO_PROGRESS, fruitless_message(inputs.job))
-        case Start(reason="WorkerLost" | "Lagging") if is_no_use(inputs.job, inputs.status.replans, model):
+        case Start(reason="WorkerLost" | "Lagging") if is_no_use(inputs.job, inputs.status.replans, scheduled):
             return Outcome()
         case Start():
-            return _start(inputs, model, work.action)
+            return _start(inputs, scheduled, work.action)
         case Stop():
-            return _stop(inputs, model, work.action)
+            return _stop(inputs, scheduled, work.action)
         case Reserve():
-            return _reserve(inputs, model, work.action)
+            return _reserve(inputs, scheduled, work.action)
         case Wait():
-            return _hold(inputs, model, work.action)
+            return _hold(inputs, scheduled, work.action)
         case Refuse():
-            return _refuse(inputs, model, work.action)
+            return _refuse(inputs, scheduled, work.action)
         case None:
             return Outcome()
 
 
-def _start(inputs: PolicyInput, model: ScheduledJob, start: Start) -> Outcome:
+def _start(inputs: PolicyInput, scheduled: ScheduledJob, start: Start) -> Outcome:
     before = inputs.status.plan
-    revision = max(model.revision, before.revision if before else 0) + 1
+    revision = max(scheduled.revision, before.revision if before else 0) + 1
     workers_made = 1 + max(assignment.number for assignment in start.assignments)
     status, promised_us = inputs.status.replace(workers_made=workers_made), inputs.memory.promised_us
     conditions: tuple[NewCondition, ...] = ()
     if start.verdict and start.verdict.plan:
         plan = start.verdict.plan
         status = status.replace(
-            plan=plan_status(plan, now_us=model.now_us, revision=revision, part_size=start.part_size),
-            alternatives=_alternatives(start.verdict, model.now_us),
+            plan=plan_status(plan, now_us=scheduled.now_us, revision=revision, part_size=start.part_size),
+            alternatives=_alternatives(start.verdict, scheduled.now_us),
         )
         conditions = (_feasible(start.verdict),)
-        promised_us = model.now_us + plan.expected_finish_us
-    elif start.by_windows and before and model.revision:
+        promised_us = scheduled.now_us + plan.expected_finish_us
+    elif start.by_windows and before and scheduled.revision:
         windows = start.by_windows.windows
         status = status.replace(plan=before.replace(revision=revision, part_size=start.part_size, windows=windows))
     elif start.by_windows:
         status = status.replace(plan=start.by_windows.replace(revision=revision, part_size=start.part_size))
-        conditions = (_by_windows(start.by_windows, model),)
+        conditions = (_by_windows(start.by_windows, scheduled),)
         promised_us = parse_time_us(start.by_windows.expected_finish)
     elif before:
         status = status.replace(plan=before.replace(revision=revision, part_size=start.part_size))
-    if model.workers or start.reason not in ("Started", "Resumed"):
-        status = _with_replan(status, model, start.reason, change=len(start.assignments))
+    if scheduled.workers or start.reason not in ("Started", "Resumed"):
+        status = _with_replan(status, scheduled, start.reason, change=len(start.assignments))
     shared = inputs.shared
     new_workers = Counter(assignment.device_class for assignment in start.assignments)
     for device_class, count in new_workers.items():
@@ -72,7 +72,7 @@ def _start(inputs: PolicyInput, model: ScheduledJob, start: Start) -> Outcome:
         assignments=tuple(replace(assignment, revision=revision) for assignment in start.assignments),
         before=inputs.job.shares,
         revision=revision,
-        images=model.images,
+        images=scheduled.images,
         part_size=start.part_size,
         fingerprint=status.fingerprint,
         reason=start.reason,
@@ -93,18 +93,18 @@ def _feasible(verdict: Verdict) -> NewCondition:
     return NewCondition(reason=Reason.PLANNED, message=message)
 
 
-def _by_windows(plan: PlanStatus, model: ScheduledJob) -> NewCondition:
+def _by_windows(plan: PlanStatus, scheduled: ScheduledJob) -> NewCondition:
     is_late = plan.slack.startswith("-")
     message = f"{counted(plan.gpus, 'device')} at most at once. {plan.proof_sentence}"
     if is_late:
-        ends = clock_time(parse_time_us(plan.finish_at_confidence), now_us=model.now_us)
+        ends = clock_time(parse_time_us(plan.finish_at_confidence), now_us=scheduled.now_us)
         message = f"Ends at {ends}, {plan.slack.removeprefix('-')} after the deadline. {message}"
     return NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.PLANNED, message=message)
 
 
-def _reserve(inputs: PolicyInput, model: ScheduledJob, reserve: Reserve) -> Outcome:
+def _reserve(inputs: PolicyInput, scheduled: ScheduledJob, reserve: Reserve) -> Outcome:
     before, plan = inputs.status.plan, reserve.plan
-    if before is not None and model.alive:
+    if before is not None and scheduled.alive:
         return Outcome(status=inputs.status.replace(plan=before.replace(windows=plan.windows)))
     if before is not None and before.revision:
         plan = plan.replace(revision=before.revision, part_size=before.part_size)
@@ -114,9 +114,9 @@ def _reserve(inputs: PolicyInput, model: ScheduledJob, reserve: Reserve) -> Outc
     return Outcome(conditions=(reserved,), status=inputs.status.replace(plan=plan, alternatives=None))
 
 
-def _hold(inputs: PolicyInput, model: ScheduledJob, hold: Wait) -> Outcome:
+def _hold(inputs: PolicyInput, scheduled: ScheduledJob, hold: Wait) -> Outcome:
     waiting = NewCondition(reason=Reason.WAITING, message=_while_waiting(inputs, hold.message))
-    return Outcome(conditions=() if model.alive else (waiting,), status=without_windows(inputs.status))
+    return Outcome(conditions=() if scheduled.alive else (waiting,), status=without_windows(inputs.status))
 
 
 def without_windows(status: JobStatus) -> JobStatus:
@@ -134,17 +134,17 @@ def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:
     return alternatives_status(verdict.infeasible, now_us=now_us) if verdict.infeasible else None
 
 
-def _stop(inputs: PolicyInput, model: ScheduledJob, stop: Stop) -> Outcome:
-    workers = stoppable(model, stop)
+def _stop(inputs: PolicyInput, scheduled: ScheduledJob, stop: Stop) -> Outcome:
+    workers = stoppable(scheduled, stop)
     if not workers:
         return Outcome()
-    status = _with_replan(inputs.status, model, stop.reason, change=-len(workers))
+    status = _with_replan(inputs.status, scheduled, stop.reason, change=-len(workers))
     if status.plan and stop.windows is not None:
         status = status.replace(plan=status.plan.replace(windows=stop.windows))
     return Outcome(actions=(StopWorkers(workers=workers, reason=stop.reason),), status=status)
 
 
-def _refuse(inputs: PolicyInput, model: ScheduledJob, refuse: Refuse) -> Outcome:
+def _refuse(inputs: PolicyInput, scheduled: ScheduledJob, refuse: Refuse) -> Outcome:
     verdict, status = refuse.verdict, inputs.status.replace(plan=None)
     if verdict is None:
         feasible = NewCondition(reason=refuse.reason, message=refuse.sentence)
@@ -153,20 +153,20 @@ def _refuse(inputs: PolicyInput, model: ScheduledJob, refuse: Refuse) -> Outcome
     feasible = _feasible(verdict)
     if verdict.action in ("Reserve", "Wait", "Wait"):
         return Outcome(conditions=(NewCondition(reason=Reason.WAITING, message=feasible.message),), status=status)
-    alternatives = _alternatives(verdict, model.now_us)
+    alternatives = _alternatives(verdict, scheduled.now_us)
     if refuse.sentence:  # devices that others have are no help
         feasible, alternatives = replace(feasible, message=refuse.sentence), refuse.alternatives
     status = status.replace(alternatives=alternatives)
     return replace(failed(Reason.INFEASIBLE, feasible.message, feasible), status=status)
 
 
-def _with_replan(status: JobStatus, model: ScheduledJob, reason: str, *, change: int) -> JobStatus:
-    before = len(model.alive)
+def _with_replan(status: JobStatus, scheduled: ScheduledJob, reason: str, *, change: int) -> JobStatus:
+    before = len(scheduled.alive)
     entry = Replan(
-        time=format_time(model.now_us),
+        time=format_time(scheduled.now_us),
         reason=reason,
         before=before,
         after=before + change,
-        images_in_sink=model.images_in_sink,
+        images_in_sink=scheduled.images_in_sink,
     )
     return status.replace(replans=(*status.replans, entry)[-MAX_REPLANS:])

@@ -20,23 +20,23 @@ MAX_FRUITLESS = 3
 MAX_WORDS = 400
 
 
-def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], model: ScheduledJob) -> bool:
+def is_fruitless(job: JobSnapshot, replans: tuple[Replan, ...], scheduled: ScheduledJob) -> bool:
     """Return whether the last replacements of lost workers have brought no part to the sink.
 
     `dueby run` counts its lost processes itself, and its workers have no Jobs.
     """
-    return bool(job.worker_jobs) and _are_in_vain(replans, model, "WorkerLost") and not _lack_nodes_alone(job)
+    return bool(job.worker_jobs) and _are_in_vain(replans, scheduled, "WorkerLost") and not _lack_nodes_alone(job)
 
 
-def is_no_use(job: JobSnapshot, replans: tuple[Replan, ...], model: ScheduledJob) -> bool:
+def is_no_use(job: JobSnapshot, replans: tuple[Replan, ...], scheduled: ScheduledJob) -> bool:
     """Return whether more workers would wait for a node, too, as those did that were started last."""
-    return _are_in_vain(replans, model, "WorkerLost", "Lagging") and _lack_nodes_alone(job)
+    return _are_in_vain(replans, scheduled, "WorkerLost", "Lagging") and _lack_nodes_alone(job)
 
 
-def _are_in_vain(replans: tuple[Replan, ...], model: ScheduledJob, *reasons: str) -> bool:
+def _are_in_vain(replans: tuple[Replan, ...], scheduled: ScheduledJob, *reasons: str) -> bool:
     last = replans[-MAX_FRUITLESS:]
     return len(last) == MAX_FRUITLESS and all(
-        replan.reason in reasons and replan.images_in_sink == model.images_in_sink for replan in last
+        replan.reason in reasons and replan.images_in_sink == scheduled.images_in_sink for replan in last
     )
 
 

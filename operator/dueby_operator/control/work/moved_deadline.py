@@ -18,19 +18,19 @@ from dueby_planner.schedule.request import Reserve, Start, WorkDecision
 _MOVED = "The deadline was moved to"
 
 
-def judge_again(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> Outcome:
+def judge_again(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> Outcome:
     """Return whether the workers will be in time for a deadline that was moved; nothing if there is no news of it."""
     status, plan, before = inputs.status, inputs.status.plan, inputs.job.status.deadline_time
     is_moved = before not in (None, status.deadline_time)
-    if plan is None or not plan.revision or not model.alive or not (is_moved or _was_late(status)):
+    if plan is None or not plan.revision or not scheduled.alive or not (is_moved or _was_late(status)):
         return Outcome()
     finish_us = work.expected_finish_us or parse_time_us(plan.expected_finish)
-    is_late = _is_late(model, work, finish_us=finish_us, was_late=not is_moved)
+    is_late = _is_late(scheduled, work, finish_us=finish_us, was_late=not is_moved)
     if is_late and not is_moved:
         return Outcome()
     return Outcome(
         conditions=_conditions(status, is_late=is_late, finish_us=finish_us),
-        status=status.replace(plan=_moved(plan, model, finish_us, is_late=is_late), alternatives=None),
+        status=status.replace(plan=_moved(plan, scheduled, finish_us, is_late=is_late), alternatives=None),
     )
 
 
@@ -40,27 +40,27 @@ def _was_late(status: JobStatus) -> bool:
     return feasible is not None and has_reason(status, Reason.STARTED_LATE) and feasible.message.startswith(_MOVED)
 
 
-def _is_late(model: ScheduledJob, work: WorkDecision, *, finish_us: int, was_late: bool) -> bool:
+def _is_late(scheduled: ScheduledJob, work: WorkDecision, *, finish_us: int, was_late: bool) -> bool:
     """Return whether the job ends after its deadline; at the border one that was late stays so."""
     # What is started or reserved was chosen to be in time; whether it could be is known.
     if work.is_short or isinstance(work.action, Start | Reserve):
         return work.is_short
     if not was_late:
-        return finish_us > model.deadline_us
-    margin_us = HYSTERESIS * (model.deadline_us - model.now_us)
-    return work.expected_finish_us is None or finish_us > model.deadline_us - margin_us
+        return finish_us > scheduled.deadline_us
+    margin_us = HYSTERESIS * (scheduled.deadline_us - scheduled.now_us)
+    return work.expected_finish_us is None or finish_us > scheduled.deadline_us - margin_us
 
 
-def _moved(plan: PlanStatus, model: ScheduledJob, finish_us: int, *, is_late: bool) -> PlanStatus:
+def _moved(plan: PlanStatus, scheduled: ScheduledJob, finish_us: int, *, is_late: bool) -> PlanStatus:
     """Return the plan with when it ends now: at its confidence as much later than expected as before."""
     margin_us = max(0, parse_time_us(plan.finish_at_confidence) - parse_time_us(plan.expected_finish))
     surely_us = finish_us + margin_us
     if not is_late:  # which was judged at the job's confidence
-        surely_us = max(finish_us, min(surely_us, model.deadline_us))
+        surely_us = max(finish_us, min(surely_us, scheduled.deadline_us))
     return plan.replace(
         expected_finish=format_time(finish_us),
         finish_at_confidence=format_time(surely_us),
-        slack=format_duration(model.deadline_us - surely_us),
+        slack=format_duration(scheduled.deadline_us - surely_us),
     )
 
 

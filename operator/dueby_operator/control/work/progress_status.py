@@ -13,20 +13,20 @@ from dueby_planner.schedule.lag import HYSTERESIS
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Wait, WorkDecision
 
 
-def progress_status(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> ProgressStatus | None:
+def progress_status(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> ProgressStatus | None:
     """Return how far the job is; as it was before there is a grid to count by."""
-    if not model.part_size:
+    if not scheduled.part_size:
         return inputs.status.progress
     reports, before = inputs.job.progress.values(), inputs.status.progress
-    done, finish_us = max(model.images_done, model.least_done), work.expected_finish_us
-    if model.is_complete and before is not None:  # the last rows are being counted
+    done, finish_us = max(scheduled.images_done, scheduled.least_done), work.expected_finish_us
+    if scheduled.is_complete and before is not None:  # the last rows are being counted
         expected_finish, slack = before.expected_finish, before.slack
-    elif finish_us is not None and model.alive:
-        expected_finish, slack = format_time(finish_us), slack_between(finish_us, model.deadline_us)
+    elif finish_us is not None and scheduled.alive:
+        expected_finish, slack = format_time(finish_us), slack_between(finish_us, scheduled.deadline_us)
     else:
         expected_finish = slack = None
     return ProgressStatus(
-        images=format_progress(done, model.images, comma=""),
+        images=format_progress(done, scheduled.images, comma=""),
         images_done=done,
         images_failed=sum(report.images_failed for report in reports),
         images_per_second=round(sum(report.images_per_second or 0.0 for report in reports)),
@@ -35,17 +35,17 @@ def progress_status(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision
     )
 
 
-def track_conditions(inputs: PolicyInput, model: ScheduledJob, work: WorkDecision) -> tuple[NewCondition, ...]:
+def track_conditions(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> tuple[NewCondition, ...]:
     """Return whether the workers will be in time; before there are any, only what keeps devices from them."""
-    held = diagnose_held(inputs, model) if _waits(work) else None
-    if not model.part_size:
+    held = diagnose_held(inputs, scheduled) if _waits(work) else None
+    if not scheduled.part_size:
         return (held,) if held else ()
     was_late = has_reason(inputs.status, Reason.LAGGING, Reason.DEVICES_HELD)
     in_time = NewCondition(reason=Reason.ON_TRACK)
-    if _will_be_late(model, work, was_late=was_late):
-        in_time = NewCondition(reason=Reason.LAGGING, message=_why_late(model, work))
-    not_starting = diagnose_start(inputs.job.pods, now_us=model.now_us)
-    return (not_starting or diagnose_memory(inputs.job) or diagnose_stores(model) or held or in_time,)
+    if _will_be_late(scheduled, work, was_late=was_late):
+        in_time = NewCondition(reason=Reason.LAGGING, message=_why_late(scheduled, work))
+    not_starting = diagnose_start(inputs.job.pods, now_us=scheduled.now_us)
+    return (not_starting or diagnose_memory(inputs.job) or diagnose_stores(scheduled) or held or in_time,)
 
 
 def _waits(work: WorkDecision) -> bool:
@@ -58,41 +58,41 @@ def _waits(work: WorkDecision) -> bool:
     return work.is_short
 
 
-def diagnose_held(inputs: PolicyInput, model: ScheduledJob) -> NewCondition | None:
+def diagnose_held(inputs: PolicyInput, scheduled: ScheduledJob) -> NewCondition | None:
     """Return which pods that should be gone hold devices that the job could have; None if none does."""
-    classes = [name for name in model.counts if name in (model.spec.gpus.classes or model.counts)]
+    classes = [name for name in scheduled.counts if name in (scheduled.spec.gpus.classes or scheduled.counts)]
     message = inputs.shared.devices.overdue(inputs.job.namespace, inputs.spec, classes=classes)
     return NewCondition(reason=Reason.DEVICES_HELD, message=message) if message else None
 
 
-def _will_be_late(model: ScheduledJob, work: WorkDecision, *, was_late: bool) -> bool:
+def _will_be_late(scheduled: ScheduledJob, work: WorkDecision, *, was_late: bool) -> bool:
     """Return whether the expected finish is later than the deadline.
 
     A job at the border stays what it was, so that noise in the workers' steps makes no news.
     """
-    if work.is_short or model.now_us > model.deadline_us:
+    if work.is_short or scheduled.now_us > scheduled.deadline_us:
         return True
     # What is started or reserved now is not in the forecast yet, and does what is missing.
-    if model.is_complete or isinstance(work.action, Start | Reserve | Wait):
+    if scheduled.is_complete or isinstance(work.action, Start | Reserve | Wait):
         return False
     if work.expected_finish_us is None:
         return was_late
-    margin_us = HYSTERESIS * (model.deadline_us - model.now_us)
-    return work.expected_finish_us > model.deadline_us + (-margin_us if was_late else margin_us)
+    margin_us = HYSTERESIS * (scheduled.deadline_us - scheduled.now_us)
+    return work.expected_finish_us > scheduled.deadline_us + (-margin_us if was_late else margin_us)
 
 
-def _why_late(model: ScheduledJob, work: WorkDecision) -> str:
+def _why_late(scheduled: ScheduledJob, work: WorkDecision) -> str:
     """Return why the job will be late, and what would help. It holds no time, so that it changes rarely."""
     ends_late = "The workers are expected to end after the deadline"
-    limit = model.spec.gpus.max
-    if model.now_us > model.deadline_us:
+    limit = scheduled.spec.gpus.max
+    if scheduled.now_us > scheduled.deadline_us:
         return "The deadline has passed, and images are missing."
     if isinstance(work.action, Start):
         return f"{ends_late}, with the help that is started now."
     if isinstance(work.action, Reserve):
         return f"{ends_late}, with what is reserved for them."
-    if not model.alive:
+    if not scheduled.alive:
         return "No worker is left to do the rest of the images, and the job waits for a device."
-    if limit is not None and len(model.alive) >= limit:
+    if limit is not None and len(scheduled.alive) >= limit:
         return f"{ends_late}, and gpus.max allows no more than {limit:,}. Raise it, or set a later deadline."
     return f"{ends_late}, and no other device that the job may have would help. Set a later deadline, or add devices."

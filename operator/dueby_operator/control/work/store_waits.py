@@ -22,16 +22,16 @@ MIN_WAIT_S = 10.0
 _GO_ON = "the workers go on by themselves then, and no row is lost."
 
 
-def diagnose_stores(model: ScheduledJob) -> NewCondition | None:
+def diagnose_stores(scheduled: ScheduledJob) -> NewCondition | None:
     """Return what the workers wait for, by the one that has been waiting for longest; None if no store is to blame."""
-    waits = [wait for worker in model.alive if (wait := worker.waits_for) and wait.seconds >= MIN_WAIT_S]
+    waits = [wait for worker in scheduled.alive if (wait := worker.waits_for) and wait.seconds >= MIN_WAIT_S]
     if not waits:
         return None
     longest = max(waits, key=lambda wait: wait.seconds)
     count = sum(wait.store == longest.store for wait in waits)
-    workers = f"{count} of {counted(len(model.alive), 'worker')}"
+    workers = f"{count} of {counted(len(scheduled.alive), 'worker')}"
     reason = Reason.SINK_NOT_WRITABLE if longest.store == "sink" else Reason.SOURCE_NOT_READABLE
-    return NewCondition(reason=reason, message=f"{_sentence(workers, longest, model.spec)} {_GO_ON}")
+    return NewCondition(reason=reason, message=f"{_sentence(workers, longest, scheduled.spec)} {_GO_ON}")
 
 
 def step_waits_sentence(step: StepName, waits: Iterable[StoreWait], spec: JobSpec) -> str:

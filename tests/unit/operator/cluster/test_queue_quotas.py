@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dueby_api.inference_job import JobSpec
 from dueby_api.schema import validate
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.cluster.queue_quotas import find_quotas
+from dueby_operator.cluster.queue_quotas import find_queue_limits
 from dueby_operator.cluster.queues import Flavor, Queue
-from dueby_planner.schedule.devices import Quota
+from dueby_planner.schedule.devices import Limit
 from dueby_planner.schedule.job import Claimant
 from support.decisions import infj
 
@@ -30,9 +30,9 @@ def flavor(name: str = "any", labels: Mapping[str, str] | None = None, *, used: 
     return Flavor(name=name, node_labels=labels or {}, quota=named, used=dict.fromkeys(named, used))
 
 
-def find(queues: Mapping[str, Queue], *claimants: Claimant) -> dict[str, Quota]:
+def find(queues: Mapping[str, Queue], *claimants: Claimant) -> dict[str, Limit]:
     named = {("team", name): queue for name, queue in queues.items()}
-    return {quota.name: quota for quota in find_quotas(named, claimants, KINDS, asked)}
+    return {quota.name: quota for quota in find_queue_limits(named, claimants, KINDS, asked)}
 
 
 def test_a_quota_binds_the_jobs_of_its_queues_and_costs_what_their_workers_ask_for() -> None:
@@ -45,7 +45,7 @@ def test_a_quota_binds_the_jobs_of_its_queues_and_costs_what_their_workers_ask_f
         claimant("free", "l4", queue=""),
         claimant("gone", "l4", queue="gone"),
     )
-    assert found["cpu of ClusterQueue all (any)"] == Quota(
+    assert found["cpu of ClusterQueue all (any)"] == Limit(
         name="cpu of ClusterQueue all (any)",
         units=9000,
         used=2500,

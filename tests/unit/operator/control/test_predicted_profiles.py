@@ -7,8 +7,8 @@ import pytest
 from dueby_operator.jobs import names
 from dueby_operator.profiling.class_profiles import keep_profiles
 from dueby_planner.profiles.size_prediction import predict
-from dueby_planner.schedule.one_job import decide_workers
 from dueby_planner.schedule.request import Start, Stop
+from dueby_planner.schedule.watch import decide_workers
 from support.decisions import cluster, indexed, infj, job, look, look_at, node, pod_of, worker_job_of
 from support.operator import NOW, SECOND, model, profile, worker
 from support.operator import spec as job_spec
@@ -59,8 +59,8 @@ def test_a_job_goes_on_with_what_is_predicted_while_its_node_is_away_and_another
     )
     for seen in (nodes(), there):
         found = look(begun, profiles=(profile(L4), other), nodes={**seen, "n": node()})
-        assert found.decision.model is not None
-        assert {known.spec.device_class for known in found.decision.model.profiles} == {L4, "cpu-1"}
+        assert found.decision.scheduled is not None
+        assert {known.spec.device_class for known in found.decision.scheduled.profiles} == {L4, "cpu-1"}
 
 
 @pytest.mark.parametrize("named", [[], ["cpu-1"]], ids=["not named", "named"])

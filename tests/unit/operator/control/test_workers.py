@@ -9,9 +9,8 @@ from dueby_api.parts import NONE, all_parts, parts_of
 from dueby_api.step_messages import StoreWait
 from dueby_planner.schedule.job import ScheduledJob, WorkerModel
 from dueby_planner.schedule.lag import LagMemory
-from dueby_planner.schedule.one_job import decide_workers
 from dueby_planner.schedule.request import Refuse, Start, Stop, WorkDecision
-from dueby_planner.schedule.watch import HANG_US
+from dueby_planner.schedule.watch import HANG_US, decide_workers
 from support.operator import NOW, SECOND, STEP_US, choice, model, profile, spec, worker
 
 PART = 100

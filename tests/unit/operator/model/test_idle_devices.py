@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dueby_operator.cluster.nodes import Node
-from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, IdleDevices, Quota
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, IdleDevices, Limit
 from dueby_planner.schedule.job import Claimant
 from support.device_groups import CLASSES, Worker, devices_of, some_claimants, some_nodes, workers_of
 
@@ -60,8 +60,8 @@ def test_of_a_class_a_job_is_offered_no_more_than_it_wants_and_each_device_once(
 
 def test_a_quota_bounds_what_is_offered_and_queued_workers_keep_what_they_would_have() -> None:
     groups = two_groups()
-    quota = Quota(name="q", units=3, used=0, costs={ONE: {"cpu-1": 1}})
-    idle = IdleDevices(replace(groups, quotas=(quota,)))
+    quota = Limit(name="q", units=3, used=0, costs={ONE: {"cpu-1": 1}})
+    idle = IdleDevices(replace(groups, limits=(quota,)))
     assert offered(idle, groups, ONE) == {"a": 3, "b": 0}
     assert idle.could_leave_queue(ONE, "cpu-1") == "a"
     idle.take(ONE, {"a": 2})

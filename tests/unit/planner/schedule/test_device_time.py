@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.free_devices import Free
 from dueby_planner.schedule.place import free_us
-from dueby_planner.schedule.place_set import DeviceTime
+from dueby_planner.schedule.place_job import DeviceTime
 from support.calendar import calendar_job, changes
 
 _NAMES = st.sampled_from(["a", "b", "ab"]).map(frozenset)

@@ -137,8 +137,8 @@ def with_ours(pool: CalendarPool, units: FreeDevices) -> CalendarPool:
 
 def test_for_want_of_a_quota_those_hand_over_who_have_some_of_it_and_what_they_do_later_is_within_it() -> None:
     ours, theirs = (running_job(name, images=500, time=time, ends=[500]) for name, time in (("b", 1000), ("c", 2000)))
-    ours = replace(ours, job=replace(ours.job, quotas=OURS))
-    new = replace(hard_job("new", images=170, time=200), quotas=OURS)
+    ours = replace(ours, job=replace(ours.job, limits=OURS))
+    new = replace(hard_job("new", images=170, time=200), limits=OURS)
     pool = with_ours(pool_beside(ours, theirs), steps((0, 0), (500, 2)))
     calendar = online(pool, new, running=[ours, theirs])
     assert calendar.handing_over == {"b": ("w0",)}
@@ -154,7 +154,7 @@ def test_no_worker_stays_longer_on_a_device_that_a_job_without_an_image_to_spare
 ) -> None:
     long = running_job("long", images=images, time=1000, ends=[500] * 4, stays=stays)
     # Its quota is free when the devices are, and then it needs all of them until its deadline.
-    squeezed = replace(hard_job("squeezed", images=1600, time=900), goes_on=True, least_images=1560, quotas=OURS)
+    squeezed = replace(hard_job("squeezed", images=1600, time=900), goes_on=True, least_images=1560, limits=OURS)
     pool = with_ours(pool_beside(long), steps((0, 0), (500, 8)))
     calendar = online(pool, squeezed, hard_job("new", images=90, time=200), running=[long])
     assert calendar.handing_over == ({"long": ("w3",)} if does else {})

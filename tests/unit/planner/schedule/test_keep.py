@@ -85,7 +85,7 @@ def test_a_window_that_has_begun_begins_once_its_devices_are_expected_to_be_free
 
 
 def test_so_it_does_once_there_is_quota() -> None:
-    found = replace(job(window(-10, 150)), quotas={"quota": {"a": 2}})
+    found = replace(job(window(-10, 150)), limits={"quota": {"a": 2}})
     assert kept(found, {**TWO, "quota": steps((0, 1), (30, 2))}) == [("a", 1, [(30, 150)])]
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.free_devices import idle_pool
-from dueby_planner.schedule.place_set import place_set
+from dueby_planner.schedule.place_job import place_set
 from support.calendar import calendar_job, job_sets
 
 ONE = {"a": 1}

@@ -12,7 +12,7 @@ from dueby_planner.model.verify import WrongPlan
 from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, idle_pool
-from dueby_planner.schedule.tables import within_quotas
+from dueby_planner.schedule.place_job import within_limits
 from dueby_planner.schedule.verify import verify_calendar
 from support.calendar import actions, again, calendar_job, online, placement, quota_sets, steps, windows
 
@@ -22,7 +22,7 @@ FOUR = {"a": 4}
 def bound(name: str, *, images: int, time: int, cost: int = 1, **changes: Any) -> CalendarJob:
     """Return a job on up to four devices, each of which costs so many units of the quota `q`."""
     job = calendar_job(name, images=images, time=time, devices=FOUR, **changes)
-    return replace(job, quotas={"q": {"a": cost}})
+    return replace(job, limits={"q": {"a": cost}})
 
 
 def with_quota(units: int) -> CalendarPool:
@@ -35,7 +35,7 @@ def held(calendar: Calendar, quota: str) -> dict[int, int]:
     changes: defaultdict[int, int] = defaultdict(int)
     for found in calendar.placements:
         for lane in found.reservation:
-            units = found.job.quotas.get(quota, {}).get(lane.group, 0) * lane.count
+            units = found.job.limits.get(quota, {}).get(lane.group, 0) * lane.count
             for window in lane.windows:
                 changes[window.from_us] += units
                 changes[window.to_us] -= units
@@ -55,18 +55,18 @@ def test_no_quota_is_ever_exceeded(drawn: tuple[list[CalendarJob], CalendarPool]
     # Counted once more here, where nothing gives way and nothing was there before.
     new = make_calendar([replace(job, stored=()) for job in jobs], idle_pool(pool.whole))
     verify_calendar(new)
-    for quota in {quota for job in jobs for quota in job.quotas}:
+    for quota in {quota for job in jobs for quota in job.limits}:
         assert max(held(new, quota).values(), default=0) <= pool.whole[quota]
 
 
 @given(quota_sets())
 def test_a_quota_with_room_for_every_device_changes_nothing(drawn: tuple[list[CalendarJob], CalendarPool]) -> None:
     jobs, pool = drawn
-    free = [replace(job, quotas={}) for job in jobs]
+    free = [replace(job, limits={}) for job in jobs]
     most = sum(pool.whole.values())
     tables = {beside: {**pool.free[beside], "q": steps((0, most))} for beside in CLASSES}
     expected = {beside: {**pool.expected[beside], "q": steps((0, most))} for beside in CLASSES}
-    bound_all = [replace(job, quotas={"q": {"a": 1, "b": 1}}) for job in free]
+    bound_all = [replace(job, limits={"q": {"a": 1, "b": 1}}) for job in free]
     calendar = make_calendar(bound_all, replace(pool, free=tables, expected=expected))
     assert [found.reservation for found in calendar.placements] == [
         found.reservation for found in make_calendar(free, pool).placements
@@ -116,9 +116,9 @@ def test_what_others_use_of_the_quota_is_waited_for() -> None:
 
 def test_a_quota_of_several_classes_goes_to_those_that_do_most_for_it() -> None:
     job = calendar_job("job", images=90, time=100, devices={"a": 3, "b": 3})
-    job = replace(job, quotas={"cores": {"a": 4, "b": 1}})
+    job = replace(job, limits={"cores": {"a": 4, "b": 1}})
     free = {"a": steps((0, 3)), "b": steps((0, 2)), "cores": steps((0, 9), (50, 1))}
-    assert within_quotas(job, free) == {"a": steps((0, 1), (50, 0)), "b": steps((0, 2), (50, 1))}
+    assert within_limits(job, free) == {"a": steps((0, 1), (50, 0)), "b": steps((0, 2), (50, 1))}
 
 
 def test_what_was_reserved_is_kept_while_the_quota_is_there_as_expected() -> None:

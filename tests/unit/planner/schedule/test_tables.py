@@ -1,7 +1,6 @@
 """What is left of the tables of free devices beside reservations."""
 
-from dueby_planner.schedule.reservation import Lane, Reservation, Window
-from dueby_planner.schedule.tables import Tables
+from dueby_planner.schedule.reservation import Lane, Reservation, Tables, Window
 from support.calendar import CHOICE, steps
 
 

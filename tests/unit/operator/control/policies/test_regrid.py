@@ -71,8 +71,8 @@ def test_it_waits_until_they_are_gone_and_then_plans_what_is_left_for_the_sinks_
     document = infj(status=waiting.status.document())
     again = look(job(document, memory=waiting.memory), now_us=NOW + 3 * SECOND)
     (create,) = again.created
-    assert again.decision.model is not None
-    assert again.decision.model.parts_there == parts_of_runs([(0, 1500)])
+    assert again.decision.scheduled is not None
+    assert again.decision.scheduled.parts_there == parts_of_runs([(0, 1500)])
     assert again.status.plan is not None
     assert (again.status.plan.part_size, again.status.plan.revision) == (4, 2)
     told = json.loads(create.config_map["data"]["config.json"])

@@ -33,7 +33,7 @@ def test_a_job_that_waits_until_its_deadline_stops_there_if_it_says_so(
 def test_a_job_that_could_start_is_stopped_with_what_it_would_have_been_planned_on() -> None:
     found = look(infj(status=indexed(), onDeadline="Stop"), now_us=NOW + 60 * SECOND)
     assert found.said("Failed") == ("True", "Stopped")
-    assert found.decision.model is not None, "dueby run tells of it"
+    assert found.decision.scheduled is not None, "dueby run tells of it"
 
 
 @pytest.mark.parametrize(("job", "more"), WAITING)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Quota
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Limit
 from dueby_planner.schedule.free_devices import Step, Taken, always_free, without
 from dueby_planner.schedule.job import JobKey
 from dueby_planner.schedule.ledger import GIVEN_OUT, BesideOthers, Ledger, taken_by_placements
@@ -40,15 +40,15 @@ def test_a_job_finds_the_same_beside_others_as_if_they_were_added_up_for_it_alon
     devices = tuple(
         DeviceGroup(name=name, device_class=name, devices=8, idle=8, users=frozenset(KEYS)) for name in "ab"
     )
-    quota = Quota(name="quota", units=9, used=0, costs={key: {"a": 1, "b": 2} for key in KEYS})
-    groups = DeviceGroups(all=devices, quotas=(quota,) if has_quota else ())
+    quota = Limit(name="quota", units=9, used=0, costs={key: {"a": 1, "b": 2} for key in KEYS})
+    groups = DeviceGroups(all=devices, limits=(quota,) if has_quota else ())
     table: dict[str, tuple[Step, ...]] = {
         name: without(always_free(8), of_name) for name, of_name in zip(("a", "b", "quota"), taken, strict=True)
     }
     ledger = Ledger(groups=groups, free={GIVEN_OUT: table}, expected={GIVEN_OUT: table})
     placements = {
         key: Placement(
-            job=replace(calendar_job(key[1], images=1, time=100), quotas=groups.costs(key)),
+            job=replace(calendar_job(key[1], images=1, time=100), limits=groups.costs(key)),
             action="Reserve",
             reservation=tuple(reservation),
         )

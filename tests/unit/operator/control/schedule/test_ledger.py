@@ -6,7 +6,7 @@ import pytest
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Quota
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Limit
 from dueby_planner.schedule.free_devices import CLASSES, Step, Taken
 from dueby_planner.schedule.ledger import HeldDevice, Ledger, open_ledger, without_others
 
@@ -87,8 +87,8 @@ def test_idle_means_all_the_time() -> None:
 
 
 def with_quota(*, units: int, used: int, cost: int = 2) -> DeviceGroups:
-    quota = Quota(name="q", units=units, used=used, costs={KEY: {"a": cost}})
-    return DeviceGroups(all=(group(idle=3), group("b")), quotas=(quota,))
+    quota = Limit(name="q", units=units, used=used, costs={KEY: {"a": cost}})
+    return DeviceGroups(all=(group(idle=3), group("b")), limits=(quota,))
 
 
 def test_of_a_quota_workers_give_back_what_they_have_and_others_never_do() -> None:

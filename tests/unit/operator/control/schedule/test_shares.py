@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dueby_planner.deadline_classes import Promises
-from dueby_planner.schedule.promises import share_of
+from dueby_planner.schedule.devices import share_of
 from support.shared_cluster import SharedCluster
 
 DAY_S = 86_400

@@ -1,10 +1,10 @@
 """Which windows begin now."""
 
+from dueby_planner.schedule.begin import Room, due
 from dueby_planner.schedule.calendar import Placement
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
 from dueby_planner.schedule.ledger import GIVEN_OUT, BesideOthers, Ledger
 from dueby_planner.schedule.reservation import Lane, Window
-from dueby_planner.schedule.windows import Room, due
 from support.calendar import CHOICE, calendar_job
 
 KEY = ("team", "job")

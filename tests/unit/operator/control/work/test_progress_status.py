@@ -37,5 +37,5 @@ def test_until_a_worker_tells_a_new_operator_which_parts_there_are_it_plans_by_w
     begun = started(deadline="25s")
     status = begun.document["status"] | {"progress": {"images": "4k/10k", "imagesDone": 4_000}}
     seen = look(begun.job(document=begun.document | {"status": status}, is_told_parts=is_told))
-    assert seen.decision.model
-    assert seen.decision.model.images_left == left
+    assert seen.decision.scheduled
+    assert seen.decision.scheduled.images_left == left
