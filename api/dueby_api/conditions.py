@@ -203,6 +203,11 @@ class Reason(Enum):
     LAGGING = _OFF_TRACK(
         "Late", "The workers will be late, by what they have reported.", "nothing: help is added where there is any"
     )
+    WAITS_FOR_IMAGES = _OFF_TRACK(
+        "WaitsForImages",
+        "The workers will be late, and wait for images in much of their time: more devices would not help.",
+        "read from a faster store, from tars, or from more prefixes; give each worker more cores to decode with",
+    )
     DEVICES_HELD = _OFF_TRACK(
         "DevicesHeld",
         "The job waits or will be late, and pods that should have ended hold devices that it may use. Nothing is "

@@ -174,6 +174,10 @@ class Summary(LenientSpec, frozen=True, kw_only=True):
     """The job's model."""
     weights_warning: str | None = None
     """What is wrong with the weights, if they are random."""
+    input_wait: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Share of the workers' time, since each one's warm-up, in which they waited for images."""
+    observed_requests_per_second: Annotated[float, Meta(ge=0)] | None = None
+    """Requests a second that the images' store gave all workers together when it refused more."""
     software: dict[str, Any] = field(default_factory=dict)
     """Versions of what ran."""
     machine: MachineRecord | None = None

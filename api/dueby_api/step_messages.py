@@ -4,6 +4,7 @@ Whoever started them reads it: the operator over the network and from a pod's te
 processes. It comes from outside, so every number is bounded and unknown fields are ignored.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from dueby_api.agreement import Agreement
@@ -112,6 +113,21 @@ class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
     """Whether it was told to stop, and goes when the part that it has open is in the sink."""
     parity: ParityCheck | None = None
     """How far its engine's first results are from plain PyTorch's; absent before its first mini-batch."""
+
+
+# A worker that waits for images in more of its time is held up by them, and more devices don't help it.
+HIGH_INPUT_WAIT = 0.2
+
+
+def mean_input_wait(reports: Iterable[WorkerProgress]) -> float | None:
+    """Return the share of the workers' steady time in which they waited for images; None if none has had a step."""
+    steady = [
+        (report.input_wait, (report.batches - 1) * report.mean_step_us)
+        for report in reports
+        if report.input_wait is not None and report.mean_step_us
+    ]
+    total_us = sum(time_us for _, time_us in steady)
+    return sum(share * time_us for share, time_us in steady) / total_us if total_us else None
 
 
 class WorkResult(LenientSpec, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from dueby.local.record import Record
 from dueby.terminal.console import Teller
 from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.run_record import MachineRecord, RunVerdict, Summary
-from dueby_api.step_messages import FinishResult
+from dueby_api.step_messages import HIGH_INPUT_WAIT, FinishResult, mean_input_wait
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted, faults
 from dueby_planner.deadline_classes import Verdict
@@ -39,6 +39,9 @@ def summarise(
 ) -> Summary:
     """Return the content of summary.json. All times are seconds from the run's start."""
     plan = verdict.plan if verdict else record.by_windows
+    reports = [process.progress for process in processes]
+    input_wait = mean_input_wait(reports)
+    observed = sum(report.observed_requests_per_second or 0.0 for report in reports)
     in_time = now_us <= record.deadline_us
     too_many = job.spec.why_too_many(images=record.images, failed=failed)
     word: RunVerdict = "Succeeded" if in_time and done == record.images else "Late"
@@ -64,6 +67,8 @@ def summarise(
         replans=tuple(record.replans),
         model=job.spec.model,
         weights_warning=WEIGHTS_WARNING if job.spec.model.weights == "none" else None,
+        input_wait=None if input_wait is None else round(input_wait, 3),
+        observed_requests_per_second=round(observed, 1) or None,
         software=software_versions(),
         machine=machine,
         warnings=plan.warnings if plan else (),
@@ -95,6 +100,8 @@ def print_summary(summary: Summary, sink: str, console: Console, *, prefix: str 
             f": {summary.images_done:,} of {counted(summary.images or 0, 'image')}{faulty}{_times(summary)}.",
         )
     )
+    if sentence := _waiting(summary):
+        console.print(Text(sentence))
     if summary.weights_warning:
         console.print(Text(f"Warning: {summary.weights_warning}.", style="bold red"))
     _print_places(sink, console)
@@ -127,6 +134,15 @@ def _print_places(sink: str, console: Console) -> None:
     # In lines of their own that are never broken, so that they can be copied into a shell.
     console.print(Text(f"Results: {sink}"), soft_wrap=True)
     console.print(Text(f"Report:  dueby report {shlex.quote(sink)}"), soft_wrap=True)
+
+
+def _waiting(summary: Summary) -> str:
+    """Return how much of their time the workers waited for images; empty if that was little."""
+    if summary.input_wait is None or summary.input_wait < HIGH_INPUT_WAIT:
+        return ""
+    rate = summary.observed_requests_per_second
+    store = "" if rate is None else f", whose store gave {counted(round(rate), 'request')} a second and refused more"
+    return f"The workers waited for images in {summary.input_wait:.0%} of their time{store}."
 
 
 def _times(summary: Summary) -> str:

@@ -9,7 +9,7 @@ from dueby.report.sections.facts import Facts
 from dueby_api.run_record import WorkerRecord
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_pages.charts.svg import Markup
-from dueby_pages.wording import change, duration, number
+from dueby_pages.wording import change, counted, duration, number
 
 # The table is folded away; more rows than this are for a query of the run's files, not for a page.
 _MAX_ROWS = 64
@@ -80,7 +80,19 @@ def _overall(run: Run) -> Facts:
             "images per second, start-up included",
             f"{number(planned)} planned, {number(actual)} actual, {change(actual, planned)}",
         ),
+        *_waiting(run),
     ]
+
+
+def _waiting(run: Run) -> Facts:
+    """Return how long the workers waited for images, and what the images' store gave if it refused more."""
+    share, rate = run.summary.input_wait, run.summary.observed_requests_per_second
+    facts: list[tuple[str, str]] = []
+    if share is not None:
+        facts.append(("waiting for images", f"{share:.0%} of the workers' time after their warm-up"))
+    if rate is not None:
+        facts.append(("the images' store", f"gave {counted(round(rate), 'request')} a second and refused more"))
+    return facts
 
 
 def _latest(rows: tuple[Comparison, ...]) -> tuple[Comparison, ...]:

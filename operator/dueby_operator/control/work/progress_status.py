@@ -2,6 +2,7 @@
 
 from dueby_api.conditions import Reason
 from dueby_api.status import ProgressStatus
+from dueby_api.step_messages import HIGH_INPUT_WAIT, mean_input_wait
 from dueby_api.units import format_progress, format_time, slack_between
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
@@ -40,12 +41,30 @@ def track_conditions(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDec
     held = diagnose_held(inputs, scheduled) if _waits(work) else None
     if not scheduled.part_size:
         return (held,) if held else ()
-    was_late = has_reason(inputs.status, Reason.LAGGING, Reason.DEVICES_HELD)
+    was_late = has_reason(inputs.status, Reason.LAGGING, Reason.WAITS_FOR_IMAGES, Reason.DEVICES_HELD)
     in_time = NewCondition(reason=Reason.ON_TRACK)
     if _will_be_late(scheduled, work, was_late=was_late):
-        in_time = NewCondition(reason=Reason.LAGGING, message=_why_late(scheduled, work))
+        lagging = NewCondition(reason=Reason.LAGGING, message=_why_late(scheduled, work))
+        in_time = _diagnose_input(inputs, scheduled, work) or lagging
     not_starting = diagnose_start(inputs.job.pods, now_us=scheduled.now_us)
     return (not_starting or diagnose_memory(inputs.job) or diagnose_stores(scheduled) or held or in_time,)
+
+
+def _diagnose_input(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> NewCondition | None:
+    """Return that the workers wait for images in much of their time; None if they don't, or if that matters no more."""
+    if scheduled.now_us > scheduled.deadline_us or isinstance(work.action, Start | Reserve):
+        return None
+    at_work = {worker.name for worker in scheduled.alive}
+    share = mean_input_wait(report for report in inputs.job.progress.values() if report.worker in at_work)
+    # A job at the border stays what it was.
+    was_high = has_reason(inputs.status, Reason.WAITS_FOR_IMAGES)
+    if share is None or share < (0.75 if was_high else 1) * HIGH_INPUT_WAIT:
+        return None
+    message = (
+        "The workers are expected to end after the deadline, and wait for images in much of their time (inputWait). "
+        "More devices would not help: read from a faster store or from tars, or give each worker more cores."
+    )
+    return NewCondition(reason=Reason.WAITS_FOR_IMAGES, message=message)
 
 
 def _waits(work: WorkDecision) -> bool:

@@ -62,6 +62,12 @@ def test_the_rate_of_the_whole_run_is_not_taken_for_the_chart_s(small: SampleRun
     assert "images per second, start-up included" in words_of(page_of(run_of(small)))
 
 
+def test_the_time_for_which_workers_waited_for_images_is_shown(small: SampleRun) -> None:
+    assert "waiting for images" not in words_of(page_of(run_of(small)))
+    page = words_of(page_of(run_of(edit(small, "summary.json", inputWait=0.43))))
+    assert "waiting for images 43% of the workers' time after their warm-up" in page.replace("\u2019", "'")
+
+
 def test_the_proof_is_in_the_headline(small: SampleRun) -> None:
     assert "No fewer can: 1 CPU slice can do at most 3,800 of 4,000 by then." in words_of(page_of(run_of(small)))
 

@@ -48,6 +48,13 @@ def test_a_deadline_may_be_years_away() -> None:
     assert found.endswith(", after 0s (expected 24s, deadline 27105h27m).")
 
 
+def test_it_says_how_long_the_workers_waited_for_images() -> None:
+    assert not any("waited" in line for line in printed(input_wait=0.05))
+    assert "The workers waited for images in 43% of their time." in printed(input_wait=0.43)
+    said = " ".join(" ".join(printed(input_wait=0.43, observed_requests_per_second=339.6)).split())
+    assert "of their time, whose store gave 340 requests a second and refused more." in said
+
+
 def test_what_is_to_be_copied_is_in_one_line_and_quoted() -> None:
     sink = f"s3://bucket/{'a-long-prefix/' * 8}my rows"
     assert printed(sink=sink)[-2:] == [f"Results: {sink}", f"Report:  dueby report '{sink}'"]

@@ -8,7 +8,7 @@ import pytest
 from dueby_operator import paths
 from dueby_operator.passes.status_writer import PROGRESS_US
 from support.control_loop import Clock, Store, reconciler, synthetic
-from support.decisions import look, started
+from support.decisions import Look, a_batch, look, started
 
 Document = dict[str, Any]
 
@@ -39,3 +39,21 @@ def test_until_a_worker_tells_a_new_operator_which_parts_there_are_it_plans_by_w
     seen = look(begun.job(document=begun.document | {"status": status}, is_told_parts=is_told))
     assert seen.decision.scheduled
     assert seen.decision.scheduled.images_left == left
+
+
+def late(share: float | None) -> Look:
+    """A job whose only worker is too slow and says that it waits for images in this share of its time."""
+    begun = started(deadline="25s", gpus={"max": 1})
+    report = a_batch(batches=11, stepMicros=9_000_000, stepMicrosMean=9_000_000, inputWait=share, worker="w0")
+    names = [pod["metadata"]["name"] for pod in begun.pods]
+    return look(begun.job(progress={name: report | {"worker": f"w{n}"} for n, name in enumerate(names)}))
+
+
+def test_a_late_job_whose_workers_wait_for_images_says_so() -> None:
+    assert late(0.5).said("OnTrack") == ("False", "WaitsForImages")
+    assert "More devices would not help" in late(0.5).message("OnTrack")
+
+
+@pytest.mark.parametrize("share", [None, 0.0, 0.19])
+def test_a_late_job_whose_workers_hardly_wait_does_not(share: float | None) -> None:
+    assert late(share).said("OnTrack") == ("False", "Late")
