@@ -119,7 +119,7 @@ def answer(
     most = replace(problem, time_us=times[-1]).largest_images()
     images = spaced(max(100, most // 20_000), max(1000, most), _DOWN)
     exact = fewest_map(problem, times, images)
-    asked, agreed = _check(problem, exact, checked)
+    solved, agreed = _check(problem, exact, checked)
     return Answers(
         device_class=profile.spec.device_class,
         devices=devices,
@@ -128,7 +128,7 @@ def answer(
         curves=tuple(most_curve(problem, count, times) for count in _COUNTS if count <= devices),
         printed=as_printed(problem, time_us=_soon_us(problem)),
         mixed=_mixed([profile, *others]),
-        checked=asked,
+        checked=solved,
         agreed=agreed,
     )
 
@@ -161,30 +161,32 @@ def fewest_map(problem: Problem, times_us: Sequence[int], images: Sequence[int])
 def most_curve(problem: Problem, devices: int, times_us: Sequence[int]) -> Curve:
     """Solve model (2) at each T."""
     at = [replace(problem, time_us=time_us) for time_us in times_us]
-    found = [asked.capacities() for asked in at]
+    capacities = [problem_at.capacities() for problem_at in at]
     return Curve(
         devices=devices,
         times_us=tuple(times_us),
-        images=tuple(asked.largest_images(devices) for asked in at),
-        mini_batch_sizes=tuple(best[0].choice.mini_batch_size if best else 0 for best in found),
+        images=tuple(problem_at.largest_images(devices) for problem_at in at),
+        mini_batch_sizes=tuple(best[0].choice.mini_batch_size if best else 0 for best in capacities),
     )
 
 
 def as_printed(problem: Problem, *, time_us: int) -> Printed:
     """Solve both models at this T, literally and as they are meant."""
-    asked = replace(problem, time_us=time_us)
-    devices = asked.most
-    capacity = next(iter(asked.capacities()), None)
-    each = capacity.images if capacity else 0
-    idle = max((c.mini_batch_size for c in asked.groups[0].choices if c.start_us <= time_us), default=0)
-    images = tuple(max(1, each * devices * step // 16) for step in range(1, 17))
+    at_time = replace(problem, time_us=time_us)
+    devices = at_time.most
+    capacity = next(iter(at_time.capacities()), None)
+    images_each = capacity.images if capacity else 0
+    idle = max((c.mini_batch_size for c in at_time.groups[0].choices if c.start_us <= time_us), default=0)
+    images = tuple(max(1, images_each * devices * step // 16) for step in range(1, 17))
     return Printed(
         time_us=time_us,
         images=images,
-        fewest=tuple(replace(asked, images=count).fewest() for count in images),
-        fewest_printed=tuple(_fewest_printed(count, each=each, idle=idle, devices=devices) for count in images),
-        most=asked.largest_images(),
-        most_printed=devices * each * devices,
+        fewest=tuple(replace(at_time, images=count).fewest() for count in images),
+        fewest_printed=tuple(
+            _fewest_printed(count, images_each=images_each, idle=idle, devices=devices) for count in images
+        ),
+        most=at_time.largest_images(),
+        most_printed=devices * images_each * devices,
     )
 
 
@@ -233,17 +235,17 @@ def edges(values: Sequence[int]) -> list[float]:
     return [values[0] ** 2 / inner[0], *inner, values[-1] ** 2 / inner[-1]]
 
 
-def _fewest_printed(images: int, *, each: int, idle: int, devices: int) -> int | None:
+def _fewest_printed(images: int, *, images_each: int, idle: int, devices: int) -> int | None:
     """Return the smallest k >= 1 with k C + (NGPU - k) b >= N."""
-    return next((k for k in range(1, devices + 1) if k * each + (devices - k) * idle >= images), None)
+    return next((k for k in range(1, devices + 1) if k * images_each + (devices - k) * idle >= images), None)
 
 
-def _check(problem: Problem, found: Map, wanted: int) -> tuple[int, int]:
+def _check(problem: Problem, grid: Map, wanted: int) -> tuple[int, int]:
     """Plan some cells in full; return how many, and at how many of them PuLP proved the same number."""
     cells = [
         (count, time_us, fewest)
-        for count, row in zip(found.images, found.fewest, strict=True)
-        for time_us, fewest in zip(found.times_us, row, strict=True)
+        for count, row in zip(grid.images, grid.fewest, strict=True)
+        for time_us, fewest in zip(grid.times_us, row, strict=True)
     ]
     chosen = cells[:: max(1, len(cells) // wanted)]
     agreed = 0

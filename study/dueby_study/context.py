@@ -51,8 +51,8 @@ class StudyContext:
 
     def profile(self) -> GPUProfile:
         """Return the subject's profile on that layout. The first stage measures it, before any stage that needs it."""
-        found = self.profiles(self.subject.name)
-        return next(profile for profile in found if profile.spec.device_class == self.layout.device_class)
+        profiles = self.profiles(self.subject.name)
+        return next(profile for profile in profiles if profile.spec.device_class == self.layout.device_class)
 
     def profiles(self, *names: str) -> list[GPUProfile]:
         """Return the profiles measured of these models."""

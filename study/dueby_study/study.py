@@ -46,5 +46,5 @@ def run_study(context: StudyContext, stages: Sequence[str] = ()) -> StudySummary
 
 def write_summary(summary: StudySummary, folder: Path) -> Path:
     """Write the numbers as summary.json; return the file."""
-    text = _LIST.sub(lambda found: " ".join(found[0].split()), json.dumps(summary.document(), indent=1))
+    text = _LIST.sub(lambda match: " ".join(match[0].split()), json.dumps(summary.document(), indent=1))
     return write_text(folder / FILE, text + "\n")

@@ -104,44 +104,44 @@ class StudySummary(Spec, frozen=True, kw_only=True):
 
 def summarise(context: StudyContext, learned: LearnedWarmups | None = None) -> StudySummary:
     """Return the numbers of what the row store holds, and of what was learnt from the warm-ups."""
-    own = context.profiles(context.subject.name)
-    first = [profile for profile in own if profile.spec.device_class == context.layout.device_class]
+    profiles = context.profiles(context.subject.name)
+    first = [profile for profile in profiles if profile.spec.device_class == context.layout.device_class]
     others = [p for p in context.profiles(*context.models) if p.spec.model.name != context.subject.name]
     lines = sorted(map(models.model_row, others), key=lambda line: -line.images_per_second)
     subject = models.model_row(first[0]) if first else None
     return StudySummary(
         settings=read_settings(context.folder),
-        busy=any(profile.spec.busy for profile in [*own, *others]),
+        busy=any(profile.spec.busy for profile in [*profiles, *others]),
         seconds=dict(context.row_store.seconds()),
         subject=subject,
         memory=_memory(memory.map_of(context.row_store.rows(memory.STAGE))),
         times=_times(context),
-        answers=answer(first[0], others=own, checked=context.preset.checked) if first else None,
+        answers=answer(first[0], others=profiles, checked=context.preset.checked) if first else None,
         # A table of the subject alone would say nothing new.
         models=(subject, *lines) if subject and lines else (),
-        together=_together(context, own),
+        together=_together(context, profiles),
         features=features.rank_features(learned, context.layout.device_class) if learned else None,
     )
 
 
 def slope_of(image_size: int, cells: Sequence[Cell]) -> Slope | None:
     """Return the line through one image size's peaks; None with fewer than two."""
-    found = [(cell.mini_batch_size, cell.memory_mib) for cell in cells if cell.memory_mib is not None]
-    if len({size for size, _ in found}) < 2:
+    points = [(cell.mini_batch_size, cell.memory_mib) for cell in cells if cell.memory_mib is not None]
+    if len({size for size, _ in points}) < 2:
         return None
-    line = fit_line(found)
-    furthest = max(abs(mib / line.at(size) - 1) for size, mib in found)
+    line = fit_line(points)
+    furthest = max(abs(mib / line.at(size) - 1) for size, mib in points)
     return Slope(
         image_size=image_size,
         base_mib=round(line.base, 1),
         image_mib=round(line.slope, 3),
-        furthest=round(furthest, 4) if len(found) > 2 else None,
+        furthest=round(furthest, 4) if len(points) > 2 else None,
     )
 
 
-def latency_of(found: Sequence[SizeTimes], *, spread: float | None = None) -> LatencyCurves | None:
+def latency_of(times: Sequence[SizeTimes], *, spread: float | None = None) -> LatencyCurves | None:
     """Return how well the kinds of curves fit; None with too few sizes to leave one out."""
-    points = tuple((seen.mini_batch_size, round(seen.mean_us)) for seen in found)
+    points = tuple((seen.mini_batch_size, round(seen.mean_us)) for seen in times)
     if len(points) < MIN_POINTS:
         return None
     errors = {kind: left_out_error(points, kind) for kind in get_args(FitKind)}
@@ -154,15 +154,15 @@ def latency_of(found: Sequence[SizeTimes], *, spread: float | None = None) -> La
     )
 
 
-def _memory(found: MemoryMap | None) -> MemorySummary | None:
-    if found is None:
+def _memory(memory_map: MemoryMap | None) -> MemorySummary | None:
+    if memory_map is None:
         return None
-    sides = sorted({cell.image_size for cell in found.cells})
-    slopes = [slope_of(side, [cell for cell in found.cells if cell.image_size == side]) for side in sides]
+    sides = sorted({cell.image_size for cell in memory_map.cells})
+    slopes = [slope_of(side, [cell for cell in memory_map.cells if cell.image_size == side]) for side in sides]
     return MemorySummary(
-        device_class=found.device_class,
-        engine=found.engine,
-        cells=found.cells,
+        device_class=memory_map.device_class,
+        engine=memory_map.engine,
+        cells=memory_map.cells,
         slopes=tuple(slope for slope in slopes if slope),
     )
 
@@ -171,14 +171,14 @@ def _times(context: StudyContext) -> InferenceTimes | None:
     rows = context.row_store.rows(times.STAGE)
     if not rows:
         return None
-    found = times.times_of(rows)
+    sizes = times.times_of(rows)
     return InferenceTimes(
         device_class=rows[0]["device_class"],
         engine=rows[0]["engine"],
         image_size=rows[0]["image_size"],
         repetitions=REPETITIONS,
-        sizes=found,
-        latency=latency_of(found, spread=times.spread_of(rows)),
+        sizes=sizes,
+        latency=latency_of(sizes, spread=times.spread_of(rows)),
     )
 
 

@@ -50,39 +50,39 @@ def drawings(
     context: StudyContext, summary: StudySummary, learned: LearnedWarmups | None
 ) -> Mapping[str, Callable[[], Figure]]:
     """Return how each figure is drawn, by its name."""
-    found: dict[str, Callable[[], Figure]] = {}
+    drawn: dict[str, Callable[[], Figure]] = {}
     cells = memory.map_of(context.row_store.rows(memory.STAGE))
     if cells:
-        found["memory"] = lambda: draw_memory(cells)
+        drawn["memory"] = lambda: draw_memory(cells)
     if times := summary.times:
-        found["times"] = lambda: draw_times(times, model=summary.settings.model)
+        drawn["times"] = lambda: draw_times(times, model=summary.settings.model)
         if latency := times.latency:
-            found["latency"] = lambda: draw_latency(latency)
+            drawn["latency"] = lambda: draw_latency(latency)
     if answers := summary.answers:
-        found["fewest"] = lambda: answer_charts.draw_fewest(answers)
-        found["most"] = lambda: answer_charts.draw_most(answers)
-        found["printed"] = lambda: answer_charts.draw_printed(answers)
+        drawn["fewest"] = lambda: answer_charts.draw_fewest(answers)
+        drawn["most"] = lambda: answer_charts.draw_most(answers)
+        drawn["printed"] = lambda: answer_charts.draw_printed(answers)
     if together := summary.together:
-        found["together"] = lambda: draw_together(together)
+        drawn["together"] = lambda: draw_together(together)
     if learned:
-        found["importances"] = lambda: draw_importances(learned)
-        found["warmups"] = lambda: draw_errors(learned)
-    return found
+        drawn["importances"] = lambda: draw_importances(learned)
+        drawn["warmups"] = lambda: draw_errors(learned)
+    return drawn
 
 
-def draw_times(found: InferenceTimes, *, model: str) -> Figure:
+def draw_times(times: InferenceTimes, *, model: str) -> Figure:
     """Draw the times without the warm-up, with it, and by how much it shifts a mean."""
     figure: Figure
     figure, (without, with_it, share) = pyplot.subplots(1, 3, figsize=(11.4, 3.8), layout="constrained")
     figure.suptitle(
-        f"{model}, {found.image_size} px, {found.engine} ({found.device_class})", fontsize=11, x=0.01, ha="left"
+        f"{model}, {times.image_size} px, {times.engine} ({times.device_class})", fontsize=11, x=0.01, ha="left"
     )
-    sizes = [seen.mini_batch_size for seen in found.sizes]
-    means = [seen.mean_us / 1000 for seen in found.sizes]
+    sizes = [seen.mini_batch_size for seen in times.sizes]
+    means = [seen.mean_us / 1000 for seen in times.sizes]
     without.fill_between(
         sizes,
-        [seen.p5_us / 1000 for seen in found.sizes],
-        [seen.p95_us / 1000 for seen in found.sizes],
+        [seen.p5_us / 1000 for seen in times.sizes],
+        [seen.p95_us / 1000 for seen in times.sizes],
         color=COLOURS[0],
         alpha=0.2,
         linewidth=0,
@@ -92,7 +92,7 @@ def draw_times(found: InferenceTimes, *, model: str) -> Figure:
     without.set_title("Without the warm-up")
     with_it.plot(
         sizes,
-        [seen.warmup_us / 1000 for seen in found.sizes],
+        [seen.warmup_us / 1000 for seen in times.sizes],
         color=COLOURS[3],
         marker="D",
         markersize=4.5,
@@ -102,42 +102,42 @@ def draw_times(found: InferenceTimes, *, model: str) -> Figure:
     )
     with_it.plot(
         sizes,
-        [seen.repeated_us / 1000 for seen in found.sizes],
+        [seen.repeated_us / 1000 for seen in times.sizes],
         color=COLOURS[1],
         marker="s",
         markersize=4.5,
-        label=f"mean of {found.repetitions}, the first included",
+        label=f"mean of {times.repetitions}, the first included",
     )
     with_it.plot(sizes, means, color=COLOURS[0], linewidth=1.2, label="mean of steady steps, L")
     with_it.set_title("With the warm-up")
-    top = max(max(seen.warmup_us, seen.p95_us, seen.mean_us) / 1000 for seen in found.sizes)
-    bottom = 0.7 * min(min(means), min(seen.p5_us / 1000 for seen in found.sizes))
+    top = max(max(seen.warmup_us, seen.p95_us, seen.mean_us) / 1000 for seen in times.sizes)
+    bottom = 0.7 * min(min(means), min(seen.p5_us / 1000 for seen in times.sizes))
     for axes in (without, with_it):
         axes.set(yscale="log", ylabel="time of a mini-batch (ms)", ylim=(bottom, 5 * top))
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.legend(fontsize=8, loc="upper left")
-    _plot_shares(share, found)
+    _plot_shares(share, times)
     for axes in (without, with_it, share):
         name_sizes(axes, sizes)
     return figure
 
 
-def draw_latency(found: LatencyCurves) -> Figure:
+def draw_latency(curves: LatencyCurves) -> Figure:
     """Draw the time per image, what curves through the other sizes say of each size, and how far they are off."""
     figure: Figure
     figure, (lines, bars) = pyplot.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained", width_ratios=(1.5, 1))
-    points = tuple(zip(found.sizes, found.mean_us, strict=True))
+    points = tuple(zip(curves.sizes, curves.mean_us, strict=True))
     lines.plot(
-        found.sizes,
+        curves.sizes,
         [mean / size / 1000 for size, mean in points],
         color=COLOURS[0],
         marker="o",
         markersize=5,
         label="measured",
     )
-    for number, (kind, colour) in enumerate(zip(found.errors, COLOURS[1:], strict=False)):
+    for number, (kind, colour) in enumerate(zip(curves.errors, COLOURS[1:], strict=False)):
         guessed = list(left_out(points, kind))
         lines.plot(
             [size * _ASIDE ** (number - 1) for size, _ in guessed],
@@ -149,12 +149,12 @@ def draw_latency(found: LatencyCurves) -> Figure:
             linestyle="none",
             label=_KINDS[kind],
         )
-    name_sizes(lines, found.sizes)
+    name_sizes(lines, curves.sizes)
     lines.set(ylabel="L by image (ms)", title="What an image takes; hollow: by the others' curve")
     count_from_zero(lines)
     lines.legend(fontsize=8, loc="lower left", ncols=2)
-    kinds = [_KINDS[kind] for kind in found.errors]
-    shares = [100 * error for error in found.errors.values()]
+    kinds = [_KINDS[kind] for kind in curves.errors]
+    shares = [100 * error for error in curves.errors.values()]
     drawn = bars.barh(kinds, shares, color=COLOURS[1 : len(kinds) + 1], height=0.55)
     bars.bar_label(drawn, labels=[f"{share:.1f} %" for share in shares], padding=4, fontsize=9)
     bars.set(xlim=(0, 1.25 * max(shares)), xlabel="standard error (%)", title="At a size that was left out")
@@ -173,30 +173,30 @@ def left_out(points: Sequence[Point], kind: str) -> Iterator[tuple[int, float]]:
             yield points[number][0], fit.curve(points[number][0])
 
 
-def draw_together(found: Together) -> Figure:
+def draw_together(together: Together) -> Figure:
     """Draw images per second of each arrangement, and joules per image if they can be counted."""
-    energy = {name: [rate for rate in found.rates if getattr(rate, name) is not None] for name in ("gpu_j", "cpu_j")}
+    energy = {name: [rate for rate in together.rates if getattr(rate, name) is not None] for name in ("gpu_j", "cpu_j")}
     counted = [name for name, rates in energy.items() if rates]
     figure: Figure
     figure, panels = pyplot.subplots(
         1, 1 + len(counted), figsize=(5.6 + 4.4 * len(counted), 3.8), layout="constrained", squeeze=False
     )
     speed, *others = panels[0]
-    sizes = sorted({rate.mini_batch_size for rate in found.rates})
-    names = dict.fromkeys(rate.arrangement for rate in found.rates)
+    sizes = sorted({rate.mini_batch_size for rate in together.rates})
+    names = dict.fromkeys(rate.arrangement for rate in together.rates)
     for number, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
-        own = [rate for rate in found.rates if rate.arrangement == name]
-        label = words_of(own[0].processes, own[0].threads, gpu=found.gpu)
-        middle = [rate.images_per_second for rate in own]
+        rates = [rate for rate in together.rates if rate.arrangement == name]
+        label = words_of(rates[0].processes, rates[0].threads, gpu=together.gpu)
+        middle = [rate.images_per_second for rate in rates]
         away = [
-            [rate.images_per_second - rate.least for rate in own],
-            [rate.most - rate.images_per_second for rate in own],
+            [rate.images_per_second - rate.least for rate in rates],
+            [rate.most - rate.images_per_second for rate in rates],
         ]
-        at = [rate.mini_batch_size * _ASIDE**number for rate in own]
+        at = [rate.mini_batch_size * _ASIDE**number for rate in rates]
         speed.errorbar(at, middle, yerr=away, color=colour, marker="o", markersize=4.5, capsize=3, label=label)
         for axes, column in zip(others, counted, strict=True):
-            known = [(rate.mini_batch_size, getattr(rate, column)) for rate in energy[column] if rate in own]
-            axes.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=4.5, label=label)
+            points = [(rate.mini_batch_size, getattr(rate, column)) for rate in energy[column] if rate in rates]
+            axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4.5, label=label)
     speed.set(ylabel="images per second", title="All processes together, least to most of the rounds")
     count_from_zero(speed)
     for axes, column in zip(others, counted, strict=True):
@@ -209,17 +209,17 @@ def draw_together(found: Together) -> Figure:
     return figure
 
 
-def _plot_shares(axes: Axes, found: InferenceTimes) -> None:
-    sizes = [seen.mini_batch_size for seen in found.sizes]
+def _plot_shares(axes: Axes, times: InferenceTimes) -> None:
+    sizes = [seen.mini_batch_size for seen in times.sizes]
     for repetitions, colour in zip(_REPETITIONS, COLOURS[3:], strict=False):
         shares = [
             100 * (repeated_mean_us(seen.warmup_mean_us, seen.mean_us, repetitions) / seen.mean_us - 1)
-            for seen in found.sizes
+            for seen in times.sizes
         ]
         axes.plot(
             sizes,
             shares,
-            color=COLOURS[1] if repetitions == found.repetitions else colour,
+            color=COLOURS[1] if repetitions == times.repetitions else colour,
             marker="o",
             markersize=4,
             label=f"of {repetitions} mini-batches",

@@ -120,13 +120,13 @@ def rank_features(learned: LearnedWarmups, device_class: str) -> FeatureRanking:
         known=learned.features,
         most=tuple(
             RankedFeature(
-                name=found.name,
-                others=tuple(member for member in found.members if member != found.name),
-                importance=round(found.mean, 4),
-                low=round(found.low, 4),
-                high=round(found.high, 4),
+                name=importance.name,
+                others=tuple(member for member in importance.members if member != importance.name),
+                importance=round(importance.mean, 4),
+                low=round(importance.low, 4),
+                high=round(importance.high, 4),
             )
-            for found in learned.importances
+            for importance in learned.importances
         ),
         four=learned.four,
         errors={name: round(getattr(errors, name), 4) for name in names},

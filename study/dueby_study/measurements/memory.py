@@ -30,21 +30,21 @@ def points(context: StudyContext) -> list[str]:
 def measure(context: StudyContext, point: str, listener: ProgressListener) -> None:
     """Measure all image sizes at one mini-batch size."""
     profile = context.profile().spec
-    known = cells(context.row_store.rows(STAGE))
-    found = map_memory(
+    measured = cells(context.row_store.rows(STAGE))
+    memory_map = map_memory(
         model=context.subject.replace(engine=profile.engine),
         machine=context.machine,
         classes=[profile.device_class],
         image_sizes=context.preset.image_sizes,
         mini_batch_sizes=[size for size in context.preset.memory_sizes if _name(size) == point],
-        known=known,
+        known=measured,
         listener=listener,
     )
     facts = {
-        "model": found.model,
-        "precision": found.precision,
-        "device_class": found.device_class,
-        "engine": found.engine,
+        "model": memory_map.model,
+        "precision": memory_map.precision,
+        "device_class": memory_map.device_class,
+        "engine": memory_map.engine,
     }
     rows = [
         {
@@ -53,18 +53,18 @@ def measure(context: StudyContext, point: str, listener: ProgressListener) -> No
             "mini_batch_size": cell.mini_batch_size,
             "memory_mib": cell.memory_mib,
         }
-        for cell in found.cells
+        for cell in memory_map.cells
     ]
     context.keep(STAGE, point, rows, COLUMNS)
 
 
 def cells(rows: Sequence[Row]) -> tuple[Cell, ...]:
     """Return the rows as cells of a memory map."""
-    found = [
+    measured = [
         Cell(image_size=row["image_size"], mini_batch_size=row["mini_batch_size"], memory_mib=row["memory_mib"])
         for row in rows
     ]
-    return tuple(sorted(found, key=lambda cell: (cell.image_size, cell.mini_batch_size)))
+    return tuple(sorted(measured, key=lambda cell: (cell.image_size, cell.mini_batch_size)))
 
 
 def map_of(rows: Sequence[Row]) -> MemoryMap | None:

@@ -93,12 +93,12 @@ def measure(context: StudyContext, point: str, listener: ProgressListener) -> No
     try:
         with context.group(context.layout, spec.engine) as group:
             built = group.build(size)
-            found = group.run(max(context.preset.point_s, REPETITIONS * expected_us(spec, size) / 1e6))
+            processes = group.run(max(context.preset.point_s, REPETITIONS * expected_us(spec, size) / 1e6))
     except OutOfMemory as error:
         # Kept as a point without rows, so that it is not tried again.
         listener.on_message(f"{error}. The size is left out.")
     else:
-        steps = while_all_busy(found)
+        steps = while_all_busy(processes)
         rows = [
             {
                 **subject_facts(spec),
@@ -109,7 +109,7 @@ def measure(context: StudyContext, point: str, listener: ProgressListener) -> No
                 "warmup_us": seen.warmup_us,
                 "steps_us": list(steps[place]),
             }
-            for place, seen in enumerate(found)
+            for place, seen in enumerate(processes)
         ]
     context.keep(STAGE, point, rows, COLUMNS)
 

@@ -93,15 +93,15 @@ def used(before: Reading, after: Reading) -> Energy:
 
 def _packages(powercap: Path) -> list[tuple[str, tuple[float, float]]]:
     """Return the counters of whole packages: intel-rapl:0 and not intel-rapl:0:0. AMD's have the same names."""
-    found = []
+    counters = []
     for folder in sorted(powercap.glob("intel-rapl:*")):
         if folder.name.count(":") == 1:
             try:
                 energy, most = (int((folder / name).read_text()) / 1e6 for name in ("energy_uj", "max_energy_range_uj"))
             except (OSError, ValueError):
                 continue
-            found.append((folder.name, (energy, most)))
-    return found
+            counters.append((folder.name, (energy, most)))
+    return counters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ def arrangements(layouts: Sequence[Layout]) -> list[Arrangement]:
 
 def points(context: StudyContext) -> list[str]:
     """Return each arrangement in each round."""
-    names = [found.name for found in arrangements(context.layouts)]
+    names = [arrangement.name for arrangement in arrangements(context.layouts)]
     return [f"{number:02d}-{name}" for number in range(context.preset.together_rounds) for name in names]
 
 
@@ -148,7 +148,7 @@ def measure(context: StudyContext, point: str, listener: ProgressListener) -> No
     """Measure fresh processes of one arrangement, one size after the other."""
     spec = context.profile().spec
     number, _, name = point.partition("-")
-    arrangement = next(found for found in arrangements(context.layouts) if found.name == name)
+    arrangement = next(candidate for candidate in arrangements(context.layouts) if candidate.name == name)
     layout = arrangement.layout
     rows: list[Row] = []
     with nvml.observe_gpus() as read_gpu, context.group(layout, spec.engine) as group:
@@ -159,13 +159,13 @@ def measure(context: StudyContext, point: str, listener: ProgressListener) -> No
                 group.build(size)
                 group.run(0)  # not counted: the warm-up, and the check of the very first results
                 before, began_s = meter.read(), context.machine.clock()
-                found = group.run(context.preset.together_s)
+                processes = group.run(context.preset.together_s)
                 energy, seconds = used(before, meter.read()), context.machine.clock() - began_s
             except OutOfMemory as error:
                 # Larger sizes would not fit either.
                 listener.on_message(f"{arrangement.words}: {error}.")
                 break
-            steady = while_all_busy(found)
+            steady = while_all_busy(processes)
             rows.append(
                 {
                     **subject_facts(spec),
@@ -175,7 +175,7 @@ def measure(context: StudyContext, point: str, listener: ProgressListener) -> No
                     "round": int(number),
                     "mini_batch_size": size,
                     "images_per_second": sum(size * 1e6 / fmean(steps) for steps in steady),
-                    "images": sum(size * (1 + len(seen.ended_us)) for seen in found),
+                    "images": sum(size * (1 + len(seen.ended_us)) for seen in processes),
                     "seconds": seconds,
                     "gpu_energy_j": energy.gpu_j,
                     "cpu_energy_j": energy.cpu_j,
@@ -189,7 +189,7 @@ def rates_of(rows: Sequence[Row]) -> tuple[Rate, ...]:
     groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["arrangement"], row["mini_batch_size"]].append(row)
-    rates = [_rate(found) for found in groups.values()]
+    rates = [_rate(rows_of_one) for rows_of_one in groups.values()]
     return tuple(sorted(rates, key=lambda rate: (-rate.processes, rate.arrangement, rate.mini_batch_size)))
 
 
@@ -219,8 +219,8 @@ def _rate(rows: Sequence[Row]) -> Rate:
 
 
 def _an_image(rows: Sequence[Row], column: str) -> float | None:
-    known = [row[column] / row["images"] for row in rows if row[column] is not None]
-    return median(known) if known else None
+    values = [row[column] / row["images"] for row in rows if row[column] is not None]
+    return median(values) if values else None
 
 
 def _cores(layout: Layout) -> Arrangement:

@@ -17,13 +17,13 @@ def answers_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
         "The study states two optimization models and leaves both unsolved. Model (1): the fewest GPUs for N images "
         "by time T. Model (2): the most images by time T."
     )
-    found = summary.answers
-    if found is None:
+    answers = summary.answers
+    if answers is None:
         return missing(title, intro, "subject")
     return Chapter(
         title=title,
         intro=intro,
-        findings=tuple(_answers_sentences(found)),
+        findings=tuple(_answers_sentences(answers)),
         pictures=tuple(
             chosen(
                 pictures,
@@ -38,21 +38,21 @@ def answers_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     )
 
 
-def _answers_sentences(found: Answers) -> Iterator[str]:
-    curve = max(found.curves, key=lambda curve: curve.devices)
+def _answers_sentences(answers: Answers) -> Iterator[str]:
+    curve = max(answers.curves, key=lambda curve: curve.devices)
     longest = curve.times_us[-1] / 1e6
     yield (
-        f"{number(curve.devices)} × {found.device_class} can classify at most {number(curve.images[-1])} images in "
+        f"{number(curve.devices)} × {answers.device_class} can classify at most {number(curve.images[-1])} images in "
         f"{duration(longest)}."
     )
     yield (
-        f"{number(found.checked)} of the {number(len(found.exact.times_us) * len(found.exact.images))} cells of the "
-        "first map were also planned in full with PuLP's integer program, which gave the same number in "
-        f"{number(found.agreed)} of them."
+        f"{number(answers.checked)} of the {number(len(answers.exact.times_us) * len(answers.exact.images))} cells of "
+        "the first map were also planned in full with PuLP's integer program, which gave the same number in "
+        f"{number(answers.agreed)} of them."
     )
     pairs = [
         (exact, sure)
-        for exact_row, sure_row in zip(found.exact.fewest, found.sure.fewest, strict=True)
+        for exact_row, sure_row in zip(answers.exact.fewest, answers.sure.fewest, strict=True)
         for exact, sure in zip(exact_row, sure_row, strict=True)
         if exact is not None and sure is not None
     ]
@@ -73,10 +73,10 @@ def printed_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     """Return the chapter on the models as they are printed."""
     title = "The models as they are printed"
     intro = "Taken literally, two terms of the formulas count work that nobody does."
-    found = summary.answers
-    if found is None:
+    answers = summary.answers
+    if answers is None:
         return missing(title, intro, "subject")
-    printed = found.printed
+    printed = answers.printed
     pairs = [
         (meant, literal)
         for meant, literal in zip(printed.fewest, printed.fewest_printed, strict=True)
@@ -88,11 +88,11 @@ def printed_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
         "processes, and N_G becomes too small."
     ]
     if least and least[0] > least[1]:
-        asked = counted(least[1], "device")
-        findings.append(f"At T = {duration(printed.time_us / 1e6)} it asks for {asked} where {least[0]} are needed.")
+        more = counted(least[1], "device")
+        findings.append(f"At T = {duration(printed.time_us / 1e6)} it asks for {more} where {least[0]} are needed.")
     findings.append(
         f"In (2) the sum over all GPUs is multiplied by NGPU again: {number(printed.most_printed)} images instead of "
-        f"{number(printed.most)} on {found.devices} devices."
+        f"{number(printed.most)} on {answers.devices} devices."
     )
     return Chapter(
         title=title,
@@ -152,23 +152,23 @@ def together_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     """Return the chapter on concurrent processes and energy."""
     title = "Several processes at once, and energy"
     intro = "The study leaves concurrency, and limits on cost and energy, to future work."
-    found = summary.together
-    if found is None:
+    together = summary.together
+    if together is None:
         return missing(title, intro, "together")
     return Chapter(
         title=title,
         intro=intro,
-        findings=tuple(_together_sentences(found)),
+        findings=tuple(_together_sentences(together)),
         pictures=tuple(chosen(pictures, together="Images per second of processes side by side")),
-        table=_together_table(found),
+        table=_together_table(together),
     )
 
 
-def _together_sentences(found: Together) -> Iterator[str]:
+def _together_sentences(together: Together) -> Iterator[str]:
     best: dict[str, Rate] = {}
-    for rate in found.rates:
-        known = best.get(rate.arrangement)
-        if known is None or rate.images_per_second > known.images_per_second:
+    for rate in together.rates:
+        best_rate = best.get(rate.arrangement)
+        if best_rate is None or rate.images_per_second > best_rate.images_per_second:
             best[rate.arrangement] = rate
     ranked = sorted(best.values(), key=lambda rate: -rate.images_per_second)
     if len(ranked) > 1:
@@ -176,47 +176,47 @@ def _together_sentences(found: Together) -> Iterator[str]:
         ratio = first.images_per_second / second.images_per_second
         clear = "" if first.least > second.most else " The rounds overlap, so this is not certain."
         yield (
-            f"{_words(found, first)} {'reaches' if first.processes == 1 else 'reach'} "
+            f"{_words(together, first)} {'reaches' if first.processes == 1 else 'reach'} "
             f"{number(first.images_per_second)} images/s at the best size, {ratio:.2f} times as much as "
-            f"{_words(found, second)}.{clear}"
+            f"{_words(together, second)}.{clear}"
         )
-    if found.layouts and not found.gpu:
-        speeds = ", ".join(f"{name} {number(speed)} images/s" for name, speed in sorted(found.layouts.items()))
-        pool = " and ".join(f"{count} × {name}" for name, count in found.chosen.items())
+    if together.layouts and not together.gpu:
+        speeds = ", ".join(f"{name} {number(speed)} images/s" for name, speed in sorted(together.layouts.items()))
+        pool = " and ".join(f"{count} × {name}" for name, count in together.chosen.items())
         yield f"By their profiles, the layouts reach: {speeds}."
         yield f"The planner takes the fastest layout as the machine's pool: {pool}."
-    if found.gpu:
+    if together.gpu:
         yield "The planner runs one process on each GPU; a slice of a GPU (MIG) is a device class of its own."
-    yield from _energy_sentences(found)
+    yield from _energy_sentences(together)
 
 
-def _energy_sentences(found: Together) -> Iterator[str]:
+def _energy_sentences(together: Together) -> Iterator[str]:
     for column, what in (("gpu_j", "GPU"), ("cpu_j", "processor")):
-        known = [(getattr(rate, column), rate) for rate in found.rates if getattr(rate, column) is not None]
-        if known:
-            joules, rate = min(known, key=lambda pair: pair[0])
+        counted_rates = [(getattr(rate, column), rate) for rate in together.rates if getattr(rate, column) is not None]
+        if counted_rates:
+            joules, rate = min(counted_rates, key=lambda pair: pair[0])
             yield (
-                f"The {what} takes at least {joules:.3g} J per image, with {_words(found, rate)} at mini-batch size "
+                f"The {what} takes at least {joules:.3g} J per image, with {_words(together, rate)} at mini-batch size "
                 f"{rate.mini_batch_size}."
             )
-        elif what == "GPU" and not found.gpu:
+        elif what == "GPU" and not together.gpu:
             continue
         else:
             yield f"The energy of the {what} can't be read on this machine, so no number is given."
 
 
-def _words(found: Together, rate: Rate) -> str:
-    return words_of(rate.processes, rate.threads, gpu=found.gpu)
+def _words(together: Together, rate: Rate) -> str:
+    return words_of(rate.processes, rate.threads, gpu=together.gpu)
 
 
-def _together_table(found: Together) -> Table:
-    columns = [name for name in ("gpu_j", "cpu_j") if any(getattr(rate, name) is not None for rate in found.rates)]
+def _together_table(together: Together) -> Table:
+    columns = [name for name in ("gpu_j", "cpu_j") if any(getattr(rate, name) is not None for rate in together.rates)]
     heads = {"gpu_j": "J per image, GPU", "cpu_j": "J per image, processor"}
     return Table(
         head=("side by side", "mini-batch", "images/s", "least", "most", "rounds", *(heads[name] for name in columns)),
         rows=tuple(
             (
-                _words(found, rate),
+                _words(together, rate),
                 number(rate.mini_batch_size),
                 number(rate.images_per_second),
                 number(rate.least),
@@ -224,6 +224,6 @@ def _together_table(found: Together) -> Table:
                 number(rate.rounds),
                 *(NOTHING if getattr(rate, name) is None else f"{getattr(rate, name):.3g}" for name in columns),
             )
-            for rate in found.rates
+            for rate in together.rates
         ),
     )

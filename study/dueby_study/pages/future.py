@@ -79,17 +79,17 @@ def _load(summary: StudySummary) -> Iterator[str]:
 
 
 def _concurrency(summary: StudySummary) -> Iterator[str]:
-    found = summary.together
-    if found and not found.gpu and found.layouts:
-        best = max(found.layouts, key=lambda name: found.layouts[name])
-        yield f"{best}, with {number(found.layouts[best])} images/s in total."
+    together = summary.together
+    if together and not together.gpu and together.layouts:
+        best = max(together.layouts, key=lambda name: together.layouts[name])
+        yield f"{best}, with {number(together.layouts[best])} images/s in total."
 
 
 def _energy(summary: StudySummary) -> Iterator[str]:
-    found = summary.together
-    if found:
-        known = [value for rate in found.rates for value in (rate.gpu_j, rate.cpu_j) if value is not None]
-        yield f"At least {min(known):.3g} J per image." if known else "No counter can be read here."
+    together = summary.together
+    if together:
+        joules = [value for rate in together.rates for value in (rate.gpu_j, rate.cpu_j) if value is not None]
+        yield f"At least {min(joules):.3g} J per image." if joules else "No counter can be read here."
 
 
 def _versatility(summary: StudySummary) -> Iterator[str]:
@@ -98,11 +98,11 @@ def _versatility(summary: StudySummary) -> Iterator[str]:
 
 
 def _mixed(summary: StudySummary) -> Iterator[str]:
-    found = summary.answers.mixed if summary.answers else None
-    if found:
-        there = " and ".join(f"{count} × {name}" for name, count in found.there.items())
-        used = [f"{s.count} × {s.device_class} at mini-batch size {s.mini_batch_size}" for s in found.shares]
-        yield f"{number(found.images)} images in {duration(found.time_us / 1e6)} on {there}: {' and '.join(used)}."
+    mixed = summary.answers.mixed if summary.answers else None
+    if mixed:
+        devices = " and ".join(f"{count} × {name}" for name, count in mixed.there.items())
+        used = [f"{s.count} × {s.device_class} at mini-batch size {s.mini_batch_size}" for s in mixed.shares]
+        yield f"{number(mixed.images)} images in {duration(mixed.time_us / 1e6)} on {devices}: {' and '.join(used)}."
 
 
 def _resolution(summary: StudySummary) -> Iterator[str]:

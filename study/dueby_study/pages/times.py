@@ -42,12 +42,12 @@ def memory_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     )
 
 
-def _memory_sentences(found: MemorySummary) -> Iterator[str]:
-    slopes = [slope for slope in found.slopes if slope.image_mib > 0]
+def _memory_sentences(summary: MemorySummary) -> Iterator[str]:
+    slopes = [slope for slope in summary.slopes if slope.image_mib > 0]
     if not slopes:
         return
-    each = "; ".join(f"{slope.image_mib:.2g} MiB at {slope.image_size} px" for slope in slopes)
-    yield f"With {found.engine} on {found.device_class}, each further image of a mini-batch takes {each}."
+    by_size = "; ".join(f"{slope.image_mib:.2g} MiB at {slope.image_size} px" for slope in slopes)
+    yield f"With {summary.engine} on {summary.device_class}, each further image of a mini-batch takes {by_size}."
     small, large = slopes[0], slopes[-1]
     if small is not large:
         pixels = (large.image_size / small.image_size) ** 2
@@ -57,7 +57,7 @@ def _memory_sentences(found: MemorySummary) -> Iterator[str]:
             f"An image of {large.image_size} px takes {memory:.1f} times the memory of one of {small.image_size} px "
             f"and has {pixels:.1f} times the area{alike}."
         )
-    if away := [slope.furthest for slope in found.slopes if slope.furthest is not None]:
+    if away := [slope.furthest for slope in summary.slopes if slope.furthest is not None]:
         furthest = max(away)
         yield (
             f"At one image size, memory is linear in the mini-batch size: every measured pair is within "
@@ -65,7 +65,7 @@ def _memory_sentences(found: MemorySummary) -> Iterator[str]:
             if furthest < _LINEAR
             else f"Measured pairs are up to {percent(furthest)} off the line through them."
         )
-    if too_large := [cell for cell in found.cells if cell.memory_mib is None]:
+    if too_large := [cell for cell in summary.cells if cell.memory_mib is None]:
         yield f"{counted(len(too_large), 'pair')} did not fit into memory."
 
 
@@ -73,15 +73,15 @@ def times_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     """Return the chapter on inference times."""
     title = "Inference time with and without warm-up"
     intro = "The study repeats each measurement and plots the times twice: without the warm-up, and with it included."
-    found = summary.times
-    if found is None:
+    times = summary.times
+    if times is None:
         return missing(title, intro, "times")
     return Chapter(
         title=title,
         intro=intro,
-        findings=tuple(_times_sentences(found)),
+        findings=tuple(_times_sentences(times)),
         pictures=tuple(chosen(pictures, times="Time of a mini-batch over its size, without and with warm-up")),
-        table=_times_table(found),
+        table=_times_table(times),
         differs=(
             "a mean that includes the warm-up depends on the number of repetitions. DueBy plans with the mean of "
             "steady steps as L, and counts W once, at the start, where it occurs."
@@ -89,19 +89,19 @@ def times_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     )
 
 
-def _times_sentences(found: InferenceTimes) -> Iterator[str]:
-    first, last = found.sizes[0], found.sizes[-1]
+def _times_sentences(times: InferenceTimes) -> Iterator[str]:
+    first, last = times.sizes[0], times.sizes[-1]
     yield (
         f"The first mini-batch of a process takes {first.warmup_us / first.mean_us:.1f} times as long as a steady one "
         f"at {_size(first)}, and {last.warmup_us / last.mean_us:.1f} times as long at {_size(last)}."
     )
-    worst = max(found.sizes, key=lambda seen: seen.too_long)
-    least = min(found.sizes, key=lambda seen: seen.too_long)
+    worst = max(times.sizes, key=lambda seen: seen.too_long)
+    least = min(times.sizes, key=lambda seen: seen.too_long)
     yield (
-        f"So the mean of {found.repetitions} mini-batches that include the first one exceeds the steady mean by "
+        f"So the mean of {times.repetitions} mini-batches that include the first one exceeds the steady mean by "
         f"{percent(worst.too_long)} at {_size(worst)}, and by {percent(least.too_long)} at {_size(least)}."
     )
-    best = max(found.sizes, key=lambda seen: seen.images_per_second)
+    best = max(times.sizes, key=lambda seen: seen.images_per_second)
     share = last.images_per_second / best.images_per_second
     yield (
         f"Throughput is highest at {_size(best)}: {number(best.images_per_second)} images/s per device"
@@ -113,9 +113,9 @@ def _size(seen: SizeTimes) -> str:
     return f"mini-batch size {seen.mini_batch_size}"
 
 
-def _times_table(found: InferenceTimes) -> Table:
+def _times_table(times: InferenceTimes) -> Table:
     return Table(
-        head=("mini-batch", "L, mean", "p5", "p95", "W", f"mean of {found.repetitions}", "too long by", "images/s"),
+        head=("mini-batch", "L, mean", "p5", "p95", "W", f"mean of {times.repetitions}", "too long by", "images/s"),
         rows=tuple(
             (
                 number(seen.mini_batch_size),
@@ -127,7 +127,7 @@ def _times_table(found: InferenceTimes) -> Table:
                 percent(seen.too_long),
                 number(seen.images_per_second),
             )
-            for seen in found.sizes
+            for seen in times.sizes
         ),
         words=0,
     )
@@ -139,13 +139,13 @@ def features_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     intro = (
         "The study records 164 hardware features and ranks the 15 that say most about the time of the first inference."
     )
-    found = summary.features
-    if found is None:
+    features = summary.features
+    if features is None:
         return missing(title, intro, "features")
     return Chapter(
         title=title,
         intro=intro,
-        findings=tuple(_features_sentences(found)),
+        findings=tuple(_features_sentences(features)),
         pictures=tuple(
             chosen(
                 pictures,
@@ -161,21 +161,21 @@ def features_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     )
 
 
-def _features_sentences(found: FeatureRanking) -> Iterator[str]:
+def _features_sentences(features: FeatureRanking) -> Iterator[str]:
     yield (
-        f"This was learnt from {number(found.rows)} first mini-batches of {number(found.configurations)} "
-        f"configurations; {number(found.known)} features carry information on this machine."
+        f"This was learnt from {number(features.rows)} first mini-batches of {number(features.configurations)} "
+        f"configurations; {number(features.known)} features carry information on this machine."
     )
-    first = [feature.name for feature in found.most[:3]]
+    first = [feature.name for feature in features.most[:3]]
     best = f"{', '.join(first[:-1])} and {first[-1]}" if len(first) > 1 else first[0]
     yield f"The most informative {'are' if len(first) > 1 else 'is'} {best}."
-    doubtful = [feature for feature in found.most if feature.low <= 0]
+    doubtful = [feature for feature in features.most if feature.low <= 0]
     if doubtful:
-        yield f"{len(doubtful)} of the {len(found.most)} may carry no information: 0 is within their interval."
-    errors = found.errors
+        yield f"{len(doubtful)} of the {len(features.most)} may carry no information: 0 is within their interval."
+    errors = features.errors
     yield (
         f"At unseen configurations, the median error of the predicted W is {percent(errors['model'])} with all "
-        f"features and {percent(errors['four'])} with four that a plan knows ({', '.join(found.four)}). A line over "
+        f"features and {percent(errors['four'])} with four that a plan knows ({', '.join(features.four)}). A line over "
         f"the mini-batch size for each model is {percent(errors['family_line'])} off, one line for all models "
         f"{percent(errors['line'])}."
     )
@@ -199,15 +199,15 @@ def latency_chapter(summary: StudySummary, pictures: Pictures) -> Chapter:
     )
 
 
-def _latency_sentences(found: LatencyCurves) -> Iterator[str]:
-    errors = ", ".join(f"{kind} {percent(error)}" for kind, error in found.errors.items())
+def _latency_sentences(curves: LatencyCurves) -> Iterator[str]:
+    errors = ", ".join(f"{kind} {percent(error)}" for kind, error in curves.errors.items())
     yield f"With each inner size left out in turn, the curves through the other sizes miss it by: {errors}."
-    affine, best, spread = found.errors["affine"], found.errors[found.best], found.spread
-    if found.best == "affine" or affine < _WORSE * best:
+    affine, best, spread = curves.errors["affine"], curves.errors[curves.best], curves.spread
+    if curves.best == "affine" or affine < _WORSE * best:
         yield "On this device an affine L fits about as well as any other curve; on another device it may not."
     elif spread is not None and affine < _WORSE * spread:
         yield (f"Processes differ by {percent(spread)} at one size here, so this run can't show whether L is affine.")
     else:
-        yield f"L is not affine here: the {found.best} is {percent(best)} off, a + s b is {percent(affine)} off."
-    each = [mean / size for size, mean in zip(found.sizes, found.mean_us, strict=True)]
-    yield f"An image takes from {fine(min(each) / 1e6)} to {fine(max(each) / 1e6)}, depending on the mini-batch size."
+        yield f"L is not affine here: the {curves.best} is {percent(best)} off, a + s b is {percent(affine)} off."
+    image_s = [mean / size / 1e6 for size, mean in zip(curves.sizes, curves.mean_us, strict=True)]
+    yield f"An image takes from {fine(min(image_s))} to {fine(max(image_s))}, depending on the mini-batch size."

@@ -37,17 +37,17 @@ def save(draw: Callable[[LearnedWarmups], Figure], learned: LearnedWarmups, path
 
 def draw_importances(learned: LearnedWarmups) -> Figure:
     """Draw the groups that matter most, the first on top, with their intervals."""
-    found = learned.importances
+    importances = learned.importances
     figure: Figure
-    figure, axes = pyplot.subplots(figsize=(8.4, 0.34 * len(found) + 1.2), layout="constrained")
-    places = range(len(found), 0, -1)
-    means = [importance.mean for importance in found]
+    figure, axes = pyplot.subplots(figsize=(8.4, 0.34 * len(importances) + 1.2), layout="constrained")
+    places = range(len(importances), 0, -1)
+    means = [importance.mean for importance in importances]
     axes.barh(places, means, color=COLOURS[0], alpha=0.85, height=0.62)
     # One of 20 splits can be so far out that the mean lies outside the range of 90 %, so the range can't be drawn as
     # error bars around the mean.
-    for place, importance in zip(places, found, strict=True):
+    for place, importance in zip(places, importances, strict=True):
         axes.plot((importance.low, importance.high), (place, place), "|-", color="#222222", lw=1.1, ms=5)
-    axes.set_yticks(places, [_named(importance) for importance in found])
+    axes.set_yticks(places, [_named(importance) for importance in importances])
     axes.set(xlabel="growth of the error of log W where these are shuffled")
     axes.set_title("What decides the time of the first mini-batch")
     axes.set_axisbelow(True)

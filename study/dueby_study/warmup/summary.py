@@ -42,9 +42,9 @@ def sentences(learned: LearnedWarmups, shape: LearnedShape) -> Iterator[str]:
     yield from (f"  {kind:{_WIDTH}} {exp(error):.3f}" for kind, error in learned.kinds.items())
     yield ""
     yield "growth of the error of log W if a group of features is shuffled (5 % to 95 % of splits)"
-    for found in learned.importances:
-        others = f"  with {', '.join(found.members)}" if len(found.members) > 1 else ""
-        yield f"  {found.name:{_WIDTH}} {found.mean:6.3f} ({found.low:.3f} to {found.high:.3f}){others}"
+    for group in learned.importances:
+        others = f"  with {', '.join(group.members)}" if len(group.members) > 1 else ""
+        yield f"  {group.name:{_WIDTH}} {group.mean:6.3f} ({group.low:.3f} to {group.high:.3f}){others}"
     yield ""
     yield f"four parameters, with {learned.four_kind}: the factor with the first one only, the first two, ..."
     yield from (f"  {name:{_WIDTH}} {exp(error):.3f}" for name, error in zip(learned.four, learned.steps))
@@ -64,5 +64,5 @@ def sentences(learned: LearnedWarmups, shape: LearnedShape) -> Iterator[str]:
         )
 
 
-def _rounded(found: Importance | ClassErrors | InterpolationErrors) -> dict[str, Any]:
-    return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(found).items()}
+def _rounded(record: Importance | ClassErrors | InterpolationErrors) -> dict[str, Any]:
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(record).items()}

@@ -26,7 +26,7 @@ def forget(inputs: PolicyInput) -> Outcome:
     plan, job = inputs.status.plan, inputs.job
     if (plan is not None and plan.revision) or not job.worker_jobs:
         return Outcome()
-    batch_jobs = [*(found.job for found in job.worker_jobs), *job.steps.values()]
+    batch_jobs = [*(worker_job.job for worker_job in job.worker_jobs), *job.steps.values()]
     ending = tuple(batch_job.name for batch_job in batch_jobs if not batch_job.metadata.is_deleting)[:MAX_STOPPED]
     return Outcome(
         conditions=(NewCondition(reason=Reason.WAITING_FOR_CLEANUP, message=MESSAGE),),

@@ -149,8 +149,8 @@ class _Collector:
                 built = group.build(point.mini_batch_size)
                 before = take_sample()
             points = group.run(0)
-        known = known_facts(layout=layout, node=self.machine.node, model=point.model, weight=weight)
-        return [known | row for row in map(warmup_row, before, built, points)]
+        common = known_facts(layout=layout, node=self.machine.node, model=point.model, weight=weight)
+        return [common | row for row in map(warmup_row, before, built, points)]
 
     def _open(self, point: WarmupPoint, status_pages: Sequence[int]) -> ProcessGroup:
         return start_group(

@@ -34,10 +34,10 @@ class ClassErrors:
 
 def predicted(sample: Sample, guess: Guess, *, seed: int = 0) -> Floats:
     """Return every row's prediction, learnt from the rows of other configurations."""
-    found = np.empty(len(sample))
+    predictions = np.empty(len(sample))
     for seen, unseen in grouped_folds(sample.configurations, folds=FOLDS, seed=seed):
-        found[unseen] = guess(sample, seen, unseen)
-    return found
+        predictions[unseen] = guess(sample, seen, unseen)
+    return predictions
 
 
 def by(kind: str, names: Sequence[str]) -> Guess:
@@ -62,8 +62,8 @@ def by_line(sample: Sample, seen: Numbers, unseen: Numbers) -> Floats:
 
 def by_family_line(sample: Sample, seen: Numbers, unseen: Numbers) -> Floats:
     """Predict by the family's own line, or by the class's if fewer than two of the family's sizes were seen."""
-    own = _each(sample.families, sample, seen, unseen, min_sizes=2)
-    return np.where(_sizes_seen(sample, seen, unseen) >= 2, own, by_line(sample, seen, unseen))
+    by_family = _each(sample.families, sample, seen, unseen, min_sizes=2)
+    return np.where(_sizes_seen(sample, seen, unseen) >= 2, by_family, by_line(sample, seen, unseen))
 
 
 def relative_error(log_us: Floats, guessed: Floats) -> float:
@@ -78,13 +78,13 @@ def log_error(log_us: Floats, guessed: Floats) -> float:
 
 def errors_by_class(sample: Sample, guessed: Mapping[str, Floats]) -> dict[str, ClassErrors]:
     """Return the errors of each class's rows; `guessed` has predictions by the fields of ClassErrors."""
-    found = {}
+    errors_of = {}
     for name in sorted(set(sample.device_classes)):
         mine = sample.of_class(name)
         errors = {field: relative_error(sample.log_us[mine], values[mine]) for field, values in guessed.items()}
         configurations = len(set(sample.configurations[mine].tolist()))
-        found[name] = ClassErrors(rows=int(mine.sum()), configurations=configurations, **errors)
-    return found
+        errors_of[name] = ClassErrors(rows=int(mine.sum()), configurations=configurations, **errors)
+    return errors_of
 
 
 def _class_numbers(sample: Sample) -> Numbers:
@@ -101,14 +101,14 @@ def _sizes_seen(sample: Sample, seen: Numbers, unseen: Numbers) -> Numbers:
 
 def _each(groups: Numbers, sample: Sample, seen: Numbers, unseen: Numbers, *, min_sizes: int | None) -> Floats:
     """Predict by each group's own line if at least `min_sizes` of its sizes were seen, otherwise by its median."""
-    found = np.full(len(unseen), float(np.median(sample.log_us[seen])))
+    predictions = np.full(len(unseen), float(np.median(sample.log_us[seen])))
     for group in set(groups[unseen].tolist()):
         mine, wanted = seen[groups[seen] == group], groups[unseen] == group
         if min_sizes is not None and len(set(sample.sizes[mine].tolist())) >= min_sizes:
-            found[wanted] = _line(sample.sizes[mine], sample.log_us[mine])(sample.sizes[unseen][wanted])
+            predictions[wanted] = _line(sample.sizes[mine], sample.log_us[mine])(sample.sizes[unseen][wanted])
         elif len(mine):
-            found[wanted] = np.median(sample.log_us[mine])
-    return found
+            predictions[wanted] = np.median(sample.log_us[mine])
+    return predictions
 
 
 def _line(sizes: Floats, log_us: Floats) -> Callable[[Floats], Floats]:

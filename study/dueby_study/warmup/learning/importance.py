@@ -40,14 +40,14 @@ def importances(sample: Sample, kind: str, *, seed: int = 0) -> list[Importance]
     grown = np.array(
         [row for split in range(_SPLITS) for row in _grown(sample, kind, groups, seed=seed * _SPLITS + split)]
     )
-    found = [_importance(sample, group, grown[:, place]) for place, group in enumerate(groups)]
-    return sorted(found, key=lambda importance: importance.mean, reverse=True)[:MAX_GROUPS]
+    importances_of_groups = [_importance(sample, group, grown[:, place]) for place, group in enumerate(groups)]
+    return sorted(importances_of_groups, key=lambda importance: importance.mean, reverse=True)[:MAX_GROUPS]
 
 
 def _grown(sample: Sample, kind: str, groups: Sequence[Sequence[int]], *, seed: int) -> list[Floats]:
     """Return for each fold by how much the error grows if each group is shuffled."""
     random = np.random.default_rng(seed)
-    found = []
+    growths = []
     for seen, unseen in grouped_folds(sample.configurations, folds=FOLDS, seed=seed):
         predict = learn(kind, sample.columns, sample.values[seen], sample.log_us[seen])
         values, log_us = sample.values[unseen], sample.log_us[unseen]
@@ -55,8 +55,8 @@ def _grown(sample: Sample, kind: str, groups: Sequence[Sequence[int]], *, seed: 
         # All in one call: calling the regressor costs more than its rows do.
         guessed = predict(np.concatenate([values, *shuffled])).reshape(-1, len(unseen))
         errors = np.array([log_error(log_us, row) for row in guessed])
-        found.append(errors[1:].reshape(len(groups), _SHUFFLES).mean(axis=1) - errors[0])
-    return found
+        growths.append(errors[1:].reshape(len(groups), _SHUFFLES).mean(axis=1) - errors[0])
+    return growths
 
 
 def _shuffled(values: Floats, group: Sequence[int], random: np.random.Generator) -> Floats:

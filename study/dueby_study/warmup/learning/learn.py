@@ -76,8 +76,8 @@ class LearnedWarmups:
 
     def _quantiles(self, device_class: str, log_us: float) -> Quantiles:
         if device_class not in self.upper:
-            known = ", ".join(self.upper)
-            raise Invalid("warm-ups", f"none was measured on a device of the class {device_class}, only on {known}")
+            classes = ", ".join(self.upper)
+            raise Invalid("warm-ups", f"none was measured on a device of the class {device_class}, only on {classes}")
         expected_us = float(np.exp(log_us))
         return Quantiles(p50=ceil(expected_us), p95=ceil(expected_us * self.upper[device_class]))
 

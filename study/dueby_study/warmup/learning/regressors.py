@@ -35,17 +35,17 @@ def learn(kind: str, columns: Columns, values: Floats, log_us: Floats) -> Predic
 
 def expand(values: Floats, *, columns: Columns) -> Floats:
     """Return logarithms of the numbers, products of some of them, and a column for each category."""
-    made: dict[str, Floats] = {}
+    columns_by_name: dict[str, Floats] = {}
     for name, column in zip(columns.names, values.T):
         if name in columns.levels:
             places = range(len(columns.levels[name]))
-            made |= {f"{name}={place}": np.where(column == place, 1.0, 0.0) for place in places}
+            columns_by_name |= {f"{name}={place}": np.where(column == place, 1.0, 0.0) for place in places}
         else:
-            made[name] = np.sign(column) * np.log1p(np.abs(column))
-    for left, right in _PRODUCTS:
-        if left in made and right in made:
-            made[f"{left}*{right}"] = made[left] + made[right]
-    return np.column_stack(list(made.values()))
+            columns_by_name[name] = np.sign(column) * np.log1p(np.abs(column))
+    for one, other in _PRODUCTS:
+        if one in columns_by_name and other in columns_by_name:
+            columns_by_name[f"{one}*{other}"] = columns_by_name[one] + columns_by_name[other]
+    return np.column_stack(list(columns_by_name.values()))
 
 
 def grouped_folds(groups: Numbers, *, folds: int, seed: int) -> Iterator[tuple[Numbers, Numbers]]:
@@ -59,10 +59,10 @@ def correlated_groups(values: Floats) -> list[list[int]]:
     if values.shape[1] < 2:
         return [[place] for place in range(values.shape[1])]
     distances = 1 - np.abs(spearman(values))
-    found = AgglomerativeClustering(
+    group_of = AgglomerativeClustering(
         n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1 - CORRELATED
     ).fit_predict(distances)
-    return [[int(place) for place in np.flatnonzero(found == number)] for number in range(max(found) + 1)]
+    return [[int(place) for place in np.flatnonzero(group_of == number)] for number in range(max(group_of) + 1)]
 
 
 def spearman(values: Floats) -> Floats:
@@ -72,11 +72,11 @@ def spearman(values: Floats) -> Floats:
 
 
 def _ranks(column: Floats) -> Floats:
-    known = ~np.isnan(column)
-    _, places, counts = np.unique(column[known], return_inverse=True, return_counts=True)
+    is_known = ~np.isnan(column)
+    _, places, counts = np.unique(column[is_known], return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
-    ranks = np.full(len(column), (known.sum() + 1) / 2)
-    ranks[known] = (ends - (counts - 1) / 2)[places]
+    ranks = np.full(len(column), (is_known.sum() + 1) / 2)
+    ranks[is_known] = (ends - (counts - 1) / 2)[places]
     return ranks
 
 

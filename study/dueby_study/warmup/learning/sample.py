@@ -98,11 +98,11 @@ def sample_of(table: Any) -> Sample:
     """Return the table's rows; raise Invalid if they are too few to learn from."""
     rows = [row for row in table.to_pylist() if row.get("warmup_us")]
     configurations = _numbered(rows, _CONFIGURATION)
-    found = len(set(configurations))
-    if len(rows) < MIN_ROWS or found < MIN_CONFIGURATIONS:
+    distinct = len(set(configurations))
+    if len(rows) < MIN_ROWS or distinct < MIN_CONFIGURATIONS:
         raise Invalid(
             "warm-ups",
-            f"{len(rows)} first mini-batches of {found} configurations are too few to learn from; measure at least "
+            f"{len(rows)} first mini-batches of {distinct} configurations are too few to learn from; measure at least "
             f"{MIN_ROWS} of {MIN_CONFIGURATIONS} configurations",
         )
     wanted = (*PLANNED, *_STARTED, *(feature.name for feature in FEATURES if not _is_a_clock(feature)))

@@ -94,17 +94,17 @@ def leave_families_out(sample: Sample, kind: str, names: Sequence[str]) -> HeldO
     sizes.
     """
     columns, values = sample.columns.only(names), sample.of(names)
-    found: list[tuple[Numbers, Floats, Floats, Floats]] = []
+    left_out: list[tuple[Numbers, Floats, Floats, Floats]] = []
     for seen, unseen in grouped_folds(sample.families, folds=FOLDS, seed=0):
         predict = learn(kind, columns, values[seen], sample.log_us[seen])
         for measured, rows in _families(sample, unseen):
             shape = shape_of(predict, values[rows[0]], names)
             shapes = (anchored(shape, measured), straight(measured), next_larger(measured))
             model, lines, larger = (guess(sample.sizes[rows]) for guess in shapes)
-            found.append((rows, model, lines, larger))
-    if not found:
+            left_out.append((rows, model, lines, larger))
+    if not left_out:
         return None
-    rows, model, lines, larger = (np.concatenate(parts) for parts in zip(*found))
+    rows, model, lines, larger = (np.concatenate(parts) for parts in zip(*left_out))
     return HeldOutRows(rows=rows, model=model, straight=lines, next_larger=larger)
 
 
@@ -112,17 +112,17 @@ def interpolation_errors(sample: Sample, tried: HeldOutRows | None) -> dict[str,
     """Return the errors by device class."""
     if tried is None:
         return {}
-    found, log_us = {}, sample.log_us[tried.rows]
+    errors, log_us = {}, sample.log_us[tried.rows]
     for name in sorted(set(sample.device_classes)):
         mine = sample.of_class(name)[tried.rows]
         if mine.any():
-            found[name] = InterpolationErrors(
+            errors[name] = InterpolationErrors(
                 rows=int(mine.sum()),
                 model=relative_error(log_us[mine], tried.model[mine]),
                 straight=relative_error(log_us[mine], tried.straight[mine]),
                 next_larger=relative_error(log_us[mine], tried.next_larger[mine]),
             )
-    return found
+    return errors
 
 
 def _families(sample: Sample, unseen: Numbers) -> Iterator[tuple[dict[int, float], Numbers]]:

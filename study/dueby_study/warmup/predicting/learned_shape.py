@@ -64,9 +64,9 @@ class LearnedShape:
 
     def _doubt(self, spec: ProfileSpec) -> str | None:
         """Return why W can't be predicted for this profile, or None if it can."""
-        known = self.errors.get(spec.device_class)
-        if known is None or known.rows < ENOUGH_ROWS:
-            rows = known.rows if known else 0
+        errors = self.errors.get(spec.device_class)
+        if errors is None or errors.rows < ENOUGH_ROWS:
+            rows = errors.rows if errors else 0
             return f"{rows} rows of this class lie between measured sizes, and {ENOUGH_ROWS} are needed"
         if spec.engine not in self.engines[spec.device_class]:
             return f"no row was measured with {spec.engine}"
