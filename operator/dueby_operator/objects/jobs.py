@@ -3,7 +3,7 @@
 from typing import Any
 
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.objects.meta import ObjectMeta, StatusCondition, own_meta
+from dueby_operator.objects.meta import KubeObject, StatusCondition, own_meta
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import PodSpec, own_spec
 
@@ -44,10 +44,9 @@ class BatchJobStatus(LenientSpec, frozen=True, kw_only=True):
     completion_time: str | None = None
 
 
-class BatchJob(LenientSpec, frozen=True, kw_only=True):
+class BatchJob(KubeObject, frozen=True, kw_only=True):
     """A Job of Kubernetes."""
 
-    metadata: ObjectMeta
     spec: BatchJobSpec = field(default_factory=BatchJobSpec)
     status: BatchJobStatus = field(default_factory=BatchJobStatus)
 
@@ -55,11 +54,6 @@ class BatchJob(LenientSpec, frozen=True, kw_only=True):
         """Return what is kept of a Job of a job."""
         template = self.spec.template.replace(spec=own_spec(self.spec.template.spec))
         return self.replace(metadata=own_meta(self.metadata), spec=self.spec.replace(template=template))
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.metadata.name
 
     @property
     def is_complete(self) -> bool:
@@ -117,13 +111,7 @@ class CronJobSpec(LenientSpec, frozen=True, kw_only=True):
     job_template: JobTemplate = field(default_factory=JobTemplate)
 
 
-class CronJob(LenientSpec, frozen=True, kw_only=True):
+class CronJob(KubeObject, frozen=True, kw_only=True):
     """A CronJob of Kubernetes."""
 
-    metadata: ObjectMeta
     spec: CronJobSpec = field(default_factory=CronJobSpec)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.metadata.name

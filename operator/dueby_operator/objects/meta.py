@@ -76,6 +76,17 @@ class HasMeta(LenientSpec, frozen=True, kw_only=True):
     metadata: ObjectMeta = field(default_factory=ObjectMeta)
 
 
+class KubeObject(LenientSpec, frozen=True, kw_only=True):
+    """An object of Kubernetes; each kind adds the fields that are read of it."""
+
+    metadata: ObjectMeta
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.metadata.name
+
+
 class StatusCondition(LenientSpec, frozen=True, kw_only=True):
     """A condition of a pod, a node or a Job."""
 

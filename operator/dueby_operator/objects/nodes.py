@@ -2,7 +2,7 @@
 
 from dueby_api.quantities import Amount
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.objects.meta import ObjectMeta, StatusCondition
+from dueby_operator.objects.meta import KubeObject, StatusCondition
 
 
 class Taint(LenientSpec, frozen=True, kw_only=True):
@@ -47,10 +47,9 @@ class NodeStatus(LenientSpec, frozen=True, kw_only=True):
     conditions: tuple[StatusCondition, ...] = ()
 
 
-class NodeObject(LenientSpec, frozen=True, kw_only=True):
+class NodeObject(KubeObject, frozen=True, kw_only=True):
     """A node as the API server shows it; cluster/nodes.py makes a Node of it."""
 
-    metadata: ObjectMeta
     spec: NodeSpec = field(default_factory=NodeSpec)
     status: NodeStatus = field(default_factory=NodeStatus)
 
@@ -62,8 +61,7 @@ class QuotaStatus(LenientSpec, frozen=True, kw_only=True):
     used: dict[str, Amount] = field(default_factory=dict)
 
 
-class ResourceQuota(LenientSpec, frozen=True, kw_only=True):
+class ResourceQuota(KubeObject, frozen=True, kw_only=True):
     """A bound on what the pods of a namespace ask for together."""
 
-    metadata: ObjectMeta
     status: QuotaStatus = field(default_factory=QuotaStatus)

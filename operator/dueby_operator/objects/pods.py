@@ -5,7 +5,7 @@ from itertools import islice
 
 from dueby_api.quantities import Amount
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.objects.meta import ObjectMeta, StatusCondition, own_meta
+from dueby_operator.objects.meta import KubeObject, StatusCondition, own_meta
 
 # The container of a step's pod. Others, such as a mesh's sidecar, are none of ours.
 CONTAINER = "dueby"
@@ -124,17 +124,11 @@ def _some(amounts: Mapping[str, Amount]) -> dict[str, Amount]:
     return dict(islice(amounts.items(), MAX_RESOURCES))
 
 
-class Pod(LenientSpec, frozen=True, kw_only=True):
+class Pod(KubeObject, frozen=True, kw_only=True):
     """A pod."""
 
-    metadata: ObjectMeta
     spec: PodSpec = field(default_factory=PodSpec)
     status: PodStatus = field(default_factory=PodStatus)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.metadata.name
 
     def own_part(self) -> "Pod | None":
         """Return what is kept of a pod of a job; None if it is more than such a pod has."""

@@ -7,7 +7,7 @@ look free.
 from typing import Annotated
 
 from dueby_api.schema import LenientSpec, Meta, field
-from dueby_operator.objects.meta import ObjectMeta
+from dueby_operator.objects.meta import KubeObject
 
 
 class DeviceAttribute(LenientSpec, frozen=True, kw_only=True):
@@ -119,10 +119,9 @@ class ResourceClaimStatus(LenientSpec, frozen=True, kw_only=True):
     allocation: Allocation = field(default_factory=Allocation)
 
 
-class ResourceClaim(LenientSpec, frozen=True, kw_only=True):
+class ResourceClaim(KubeObject, frozen=True, kw_only=True):
     """A claim on devices."""
 
-    metadata: ObjectMeta
     spec: ResourceClaimSpec = field(default_factory=ResourceClaimSpec)
     status: ResourceClaimStatus = field(default_factory=ResourceClaimStatus)
 
@@ -147,13 +146,7 @@ class DeviceClassSpec(LenientSpec, frozen=True, kw_only=True):
     """The extended resource by which pods may ask for a device of the class; empty if there is none."""
 
 
-class DeviceClass(LenientSpec, frozen=True, kw_only=True):
+class DeviceClass(KubeObject, frozen=True, kw_only=True):
     """A class of devices."""
 
-    metadata: ObjectMeta
     spec: DeviceClassSpec = field(default_factory=DeviceClassSpec)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.metadata.name
