@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dueby.cli.documents import print_document, print_page
+from dueby.cli.documents import add_output, print_document, print_page
 from dueby.cli.exit_codes import EXIT_INFEASIBLE
 from dueby.deadline_advice import advise_deadline
 from dueby.inputs.counting import with_images
@@ -66,13 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show the notes on the profiles, too, not only how many there are"
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json", "yaml", "html"),
-        default="table",
-        help="format (default: %(default)s); html is a page with a chart of the devices over time",
-    )
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

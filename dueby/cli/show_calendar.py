@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from dueby.cli.calendar_table import lines_of, print_table
-from dueby.cli.documents import print_document, print_page
+from dueby.cli.documents import add_output, print_document, print_page
 from dueby.cluster import connect
 from dueby.cluster.job_list import API_SERVER, MAX_LIST, read_jobs, read_sizes
 from dueby.cluster.refusals import Absent, Forbidden
@@ -47,13 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read what `kubectl get infj -A -o json` has printed instead of asking the cluster; - is standard input",
     )
     parser.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json", "yaml", "html"),
-        default="table",
-        help="format (default: %(default)s); html is a page with a chart of the devices over time",
-    )
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
