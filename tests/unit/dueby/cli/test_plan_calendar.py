@@ -236,7 +236,7 @@ def test_two_jobs_of_one_name_are_refused(plan: PlanAll) -> None:
 
 
 def test_what_is_wrong_with_one_job_is_said_of_that_job(plan: PlanAll) -> None:
-    code, out, err = plan(jobs={"a": {"images": 10}, "b": {"images": None}})
+    code, out, err = plan(jobs={"a": {"images": 10}, "b": {"images": None, "source": {"uri": "s3://photos/*.jpg"}}})
     assert (code, out) == (2, "")
     assert "spec.images: is missing" in err
     assert err.endswith("(job b)\n")
