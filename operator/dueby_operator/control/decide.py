@@ -134,13 +134,13 @@ def _with_measured(shared: Shared, snapshot: ClusterSnapshot) -> Shared:
     return replace(shared, attempts=attempts)
 
 
-def _unawaited(left: Shared, decided: Iterable[JobDecision]) -> list[Delete]:
+def _unawaited(shared: Shared, decided: Iterable[JobDecision]) -> list[Delete]:
     if any(decision.memory.left_out for decision in decided):  # nobody has asked what these wait for
         return []
     return [
         Delete(path=paths.batch_path(attempt.namespace, name), uid=attempt.uid)
-        for name, attempt in (left.attempts or {}).items()
-        if attempt.uid and attempt.is_open and name not in left.awaited
+        for name, attempt in (shared.attempts or {}).items()
+        if attempt.uid and attempt.is_open and name not in shared.awaited
     ]
 
 

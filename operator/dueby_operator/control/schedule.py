@@ -36,19 +36,19 @@ def schedule_jobs(
 
     What is `promised` to jobs that fail here, or were left alone before, is kept for them.
     """
-    inputs, outcomes = {given.job.key: given for given in ready}, _Outcomes()
+    by_key, outcomes = {inputs.job.key: inputs for inputs in ready}, _Outcomes()
     jobs: dict[JobKey, ScheduledJob] = {}
-    for key, given in inputs.items():
+    for key, inputs in by_key.items():
         try:
-            jobs[key] = build_job(given)
+            jobs[key] = build_job(inputs)
         except Exception as error:  # whatever it is, it is this job's alone
-            outcomes[key] = _outcome_of(error, given)
+            outcomes[key] = _outcome_of(error, inputs)
     kept = {job.key: job for job in promised}
     untouched = [job for key, job in kept.items() if key not in jobs or not jobs[key].has_profiles]
     counted, errors = _count(shared.devices, [*jobs.values(), *untouched])
     for key, uncountable in errors.items():
         if jobs.pop(key, None):
-            outcomes[key] = _outcome_of(uncountable, inputs[key])
+            outcomes[key] = _outcome_of(uncountable, by_key[key])
         else:
             del kept[key]
     groups = with_shares(counted, [*jobs.values(), *untouched], shared.promises)
@@ -61,16 +61,16 @@ def schedule_jobs(
         try:
             if key in reply.errors:
                 raise reply.errors[key]
-            after = _carry_out(replace(inputs[key], shared=shared), job, reply.decided.get(key))
+            after = _carry_out(replace(by_key[key], shared=shared), job, reply.decided.get(key))
             outcomes[key], shared = after, after.shared
         except Exception as error:  # whatever it is, it is this job's alone
-            outcomes[key] = _outcome_of(error, inputs[key])
+            outcomes[key] = _outcome_of(error, by_key[key])
     return outcomes, replace(shared, unused=_unused(outcomes, groups, reply.idle))
 
 
-def _outcome_of(error: Exception, given: PolicyInput) -> PolicyInput | Fault:
+def _outcome_of(error: Exception, inputs: PolicyInput) -> PolicyInput | Fault:
     """Return a job with what is wrong with it, or the operator's own fault."""
-    return given.after(refusal(error)) if isinstance(error, Invalid) else Fault(stage="deciding", error=error)
+    return inputs.after(refusal(error)) if isinstance(error, Invalid) else Fault(stage="deciding", error=error)
 
 
 def _count(devices: Devices, jobs: Sequence[_Seen]) -> tuple[DeviceGroups, Mapping[JobKey, Exception]]:
@@ -87,9 +87,11 @@ def _count(devices: Devices, jobs: Sequence[_Seen]) -> tuple[DeviceGroups, Mappi
     return devices.groups([job.claimant for job in jobs if job.key not in errors]), errors
 
 
-def _carry_out(given: PolicyInput, job: ScheduledJob, decided: tuple[ScheduledJob, WorkDecision] | None) -> PolicyInput:
+def _carry_out(
+    inputs: PolicyInput, job: ScheduledJob, decided: tuple[ScheduledJob, WorkDecision] | None
+) -> PolicyInput:
     """Turn what was decided about a job into what is done about it."""
-    after = given.after(plan(given, *decided) if decided else wait_for_devices(given, job))
+    after = inputs.after(plan(inputs, *decided) if decided else wait_for_devices(inputs, job))
     return _without_old_windows(after, decided[1] if decided else None) if job.has_profiles else after
 
 

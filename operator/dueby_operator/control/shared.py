@@ -44,13 +44,13 @@ class Shared:
 
     def with_profile(self, profile: GPUProfile) -> "Shared":
         """Return the same with a profile that the jobs after this one know already."""
-        new = tuple(known for known in self.new_profiles if known.name != profile.name)
+        new = tuple(new_profile for new_profile in self.new_profiles if new_profile.name != profile.name)
         return replace(self, known=self.known.having(profile), new_profiles=(*new, profile))
 
     def without_devices(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> "Shared":
         """Return the same without the devices that so many workers of the job take."""
-        left = self.devices.without(namespace, spec, device_class=device_class, count=count)
-        return replace(self, devices=left)
+        devices = self.devices.without(namespace, spec, device_class=device_class, count=count)
+        return replace(self, devices=devices)
 
     def awaiting(self, attempts: Iterable[Attempt]) -> "Shared":
         """Return the same with a job that waits for what is measured for everybody; it may be begun in this pass."""

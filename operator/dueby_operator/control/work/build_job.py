@@ -16,53 +16,53 @@ from dueby_planner.profiles.class_profiles import plannable
 from dueby_planner.schedule.job import MAX_WORKERS, News, ScheduledJob, WorkerModel
 
 
-def build_job(given: PolicyInput) -> ScheduledJob:
+def build_job(inputs: PolicyInput) -> ScheduledJob:
     """Return the job with its workers and their devices."""
-    job, spec, status = given.job, given.spec, given.status
+    job, spec, status = inputs.job, inputs.spec, inputs.status
     if status.images is None:
         raise ValueError(f"{job.namespace}/{job.name} is planned before its images are counted")
-    image = spec.worker.image or given.worker_image
-    profiles = without_former_engines(plannable(given.profiles, spec), image=image)
+    image = spec.worker.image or inputs.worker_image
+    profiles = without_former_engines(plannable(inputs.profiles, spec), image=image)
     classes = sorted({profile.spec.device_class for profile in profiles})
-    workers = tuple(_with_leaving(_with_known_class(worker, classes), given) for worker in job.workers)
-    own = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
-    offer = given.shared.devices.offer(job.namespace, spec, classes=classes)
-    news = _news(given)
-    plan, last = status.plan, next((each for each in reversed(status.replans) if each.reason == "GaveWay"), None)
+    workers = tuple(_with_leaving(_with_known_class(worker, classes), inputs) for worker in job.workers)
+    at_work = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
+    offer = inputs.shared.devices.offer(job.namespace, spec, classes=classes)
+    news = _news(inputs)
+    plan, last = status.plan, next((replan for replan in reversed(status.replans) if replan.reason == "GaveWay"), None)
     return ScheduledJob(
         key=job.key,
         spec=_planned_spec(spec, classes),
-        now_us=given.now_us,
-        deadline_us=given.deadline_us,
-        promised_us=None if news == "Edited" else _promised_us(given),
+        now_us=inputs.now_us,
+        deadline_us=inputs.deadline_us,
+        promised_us=None if news == "Edited" else _promised_us(inputs),
         images=status.images,
         cost=status.input_cost or FREE,
         agreement=status.agreement,
         profiles=profiles,
-        counts={name: own[name] for name in classes},
+        counts={name: at_work[name] for name in classes},
         offered=offer.counts,
         in_queue=offer.in_queue,
-        max_workers=sum(own.values()) + MAX_WORKERS - len(job.shares),
+        max_workers=sum(at_work.values()) + MAX_WORKERS - len(job.shares),
         warnings=offer.warnings,
-        promises=given.shared.promises,
-        has_quota=given.shared.devices.has_quota(job.namespace),
+        promises=inputs.shared.promises,
+        has_quota=inputs.shared.devices.has_quota(job.namespace),
         absent=_absent(job),
-        cpus=given.shared.devices.worker_cpus,
-        stores=given.shared.stores,
-        grace_s=given.shared.devices.worker_grace_s,
-        part_size=given.part_size,
+        cpus=inputs.shared.devices.worker_cpus,
+        stores=inputs.shared.stores,
+        grace_s=inputs.shared.devices.worker_grace_s,
+        part_size=inputs.part_size,
         parts_there=job.parts_there | begun_parts(status),
         least_done=0 if job.is_told_parts or not status.progress else min(status.progress.images_done, status.images),
         revision=job.revision,
-        had_workers=given.has_started,
+        had_workers=inputs.has_started,
         workers=workers,
         news=news,
-        lost_all=given.memory.lost_all,
+        lost_all=inputs.memory.lost_all,
         gave_way_at=last.images_in_sink if last else None,
         windows=plan.windows if plan and profiles else (),
-        is_in_time=plan is not None and parse_time_us(plan.finish_at_confidence) <= given.deadline_us,
-        may_wait=given.memory.generation is not None and not given.memory.waited_for_windows,
-        lag=given.memory.lag,
+        is_in_time=plan is not None and parse_time_us(plan.finish_at_confidence) <= inputs.deadline_us,
+        may_wait=inputs.memory.generation is not None and not inputs.memory.waited_for_windows,
+        lag=inputs.memory.lag,
     )
 
 
@@ -70,12 +70,12 @@ def _absent(job: JobSnapshot) -> Counter[str]:
     """Return by class the devices that no node has given to a worker, although it looks as if it could."""
     jobs = {worker_job.name: worker_job.assignments for worker_job in job.worker_jobs}
     absent = ((jobs.get(name, ()), index) for name, index in job.absent)
-    return Counter(there[index].device_class for there, index in absent if index < len(there))
+    return Counter(assignments[index].device_class for assignments, index in absent if index < len(assignments))
 
 
-def _with_leaving(worker: WorkerModel, given: PolicyInput) -> WorkerModel:
-    node = given.nodes.get(worker.node)
-    return worker if node is None else replace(worker, leaves_us=node.leaves_us(given.now_us))
+def _with_leaving(worker: WorkerModel, inputs: PolicyInput) -> WorkerModel:
+    node = inputs.nodes.get(worker.node)
+    return worker if node is None else replace(worker, leaves_us=node.leaves_us(inputs.now_us))
 
 
 def _with_known_class(worker: WorkerModel, classes: Collection[str]) -> WorkerModel:
@@ -95,19 +95,19 @@ def _planned_spec(spec: JobSpec, classes: Collection[str]) -> JobSpec:
     return spec.replace(gpus=spec.gpus.replace(classes=named or spec.gpus.classes))
 
 
-def _promised_us(given: PolicyInput) -> int | None:
+def _promised_us(inputs: PolicyInput) -> int | None:
     """Return when the running plan expects the end: as remembered, or after a restart as the status says."""
-    plan = given.status.plan
-    if given.memory.promised_us is not None or plan is None or not plan.revision:
-        return given.memory.promised_us
+    plan = inputs.status.plan
+    if inputs.memory.promised_us is not None or plan is None or not plan.revision:
+        return inputs.memory.promised_us
     return parse_time_us(plan.expected_finish)
 
 
-def _news(given: PolicyInput) -> News | None:
+def _news(inputs: PolicyInput) -> News | None:
     """Return what has happened since the last decision, the worst of it."""
-    memory, states = given.memory, {worker.name: worker.state for worker in given.job.workers}
+    memory, states = inputs.memory, {worker.name: worker.state for worker in inputs.job.workers}
     if any(states[name] == "lost" for name in states.keys() - memory.lost):
         return "WorkerLost"
-    if memory.generation not in (None, given.job.generation):
+    if memory.generation not in (None, inputs.job.generation):
         return "Edited"
     return "Admitted" if any(states.get(name) in ("starting", "running") for name in memory.queued) else None
