@@ -7,9 +7,8 @@ from typing import Literal
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.inference_job import Model
-from dueby_api.packed_profile import unpack_profile
-from dueby_api.step_messages import ProfilingProgress, ProfilingResult
-from dueby_api.subject import model_subject, profile_subject
+from dueby_api.step_messages import ProfilingProgress
+from dueby_api.subject import model_subject
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import times
 from dueby_operator.cluster.nodes import Node, has_class
@@ -20,6 +19,7 @@ from dueby_operator.jobs.repeats import MAX_ATTEMPTS, attempt_of, is_given_up, i
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
+from dueby_operator.profiling.measurements import read_measured
 from dueby_operator.profiling.on_demand_jobs import PATIENCE_S
 from dueby_operator.profiling.provenance import image_name_of, image_of, with_provenance, with_time_of
 from dueby_operator.profiling.release_pods import LIMIT_S
@@ -140,7 +140,7 @@ def _without_words(attempt: Attempt, found: BatchJob, *, now_us: int) -> Attempt
 def _done(attempt: Attempt, pods: Sequence[Pod], ending: Ending, subject: str) -> Attempt:
     pod = next((pod for pod in pods if pod.status.phase == "Succeeded"), None)
     try:
-        found = _checked(ending, subject, attempt.device_class)
+        found = read_measured(ending, device_class=attempt.device_class, subject=subject)
     except Invalid as error:
         return replace(attempt, state="failed", message=str(error)[:MAX_WORDS])
     if pod is None:
@@ -157,19 +157,6 @@ def _without_stranger(attempt: Attempt, nodes: Mapping[str, Node]) -> Attempt:
     message = f"its pod was on a node that has no {attempt.device_class}, so what it has measured is not used"
     state: AttemptState = "failed" if attempt.number >= MAX_ATTEMPTS else "lost"
     return replace(attempt, state=state, found=None, message=message)
-
-
-def _checked(ending: Ending, subject: str, device_class: str) -> ProfileSpec:
-    """Return the profile in a pod's last words, if it is of what was to be measured."""
-    result = ending.read(ProfilingResult)
-    if result is None:
-        raise Invalid("profile", "its pod has left something else")
-    spec = unpack_profile(result.profile, origin="profile")
-    about = profile_subject(spec).about
-    asked = (str(about), str(replace(about, engine="auto")))
-    if spec.device_class != device_class or subject not in asked:
-        raise Invalid("profile", f"is of {spec.device_class} and {about.sentence}")
-    return spec
 
 
 def _progress_message(progress: ProfilingProgress | None) -> str:

@@ -6,7 +6,7 @@ remembered: names and `measuredAt` say what is done already.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
@@ -14,10 +14,10 @@ from dueby_api.inference_job import Model
 from dueby_api.packed_profile import unpack_profile
 from dueby_api.schema import LenientSpec, decode
 from dueby_api.step_messages import ProfilingResult
-from dueby_api.subject import Subject, profile_subject
+from dueby_api.subject import Subject, model_subject, profile_subject
 from dueby_operator.cluster.nodes import Node, has_class
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_state import ending_of, index_of, job_of
+from dueby_operator.jobs.pod_state import Ending, ending_of, index_of, job_of
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.class_profiles import profiles_of
@@ -57,7 +57,7 @@ def measurements_in(pods: Iterable[Pod], jobs: Iterable[BatchJob], nodes: Mappin
         if uid is None or not pod.metadata.is_owned_by(uid) or node is None or pod.status.phase != "Succeeded":
             continue
         try:
-            spec = _checked(pod, job)
+            spec = _read(pod, job)
         except Invalid:  # cut off, or of an image that says something else
             continue
         spec = with_time_of(pod, spec)
@@ -90,19 +90,25 @@ def store(measurements: Iterable[Measurement], profiles: Sequence[GPUProfile]) -
     return list(made.values())
 
 
-def _checked(pod: Pod, job: str) -> ProfileSpec:
-    """Return the profile in the pod's last words, if it is of what the pod was told to measure."""
-    config = decode(ScheduledConfig, pod.metadata.annotations.get(names.CONFIG, ""))
-    index, result = index_of(pod), ending_of([pod], job).read(ProfilingResult)
-    if result is None or index is None or index >= len(config.workers):
-        raise Invalid("profile", "is missing")
+def read_measured(ending: Ending, *, device_class: str, subject: str) -> ProfileSpec:
+    """Return the profile in a pod's last words. Raise Invalid unless it is of the class and of what was asked for.
+
+    A `subject` whose engine is `auto` is any engine's.
+    """
+    result = ending.read(ProfilingResult)
+    if result is None:
+        raise Invalid("profile", "its pod has left something else")
     spec = unpack_profile(result.profile, origin="profile")
-    about, asked = profile_subject(spec), config.workers[index].model
-    if (spec.device_class, spec.model.name, spec.model.image_size, spec.model.precision) != (
-        config.device_class,
-        asked.name,
-        asked.image_size,
-        asked.precision,
-    ):
-        raise Invalid("profile", f"is of {spec.device_class} and {about.about.sentence}")
+    about = profile_subject(spec).about
+    if spec.device_class != device_class or subject not in (str(about), str(replace(about, engine="auto"))):
+        raise Invalid("profile", f"is of {spec.device_class} and {about.sentence}")
     return spec
+
+
+def _read(pod: Pod, job: str) -> ProfileSpec:
+    """Return the profile in the pod's last words, if it is of what its index was told to measure."""
+    config, index = decode(ScheduledConfig, pod.metadata.annotations.get(names.CONFIG, "")), index_of(pod)
+    if index is None or index >= len(config.workers):
+        raise Invalid("profile", "is missing")
+    subject = str(model_subject(config.workers[index].model))
+    return read_measured(ending_of([pod], job), device_class=config.device_class, subject=subject)

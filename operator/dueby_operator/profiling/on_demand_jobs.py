@@ -22,15 +22,14 @@ from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import Objects, Owner, config_map_document, job_document, queue_up
-from dueby_operator.jobs.pod_templates import LISTENS, PORT, DeviceRequest, cache_config, device_pod, node_affinity
+from dueby_operator.jobs.pod_templates import LISTENS, PORT, DeviceRequest, cache_config, device_pod
 from dueby_operator.model.step_configs import profile_config
 from dueby_operator.profiling.release_pods import (
     ARGUMENTS,
     COMMAND,
     LIMIT_S,
-    YIELDING,
-    measuring_pod,
-    pod_config,
+    Measuring,
+    measuring_job,
     subject_of,
 )
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
@@ -68,34 +67,22 @@ def shared_job(
     name = shared_name(job.spec, device_class, image=settings.image)
     labels = {**names.MANAGED, names.PROFILED: name, names.ON_DEMAND: "true", names.STEP: names.PROFILE}
     about = {names.DEVICE_CLASS: device_class, names.MODEL: str(model_subject(model)), names.BEGUN_FOR: namespace}
-    pod = measuring_pod(
-        [model],
-        settings,
-        profiler,
+    measuring = Measuring(
+        name=name,
+        subjects=[model],
         device_class=device_class,
         device=device,
         priority=profiler.on_demand_priority,
-        affinity=node_affinity(device, avoid),
+        labels=labels,
+        about=about,
+        limits={"backoffLimit": RETRIES, "activeDeadlineSeconds": PATIENCE_S, "ttlSecondsAfterFinished": KEPT_S},
+        avoid=avoid,
         tolerations=[toleration.document() for toleration in worker.tolerations],
         selector=worker.node_selector,
     )
-    config = pod_config(name, device_class, [model], settings)
-    pod["metadata"] = {"labels": labels, "annotations": {**about, names.CONFIG: config}}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name, "namespace": profiler.namespace, "labels": labels, "annotations": about},
-        "spec": {
-            "completionMode": "Indexed",
-            "completions": 1,
-            "parallelism": 1,
-            "backoffLimit": RETRIES,
-            "activeDeadlineSeconds": PATIENCE_S,
-            "ttlSecondsAfterFinished": KEPT_S,
-            "podFailurePolicy": YIELDING,
-            "template": pod,
-        },
-    }
+    made = measuring_job(measuring, settings, profiler)
+    made["metadata"] = {"name": name, "namespace": profiler.namespace, **made["metadata"]}
+    return {"apiVersion": "batch/v1", "kind": "Job", **made}
 
 
 def private_objects(

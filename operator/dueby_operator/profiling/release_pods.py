@@ -1,13 +1,14 @@
-"""The pods that measure for everybody, in the operator's own namespace, where no tenant can touch them. Pure.
+"""The Jobs that measure for everybody, in the operator's own namespace, where no tenant can touch them. Pure.
 
-Settings that have reasons: the pods' priority is below every worker's, so that they get a device only while nobody
-wants it and leave it at once when somebody does; being put out so is no failure. What a pod is told is an annotation of
-its own that a volume shows it, so that no ConfigMap must be kept in step; it is the workers' format, so the index
-selects the subject.
+Whether something is measured because it is missing, has drifted or is old, the Job is built here. Settings that have
+reasons: the pods' priority is below every worker's, so they get a device only while nobody wants it and leave it at
+once when somebody does; being put out so is no failure. What a pod is told is an annotation of its own that a volume
+shows it, so that no ConfigMap must be kept in step; it is the workers' format, so the index selects the subject.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dueby_api.engines import runs_on_cpu
@@ -27,6 +28,7 @@ from dueby_operator.jobs.pod_templates import (
     VOLUME_SECURITY,
     add_cache,
     cache_config,
+    node_affinity,
     scratch_volume,
 )
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
@@ -46,39 +48,70 @@ def subject_of(model: Model) -> Model:
     return model.measured.replace(classes=None)
 
 
-def pod_config(name: str, device_class: str, subjects: Sequence[Model], settings: OperatorSettings) -> str:
-    """Return what the pods of a Job are told, one subject for each index."""
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """What a Job measures, and where: on a clock, out of turn or on demand."""
+
+    name: str
+    subjects: Sequence[Model]
+    """One for each of the Job's indices."""
+    device_class: str
+    device: DeviceKind
+    priority: str
+    labels: Mapping[str, str]
+    about: Mapping[str, str]
+    """Its annotations."""
+    limits: Mapping[str, int]
+    """What its spec says of attempts and time."""
+    avoid: Collection[str] = ()
+    """Nodes that it keeps off."""
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    selector: Mapping[str, str] | None = None
+
+
+def measuring_job(measuring: Measuring, settings: OperatorSettings, profiler: ProfilerSettings) -> Document:
+    """Return metadata and spec of the Job, whose pods measure one subject after the other, each on one device."""
+    own = {"labels": measuring.labels, "annotations": measuring.about}
+    config = {names.CONFIG: _config(measuring, settings)}
+    return {
+        "metadata": own,
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": len(measuring.subjects),
+            "parallelism": 1,
+            **measuring.limits,
+            "podFailurePolicy": YIELDING,
+            "template": {
+                "metadata": {**own, "annotations": {**measuring.about, **config}},
+                "spec": _pod_spec(measuring, settings, profiler),
+            },
+        },
+    }
+
+
+def _config(measuring: Measuring, settings: OperatorSettings) -> str:
+    """Return what the pods are told."""
+    device_class = measuring.device_class
     config = {
-        "job": name,
+        "job": measuring.name,
         "deviceClass": device_class,
         "threads": cpus_of(device_class, settings),
         **LISTENS,
         **cache_config(settings),
         "workers": [
             {"model": model.document(), "gpu": not (CPU_CLASS.match(device_class) or runs_on_cpu(model.engine))}
-            for model in subjects
+            for model in measuring.subjects
         ],
     }
     return json.dumps(config, separators=(",", ":"))
 
 
-def measuring_pod(
-    subjects: Sequence[Model],
-    settings: OperatorSettings,
-    profiler: ProfilerSettings,
-    *,
-    device_class: str,
-    device: DeviceKind,
-    priority: str,
-    affinity: Mapping[str, Any] | None = None,
-    tolerations: Sequence[Mapping[str, Any]] = (),
-    selector: Mapping[str, str] | None = None,
-) -> Document:
-    """Return a pod with one device of the class, without its metadata."""
+def _pod_spec(measuring: Measuring, settings: OperatorSettings, profiler: ProfilerSettings) -> Document:
+    device = measuring.device
     config = {"path": "config.json", "fieldRef": {"fieldPath": f"metadata.annotations['{names.CONFIG}']"}}
     optional = {
-        "affinity": affinity,
-        "nodeSelector": {**(selector or {}), **device.selector},
+        "affinity": node_affinity(device, measuring.avoid),
+        "nodeSelector": {**(measuring.selector or {}), **device.selector},
         "runtimeClassName": settings.runtime_class if device.resource else "",
     }
     pod: Document = {
@@ -86,13 +119,13 @@ def measuring_pod(
             "restartPolicy": "Never",
             "serviceAccountName": profiler.name,
             "automountServiceAccountToken": False,
-            "priorityClassName": priority,
+            "priorityClassName": measuring.priority,
             "activeDeadlineSeconds": LIMIT_S,
             "terminationGracePeriodSeconds": GRACE_S,
             "securityContext": {**POD_SECURITY, **VOLUME_SECURITY},
             **{name: value for name, value in optional.items() if value},
-            "tolerations": [*TOLERATIONS, *profiler.tolerations, *tolerations],
-            "containers": [_container(device_class, device, subjects, settings)],
+            "tolerations": [*TOLERATIONS, *profiler.tolerations, *measuring.tolerations],
+            "containers": [_container(measuring, settings)],
             "volumes": [
                 {"name": "dueby-config", "downwardAPI": {"items": [config]}},
                 scratch_volume(settings),
@@ -100,16 +133,16 @@ def measuring_pod(
         },
     }
     add_cache(pod, settings)
-    return pod
+    spec: Document = pod["spec"]
+    return spec
 
 
-def _container(
-    device_class: str, device: DeviceKind, subjects: Sequence[Model], settings: OperatorSettings
-) -> Document:
+def _container(measuring: Measuring, settings: OperatorSettings) -> Document:
+    device = measuring.device
     resource = {device.resource: "1"} if device.resource else {}
-    cpus = str(cpus_of(device_class, settings))
+    cpus = str(cpus_of(measuring.device_class, settings))
     # As a worker: a CPU engine has its cores and no more, a GPU's host process may use more.
-    on_cpus = device.resource is None or all(runs_on_cpu(model.engine) for model in subjects)
+    on_cpus = device.resource is None or all(runs_on_cpu(model.engine) for model in measuring.subjects)
     resources = container_resources(
         None,
         settings,

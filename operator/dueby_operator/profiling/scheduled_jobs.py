@@ -21,11 +21,10 @@ from dueby_api.subject import class_of, model_subject, node_of
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import DeviceKind, Node
 from dueby_operator.jobs import names
-from dueby_operator.jobs.pod_templates import node_affinity
 from dueby_operator.model.writes import Add, Change, Delete
 from dueby_operator.objects.jobs import CronJob
 from dueby_operator.profiling.provenance import measured_s
-from dueby_operator.profiling.release_pods import YIELDING, measuring_pod, pod_config, subject_of
+from dueby_operator.profiling.release_pods import Measuring, measuring_job, subject_of
 from dueby_operator.settings import OperatorSettings, ProfilerSettings, ProfilingWindow
 from dueby_planner.profiles.class_profiles import matching
 
@@ -92,22 +91,23 @@ def cron_job(
 
     Of too many subjects the first are measured; they come in the order of when they were measured last.
     """
-    subjects = subjects[:MAX_SUBJECTS]
     name = names.node_profiling_name(node.name, device_class)
     labels = {**names.MANAGED, names.PROFILED: name}
     about = {names.DEVICE_CLASS: device_class, names.NODE: node.name}
-    device = replace(device, selector={}, node=node.name)
-    pod = measuring_pod(
-        subjects,
-        settings,
-        profiler,
+    measuring = Measuring(
+        name=name,
+        subjects=subjects[:MAX_SUBJECTS],
         device_class=device_class,
-        device=device,
+        device=replace(device, selector={}, node=node.name),
         priority=profiler.name,
-        affinity=node_affinity(device),
+        labels=labels,
+        about=about,
+        limits={
+            "backoffLimitPerIndex": 0,  # a subject that can't be measured leaves the others be
+            "activeDeadlineSeconds": profiler.limit_s,
+            "ttlSecondsAfterFinished": KEPT_S,
+        },
     )
-    config = pod_config(name, device_class, subjects, settings)
-    pod["metadata"] = {"labels": labels, "annotations": {**about, names.CONFIG: config}}
     document: Document = {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
@@ -125,10 +125,7 @@ def cron_job(
             "startingDeadlineSeconds": LATEST_START_S,
             "successfulJobsHistoryLimit": 1,
             "failedJobsHistoryLimit": 1,
-            "jobTemplate": {
-                "metadata": {"labels": labels, "annotations": about},
-                "spec": _job_spec(pod, count=len(subjects), limit_s=profiler.limit_s),
-            },
+            "jobTemplate": measuring_job(measuring, settings, profiler),
         },
     }
     document["metadata"]["annotations"] = {**about, names.DIGEST: _digest(document)}
@@ -159,20 +156,6 @@ def schedule(window: ProfilingWindow, name: str) -> str:
     offset = int(hashlib.sha256(name.encode()).hexdigest(), 16) % (60 * window.hours)
     hour, minute = divmod((window.start_minutes + offset) % (24 * 60), 60)
     return f"{minute} {hour} * * {window.days}"
-
-
-def _job_spec(pod: Document, *, count: int, limit_s: int) -> Document:
-    return {
-        "completionMode": "Indexed",
-        "completions": count,
-        "parallelism": 1,
-        # A subject that can't be measured leaves the others be.
-        "backoffLimitPerIndex": 0,
-        "activeDeadlineSeconds": limit_s,
-        "ttlSecondsAfterFinished": KEPT_S,
-        "podFailurePolicy": YIELDING,
-        "template": pod,
-    }
 
 
 def _digest(document: Document) -> str:

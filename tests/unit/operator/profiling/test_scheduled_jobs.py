@@ -9,6 +9,7 @@ from dueby_operator.jobs import names
 from dueby_operator.settings import CacheVolume, ProfilingWindow, read_cache
 from dueby_worker.steps.config import load_config
 from support.node_profiles import PROFILER, Site, only_cron
+from support.on_demand import begun_for_all
 from support.profiling import A100, gpu_node
 
 GPU = "nvidia.com/gpu"
@@ -32,6 +33,18 @@ class TestTemplate:
         (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
         assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}
         assert pod["priorityClassName"] == "dueby-profiler"
+
+    def test_on_demand_the_same_is_done_for_one_subject_elsewhere_and_in_another_time(self) -> None:
+        on_a_clock = self.template()
+        (subject,) = json.loads(on_a_clock["template"]["metadata"]["annotations"][names.CONFIG])["workers"]
+        (job,) = begun_for_all(there={"a": gpu_node("a")}, model=subject["model"])
+        on_demand = job["spec"]
+        time = {"backoffLimit", "backoffLimitPerIndex", "activeDeadlineSeconds", "ttlSecondsAfterFinished"}
+        place = {"affinity", "nodeSelector", "priorityClassName", "tolerations"}
+        kept = [{name: spec[name] for name in spec.keys() - time - {"template"}} for spec in (on_a_clock, on_demand)]
+        assert kept[0] == kept[1]
+        pods = [spec["template"]["spec"] for spec in (on_a_clock, on_demand)]
+        assert len({json.dumps({name: pod[name] for name in sorted(pod.keys() - place)}) for pod in pods}) == 1
 
     def test_a_pod_has_the_charts_runtime_class(self) -> None:
         assert self.template(runtime_class="nvidia")["template"]["spec"]["runtimeClassName"] == "nvidia"
