@@ -20,11 +20,11 @@ CHECKS: Sequence[Check] = (
     check_engines,  # each engine, and its precisions
     check_profiles,  # what was measured here
     check_places,  # the URIs that are asked about
-    check_cluster,  # kubectl, the CRDs, the operator, and one's rights
+    check_cluster,  # the CRDs, the operator, and one's rights
 )
 EXAMPLES = """\
 examples:
-  dueby doctor                                       this machine, and the cluster that kubectl reaches
+  dueby doctor                                       this machine, and the cluster of the kubeconfig
   dueby doctor s3://bucket/photos s3://bucket/rows   and whether these places can be read
 """
 _STYLES: dict[Verdict, str] = {"ok": "green", "absent": "yellow", "fails": "bold red"}
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `dueby doctor`."""
     parser.add_argument("uris", nargs="*", metavar="URI", help="a place of images or results, to be looked at, too")
     parser.add_argument(
-        "-n", "--namespace", metavar="NAMESPACE", help="where jobs are to be created (default: kubectl's context's)"
+        "-n", "--namespace", metavar="NAMESPACE", help="where jobs are to be created (default: the context's)"
     )
     parser.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="format (default: %(default)s)"

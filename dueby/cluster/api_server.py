@@ -185,7 +185,7 @@ def _configure(settings: kubernetes.client.Configuration, pod: Path) -> str:
             kubernetes.config.incluster_config.InClusterConfigLoader(**credentials).load_and_set(settings)
             return (pod / "namespace").read_text().strip()
         if there:
-            kubernetes.config.load_kube_config(files, client_configuration=settings, persist_config=False)
+            kubernetes.config.load_kube_config(files, client_configuration=settings)
             _, context = kubernetes.config.list_kube_config_contexts(files)
             return str(context["context"].get("namespace") or "default")
     except _DAMAGED as error:

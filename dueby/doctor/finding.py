@@ -27,7 +27,7 @@ class Asked:
     uris: tuple[str, ...] = ()
     """Places of images or results."""
     namespace: str | None = None
-    """Where jobs are to be created; None: where kubectl's context says."""
+    """Where jobs are to be created; None: in the namespace of the kubeconfig's context, or of the pod."""
 
 
 Check = Callable[[Asked], Iterator[Finding]]
