@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dueby.inputs.stores import stores_here
 from dueby.local.devices import LocalDevices
 from dueby.local.processes import GRACE_S, TICK_S, stop_together
-from dueby.local.running_job import JobEnd, RunningJob, Status
+from dueby.local.running_job import JobEnd, LocalJob, Status
 from dueby.local.this_machine import LocalPool
 from dueby_api.errors import DueByError
 from dueby_operator.control.decide import decide
@@ -23,10 +23,10 @@ from dueby_operator.control.snapshot import ClusterSnapshot
 class Seams:
     """What the loop needs of the world."""
 
-    arrived: Callable[[bool], Sequence[RunningJob] | None]
+    arrived: Callable[[bool], Sequence[LocalJob] | None]
     """The jobs that have been indexed since the last call; None once no more will come. It may wait for the first of
     them for a moment if it is told so, since there is nothing else to do."""
-    ended: Callable[[RunningJob, JobEnd], None]
+    ended: Callable[[LocalJob, JobEnd], None]
     """Take note of a job's end; its workers are gone."""
     show: Callable[[Sequence[Status]], None]
     now_us: Callable[[], int]
@@ -41,7 +41,7 @@ class Loop:
         self.pool = pool
         self.seams = seams
         self.stores = stores_here()
-        self.jobs: list[RunningJob] = []
+        self.jobs: list[LocalJob] = []
         """Those that aren't over, as they came."""
         self.now_us = 0
 
@@ -81,7 +81,7 @@ class Loop:
             self.seams.show(shown)
         return bool(self.jobs)
 
-    def _follow(self, job: RunningJob, decision: JobDecision, *, is_alone: bool) -> Status | None:
+    def _follow(self, job: LocalJob, decision: JobDecision, *, is_alone: bool) -> Status | None:
         try:
             shown, end = job.follow(decision, is_alone=is_alone)
         except DueByError as error:
@@ -107,10 +107,10 @@ class Loop:
             now_us=self.now_us, jobs=jobs, devices=devices, profiles=self.pool.profiles, stores=self.stores
         )
 
-    def _fail(self, job: RunningJob, error: DueByError) -> None:
+    def _fail(self, job: LocalJob, error: DueByError) -> None:
         self._end(job, JobEnd(ended="Failed", now_us=self.now_us, error=error))
 
-    def _end(self, job: RunningJob, end: JobEnd) -> None:
+    def _end(self, job: LocalJob, end: JobEnd) -> None:
         job.processes.stop_all()
         self.jobs.remove(job)
         self.seams.ended(job, end)

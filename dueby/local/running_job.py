@@ -90,7 +90,7 @@ class JobEnd:
     """What was wrong, if it failed."""
 
 
-class RunningJob:
+class LocalJob:
     """One job's part of the loop. Its state is the job as it was last seen, and the record."""
 
     def __init__(

@@ -17,7 +17,7 @@ from dueby.local.clock import now_us
 from dueby.local.loop import Loop, Seams
 from dueby.local.process import Process
 from dueby.local.processes import TICK_S, SinkBegun, wait_for_an_end
-from dueby.local.running_job import JobEnd, RunningJob
+from dueby.local.running_job import JobEnd, LocalJob
 from dueby.local.this_machine import LocalPool
 from dueby.runs.screen import Screen
 from dueby.runs.session import End, Session
@@ -47,7 +47,7 @@ class RunAll:
         """What was wrong with those that have failed."""
         self.on_machine: list[Process] = []
         """The processes of all jobs."""
-        self.ready: SimpleQueue[RunningJob] = SimpleQueue()
+        self.ready: SimpleQueue[LocalJob] = SimpleQueue()
         self.preparing: list[Future[None]] = []
         self.closing: list[Future[None]] = []
         self.last: Callable[[], None] | None = None
@@ -88,16 +88,16 @@ class RunAll:
         for session in sessions:
             self._prepare(session, partial(session.prepare, self.on_machine))
 
-    def _prepare(self, session: Session, make: Callable[[], RunningJob]) -> None:
+    def _prepare(self, session: Session, make: Callable[[], LocalJob]) -> None:
         try:
             self.ready.put(make())
         except DueByError as error:
             session.early.end()
             self._fail(session.job.metadata.name, error)
 
-    def _arrived(self, may_wait: bool) -> Sequence[RunningJob] | None:
+    def _arrived(self, may_wait: bool) -> Sequence[LocalJob] | None:
         are_all = self._are_all_ready()
-        arrived: list[RunningJob] = []
+        arrived: list[LocalJob] = []
         with suppress(Empty):
             if may_wait and not are_all:
                 arrived.append(self.ready.get(timeout=TICK_S))
@@ -116,7 +116,7 @@ class RunAll:
         # Who waits for the job's end isn't to wait for the next look.
         wait_for_an_end([process for job in self.loop.jobs for process in job.processes.started], limit_s)
 
-    def _ended(self, job: RunningJob, end: JobEnd) -> None:
+    def _ended(self, job: LocalJob, end: JobEnd) -> None:
         session = self.sessions[job.name]
         if isinstance(end.error, SinkBegun) and session.can_begin_again:
             again = partial(self._prepare, session, partial(session.begin_again, job, end.error))

@@ -24,7 +24,7 @@ from dueby.local.job import first_snapshot
 from dueby.local.process import Process
 from dueby.local.processes import Processes, SinkBegun
 from dueby.local.record import Record
-from dueby.local.running_job import JobEnd, JobSeams, RunningJob
+from dueby.local.running_job import JobEnd, JobSeams, LocalJob
 from dueby.local.this_machine import LocalPool, cache_folder, machine_record
 from dueby.runs.observations import note_rows, rows_of_run
 from dueby.runs.summary import print_summary, summarise, tell_failures
@@ -103,7 +103,7 @@ class Session:
         devices = first_devices(self.job, self.pool, images=self.images_left, time_us=time_us)
         self.early.start(self.job, devices, folder=self._worker_folder("early"), environment_of=process_environment)
 
-    def prepare(self, on_machine: list[Process]) -> RunningJob:
+    def prepare(self, on_machine: list[Process]) -> LocalJob:
         """Index the source and return the job as it is planned. `on_machine` are the processes of all jobs."""
         self.on_machine = on_machine
         self.indexed = steps.index(self.job, self.folder, self.teller.say_of_step)
@@ -125,7 +125,7 @@ class Session:
         """
         return self.indexed.part_size is None
 
-    def begin_again(self, running: RunningJob, begun: SinkBegun) -> RunningJob:
+    def begin_again(self, running: LocalJob, begun: SinkBegun) -> LocalJob:
         """Return the job in the parts that another run has begun the sink in."""
         self._take_edit(running)
         size = counted(begun.part_size, "image")
@@ -133,7 +133,7 @@ class Session:
         self.indexed = replace(self.indexed, part_size=begun.part_size)
         return self._running_job()
 
-    def close(self, running: RunningJob, end: JobEnd, *, retry_failed: bool = False) -> End:
+    def close(self, running: LocalJob, end: JobEnd, *, retry_failed: bool = False) -> End:
         """Finish the sink of a job that has ended, tell people how, and return it.
 
         Raise the error that it failed with.
@@ -160,9 +160,7 @@ class Session:
             self.teller.say(sentence)
         return End(run=self.name, summary=summary)
 
-    def end(
-        self, running: RunningJob, end: JobEnd | None, *, now_us: int, closed: FinishResult | None = None
-    ) -> Summary:
+    def end(self, running: LocalJob, end: JobEnd | None, *, now_us: int, closed: FinishResult | None = None) -> Summary:
         """Print how the run ended, write its last documents, and return its summary. Without an `end` it was
         interrupted.
         """
@@ -196,11 +194,11 @@ class Session:
             self.teller.say(f"The record of this run could not be written: {error}. Its rows are not affected.")
         return summary
 
-    def _take_edit(self, running: RunningJob) -> None:
+    def _take_edit(self, running: LocalJob) -> None:
         """Go on with the manifest as it was edited last."""
         self.job, self.deadline_us = running.edited or self.job, running.record.deadline_us
 
-    def _running_job(self) -> RunningJob:
+    def _running_job(self) -> LocalJob:
         indexed, part_size = self.indexed, self.indexed.part_size
         job = first_snapshot(
             self.job,
@@ -216,7 +214,7 @@ class Session:
             say=self.teller.say,
             show_plan=self._show_plan,
         )
-        return RunningJob(job, self.pool, processes=self._processes(), record=record, seams=seams)
+        return LocalJob(job, self.pool, processes=self._processes(), record=record, seams=seams)
 
     def _processes(self, *, retry_failed: bool = False) -> Processes:
         return Processes(

@@ -29,7 +29,7 @@ from dueby_profiler.measuring.photos import PhotoList, list_photos
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, ProcessGroup
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Survey
 from dueby_profiler.measuring.start_group import start_group
-from dueby_profiler.measuring.sweep import End
+from dueby_profiler.measuring.sweep import SweepEnd
 from dueby_profiler.presets import Preset
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_worker.system.scratch import scratch_folder
@@ -267,7 +267,7 @@ class _LayoutProfiler:
                 measured_at=datetime.now(UTC),
                 busy=busy,
                 agreement=agreement,
-                cut_short=survey.end in (End.TIME, End.CRASH),
+                cut_short=survey.end in (SweepEnd.TIME, SweepEnd.CRASH),
                 remarks=remarks_on_heat,
             )
             profiles.append(build_profile(measurements, facts, survey.largest(measurements)))

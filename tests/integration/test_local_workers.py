@@ -13,7 +13,7 @@ from dueby.local.loop import Loop, Seams
 from dueby.local.process import Process
 from dueby.local.processes import Processes
 from dueby.local.record import Record
-from dueby.local.running_job import JobSeams, RunningJob
+from dueby.local.running_job import JobSeams, LocalJob
 from dueby.local.slots import Slot
 from dueby.local.steps import Indexed
 from dueby.local.this_machine import LocalPool
@@ -138,7 +138,7 @@ def test_the_loop_dismisses_the_worker_that_an_edit_takes_away(workers: Processe
 
     indexed = Indexed(images=IMAGES, fingerprint=None, part_size=None, cost=FREE)
     pool = LocalPool(profiles=(PROFILE,), counts={"cpu-1": 2}, slots=SLOTS)
-    running = RunningJob(
+    running = LocalJob(
         first_snapshot(workers.job, indexed, parts_there=NONE, accepted_us=started_us),
         pool,
         processes=workers,

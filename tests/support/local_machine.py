@@ -15,7 +15,7 @@ from dueby.local.loop import Loop, Seams
 from dueby.local.process import Process
 from dueby.local.processes import Processes
 from dueby.local.record import Record
-from dueby.local.running_job import JobEnd, JobSeams, RunningJob, Status
+from dueby.local.running_job import JobEnd, JobSeams, LocalJob, Status
 from dueby.local.slots import Slot
 from dueby.local.steps import Indexed
 from dueby.local.this_machine import LocalPool
@@ -138,7 +138,7 @@ class LocalMachine:
     ends: dict[str, JobEnd] = field(default_factory=dict)
     shown: list[Sequence[Status]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    coming: list[tuple[int, RunningJob]] = field(default_factory=list)
+    coming: list[tuple[int, LocalJob]] = field(default_factory=list)
     edits: dict[str, list[tuple[int, InferenceJob]]] = field(default_factory=dict)
     on_machine: list[Process] = field(default_factory=list)
 
@@ -148,7 +148,7 @@ class LocalMachine:
         slots = tuple(Slot(name=f"cpu-1/{place}", device_class="cpu-1", threads=1) for place in range(self.slices))
         self.pool = LocalPool(profiles=(parse_profile(profile),), counts={"cpu-1": self.slices}, slots=slots)
 
-    def add(self, name: str, *, images: int, comes_after_s: int = 0, **spec: Any) -> RunningJob:
+    def add(self, name: str, *, images: int, comes_after_s: int = 0, **spec: Any) -> LocalJob:
         """A job that is indexed after so many seconds."""
         job = named(name, **spec)
         processes = SleepingProcesses(job, self.pool.slots, clock=self.clock, folder=self.folder, images=images)
@@ -163,7 +163,7 @@ class LocalMachine:
             show_plan=lambda _: None,
         )
         snapshot = first_snapshot(job, indexed, parts_there=parts_of_runs([]), accepted_us=NOW)
-        running = RunningJob(snapshot, self.pool, processes=processes, record=record, seams=seams)
+        running = LocalJob(snapshot, self.pool, processes=processes, record=record, seams=seams)
         self.coming.append((NOW + comes_after_s * SECOND, running))
         return running
 
@@ -199,7 +199,7 @@ class LocalMachine:
     def _alive(self) -> list[Process]:
         return [process for process in self.on_machine if process.has_slot]
 
-    def _arrived(self, may_wait: bool) -> Sequence[RunningJob] | None:
+    def _arrived(self, may_wait: bool) -> Sequence[LocalJob] | None:
         if not self.coming:
             return None
         found = [job for at_us, job in self.coming if at_us <= self.clock.now_us]

@@ -29,7 +29,7 @@ MANY_IMPORTS = {
     "worker/dueby_worker/steps/worker_run.py",
 }
 # Classes of two packages that share a name still. One of each is to get another name; none is added.
-SHARED_NAMES = {"End", "Plan", "RunningJob", "Step"}
+SHARED_NAMES = {"Plan", "Step"}
 # What a name should not be where the thing has one of its own, such as profile, pods or requests.
 VAGUE_NAMES = ("found", "there", "each", "left", "known", "given", "made", "taken", "asked", "own")
 # The share of them among all names that are bound.

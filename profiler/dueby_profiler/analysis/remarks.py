@@ -15,7 +15,7 @@ from dueby_profiler.analysis.document import run_spread
 from dueby_profiler.analysis.groups import MeasuredGroups
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import WANTED_ERROR, relative_error
-from dueby_profiler.measuring.sweep import End
+from dueby_profiler.measuring.sweep import SweepEnd
 from dueby_profiler.monitor.features.gpu_features import REASONS
 
 # That nothing runs, or that somebody has set a limit, is none of the card's doing.
@@ -24,7 +24,7 @@ _NOT_ITS_OWN = ("idle", "application_clocks")
 _NOTABLE_HEAT = 1.02
 
 
-def remarks(groups: MeasuredGroups, *, end: End, crash: str | None = None) -> Iterator[str]:
+def remarks(groups: MeasuredGroups, *, end: SweepEnd, crash: str | None = None) -> Iterator[str]:
     """Yield clauses, each without the layout's name and without a full stop."""
     measurements = groups.counted
     yield f"mini-batch sizes up to {measurements.sizes[-1]}: {end.value}{f' ({crash})' if crash else ''}"

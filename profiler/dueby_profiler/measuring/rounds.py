@@ -28,7 +28,7 @@ from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.messages import Built, Contended, Point
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, contention_s
-from dueby_profiler.measuring.sweep import STEPS_OF_A_POINT, End, next_size, warmup_sizes
+from dueby_profiler.measuring.sweep import STEPS_OF_A_POINT, SweepEnd, next_size, warmup_sizes
 from dueby_profiler.presets import ENOUGH_GROUPS, Preset, builds_s
 
 WhileAlive = Callable[["MeasuringGroup", int], None]
@@ -93,7 +93,7 @@ class Survey:
     budget: Budget
     on_phase: OnPhase
     groups: MeasuredGroups = field(init=False)
-    end: End = End.LARGEST
+    end: SweepEnd = SweepEnd.LARGEST
     """Why no larger size was measured."""
     failed_size: int | None = None
     """The size that did not fit, or at which a process crashed, if one was tried."""
@@ -182,7 +182,7 @@ class Survey:
                 overhead_s=self.build_s[measurements.sizes[-1]] + (self.preset.explore_s if gpu else 0),
                 gpu=gpu,
             )
-            if isinstance(size, End):
+            if isinstance(size, SweepEnd):
                 self.end = size
                 return
             self.on_phase(f"growing the mini-batch: {size}", self.budget.left_s)
@@ -296,7 +296,7 @@ class Survey:
     def _forget(self, error: OutOfMemory | Crashed) -> None:
         """Note that this size can't be measured, and keep the smaller ones; raise the error if there are none."""
         self.failed_size = error.size
-        self.end = End.MEMORY if isinstance(error, OutOfMemory) else End.CRASH
+        self.end = SweepEnd.MEMORY if isinstance(error, OutOfMemory) else SweepEnd.CRASH
         self.crash = error.brief if isinstance(error, Crashed) else None
         for group in self.groups.every:
             group.found.drop_from(error.size)

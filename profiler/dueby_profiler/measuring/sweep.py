@@ -27,7 +27,7 @@ _GPU_ALWAYS_UP_TO = 64
 STEPS_OF_A_POINT = 2 + MIN_STEPS
 
 
-class End(Enum):
+class SweepEnd(Enum):
     """Why no larger size was measured."""
 
     FLAT = "two doublings gained less than 3 % throughput"
@@ -44,7 +44,7 @@ def next_size(
     point_s: float,
     overhead_s: float = 0.0,
     gpu: bool = False,
-) -> int | End:
+) -> int | SweepEnd:
     """Return the next size after those measured (1 at least), or why there is none.
 
     `latency_us` is the mean step by size, `max_fitting` the largest size that fits into memory, if known, and `point_s`
@@ -55,13 +55,13 @@ def next_size(
     if max_fitting is not None and size > max_fitting:
         size = 2 * last  # what a leap would have left out may fit
         if size > max_fitting:
-            return End.MEMORY
+            return SweepEnd.MEMORY
     if size > MAX_SIZE:
-        return End.LARGEST
+        return SweepEnd.LARGEST
     if last >= (_GPU_ALWAYS_UP_TO if gpu else ALWAYS_UP_TO) and is_flat(latency_us):
-        return End.FLAT
+        return SweepEnd.FLAT
     if overhead_s + 1e-6 * STEPS_OF_A_POINT * size / last * latency_us[last] > point_s:
-        return End.TIME
+        return SweepEnd.TIME
     return size
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dueby.local.loop import Loop, Seams
-from dueby.local.running_job import RunningJob
+from dueby.local.running_job import LocalJob
 from dueby.local.this_machine import NO_DEVICES
 from dueby_api.errors import Invalid
 from dueby_api.parts import parts_of_runs
@@ -32,7 +32,7 @@ def test_jobs_that_fit_beside_each_other_have_a_slice_each(machine: LocalMachine
 
 
 def test_nothing_is_decided_before_a_job_is_there_where_there_may_be_no_devices_either() -> None:
-    coming: list[list[RunningJob] | None] = [[], [], None]
+    coming: list[list[LocalJob] | None] = [[], [], None]
 
     def unexpected(*_: object) -> None:
         raise AssertionError

@@ -13,7 +13,7 @@ from dueby_profiler.analysis.remarks import describe_certainty, describe_heat, r
 from dueby_profiler.analysis.statistics import WANTED_SPREAD_ERROR, spread_error
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
-from dueby_profiler.measuring.sweep import End
+from dueby_profiler.measuring.sweep import SweepEnd
 from dueby_profiler.presets import ENOUGH_GROUPS, FULL, QUICK, Preset
 from support.examples import examples
 from support.profiler import SimulatedMachine, profile_of, some_measurements
@@ -104,7 +104,7 @@ def test_a_gpu_is_measured_past_its_knee_however_long_start_and_build_take(
 ) -> None:
     machine = A_GPU(startup_s=startup_s, build_s=build_s)
     survey = machine.measured(preset, gpu=True)
-    assert (survey.end, survey.found.sizes) == (End.FLAT, [1, 8, 32, 64, 128])
+    assert (survey.end, survey.found.sizes) == (SweepEnd.FLAT, [1, 8, 32, 64, 128])
     assert survey.found.groups >= 4
     assert machine.now_s <= survey.budget.end_s + 5
 
@@ -113,7 +113,7 @@ def test_a_gpu_is_measured_past_its_knee_however_long_start_and_build_take(
 def test_an_engine_that_takes_half_a_minute_to_build_is_measured_past_the_knee(preset: Preset) -> None:
     machine = A_GPU(startup_s=10, build_s=30)
     survey = machine.measured(preset, engine="inductor")
-    assert (survey.end, survey.found.sizes) == (End.FLAT, [1, 8, 32, 64, 128])
+    assert (survey.end, survey.found.sizes) == (SweepEnd.FLAT, [1, 8, 32, 64, 128])
     assert survey.found.groups >= 2
     assert machine.now_s <= survey.budget.end_s + 30
 
@@ -163,7 +163,7 @@ def test_a_start_up_that_takes_nearly_all_of_the_time_still_gives_a_profile() ->
 
 def test_a_size_that_is_killed_ends_the_growth_and_is_no_crash() -> None:
     survey = SimulatedMachine(latency_s=lambda size: 0.05, killed_from=16).measured(QUICK)
-    assert survey.end is End.MEMORY
+    assert survey.end is SweepEnd.MEMORY
     spec = profile_of(survey).spec
     assert [step.mini_batch_size for step in spec.steps] == [1, 2, 4, 8]
     assert (spec.max_mini_batch_size, spec.extrapolated) == (8, False)
@@ -171,7 +171,7 @@ def test_a_size_that_is_killed_ends_the_growth_and_is_no_crash() -> None:
 
 def test_a_crash_at_a_larger_size_keeps_the_smaller_ones_and_says_why() -> None:
     survey = SimulatedMachine(latency_s=lambda size: 0.05, crashes_from=16).measured(QUICK)
-    assert (survey.end, survey.failed_size) == (End.CRASH, 16)
+    assert (survey.end, survey.failed_size) == (SweepEnd.CRASH, 16)
     spec = profile_of(survey).spec
     assert ([step.mini_batch_size for step in spec.steps], spec.max_mini_batch_size) == ([1, 2, 4, 8], 8)
     clauses = " ".join(remarks(survey.groups, end=survey.end, crash=survey.crash))
@@ -208,7 +208,7 @@ def test_a_model_of_which_not_one_image_fits_is_out_of_memory() -> None:
 def test_a_size_that_would_not_fit_is_not_tried() -> None:
     survey = SimulatedMachine(latency_s=lambda size: 0.05, memory_mib=464, killed_from=17).measured(QUICK)
     spec = profile_of(survey).spec
-    assert (survey.end, survey.failed_size) == (End.MEMORY, None)
+    assert (survey.end, survey.failed_size) == (SweepEnd.MEMORY, None)
     assert (spec.max_mini_batch_size, spec.extrapolated) == (16, False)
 
 

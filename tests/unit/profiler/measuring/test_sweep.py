@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_profiler.analysis.memory import fitting_size, largest, usable_mib
-from dueby_profiler.measuring.sweep import End, next_size, warmup_sizes
+from dueby_profiler.measuring.sweep import SweepEnd, next_size, warmup_sizes
 
 Latency = Callable[[int], float]
 
 
-def grow(latency: Latency, *, max_fitting: int | None = None, point_s: float = 1e9) -> tuple[list[int], End]:
+def grow(latency: Latency, *, max_fitting: int | None = None, point_s: float = 1e9) -> tuple[list[int], SweepEnd]:
     """Return the sizes that are measured on a device with this latency (us), and why there are no more."""
     seen = {1: latency(1)}
     while isinstance(size := next_size(seen, max_fitting=max_fitting, point_s=point_s), int):
@@ -24,63 +24,63 @@ def grow(latency: Latency, *, max_fitting: int | None = None, point_s: float = 1
     ("latency", "sizes", "end"),
     [
         pytest.param(
-            lambda b: 10_000 * b, [1, 2, 4, 8], End.FLAT, id="a core: flat from the first, yet measured up to 8"
+            lambda b: 10_000 * b, [1, 2, 4, 8], SweepEnd.FLAT, id="a core: flat from the first, yet measured up to 8"
         ),
-        pytest.param(lambda b: 2000 + 10_000 * b, [1, 2, 4, 8, 16, 32], End.FLAT, id="a core with a fixed cost"),
+        pytest.param(lambda b: 2000 + 10_000 * b, [1, 2, 4, 8, 16, 32], SweepEnd.FLAT, id="a core with a fixed cost"),
         pytest.param(
             lambda b: max(10_000, 150 * b),
             [1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
-            End.FLAT,
+            SweepEnd.FLAT,
             id="a GPU: launch-bound up to 66 images, and two doublings after the last that gains",
         ),
         pytest.param(
             lambda b: 10_000 * b * (1.0 if b < 8 else 1.5),
             [1, 2, 4, 8],
-            End.FLAT,
+            SweepEnd.FLAT,
             id="slower from 8 on: no knee to wait for",
         ),
-        pytest.param(lambda b: 1.0, [2**i for i in range(17)], End.LARGEST, id="a latency that never grows"),
+        pytest.param(lambda b: 1.0, [2**i for i in range(17)], SweepEnd.LARGEST, id="a latency that never grows"),
     ],
 )
-def test_sizes_double_while_it_pays(latency: Latency, sizes: list[int], end: End) -> None:
+def test_sizes_double_while_it_pays(latency: Latency, sizes: list[int], end: SweepEnd) -> None:
     assert grow(latency) == (sizes, end)
 
 
-def gpu_sizes(latency: Latency, *, max_fitting: int | None = None, overhead_s: float = 0.0) -> tuple[list[int], End]:
+def gpu_sizes(latency: Latency, *, max_fitting: int | None = None, overhead_s: float = 0.0) -> tuple[list[int], SweepEnd]:
     """Return the same on a GPU, with a minute for each size."""
     seen = {1: latency(1)}
     while True:
         size = next_size(seen, max_fitting=max_fitting, point_s=60.0, overhead_s=overhead_s, gpu=True)
-        if isinstance(size, End):
+        if isinstance(size, SweepEnd):
             return list(seen), size
         seen[size] = latency(size)
 
 
 def test_a_gpu_leaps_over_the_sizes_that_are_bound_by_launches() -> None:
-    assert gpu_sizes(lambda b: max(10_000, 150 * b)) == ([1, 8, 32, 64, 128, 256, 512], End.FLAT)
+    assert gpu_sizes(lambda b: max(10_000, 150 * b)) == ([1, 8, 32, 64, 128, 256, 512], SweepEnd.FLAT)
 
 
 def test_a_size_that_a_leap_would_have_left_out_is_tried_where_the_leap_does_not_fit() -> None:
-    assert gpu_sizes(lambda b: 10_000.0, max_fitting=20) == ([1, 8, 16], End.MEMORY)
+    assert gpu_sizes(lambda b: 10_000.0, max_fitting=20) == ([1, 8, 16], SweepEnd.MEMORY)
 
 
 def test_building_an_engine_is_part_of_the_time_that_a_size_takes() -> None:
-    assert gpu_sizes(lambda b: 10_000.0, overhead_s=61.0) == ([1], End.TIME)
+    assert gpu_sizes(lambda b: 10_000.0, overhead_s=61.0) == ([1], SweepEnd.TIME)
 
 
 def test_one_lucky_doubling_does_not_end_the_growth() -> None:
     rates = {1: 100.0, 2: 104.0, 4: 108.0, 8: 107.0, 16: 130.0, 32: 130.0, 64: 130.0}
     sizes, end = grow(lambda b: b * 1e6 / rates[b])
-    assert (sizes, end) == ([1, 2, 4, 8, 16, 32, 64], End.FLAT)
+    assert (sizes, end) == ([1, 2, 4, 8, 16, 32, 64], SweepEnd.FLAT)
 
 
 def test_a_size_that_would_not_fit_is_not_tried() -> None:
-    assert grow(lambda b: 100.0, max_fitting=50) == ([1, 2, 4, 8, 16, 32], End.MEMORY)
+    assert grow(lambda b: 100.0, max_fitting=50) == ([1, 2, 4, 8, 16, 32], SweepEnd.MEMORY)
 
 
 def test_a_size_that_would_outlast_its_time_is_not_tried() -> None:
     sizes, end = grow(lambda b: 1e6 * b**0.9, point_s=20)
-    assert (sizes, end) == ([1, 2], End.TIME)
+    assert (sizes, end) == ([1, 2], SweepEnd.TIME)
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=13, unique=True))
