@@ -46,7 +46,9 @@ def test_sizes_double_while_it_pays(latency: Latency, sizes: list[int], end: Swe
     assert grow(latency) == (sizes, end)
 
 
-def gpu_sizes(latency: Latency, *, max_fitting: int | None = None, overhead_s: float = 0.0) -> tuple[list[int], SweepEnd]:
+def gpu_sizes(
+    latency: Latency, *, max_fitting: int | None = None, overhead_s: float = 0.0
+) -> tuple[list[int], SweepEnd]:
     """Return the same on a GPU, with a minute for each size."""
     seen = {1: latency(1)}
     while True:
