@@ -7,7 +7,19 @@ from collections.abc import Callable
 
 from dueby_api.units import format_duration
 from dueby_api.words import counted, slack_words, time_span
-from dueby_planner.answer import device_word, limit_words, proof_sentence, sufficient_max
+from dueby_planner.answer import (
+    TARS,
+    device_word,
+    feed_words,
+    limit_words,
+    proof_sentence,
+    rate_words,
+    starved_sentence,
+    store_needed,
+    sufficient_max,
+    would_do_in_tars,
+)
+from dueby_planner.model.feed import MICRO, rate_of
 from dueby_planner.model.plan import Infeasible, Plan
 
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
@@ -66,12 +78,24 @@ def odds(plan: Plan) -> str:
     return f"Probability of being in time: {probability}. Parts of {counted(plan.part_size, 'image')}."
 
 
+def feeding(plan: Plan) -> str:
+    """Return what the store gives, and what of it the devices take; empty if nothing is known to limit it."""
+    feed = plan.problem.feed
+    if feed is None:
+        return ""
+    shared = f"{feed_words(feed)}, and the plan takes {rate_words(plan.rate / MICRO)}"
+    if not plan.is_paced:
+        return f"What feeds them: {shared}."
+    could = sum(g.count * rate_of(g.choice.unpaced or g.choice) for g in plan.groups) / MICRO
+    return f"What feeds them: {shared}, of {rate_words(could)} that the devices could do."
+
+
 def proof(plan: Plan) -> str:
     """Return why no fewer devices are enough, and what that holds for."""
     choices = [choice for group in plan.problem.groups for choice in group.choices]
     between = " and those between them" if any(choice.interpolation for choice in choices) else ""
-    claim = CLAIM.replace(_MEASURED, _MEASURED + between)
-    return f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)} {claim}"
+    claim = f" {CLAIM.replace(_MEASURED, _MEASURED + between)}" if plan.lower_bound == plan.gpus else ""
+    return f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)}{claim}"
 
 
 def why_infeasible(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
@@ -84,6 +108,8 @@ def why_infeasible(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
             f"the deadline passed {passed} ago, before work on {images} could begin. "
             f"What it takes: {_more_time(infeasible, advise)}"
         )
+    if starved := starved_sentence(infeasible):
+        return f"{starved[:1].lower()}{starved[1:].removesuffix('.')} ({infeasible.proof})."
     return (
         f"{devices} can do at most {alternatives.largest_images:,} of {images} in {format_duration(problem.time_us)} "
         f"at confidence {problem.confidence:g} ({infeasible.proof})."
@@ -106,6 +132,10 @@ def ways_out(infeasible: Infeasible, advise: Callable[[int], str]) -> list[tuple
             "none" if alternatives.possible_confidence is None else f"{alternatives.possible_confidence:g}",
         ),
     ]
+    if needed := store_needed(infeasible):
+        ways.append(("a limit of", needed))
+    if would_do_in_tars(problem):
+        ways.append(("tars", TARS))
     if enough := sufficient_max(problem):
         ways.append(("a gpus.max of", f"{enough:,}"))
     return ways + [

@@ -50,7 +50,7 @@ def shown_verdict(job: InferenceJob, verdict: Verdict, *, now_us: int) -> ShownC
         title=plan_words.what_for(plan) if plan else f"No plan for {job.metadata.name}",
         story=f"{told[:1].upper()}{told[1:]}",
         notes=(
-            *((plan_words.odds(plan), plan_words.proof(plan)) if plan else ()),
+            *(filter(None, (plan_words.odds(plan), plan_words.feeding(plan), plan_words.proof(plan))) if plan else ()),
             *((plan_words.ASSUMED,) if problem.pool.is_assumed else ()),
         ),
         warnings=plan.warnings if plan else problem.pool.warnings,

@@ -33,6 +33,21 @@ class PlannedGroup(LenientSpec, frozen=True, kw_only=True):
     """GPUProfile that this was planned with."""
     interpolated: bool | None = None
     """True if the mini-batch size lies between measured ones; the plan's warnings say where its times come from."""
+    paced: bool | None = None
+    """True if the devices are planned more slowly than they could run, since the store gives no more."""
+
+
+class PlannedStore(LenientSpec, frozen=True, kw_only=True):
+    """What the source's store gives all devices of a job together."""
+
+    name: Annotated[str, Meta(max_length=2048)]
+    """What limits it: the store's prefix, or spec.source.limits."""
+    images_per_second: Annotated[float, Meta(ge=0, le=10**15)]
+    """Images a second that it gives."""
+    planned_images_per_second: Annotated[float, Meta(ge=0, le=10**15)] | None = None
+    """Images a second that the planned devices take together; absent of a plan by windows."""
+    least_seconds: Annotated[float, Meta(ge=0, le=10**15)]
+    """No number of devices does the images in less time: they are all that the store gives in it."""
 
 
 class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
@@ -62,8 +77,8 @@ class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
     """S + W as expected."""
     expected_warmup_us: Micros = field(name="expectedWarmupMicros")
     """The W in it."""
-    step_ratio: Annotated[float, Meta(gt=0, le=1000)] = 1.0
-    """What the measured L was multiplied with, by what other jobs have shown."""
+    step_ratio: Annotated[float, Meta(gt=0, le=10**12)] = 1.0
+    """What the measured L was multiplied with, by what other jobs have shown and for what the store gives."""
     until_us: Annotated[int, Meta(ge=0, le=10**17)] | None = field(default=None, name="untilMicros")
     """When its device is meant for others, in microseconds since 1970; absent: it may be kept to the end."""
 
@@ -132,6 +147,8 @@ class PlanAlternatives(LenientSpec, frozen=True, kw_only=True):
     """Of each class, how many more devices of it alone would be enough; null: no number would."""
     possible_confidence: float | None = None
     """The confidence with which the deadline can be met; null: none."""
+    store_images_per_second: float | None = None
+    """Images a second that the source's store would have to give; null: a faster store would not be enough."""
 
 
 class PlanAnswer(LenientSpec, frozen=True, kw_only=True):
@@ -161,6 +178,8 @@ class PlanAnswer(LenientSpec, frozen=True, kw_only=True):
     """The deadline less the finish at the confidence."""
     groups: tuple[PlannedGroup, ...] = ()
     """The devices."""
+    store: PlannedStore | None = None
+    """What the source's store gives them together; null if nothing is known to limit it."""
     alternatives: PlanAlternatives | None = None
     """What could be asked for instead; null if the deadline can be met."""
     warnings: tuple[str, ...] = ()

@@ -88,7 +88,7 @@ class Lance(Spec, frozen=True, kw_only=True):
 
 
 class ReadLimits(Spec, frozen=True, kw_only=True):
-    """What a store serves, to all workers together; no more devices are planned than that feeds."""
+    """What a store serves all workers together, at most; no more devices are planned than that feeds."""
 
     requests_per_second: Annotated[int, Meta(ge=1, le=10**9)] | None = None
     """GET and HEAD requests a second; absent: no limit."""
@@ -122,7 +122,7 @@ class Source(Spec, frozen=True, kw_only=True):
     allow_unreadable: bool = False
     """Go on although none of the sampled images can be read. By default such a job stops before it starts workers."""
     limits: ReadLimits | None = None
-    """The most that this job's workers ask of the source together. What the store is known to serve binds, too."""
+    """What the source serves this job's workers together, at most. What the store is known to serve binds, too."""
     keep: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=32)] = ()
     """Columns of the source that the rows have under the same names: of a list in CSV, TSV, JSON Lines or Parquet, of
     Parquet files, or of a Lance dataset. Of tars, the ending of a file beside the image (cls), or a key in its .json.

@@ -10,7 +10,7 @@ from dueby_api.agreement import Agreement
 from dueby_api.conditions import ConditionType, Reason, Truth
 from dueby_api.input_cost import InputCost
 from dueby_api.parts import PartsText
-from dueby_api.plan import PlannedGroup
+from dueby_api.plan import PlannedGroup, PlannedStore
 from dueby_api.schema import LenientSpec, Meta, Raw, decode_readable, field
 
 Phase = Literal[
@@ -116,6 +116,8 @@ class PlanStatus(LenientSpec, frozen=True, kw_only=True):
     """What makes the plan less sure than it looks."""
     groups: tuple[PlannedGroup, ...] = ()
     """The devices."""
+    store: PlannedStore | None = None
+    """What the source's store gives them together; absent if nothing is known to limit it."""
     windows: Annotated[tuple[WindowStatus, ...], Meta(max_length=MAX_WINDOWS)] = ()
     """What is reserved for the job and has not begun, by time. The operator has no other calendar than these."""
 
@@ -131,6 +133,8 @@ class AlternativesStatus(LenientSpec, frozen=True, kw_only=True):
     """How many more devices of each class alone would be enough. Classes of which no number is enough are omitted."""
     possible_confidence: float | None = None
     """The confidence with which the deadline can be met."""
+    store_images_per_second: float | None = None
+    """Images a second that the source's store would have to give; absent: a faster store would not be enough."""
 
 
 class ProgressStatus(LenientSpec, frozen=True, kw_only=True):

@@ -105,6 +105,11 @@ def requests_per_image(source: Source, bytes_per_image: float = 0) -> Fraction:
         return Fraction(0)
     if is_of_single_objects(source):
         return Fraction(_REQUESTS_PER_OBJECT)
+    return requests_in_runs(bytes_per_image)
+
+
+def requests_in_runs(bytes_per_image: float) -> Fraction:
+    """Return the requests that an image costs which is read together with its neighbours, such as in a tar."""
     if bytes_per_image > 0:
         return min(Fraction(_REQUESTS_PER_OBJECT), Fraction(bytes_per_image) / _RUN_BYTES)
     return Fraction(1, _ASSUMED_RUN)

@@ -62,6 +62,8 @@ def _print_one(console: Console, plan: Plan, whole_us: int | None) -> None:
     devices, _, images = plan_words.what_for(plan).partition(" for ")
     console.print(Text.assemble((devices, "bold"), f" for {images} {plan_words.when(plan, whole_us=whole_us)}"))
     console.print(plan_words.odds(plan))
+    if fed := plan_words.feeding(plan):
+        console.print(Text(fed))
     console.print(plan_words.proof(plan))
 
 

@@ -11,16 +11,26 @@ from typing import Any
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import MAX_N
-from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
+from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup, PlannedStore
 from dueby_api.status import AlternativesStatus, PlanStatus
-from dueby_api.units import format_at_least, format_duration, format_time, format_time_at_least, seconds
+from dueby_api.units import (
+    MICROS_PER_SECOND,
+    format_at_least,
+    format_duration,
+    format_time,
+    format_time_at_least,
+    seconds,
+)
 from dueby_api.words import counted, time_span
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import find_alternatives
+from dueby_planner.model.feed import MICRO, StoreFeed
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
 from dueby_planner.profiles.pool import Pool
 
+TARS = "of which a worker reads many images with one request"
+"""What helps where the requests for single objects are too many."""
 # How classes of CPU slices are called: cpu-4 has four cores.
 _SLICES = "cpu-"
 
@@ -37,6 +47,7 @@ def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
             profile=group.choice.profile,
             # Most plans have no such size, so it is absent rather than false.
             interpolated=True if group.choice.interpolation else None,
+            paced=True if group.choice.unpaced else None,
         )
         for group in plan.groups
     )
@@ -54,6 +65,7 @@ def plan_answer(verdict: Verdict) -> PlanAnswer:
         proof=decided.proof,
         confidence=problem.confidence,
         images=problem.images,
+        store=planned_store(problem, plan),
         alternatives=plan_alternatives(infeasible) if infeasible else None,
         warnings=problem.pool.warnings,
     )
@@ -73,11 +85,19 @@ def plan_answer(verdict: Verdict) -> PlanAnswer:
 
 
 def answer_document(verdict: Verdict) -> dict[str, Any]:
-    """Return the answer as `dueby plan -o json` prints it: with every field, null where there is nothing to say."""
+    """Return the answer as `dueby plan -o json` prints it: with every field, null where there is nothing to say.
+
+    What is said of a store is there only where something limits it.
+    """
     answer = plan_answer(verdict)
+    document = answer.complete_document()
+    if answer.store is None:
+        del document["store"]
+        if answer.alternatives is not None:
+            del document["alternatives"]["storeImagesPerSecond"]
     # The names of profiles come from files that only the caller has, so they are left out here.
     groups = [group.replace(profile=None).document() for group in answer.groups]
-    return {**answer.complete_document(), "groups": groups}
+    return {**document, "groups": groups}
 
 
 def plan_alternatives(infeasible: Infeasible) -> PlanAlternatives:
@@ -88,7 +108,25 @@ def plan_alternatives(infeasible: Infeasible) -> PlanAlternatives:
         largest_images=alternatives.largest_images,
         extra_gpus=dict(alternatives.extra_gpus),
         possible_confidence=alternatives.possible_confidence,
+        store_images_per_second=_images_per_s(alternatives.store_rate),
     )
+
+
+def planned_store(problem: Problem, plan: Plan | None = None) -> PlannedStore | None:
+    """Return what the store gives the job's devices, and what the plan's take of it; None if nothing limits it."""
+    feed = problem.feed
+    if feed is None:
+        return None
+    return PlannedStore(
+        name=feed.narrowest.name,
+        images_per_second=round(feed.images_per_s, 3),
+        planned_images_per_second=_images_per_s(plan.rate) if plan else None,
+        least_seconds=seconds(feed.least_us(problem.images)),
+    )
+
+
+def _images_per_s(rate: int | None) -> float | None:
+    return None if rate is None else round(rate / MICRO, 3)
 
 
 def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> PlanStatus:
@@ -108,6 +146,7 @@ def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> Pl
         slack=format_duration(plan.slack_us),
         warnings=plan.warnings,
         groups=planned_groups(plan),
+        store=planned_store(plan.problem, plan),
     )
 
 
@@ -121,6 +160,7 @@ def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesS
         largest_images=alternatives.largest_images,
         extra_gpus={name: count for name, count in alternatives.extra_gpus.items() if count is not None},
         possible_confidence=alternatives.possible_confidence,
+        store_images_per_second=_images_per_s(alternatives.store_rate),
     )
 
 
@@ -151,10 +191,74 @@ def reason_sentence(infeasible: Infeasible) -> str:
     problem, most = infeasible.problem, infeasible.alternatives.largest_images
     if problem.time_us <= 0:
         return f"The deadline passed {time_span(-problem.time_us)} ago."
+    if sentence := starved_sentence(infeasible):
+        return sentence
     return (
         f"{_devices(problem)} that the job may use can do at most {_some(most, problem.images)} in "
         f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}."
     )
+
+
+def starved_sentence(infeasible: Infeasible) -> str:
+    """Return that the store is why the deadline can't be met; empty if the devices are too few for it anyhow."""
+    problem, most = infeasible.problem, infeasible.alternatives.largest_images
+    feed = problem.feed
+    if feed is None or replace(problem, feed=None).fewest() is None:
+        return ""
+    if feed.least_us(problem.images) > problem.time_us:
+        needed = problem.images * MICROS_PER_SECOND / problem.time_us
+        return (
+            f"{counted(problem.images, 'image')} in {format_duration(problem.time_us)} are {rate_words(needed)}; "
+            f"{least_time_sentence(problem, feed)}"
+        )
+    return (
+        f"{_capital(feed_words(feed))}, and {counted(_most_fed(problem), 'device')} would take all of it: at most "
+        f"{_some(most, problem.images)} in {format_duration(problem.time_us)} at confidence {problem.confidence:g}."
+    )
+
+
+def least_time_sentence(problem: Problem, feed: StoreFeed) -> str:
+    """Return the bound that the store sets to any number of devices, as the end of a sentence."""
+    least = format_at_least(feed.least_us(problem.images))
+    return f"no number of {device_word(problem.pool)}s is faster than {least}: {feed_words(feed)}."
+
+
+def feed_words(feed: StoreFeed) -> str:
+    """Return `the store s3://bucket gives 5,500 images/s`."""
+    limit = feed.narrowest
+    return f"{limit.name if limit.is_own else f'the store {limit.name}'} gives {rate_words(feed.images_per_s)}"
+
+
+def rate_words(images_per_s: float) -> str:
+    """Return `5,500 images/s`; with digits after the point below ten."""
+    return f"{images_per_s:,.0f} images/s" if images_per_s >= 10 else f"{images_per_s:.3g} images/s"
+
+
+def store_needed(infeasible: Infeasible) -> str:
+    """Return what the limit would have to be, in its own unit; empty if a faster store is not enough."""
+    feed, rate = infeasible.problem.feed, infeasible.alternatives.store_rate
+    if feed is None or rate is None:
+        return ""
+    limit, present = feed.at(rate).narrowest, feed.narrowest
+    if feed.is_bound_by_bytes:
+        return f"{limit.bytes_per_s or 0:,} bytes/s from {present.name}, in place of {present.bytes_per_s or 0:,}"
+    return f"{limit.requests_per_s or 0:,} requests/s from {present.name}, in place of {present.requests_per_s or 0:,}"
+
+
+def would_do_in_tars(problem: Problem) -> bool:
+    """Return whether the job could be done if its single objects were in tars, of which one request reads many."""
+    feed = problem.feed
+    if feed is None or not feed.is_of_single_objects:
+        return False
+    return replace(problem, feed=feed.in_tars()).fewest() is not None
+
+
+def _most_fed(problem: Problem) -> int:
+    return max(way.most for way in problem.ways)
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _devices(problem: Problem) -> str:
@@ -189,6 +293,10 @@ def _ways(infeasible: Infeasible) -> list[str]:
     ]
     if alternatives.possible_confidence is not None:
         ways.append(f"lower the confidence to {alternatives.possible_confidence:g}")
+    if needed := store_needed(infeasible):
+        ways.append(f"have {needed}")
+    if would_do_in_tars(problem):
+        ways.append(f"put the images into tars, {TARS}")
     return ways
 
 
@@ -212,8 +320,19 @@ def _other_limits(problem: Problem) -> Iterator[str]:
 
 
 def proof_sentence(plan: Plan) -> str:
-    """Return why no fewer devices are enough."""
+    """Return why no fewer devices are enough, and how fast any number can be, if the store limits that."""
+    problem = plan.problem
+    if problem.feed is None or not problem.is_bound_by_store:
+        return _fewest_sentence(plan)
+    return f"{_fewest_sentence(plan)} {_capital(least_time_sentence(problem, problem.feed))}"
+
+
+def _fewest_sentence(plan: Plan) -> str:
     what = device_word(plan.problem.pool)
+    if plan.lower_bound < plan.gpus:
+        fewer = plan.lower_bound - 1
+        proved = f"{counted(fewer, what)} can't do it, whatever the store gives. " if fewer else ""
+        return f"{proved}It is not proved that fewer than {plan.gpus:,} can't, if they divide the store otherwise."
     if plan.gpus == 1:
         return f"No plan has fewer than 1 {what}."
     fewer = plan.gpus - 1

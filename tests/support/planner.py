@@ -6,13 +6,16 @@ through the documents that a user would write, so that reading these is tested a
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
 
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
+from dueby_api.store_limits import SourceLimit
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
+from dueby_planner.model.feed import StoreFeed
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
@@ -57,6 +60,12 @@ def problem(*groups: PoolGroup, images: int, time: int, run: float = 0.0, node: 
     """Return a problem on these groups, by default in the study's exact mode."""
     fields: dict[str, Any] = {"images": images, "time_us": time, "confidence": 0.5} | changes
     return Problem(pool=pool(*groups, run=run, node=node), **fields)
+
+
+def store_feed(images_per_s: int, **changes: Any) -> StoreFeed:
+    """Return a store that gives so many single objects a second."""
+    limit = SourceLimit(name="s3://bucket", requests_per_s=images_per_s)
+    return replace(StoreFeed(limits=(limit,), requests_per_image=Fraction(1), bytes_per_image=Fraction(0)), **changes)
 
 
 def worker(

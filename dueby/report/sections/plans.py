@@ -99,7 +99,20 @@ def _plan_facts(run: Run, revision: Revision, plan: PlanAnswer) -> Facts:
         ("finish at the confidence", duration(revision.at_confidence_s)),
         ("slack at the confidence", duration(plan.slack_seconds)),
         ("images planned", f"{number(plan.planned)} for {number(plan.images)}"),
+        *_store_facts(plan),
         ("part size", NOTHING if plan.part_size is None else counted(plan.part_size, "image")),
+    ]
+
+
+def _store_facts(plan: PlanAnswer) -> Facts:
+    """Return what the source's store gives all devices together; nothing if nothing limits it."""
+    if plan.store is None:
+        return []
+    planned = plan.store.planned_images_per_second
+    return [
+        ("what limits the store", plan.store.name),
+        ("what it gives", f"{number(plan.store.images_per_second)} images/s"),
+        ("what the devices take of it", NOTHING if planned is None else f"{number(planned)} images/s"),
     ]
 
 

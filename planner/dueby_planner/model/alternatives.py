@@ -4,10 +4,13 @@ from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import MAX_CONFIDENCE, MAX_N, MIN_CONFIDENCE
+from dueby_planner.model.feed import rate_of_group
 from dueby_planner.model.problem import Problem, find_least, find_least_near
 
 # Confidence is searched in steps of a millionth, so that the search is over integers.
 _STEPS = 1_000_000
+# A store's rate is sought to within this part of it: it is advice, and nobody sets it to the last image.
+_NEARLY = 1000
 # A class of which so many more devices are not enough is taken never to be enough.
 _MAX_EXTRA = 2**39
 
@@ -24,6 +27,8 @@ class Alternatives:
     """Of each class, how many more devices of it are enough, with NGPU raised by as many; None if no number is."""
     possible_confidence: float | None
     """The largest confidence at which the job fits. 0.5 means the study's exact mode only; None that nothing fits."""
+    store_rate: int | None = None
+    """What the store would have to give, in millionths of an image a second; None: no faster store is enough."""
 
 
 def find_alternatives(problem: Problem) -> Alternatives:
@@ -35,6 +40,7 @@ def find_alternatives(problem: Problem) -> Alternatives:
         largest_images=min(problem.largest_images(), MAX_N),
         extra_gpus={name: _extra(problem, name) for name in classes},
         possible_confidence=_possible_confidence(problem),
+        store_rate=_sufficient_rate(problem),
     )
 
 
@@ -43,6 +49,21 @@ def _extra(problem: Problem, device_class: str) -> int | None:
         return problem.with_more(device_class, more).fewest() is not None
 
     return find_least_near(suffices, 1, near=1, most=_MAX_EXTRA)
+
+
+def _sufficient_rate(problem: Problem) -> int | None:
+    feed = problem.feed
+    if feed is None or replace(problem, feed=None).fewest() is None:
+        return None
+    everything = sum(group.count * rate_of_group(group) for group in problem.pool.groups)
+
+    def suffices(rate: int) -> bool:
+        return replace(problem, feed=feed.at(rate)).fewest() is not None
+
+    most = max(everything, feed.rate)
+    least = find_least_near(suffices, feed.rate, near=min(most, 2 * feed.rate), most=most, nearly=_NEARLY)
+    # What is found may be a little too little: the rate is enough that is greater by that share.
+    return None if least is None else feed.at(least + -(-least // _NEARLY)).rate
 
 
 def _possible_confidence(problem: Problem) -> float | None:

@@ -31,7 +31,14 @@ from typing import NamedTuple
 
 from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import FREE, InputCost
-from dueby_api.store_limits import SourceLimit, StoreLimits, is_of_single_objects, limits_of, requests_per_image
+from dueby_api.store_limits import (
+    SourceLimit,
+    StoreLimits,
+    is_of_single_objects,
+    limits_of,
+    requests_in_runs,
+    requests_per_image,
+)
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 
 MICRO = 10**6
@@ -58,6 +65,23 @@ class StoreFeed:
     def rate(self) -> int:
         """R: what the store gives all devices together, in millionths of an image a second, rounded down."""
         return max(_LEAST_RATE, floor(self._rate_of(self.narrowest) * MICRO))
+
+    def at(self, rate: int) -> "StoreFeed":
+        """Return the same as if the narrowest limit was such that the store gives this rate, and no other bound."""
+        requests = ceil(Fraction(rate, MICRO) * self.requests_per_image)
+        size = ceil(Fraction(rate, MICRO) * self.bytes_per_image)
+        by_bytes = self.is_bound_by_bytes
+        limit = replace(
+            self.narrowest,
+            requests_per_s=None if by_bytes else max(1, requests),
+            bytes_per_s=max(1, size) if by_bytes else None,
+        )
+        return replace(self, limits=(limit,))
+
+    def in_tars(self) -> "StoreFeed":
+        """Return the same for the same images in tars, of which a worker reads many with one request."""
+        requests = requests_in_runs(float(self.bytes_per_image))
+        return replace(self, requests_per_image=requests, is_of_single_objects=False)
 
     @property
     def images_per_s(self) -> float:

@@ -79,6 +79,11 @@ class Problem:
         return tuple(self._plain(way.groups, way.most, feed=None) for way in found)
 
     @cached_property
+    def is_bound_by_store(self) -> bool:
+        """Whether all devices of the pool together could take more than the store gives."""
+        return any(way.fed is not None for way in self.ways)
+
+    @cached_property
     def unfed(self) -> "Problem":
         """The problem where the store gives each device what it gives one alone: what no devices do, fewer don't."""
         return self if self.feed is None else self._plain(paced_groups(self.pool.groups, self.feed.rate), feed=None)

@@ -23,7 +23,7 @@ from dueby_api.units import (
     parse_time_us,
 )
 from dueby_api.words import counted
-from dueby_planner.answer import device_word
+from dueby_planner.answer import device_word, planned_store
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
@@ -202,9 +202,11 @@ def reserved_plan(
                 mini_batch_size=each.window.choice.mini_batch_size,
                 iterations=max(0, each.window.images // each.window.choice.mini_batch_size - 1),
                 profile=each.window.choice.profile,
+                paced=True if each.window.choice.unpaced else None,
             )
             for each in starting
         ),
+        store=planned_store(problem),
         windows=window_statuses(still_reserved(placement, starting), groups, now_us=now_us),
     )
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
 from dueby_api.schema import Spec, decode
 from dueby_api.status import AlternativesStatus, PlanStatus
+from dueby_api.store_limits import SourceLimit
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.answer import (
     alternatives_sentence,
@@ -25,7 +27,7 @@ from dueby_planner.answer import (
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
-from support.planner import choice, group, pool, problem
+from support.planner import choice, group, pool, problem, store_feed
 
 NOW_US = 1_800_000_000 * MICROS_PER_SECOND
 SECOND = MICROS_PER_SECOND
@@ -50,9 +52,11 @@ CASES: dict[str, tuple[Problem, DeadlineClass]] = {
     "late": (asked(images=5_000), "Soft"),
     "only less confidence would do": (asked(images=2_560), "Hard"),
     "no number of a class would do": (asked(A, SLOW, images=5_000), "Hard"),
+    "fed by a store": (asked(images=800, confidence=0.5, feed=store_feed(100)), "Soft"),
+    "starved by a store": (asked(images=1_100, confidence=0.5, feed=store_feed(100)), "Hard"),
     "no deadline and no confidence would do": (asked(images=5_000, max_iterations=1), "Hard"),
 }
-PLANNED = ("in time", "in the study's exact mode", "at an interpolated size", "late")
+PLANNED = ("in time", "in the study's exact mode", "at an interpolated size", "fed by a store", "late")
 INFEASIBLE = tuple(name for name in CASES if name == "late" or name not in PLANNED)
 
 
@@ -159,7 +163,12 @@ def test_a_field_that_is_declared_and_never_written_is_found() -> None:
         more_memory: int | None = None
 
     found: list[Spec] = [Wider(largest_images=3), Wider(possible_confidence=0.5)]
-    assert never_written(Wider, found) == {"earliest_deadline_seconds", "extra_gpus", "more_memory"}
+    assert never_written(Wider, found) == {
+        "earliest_deadline_seconds",
+        "extra_gpus",
+        "more_memory",
+        "store_images_per_second",
+    }
 
 
 def test_a_class_of_which_no_number_would_do_is_null_in_an_answer_and_left_out_of_a_status() -> None:
@@ -179,7 +188,9 @@ def test_a_field_without_a_value_is_null_in_what_the_command_prints() -> None:
         "expectedSeconds",
         "slackSeconds",
     ]
-    assert list(printed) == [found.encode_name for found in msgspec.structs.fields(PlanAnswer)]
+    declared = [found.encode_name for found in msgspec.structs.fields(PlanAnswer)]
+    assert list(printed) == [name for name in declared if name != "store"]
+    assert list(answer_document(verdict_of("fed by a store"))) == declared
 
 
 def test_a_verdict_without_a_plan_and_without_a_reason_is_a_bug() -> None:
@@ -209,6 +220,19 @@ def test_an_interpolated_size_is_marked_and_a_measured_one_is_not() -> None:
     assert "interpolated" not in measured
 
 
+def test_a_plan_says_what_the_store_gives_and_what_its_devices_take() -> None:
+    printed = answer_document(verdict_of("fed by a store"))
+    assert printed["store"] == {
+        "name": "s3://bucket",
+        "imagesPerSecond": 100.0,
+        "plannedImagesPerSecond": 100.0,
+        "leastSeconds": 8.0,
+    }
+    assert [(row["count"], row["paced"]) for row in printed["groups"]] == [(2, True)]
+    assert answer_document(verdict_of("starved by a store"))["store"]["leastSeconds"] == 11.0
+    assert status_of("fed by a store").store == plan_answer(verdict_of("fed by a store")).store
+
+
 # ---- sentences
 
 
@@ -217,10 +241,50 @@ def test_an_interpolated_size_is_marked_and_a_measured_one_is_not() -> None:
     [
         ("in the study's exact mode", "1 GPU can do at most 640 of 1,000 images by the deadline."),
         ("late", "No 3 GPUs of this pool end within 20s, as these 4 do."),
+        (
+            "fed by a store",
+            "1 GPU can do at most 640 of 800 images by the deadline. No number of GPUs is faster than 8.0s: the store "
+            "s3://bucket gives 100 images/s.",
+        ),
     ],
 )
 def test_the_proof_says_what_fewer_devices_can_not_do(name: str, sentence: str) -> None:
     assert proof_sentence(plan_of(name)) == sentence
+
+
+def test_where_fewer_devices_might_do_with_another_division_of_the_store_the_proof_says_so() -> None:
+    plan = replace(plan_of("fed by a store"), lower_bound=1)
+    unsure = "It is not proved that fewer than 2 can't, if they divide the store otherwise."
+    assert proof_sentence(plan).startswith(unsure)
+    three = replace(plan, groups=(replace(plan.groups[0], count=3),), lower_bound=2)
+    assert proof_sentence(three).startswith("1 GPU can't do it, whatever the store gives. It is not proved")
+
+
+def test_a_refusal_for_the_store_s_sake_says_so_and_what_would_help() -> None:
+    infeasible = infeasible_of("starved by a store")
+    assert replace(infeasible.problem, feed=None).fewest() == 2, "the same job without the limit"
+    assert alternatives_sentence(infeasible) == (
+        "1,100 images in 10s are 110 images/s; no number of GPUs is faster than 11s: the store s3://bucket gives 100 "
+        "images/s. Do one of: move the deadline to 12s from now; lower images to 896; have 116 requests/s from "
+        "s3://bucket, in place of 100; put the images into tars, of which a worker reads many images with one request."
+    )
+
+
+def test_a_refusal_between_what_the_store_gives_and_what_its_devices_do_says_both() -> None:
+    asked_of_tars = asked(images=950, confidence=0.5, feed=store_feed(100, is_of_single_objects=False))
+    assert alternatives_sentence(reason_of(judge(asked_of_tars, "Hard"))).startswith(
+        "The store s3://bucket gives 100 images/s, and 2 devices would take all of it: at most 896 of 950 images in "
+        "10s at confidence 0.5. Do one of: move the deadline to 11s from now; lower images to 896; have 1"
+    )
+
+
+def test_a_limit_on_bytes_is_offered_in_bytes() -> None:
+    limit = SourceLimit(name="spec.source.limits", is_own=True, bytes_per_s=8_000_000)
+    feed = store_feed(1, limits=(limit,), bytes_per_image=Fraction(80_000))
+    found = alternatives_sentence(reason_of(judge(asked(images=1_100, confidence=0.5, feed=feed), "Hard")))
+    assert "spec.source.limits gives 100 images/s" in found
+    assert " bytes/s from spec.source.limits, in place of 8,000,000" in found
+    assert "tars" not in found
 
 
 def test_alternatives_are_offered_one_beside_the_other() -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import ceil
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,29 +12,23 @@ from hypothesis import strategies as st
 
 import support.reference_planner as reference
 from dueby_api.input_cost import InputCost
-from dueby_api.store_limits import SourceLimit, StoreLimits
+from dueby_api.store_limits import StoreLimits
 from dueby_planner.model.capacity import PoolGroup
-from dueby_planner.model.feed import Draw, StoreFeed, draw_of_class, feed_of, more_fed, rate_of
+from dueby_planner.model.feed import Draw, draw_of_class, feed_of, more_fed, rate_of
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.verify import WrongPlan, verify_feed
 from dueby_planner.objectives import make_plan
 from support.examples import examples
-from support.planner import choice, group, job, planned, problem, problem_of, questions
+from support.planner import choice, group, job, planned, problem, problem_of, questions, store_feed
 from support.reference_planner import Kind, Question, Size
 
 MICRO = 10**6
 
 
-def feed(images_per_s: int, **changes: Any) -> StoreFeed:
-    """Return a store that gives so many single objects a second."""
-    limit = SourceLimit(name="s3://bucket", requests_per_s=images_per_s)
-    return replace(StoreFeed(limits=(limit,), requests_per_image=Fraction(1), bytes_per_image=Fraction(0)), **changes)
-
-
 def fed(question: Question, images_per_s: int) -> Problem:
     """Return the question as the product takes it, with such a store."""
-    return replace(problem_of(question), feed=feed(images_per_s))
+    return replace(problem_of(question), feed=store_feed(images_per_s))
 
 
 # ---- the reference: every division of the pool, by a single pace for all devices
@@ -174,7 +167,7 @@ def test_the_earliest_time_is_the_first_at_which_there_is_a_plan(question: Quest
 def test_a_device_asks_for_its_steady_rate_and_for_no_more_than_the_store_gives() -> None:
     slow = group(choice(10, 1_000_000), choice(30, 2_000_000), name="slow", count=2)
     fast = group(choice(64, 6_400), name="fast")
-    asked = feed(5_500, bytes_per_image=Fraction(80_000))
+    asked = store_feed(5_500, bytes_per_image=Fraction(80_000))
     assert draw_of_class(asked, [slow, fast], "slow") == Draw(milli_requests_per_s=15_000, bytes_per_s=1_200_000)
     assert draw_of_class(asked, [slow, fast], "fast") == Draw(5_500_000, 440_000_000), "of 10,000 a second"
     tars = replace(asked, requests_per_image=Fraction(1, 50))
@@ -211,7 +204,7 @@ def gpus(rate: int, *, name: str = "gpu", count: int = 4, batch: int = 100, warm
 def test_two_devices_that_the_store_does_not_feed_in_full_share_it() -> None:
     asked = problem(gpus(2_500, count=8), images=400_000, time=100_000_000)
     assert planned(asked).gpus == 2, "without a limit, 5,000 a second"
-    plan = planned(replace(asked, feed=feed(4_100)))
+    plan = planned(replace(asked, feed=store_feed(4_100)))
     assert (plan.gpus, plan.lower_bound, plan.proof, plan.is_paced) == (2, 2, "ClosedForm+CBC", True)
     (of_plan,) = plan.groups
     assert rate_of(of_plan.choice) / MICRO == pytest.approx(2_050, rel=1e-4)
@@ -219,7 +212,7 @@ def test_two_devices_that_the_store_does_not_feed_in_full_share_it() -> None:
 
 
 def test_more_devices_than_the_store_feeds_are_never_planned() -> None:
-    asked = problem(gpus(2_500, count=8), images=420_000, time=100_000_000, feed=feed(4_100))
+    asked = problem(gpus(2_500, count=8), images=420_000, time=100_000_000, feed=store_feed(4_100))
     assert asked.fewest() is None
     assert replace(asked, feed=None).fewest() == 2
     refused = make_plan(asked)
@@ -231,7 +224,7 @@ def test_more_devices_than_the_store_feeds_are_never_planned() -> None:
 
 
 def test_a_single_device_takes_no_more_than_the_store_gives() -> None:
-    plan = planned(problem(gpus(10_000), images=500_000, time=100_000_000, feed=feed(5_500)))
+    plan = planned(problem(gpus(10_000), images=500_000, time=100_000_000, feed=store_feed(5_500)))
     assert plan.gpus == 1
     assert plan.is_paced
     assert plan.expected_finish_us >= 500_000 * MICRO // 5_500
@@ -239,7 +232,7 @@ def test_a_single_device_takes_no_more_than_the_store_gives() -> None:
 
 def test_a_fast_device_that_comes_late_does_not_bar_slow_ones() -> None:
     late = replace(gpus(10_000, name="fast"), available_us=1_000_000_000)
-    asked = problem(late, gpus(50, name="slow", count=50), images=200_000, time=100_000_000, feed=feed(5_500))
+    asked = problem(late, gpus(50, name="slow", count=50), images=200_000, time=100_000_000, feed=store_feed(5_500))
     plan = planned(asked)
     assert [each.device_class for each in plan.groups] == ["slow"]
     assert not plan.is_paced
@@ -247,12 +240,12 @@ def test_a_fast_device_that_comes_late_does_not_bar_slow_ones() -> None:
 
 def test_a_fast_and_a_slow_class_that_the_store_feeds_are_planned_at_full_rate() -> None:
     pool = (gpus(4_000, name="fast", count=1), gpus(1_000, name="slow"))
-    plan = planned(problem(*pool, images=480_000, time=100_000_000, feed=feed(5_500)))
+    plan = planned(problem(*pool, images=480_000, time=100_000_000, feed=store_feed(5_500)))
     assert (plan.gpus, plan.is_paced, plan.rate) == (2, False, 5_000 * MICRO)
 
 
 def test_what_paced_workers_show_is_compared_with_the_measured_step() -> None:
-    plan = planned(problem(gpus(2_500, count=8), images=400_000, time=100_000_000, feed=feed(4_100)))
+    plan = planned(problem(gpus(2_500, count=8), images=400_000, time=100_000_000, feed=store_feed(4_100)))
     chosen = plan.groups[0].choice
     assert chosen.unpaced is not None
     assert chosen.step_ratio == pytest.approx(chosen.latency_us / chosen.unpaced.latency_us)
@@ -260,7 +253,7 @@ def test_what_paced_workers_show_is_compared_with_the_measured_step() -> None:
 
 
 def test_devices_of_a_reserve_come_on_top_of_those_that_the_store_feeds() -> None:
-    asked = problem(gpus(10_000), images=400_000, time=100_000_000, feed=feed(5_500), reserve=1)
+    asked = problem(gpus(10_000), images=400_000, time=100_000_000, feed=store_feed(5_500), reserve=1)
     assert planned(asked).gpus == 2
 
 
@@ -274,12 +267,12 @@ def test_devices_of_a_reserve_come_on_top_of_those_that_the_store_feeds() -> Non
     ],
 )
 def test_helpers_are_added_as_far_as_the_store_feeds_them(taken: list[int], more: int) -> None:
-    assert more_fed(feed(4_100), [gpus(2_500)], [each * MICRO for each in taken]) == more
+    assert more_fed(store_feed(4_100), [gpus(2_500)], [each * MICRO for each in taken]) == more
 
 
 def test_a_plan_that_takes_more_than_there_is_fails_its_verification() -> None:
     asked = problem(gpus(2_500), images=200_000, time=100_000_000)
     plan = planned(asked)
-    verify_feed(replace(asked, feed=feed(2_500)), plan.groups)
+    verify_feed(replace(asked, feed=store_feed(2_500)), plan.groups)
     with pytest.raises(WrongPlan, match="its devices take"):
-        verify_feed(replace(asked, feed=feed(2_499)), plan.groups)
+        verify_feed(replace(asked, feed=store_feed(2_499)), plan.groups)
