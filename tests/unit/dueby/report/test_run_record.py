@@ -29,7 +29,7 @@ from dueby_api.schema import Spec
 from dueby_pages.wording import reason
 from dueby_planner.deadline_classes import judge
 from dueby_planner.schedule.job import StartReason
-from support.planner import choice, group, problem
+from support.planner import choice, group, problem, store_feed
 from support.run_record import BY_WINDOWS, SECOND, START_US, Written, assignment, process, record
 
 KINDS = (
@@ -52,12 +52,12 @@ FOR_THE_OPERATOR = {(PlannedWorker, name) for name in ("revision", "share", "sta
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, ...]:
-    """One that can be in time, at a mini-batch size that was not measured; a Soft one that can't; one by windows."""
+    """One in time, at a size that was not measured; a Soft one that can't be, and whose store gives little; by windows."""
     sizes = choice(8, 500_000, 2 * SECOND, interpolation="the next larger size's", engine="openvino")
     folder = tmp_path_factory.mktemp("worker")
     questions = (
         problem(group(sizes, count=2), images=160, time=29 * SECOND, confidence=0.95, run=0.01),
-        problem(group(sizes, count=2), images=160, time=3 * SECOND),
+        problem(group(sizes, count=2), images=160, time=3 * SECOND, feed=store_feed(20)),
     )
     feasible, late = (judge(question, "Soft") for question in questions)
     assert feasible.plan
