@@ -52,7 +52,7 @@ FOR_THE_OPERATOR = {(PlannedWorker, name) for name in ("revision", "share", "sta
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, ...]:
-    """One in time, at a size that was not measured; a Soft one that can't be, and whose store gives little; by windows."""
+    """One in time, at a size that was not measured; a Soft one that can't be, with a slow store; one by windows."""
     sizes = choice(8, 500_000, 2 * SECOND, interpolation="the next larger size's", engine="openvino")
     folder = tmp_path_factory.mktemp("worker")
     questions = (
