@@ -34,7 +34,7 @@ from dueby_worker.storage.remote import (
     gcs_emulator,
     google_credentials,
 )
-from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, TooLarge, Unavailable
+from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, TooLarge, Unavailable, Unsupported
 
 # A server that sends a byte a minute would never time out.
 _TOTAL_S = 600
@@ -47,6 +47,8 @@ _ODD_KEY = re.compile(r"//|^/|/$|(?:^|/)\.\.?(?:/|$)|[\x00-\x1f\x7f]")
 # Objects of many images whose version is remembered: as many tars and Parquet files as are read side by side.
 _MAX_VERSIONS = 64
 _TWO_BYTES = 2
+# Of an object that Google unpacks on the way, for one, whose length it doesn't know.
+_HEADER_MISSING = "Header missing from response"
 _NOT_PARTIAL = "Received non-partial response when range requested"
 
 
@@ -69,7 +71,10 @@ def is_odd(key: str) -> bool:
 
 
 class ObjectReader:
-    """Reads the objects of one bucket. Thread-safe. Failures are raised as DueBy's own errors, without retries."""
+    """Reads the objects of one bucket. Thread-safe. Failures are raised as DueBy's own errors, without retries.
+
+    Unsupported is raised of an answer that lacks a header without which obstore takes none.
+    """
 
     def __init__(self, scheme: str, bucket: str) -> None:
         """Take `s3` or `gs`, and the bucket's name."""
@@ -163,6 +168,8 @@ class ObjectReader:
 
     def _failure(self, client: _Client, error: Exception, answer: re.Match[str] | None) -> DueByError:
         """Return what obstore's error means."""
+        if answer is None and _HEADER_MISSING in str(error):
+            return Unsupported(first_line(error))
         if answer is None:
             # The connection failed or broke off, or the credentials can't be had.
             return Transient(first_line(error))

@@ -11,6 +11,7 @@ reads once after a store has asked for fewer requests, because it knows for how 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 
 from dueby_api.errors import Invalid
@@ -81,7 +82,9 @@ class ObjectStore(Store):
     def _read(self, path: str, *, max_bytes: int | None) -> bytes:
         key = self._key(path)
         if not self._was_throttled and not is_odd(key):
-            return self._noting(lambda: self._reader.whole(key, max_bytes=max_bytes))
+            # An answer without a length or an ETag is one for fsspec alone.
+            with suppress(Unsupported):
+                return self._noting(lambda: self._reader.whole(key, max_bytes=max_bytes))
         end = None if max_bytes is None else max_bytes + 1
         data = self._noting(lambda: self._writer.some_bytes(self._bucket, key, 0, end))
         if max_bytes is not None and len(data) > max_bytes:
