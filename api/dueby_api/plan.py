@@ -122,18 +122,14 @@ class RevisionPlan(LenientSpec, frozen=True, kw_only=True):
         documents = [worker.document() for worker in workers]
         first = documents[0] if documents else {}
         common = {
-            name: value
-            for name, value in first.items()
-            if all(document.get(name) == value for document in documents[1:])
+            name: value for name, value in first.items() if all(worker.get(name) == value for worker in documents[1:])
         }
-        differing = tuple(
-            {name: value for name, value in document.items() if name not in common} for document in documents
-        )
-        return cls(common=common, assignments=differing)
+        varying = tuple({name: value for name, value in worker.items() if name not in common} for worker in documents)
+        return cls(common=common, assignments=varying)
 
     def workers(self, *, origin: str) -> list[PlannedWorker]:
         """Return the workers. Raise Invalid, with the origin, if one makes no sense."""
-        return [validate(PlannedWorker, {**self.common, **differing}, origin=origin) for differing in self.assignments]
+        return [validate(PlannedWorker, {**self.common, **varying}, origin=origin) for varying in self.assignments]
 
 
 class PlanAlternatives(LenientSpec, frozen=True, kw_only=True):

@@ -88,9 +88,7 @@ def _merged(absences: Iterable[Absence]) -> tuple[Absence, ...]:
 def from_now(absences: Sequence[Absence], now_us: int) -> tuple[Absence, ...]:
     """Return those of the absences that are not over, in times from now."""
     return tuple(
-        Absence(
-            max(0, absence.from_us - now_us), absence.to_us if absence.to_us == NEVER_US else absence.to_us - now_us
-        )
-        for absence in absences
-        if absence.to_us > now_us
+        Absence(max(0, away.from_us - now_us), away.to_us if away.to_us == NEVER_US else away.to_us - now_us)
+        for away in absences
+        if away.to_us > now_us
     )

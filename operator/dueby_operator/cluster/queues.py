@@ -198,12 +198,9 @@ def _max_of(group: Iterable[Flavor], kind: DeviceKind, requests: Mapping[str, fl
 
 def _fits(flavor: Flavor, requests: Mapping[str, float], *, unused: bool) -> int:
     """Return the number by the resources that the flavor bounds and that are asked for."""
-    remaining = {name: quota for name, quota in flavor.quota.items() if requests.get(name)}
+    rest = {name: quota for name, quota in flavor.quota.items() if requests.get(name)}
     if unused:
         for whole, used in ((flavor.quota, flavor.used), (flavor.shared, flavor.shared_used)):
-            remaining |= {
-                name: min(remaining[name], whole[name] - used.get(name, 0.0))
-                for name in remaining.keys() & whole.keys()
-            }
-    rooms = (math.floor(value / requests[name] + _ROUNDING) for name, value in remaining.items())
+            rest |= {name: min(rest[name], whole[name] - used.get(name, 0.0)) for name in rest.keys() & whole.keys()}
+    rooms = (math.floor(value / requests[name] + _ROUNDING) for name, value in rest.items())
     return max(0, min(rooms, default=UNBOUNDED))

@@ -75,10 +75,8 @@ class _Pool:
     @cached_property
     def _split(self) -> set[tuple[str, str]]:
         """The counters of GPUs of which somebody has a part, by pool and name."""
-        parts = (
-            device_id for device_id, device in self.devices.items() if device_id in self.claims and _is_part(device)
-        )
-        return {one for device_id in parts for one in self._sets(device_id)}
+        parts = (key for key, device in self.devices.items() if key in self.claims and _is_part(device))
+        return {one for key in parts for one in self._sets(key)}
 
     def _sets(self, device: DeviceId) -> set[tuple[str, str]]:
         return {(device[0], one.counter_set) for one in self.devices[device].consumes_counters}
@@ -106,11 +104,7 @@ def _by_resource(classes: Iterable[DeviceClass]) -> dict[str, DeviceClass]:
     by_name = sorted(classes, key=lambda device_class: device_class.name, reverse=True)
     youngest_last = sorted(by_name, key=lambda device_class: device_class.metadata.created_us or 0)
     named = {device_class.spec.extended_resource_name: device_class for device_class in youngest_last}
-    return {
-        resource: device_class
-        for resource, device_class in named.items()
-        if resource == GPU or resource.startswith(MIG)
-    }
+    return {resource: served for resource, served in named.items() if resource == GPU or resource.startswith(MIG)}
 
 
 def _allocated(claims: Iterable[ResourceClaim]) -> dict[DeviceId, str]:
@@ -145,32 +139,28 @@ def _by_node(slices: Iterable[ResourceSlice]) -> dict[str, dict[DeviceId, Publis
 
 def _count(pool: _Pool, named: Mapping[str, DeviceClass]) -> PublishedGPUs:
     """Return the devices by the extended resource of their class, each once."""
-    unassigned = {device_id: device for device_id, device in pool.devices.items() if _is_usable(device)}
+    rest = {key: device for key, device in pool.devices.items() if _is_usable(device)}
     resources, mixed, unread = {}, [], []
     for resource, device_class in sorted(named.items()):
         selector = read_selector(device_class)
         if selector is None:
             unread.append(f"the operator can't read which devices the DeviceClass {device_class.name} selects")
             continue
-        selected = {
-            device_id: device for device_id, device in unassigned.items() if selector.selects(device, driver=DRIVER)
-        }
-        unassigned = {device_id: device for device_id, device in unassigned.items() if device_id not in selected}
+        selected = {key: device for key, device in rest.items() if selector.selects(device, driver=DRIVER)}
+        rest = {key: device for key, device in rest.items() if key not in selected}
         products = sorted({product_of(device) for device in selected.values()})
         if len(products) > 1 or not all(_is_named(device, resource) for device in selected.values()):
             mixed.append(f"who asks for {resource} gets any of {', '.join(products)}")
         elif selected:
             resources[resource] = PublishedResource(
                 count=len(selected),
-                claimed=sum(pool.is_claimed(device_id, device_class.name) for device_id in selected),
+                claimed=sum(pool.is_claimed(key, device_class.name) for key in selected),
                 device_class=device_class.name,
                 # Of a resource that names a profile the label names the whole GPU.
                 product=products[0] if resource == GPU else products[0].partition(OF_PROFILE)[0],
             )
     unnamed = [f"no DeviceClass has them and an extendedResourceName that workers ask for, such as {GPU}"]
-    return PublishedGPUs(
-        resources=resources, uncounted=" and ".join([*mixed, *((unread or unnamed) if unassigned else [])])
-    )
+    return PublishedGPUs(resources=resources, uncounted=" and ".join([*mixed, *((unread or unnamed) if rest else [])]))
 
 
 def _is_usable(device: PublishedDevice) -> bool:

@@ -83,9 +83,7 @@ class WithheldDevices:
     def _give_back(self, now_us: int) -> None:
         back_us = max(0, now_us - self._counted_us) // _FILLS_UP
         self._counted_us = now_us
-        self._spent_us = {
-            name: remaining_us for name, spent in self._spent_us.items() if (remaining_us := spent - back_us) > 0
-        }
+        self._spent_us = {name: rest_us for name, spent in self._spent_us.items() if (rest_us := spent - back_us) > 0}
 
 
 def unscheduled_workers(job: JobSnapshot) -> Counter[str]:

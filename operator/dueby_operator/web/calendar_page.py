@@ -129,12 +129,10 @@ def _named(job: JobSnapshot, held: Mapping[str, int]) -> NamedStatus:
 def _first(jobs: Iterable[_Drawn]) -> list[_Drawn]:
     """Return the jobs that there is room for: first those that have devices, now or later, and by deadline."""
     chosen, room = [], MAX_HOLDS
-    for candidate in sorted(
-        jobs, key=lambda candidate: (not candidate.classes, candidate.job.status.deadline_time or "~")
-    )[:MAX_JOBS]:
-        room -= len(candidate.classes)
+    for drawn in sorted(jobs, key=lambda drawn: (not drawn.classes, drawn.job.status.deadline_time or "~"))[:MAX_JOBS]:
+        room -= len(drawn.classes)
         if room >= 0:
-            chosen.append(candidate)
+            chosen.append(drawn)
     return chosen
 
 

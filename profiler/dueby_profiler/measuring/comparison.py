@@ -88,10 +88,8 @@ class EngineComparison:
         Engines that have not taken turns with the explored one are measured now.
         """
         size, target = compared_size(explored.found), explored.target
-        explored_rate = len(target.layout.slices) * explored.found.images_per_second(size)
-        rates = {target.engine: explored_rate} | {
-            engine: explored_rate * ratio for engine, ratio in self.ratios.items()
-        }
+        rate = len(target.layout.slices) * explored.found.images_per_second(size)
+        rates = {target.engine: rate} | {engine: rate * ratio for engine, ratio in self.ratios.items()}
         for engine in self.others:
             if engine in rates or engine in self.left_out:
                 continue

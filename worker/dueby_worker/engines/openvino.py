@@ -136,11 +136,11 @@ def build(
         "ENABLE_CPU_PINNING": False,
     }
     compiled = core.compile_model(network, "CPU", settings)
-    precision_used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    if precision_used != _HINTS[precision]:
+    actual = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    if actual != _HINTS[precision]:
         raise Invalid(
             "spec.model.precision",
-            f"OpenVINO computes in {precision_used} here, not in {precision}; use the engine eager",
+            f"OpenVINO computes in {actual} here, not in {precision}; use the engine eager",
         )
     gather: Gather = loaded.module.graph.gathered if isinstance(loaded.module, OnnxNetwork) else lambda values: values
     return OpenVINOEngine(compiled=compiled, precision=precision, shape=shape, rule=loaded.rule, gather=gather)

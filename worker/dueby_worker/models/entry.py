@@ -39,11 +39,7 @@ class PublishedWeights:
 
     def knows(self, side: int) -> bool:
         """Return whether the weights were trained or evaluated at that size."""
-        return any(
-            preprocessing.crop_side == side
-            for preprocessing in (self.preprocessing, self.at_test_size)
-            if preprocessing
-        )
+        return any(p.crop_side == side for p in (self.preprocessing, self.at_test_size) if p)
 
     def preprocessing_at(self, side: int) -> Preprocessing:
         """Return the preprocessing for images of that size."""

@@ -54,16 +54,14 @@ class OnnxSession:
             raise ValueError(str(error)) from None
         return cast(NDArray[Any], result)
 
-    def run_in_place(self, values: torch.Tensor, name: str, result: torch.Tensor, output: str) -> None:
+    def run_in_place(self, values: torch.Tensor, name: str, out: torch.Tensor, output: str) -> None:
         """Compute one output for one input, both in torch's memory of the session's device.
 
         On a GPU it only starts, and what is put on the session's stream from now on waits for the result.
         """
         binding = self._session.io_binding()
         binding.bind_input(name, self._device, _device_id(values), _numpy_type(values), values.shape, values.data_ptr())
-        binding.bind_output(
-            output, self._device, _device_id(result), _numpy_type(result), result.shape, result.data_ptr()
-        )
+        binding.bind_output(output, self._device, _device_id(out), _numpy_type(out), out.shape, out.data_ptr())
         options = onnxruntime.RunOptions()
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self._session.run_with_iobinding(binding, options)

@@ -27,9 +27,7 @@ def is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Return whether both hold the same values but for rounding, which is coarser in types of 16 bits."""
     if one.shape != other.shape:
         return False
-    coarsest = max(
-        (torch.finfo(tensor.dtype).eps for tensor in (one, other) if tensor.is_floating_point()), default=0.0
-    )
+    coarsest = max((torch.finfo(t.dtype).eps for t in (one, other) if t.is_floating_point()), default=0.0)
     one, other = one.float(), other.float()
     # Networks with random weights may give infinite values.
     largest = float(other.nan_to_num(0, 0, 0).abs().max())

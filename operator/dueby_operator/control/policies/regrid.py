@@ -62,10 +62,8 @@ def _grids_told(job: JobSnapshot) -> Iterator[tuple[str, StepError]]:
 
 def _are_ending(inputs: PolicyInput) -> bool:
     """Return whether all workers are being ended. Their pods hold devices, and what they were told is of no use."""
-    batch_jobs = [worker_job.job for worker_job in inputs.job.worker_jobs]
-    return all(job.metadata.is_deleting for job in batch_jobs) and any(
-        is_leaving(job, now_us=inputs.now_us) for job in batch_jobs
-    )
+    jobs = [worker_job.job for worker_job in inputs.job.worker_jobs]
+    return all(job.metadata.is_deleting for job in jobs) and any(is_leaving(job, now_us=inputs.now_us) for job in jobs)
 
 
 def _waiting(part_size: int) -> NewCondition:
