@@ -7,7 +7,7 @@ in, or, in a pod without a kubeconfig, by the pod's service account. Each questi
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,6 @@ import kubernetes
 import urllib3
 import yaml
 
-from dueby.cluster.answers import AccessReview, AnyObject, Deployment, Deployments, ServedKinds
 from dueby.cluster.apply import merge_patch, with_last_applied
 from dueby.cluster.job_list import API_SERVER
 from dueby.cluster.refusals import Absent, SignedOut, refusal
@@ -38,6 +37,41 @@ _DAMAGED = (kubernetes.config.ConfigException, yaml.YAMLError, OSError, ValueErr
 
 Document = Mapping[str, Any]
 Answer = TypeVar("Answer", bound=LenientSpec)
+
+
+# What is read of its answers, and nothing else of them.
+class _Resource(LenientSpec, frozen=True, kw_only=True):
+    name: str
+
+
+class _Resources(LenientSpec, frozen=True, kw_only=True):
+    resources: tuple[_Resource, ...] = ()
+
+
+class _ReviewStatus(LenientSpec, frozen=True, kw_only=True):
+    allowed: bool = False
+
+
+class _AccessReview(LenientSpec, frozen=True, kw_only=True):
+    status: _ReviewStatus = _ReviewStatus()
+
+
+class _ObjectMetadata(LenientSpec, frozen=True, kw_only=True):
+    namespace: str = ""
+    annotations: dict[str, str] | None = None
+
+
+class _Readiness(LenientSpec, frozen=True, kw_only=True):
+    ready_replicas: int = 0
+
+
+class _AnyObject(LenientSpec, frozen=True, kw_only=True):
+    metadata: _ObjectMetadata
+    status: _Readiness = _Readiness()
+
+
+class _Objects(LenientSpec, frozen=True, kw_only=True):
+    items: tuple[_AnyObject, ...] = ()
 
 
 class APIServer:
@@ -90,7 +124,7 @@ class APIServer:
             **where,
             **strict,
             name=metadata["name"],
-            body=merge_patch(_read(AnyObject, there).metadata.annotations or {}, wanted),
+            body=merge_patch(_read(_AnyObject, there).metadata.annotations or {}, wanted),
             _content_type="application/merge-patch+json",
         )
 
@@ -114,19 +148,19 @@ class APIServer:
                 "spec": {"resourceAttributes": attributes},
             },
         )
-        return _read(AccessReview, review).status.allowed
+        return _read(_AccessReview, review).status.allowed
 
     def served_kinds(self) -> frozenset[str]:
         """Return the plurals of DueBy's resources that the cluster has, each with the group."""
         try:
-            served = _read(ServedKinds, self._ask("reach a cluster", "get_api_resources"))
+            served = _read(_Resources, self._ask("reach a cluster", "get_api_resources"))
         except Absent:
             return frozenset()
         return frozenset(f"{resource.name}.{_GROUP}" for resource in served.resources)
 
-    def list_operators(self) -> Sequence[Deployment]:
-        """Return the Deployments of DueBy's chart, in all namespaces."""
-        operators = self._ask(
+    def find_operators(self) -> dict[str, bool]:
+        """Return the namespaces that have an operator, and whether it is ready there."""
+        deployments = self._ask(
             "see the operator",
             "list_cluster_custom_object",
             group="apps",
@@ -134,7 +168,9 @@ class APIServer:
             plural="deployments",
             label_selector="app.kubernetes.io/name=dueby",
         )
-        return _read(Deployments, operators).items
+        # Of two in one namespace the one that is ready counts.
+        operators = sorted(_read(_Objects, deployments).items, key=lambda operator: operator.status.ready_replicas)
+        return {operator.metadata.namespace: operator.status.ready_replicas > 0 for operator in operators}
 
     def _sign_in(self) -> None:
         settings = kubernetes.client.Configuration()

@@ -52,17 +52,15 @@ def check_cluster(request: Asked) -> Iterator[Finding]:
 
 def _operator(api_server: "APIServer") -> Finding:
     try:
-        items = api_server.list_operators()
+        operators = api_server.find_operators()
     except DueByError as error:
         advice = "ask whoever runs the cluster; jobs need no right to see it"
         return Finding(subject="operator", verdict="absent", sentence=str(error), advice=advice)
-    ready = [item for item in items if item.status.ready_replicas]
-    if ready:
-        where = ", ".join(item.metadata.namespace for item in ready)
-        return Finding(subject="operator", verdict="ok", sentence=f"it is ready in {where}")
-    if not items:
+    if ready := [namespace for namespace, is_ready in operators.items() if is_ready]:
+        return Finding(subject="operator", verdict="ok", sentence=f"it is ready in {', '.join(ready)}")
+    if not operators:
         return Finding(subject="operator", verdict="fails", sentence="there is none, so no job starts", advice=_CHART)
-    where = items[0].metadata.namespace
+    where = next(iter(operators))
     advice = f"kubectl describe deployments,pods -n {where} -l app.kubernetes.io/name=dueby"
     return Finding(subject="operator", verdict="fails", sentence=f"it is not ready in {where}", advice=advice)
 

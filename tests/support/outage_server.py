@@ -69,9 +69,6 @@ class OutageServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
-        print(
-            request.method, request.path_qs, request.headers.get("User-Agent")
-        ) if "inferencejobs" in request.path and request.method == "GET" else 0
         if self.is_silent:
             await asyncio.sleep(3600)
         if self.status != 200:
