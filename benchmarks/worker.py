@@ -34,6 +34,7 @@ from dueby_worker.engines.host import pin_to_cores, process_environment
 from dueby_worker.engines.interface import Engine
 from dueby_worker.models.loading import LoadedModel, load_model
 from dueby_worker.steps.index_step import index_source
+from dueby_worker.steps.job_network import LoadedNetwork
 from dueby_worker.steps.worker_run import WorkerRun
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import ProgressTracker
@@ -126,14 +127,15 @@ def run_worker(engine: Engine, loaded: LoadedModel, steps: int) -> tuple[float, 
         index_source(validate(IndexConfig, {**job, "images": images}))
         config = validate(WorkConfig, {**job, **share_of_everything(images, PART_SIZE, MINI_BATCH, engine.name)})
         progress = ProgressTracker(worker="w0", share=Share(first=0, end=config.grid.parts))
-        worker = WorkerRun(config, loaded=loaded, store=open_store(config.sink.uri), progress=progress)
+        network = LoadedNetwork(config, loaded, engine=engine)
+        worker = WorkerRun(config, network=network, store=open_store(config.sink.uri), progress=progress)
         began: list[float] = []
 
         def start() -> int:
             began.append(time.perf_counter())
             return 0
 
-        worker.run(lambda: engine, process_age_us=start)
+        worker.run(process_age_us=start)
         whole = images / (time.perf_counter() - began[0])
     return progress.steps.count * MINI_BATCH * 1e6 / progress.steps.total_us, whole
 

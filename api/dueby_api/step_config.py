@@ -90,6 +90,8 @@ class EarlyConfig(Spec, frozen=True, kw_only=True):
     """Threads of the model: the slice."""
     cores: tuple[Whole, ...] | None = None
     """Cores that the process is pinned to; none: wherever the system puts it."""
+    cache_dir: str | None = None
+    """Folder for what takes time once; None: nothing is kept."""
 
 
 class WorkConfig(Spec, frozen=True, kw_only=True):

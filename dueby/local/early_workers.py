@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 from dueby.local.slots import Slot
+from dueby.local.this_machine import cache_folder
 from dueby.local.worker_process import EnvironmentOf, start_worker
 from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob
@@ -103,7 +104,8 @@ def _start(
     job: InferenceJob, slot: Slot, engine: EngineName, *, folder: Path, environment_of: EnvironmentOf
 ) -> EarlyWorker:
     folder.mkdir(parents=True)
-    document = {**early_config(job, engine, threads=slot.threads), "cores": slot.cores}
+    own = {"cores": slot.cores, "cacheDir": str(cache_folder())}
+    document = {**early_config(job, engine, threads=slot.threads), **own}
     path = folder / "early.json"
     path.write_text(json.dumps(document, indent=1), encoding="utf-8")
     process = start_worker(

@@ -7,13 +7,18 @@ the reason. A module is imported when its engine is asked for, so that a worker 
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from dueby_api.engines import ENGINES, EngineName, Precision, engines_for, unsuited
 from dueby_api.errors import Invalid
-from dueby_worker.engines.interface import Engine, EngineModule
-from dueby_worker.models.loading import LoadedModel
+from dueby_worker.engines.interface import Engine, EngineModule, KeepingModule
+from dueby_worker.engines.kept_network import KeptNetwork
 from dueby_worker.system.cache_folder import usable_cache
+
+if TYPE_CHECKING:
+    from dueby_worker.models.loading import LoadedModel
+
+_KEEPING: tuple[EngineName, ...] = ("openvino", "ncnn")
 
 
 def available_engines(precision: Precision, model: str = "efficientnet_b0") -> tuple[EngineName, ...]:
@@ -25,7 +30,7 @@ def available_engines(precision: Precision, model: str = "efficientnet_b0") -> t
 def build_engine(
     *,
     name: EngineName,
-    loaded: LoadedModel,
+    loaded: "LoadedModel",
     mini_batch_size: int,
     precision: Precision,
     threads: int,
@@ -48,6 +53,28 @@ def build_engine(
         threads=threads,
         cache_dir=folder,
     )
+
+
+def reopen_engine(
+    network: KeptNetwork, *, name: EngineName, mini_batch_size: int, precision: Precision, threads: int
+) -> Engine:
+    """Return the engine of a network that it keeps, ready for its first mini-batch."""
+    require_engine(name, network.model.name, precision)
+    module = keeping_module(name, precision)
+    assert module is not None, f"{name} keeps no networks at {precision}"
+    return module.reopen(
+        network.entry,
+        model=network.model,
+        mini_batch_size=mini_batch_size,
+        precision=precision,
+        threads=threads,
+    )
+
+
+def keeping_module(name: EngineName, precision: Precision) -> KeepingModule | None:
+    """Return the engine's module if it keeps networks of this precision, imported now; None if it doesn't."""
+    # An int8 network is in the job's sink.
+    return cast(KeepingModule, engine_module(name)) if name in _KEEPING and precision != "int8" else None
 
 
 def require_engine(name: EngineName, model: str, precision: Precision) -> None:

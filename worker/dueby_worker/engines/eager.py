@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dueby_api.engines import EngineName, Precision
+from dueby_worker.engines.host import find_cpu_obstacle
 from dueby_worker.engines.network import tuned_network
 from dueby_worker.models.columns import Columns
 from dueby_worker.models.loading import LoadedModel
@@ -56,14 +57,8 @@ class SynchronousEngine:
 
 
 def find_obstacle(precision: Precision) -> str | None:
-    """Return why no engine for CPUs can run at that precision; None if they can."""
-    if precision == "fp16":
-        return "CPUs compute fp16 slower than fp32, and far less exactly; set precision to fp32 or bf16"
-    if precision == "tf32":
-        return "CPUs have no tf32; set precision to fp32 or bf16"
-    if precision == "int8":
-        return "PyTorch's layers aren't quantized; use the engine auto or openvino"
-    return None
+    """Return why the engine can't run here at that precision; None if it can."""
+    return find_cpu_obstacle(precision)
 
 
 def build(

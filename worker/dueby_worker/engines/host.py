@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from importlib.util import find_spec
 
-from dueby_api.engines import ENGINES, EngineName
+from dueby_api.engines import ENGINES, EngineName, Precision
 
 # glibc maps and unmaps every block above 32 MB, and the kernel clears each page again. torch's activations are such
 # blocks, in every layer. Keeping them on the heap doubles torch's speed (41 -> 86 images/s as it comes, 58 -> 105 with
@@ -29,6 +29,17 @@ def process_environment(engine: EngineName, threads: int) -> dict[str, str]:
         # By default the compiler keeps a process for each core of the machine.
         names.append("TORCHINDUCTOR_COMPILE_THREADS")
     return dict.fromkeys(names, str(threads)) | (_KEEP_HEAP if engine in _TORCH_ON_CPU else {})
+
+
+def find_cpu_obstacle(precision: Precision) -> str | None:
+    """Return why no engine for CPUs can run at that precision; None if they can."""
+    if precision == "fp16":
+        return "CPUs compute fp16 slower than fp32, and far less exactly; set precision to fp32 or bf16"
+    if precision == "tf32":
+        return "CPUs have no tf32; set precision to fp32 or bf16"
+    if precision == "int8":
+        return "PyTorch's layers aren't quantized; use the engine auto or openvino"
+    return None
 
 
 def missing_packages(engine: EngineName) -> list[str]:

@@ -14,12 +14,16 @@ process.
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dueby_api.engines import EngineName, Precision
 from dueby_worker.models.columns import Columns
-from dueby_worker.models.loading import LoadedModel
+from dueby_worker.models.known_model import KnownModel
 from dueby_worker.models.preprocessing import Pixels
+
+# Whoever opens a network that is kept is spared torch.
+if TYPE_CHECKING:
+    from dueby_worker.models.loading import LoadedModel
 
 
 class Engine(Protocol):
@@ -62,7 +66,7 @@ class EngineModule(Protocol):
     def build(
         self,
         *,
-        loaded: LoadedModel,
+        loaded: "LoadedModel",
         mini_batch_size: int,
         precision: Precision,
         threads: int,
@@ -73,3 +77,15 @@ class EngineModule(Protocol):
         `threads` is the number of cores in a CPU's slice. `cache_dir` keeps what takes time once (converted networks,
         compiled code) and may be shared by processes; None: nothing is kept. An engine ignores what it has no use for.
         """
+
+
+class KeepingModule(EngineModule, Protocol):
+    """A module of an engine that keeps what it has made of a network, and needs nothing else of it the next time."""
+
+    def entry_of(self, loaded: "LoadedModel", cache_dir: Path) -> Path:
+        """Return the folder in `cache_dir` that what was made of the network is kept in."""
+
+    def reopen(
+        self, entry: Path, *, model: KnownModel, mini_batch_size: int, precision: Precision, threads: int
+    ) -> Engine:
+        """Return the engine of what is kept in the folder `entry`, as `build` would."""

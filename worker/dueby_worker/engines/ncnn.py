@@ -5,67 +5,69 @@ networks it may be as fast as other engines or many times slower, which the prof
 the other, so that a mini-batch's latency grows with its size, and hardly its memory. The weights of those convolutions
 take several times the memory that they have in a file.
 
-pnnx, its converter, is a program of its own. It takes what PyTorch has traced, for one image of one size, and writes
-two files. That takes seconds, and 20 of them for VGG's weights, so the files are kept in the cache folder, under a name
-that changes with everything that they depend on.
+Only to convert a network takes torch (ncnn_network.py): one that is kept is opened again without.
 """
 
-import logging
-import shutil
-import subprocess
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from dueby_api.engines import Precision
-from dueby_api.errors import DueByError, Invalid, first_line
-from dueby_worker.engines import eager
-from dueby_worker.engines.cache import cache_name, keep_folder
-from dueby_worker.engines.host import missing_packages
-from dueby_worker.engines.network import columns_from
-from dueby_worker.engines.tracing import quiet_tracing
-from dueby_worker.models.columns import RowRule
-from dueby_worker.models.loading import LoadedModel
+from dueby_api.engines import EngineName, Precision
+from dueby_api.errors import DueByError
+from dueby_worker.engines.host import find_cpu_obstacle, missing_packages
+from dueby_worker.engines.ncnn_files import import_ncnn, open_network
+from dueby_worker.models.columns import Columns, RowRule, columns_from_array
+from dueby_worker.models.known_model import KnownModel
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
-from dueby_worker.system.scratch import scratch_folder
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from dueby_worker.models.loading import LoadedModel
 
-# The files of a network: its layers and their weights.
-_LAYERS, _WEIGHTS = "network.param", "network.bin"
 # Names that pnnx gives to a network's input and output.
 _INPUT, _OUTPUT = "in0", "out0"
-# The first two lines of the file of layers are a magic number and how many layers there are.
-_HEAD_LINES = 2
-# Of torchvision's networks VGG takes longest, 20 to 30 s on one core.
-_MAX_CONVERTING_S = 120
 # What ncnn returns where there is no memory.
 _NO_MEMORY = -100
 _INSTALL = "pip install 'dueby[ncnn]', in the worker's image too"
 
 
-class NcnnNetwork:
-    """Maps (b, side, side, 3) uint8 to the columns of b rows, one image after the other."""
+class NcnnEngine:
+    """Runs a network on one image after the other, inside collect(), without Python's lock."""
 
-    def __init__(self, network: Any, *, preprocessing: Preprocessing, rule: RowRule) -> None:
+    name: EngineName = "ncnn"
+    precision: Precision = "fp32"
+    depth = 1
+
+    def __init__(self, network: Any, *, mini_batch_size: int, preprocessing: Preprocessing, rule: RowRule) -> None:
         self.network = network
         # What ncnn subtracts from a channel, and multiplies it by then.
         self._shift = [255 * mean for mean in preprocessing.mean]
         self._scale = [1 / (255 * std) for std in preprocessing.std]
+        self._shape = (mini_batch_size, preprocessing.crop_side, preprocessing.crop_side, 3)
         self._rule = rule
+        self._batch: Pixels | None = None
 
-    def __call__(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the columns by name. ncnn holds no lock of Python's meanwhile."""
-        values = torch.from_numpy(np.stack([self._values(image) for image in pixels.numpy()]))
-        return columns_from(values, self._rule)
+    def buffer(self) -> Pixels:
+        """Return a new array for a mini-batch."""
+        return np.empty(self._shape, dtype=np.uint8)
+
+    def submit(self, batch: Pixels) -> None:
+        """Keep the mini-batch for collect()."""
+        self._batch = batch
+
+    def collect(self) -> Columns:
+        """Run the submitted mini-batch."""
+        batch, self._batch = self._batch, None
+        assert batch is not None
+        return columns_from_array(np.stack([self._values(image) for image in batch]), self._rule)
+
+    def close(self) -> None:
+        """Drop the submitted mini-batch. The network's memory is freed with this object."""
+        self._batch = None
 
     def _values(self, image: Pixels) -> np.ndarray:
         """Return what the network makes of one image, (values,)."""
-        ncnn = _import_ncnn()
+        ncnn = import_ncnn()
         height, width, _ = image.shape
         planes = ncnn.Mat.from_pixels(image, ncnn.Mat.PixelType.PIXEL_RGB, width, height)
         planes.substract_mean_normalize(self._shift, self._scale)
@@ -86,122 +88,41 @@ def find_obstacle(precision: Precision) -> str | None:
         return f"ncnn computes in fp32 here, not in {precision}; use the engine auto or openvino"
     if missing := missing_packages("ncnn"):
         return f"{' and '.join(missing)} must be installed: {_INSTALL}"
-    return eager.find_obstacle(precision)
+    return find_cpu_obstacle(precision)
 
 
 def build(
-    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> eager.SynchronousEngine:
-    """Return the engine `ncnn`."""
+    *, loaded: "LoadedModel", mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
+) -> NcnnEngine:
+    """Return the engine `ncnn`. There is an obstacle to any precision but fp32."""
+    import torch
+
+    from dueby_worker.engines.ncnn_network import network_of
+
+    del precision
     # torch only prepares images in the decoders' threads; the cores are for the network.
     torch.set_num_threads(1)
-    network = _network(loaded, threads=threads, cache_dir=cache_dir)
-    return eager.SynchronousEngine(
-        name="ncnn",
-        precision=precision,
-        network=NcnnNetwork(network, preprocessing=loaded.preprocessing, rule=loaded.rule),
+    return NcnnEngine(
+        network_of(loaded, threads=threads, cache_dir=cache_dir),
         mini_batch_size=mini_batch_size,
-        side=loaded.preprocessing.crop_side,
+        preprocessing=loaded.preprocessing,
+        rule=loaded.rule,
     )
 
 
-def _import_ncnn() -> Any:
-    import ncnn
+def entry_of(loaded: "LoadedModel", cache_dir: Path) -> Path:
+    """Return the folder in which the converted network is kept."""
+    from dueby_worker.engines import ncnn_network
 
-    return ncnn
-
-
-def _network(loaded: LoadedModel, *, threads: int, cache_dir: Path | None) -> Any:
-    """Return the network, by way of the cache folder if there is one and it can be kept there."""
-    if cache_dir is not None:
-        entry = cache_dir / "ncnn" / network_key(loaded)
-        try:
-            if not entry.exists():
-                keep_folder(entry, partial(convert, loaded))
-            return _load(entry, threads)
-        except OSError as error:
-            log.warning("the converted network can't be kept in %s: %s", cache_dir, error.strerror)
-    with scratch_folder("network") as folder:
-        convert(loaded, folder)
-        return _load(folder, threads)
+    return ncnn_network.entry_of(loaded, cache_dir)
 
 
-def convert(loaded: LoadedModel, folder: Path) -> None:
-    """Write the network for one image as ncnn reads it: two files in the folder.
-
-    Raise Invalid if PyTorch can't trace it, pnnx can't convert it, or ncnn lacks a layer of it.
-    """
-    side = loaded.preprocessing.crop_side
-    with scratch_folder("converting") as workplace:
-        traced = workplace / "network.pt"
-        with quiet_tracing(), torch.no_grad():
-            try:
-                network = torch.jit.trace(  # type: ignore[no-untyped-call]
-                    loaded.module.eval(), torch.zeros(1, 3, side, side), check_trace=False
-                )
-                network.save(str(traced))
-            # Of people's own networks the tracer raises anything.
-            except Exception as error:
-                raise _refusal(loaded, f"PyTorch can't trace it: {first_line(error)}") from None
-        layers, weights = workplace / _LAYERS, workplace / _WEIGHTS
-        _run_pnnx(loaded, traced, f"inputshape=[1,3,{side},{side}]", f"ncnnparam={layers}", f"ncnnbin={weights}")
-        _require_layers(loaded, layers)
-        # Not written there by pnnx, which doesn't tell a full disk from a network that it can't convert.
-        for file in (layers, weights):
-            shutil.move(file, folder / file.name)
-
-
-def _run_pnnx(loaded: LoadedModel, traced: Path, *options: str) -> None:
-    import pnnx
-
-    # Without fp16=0 it halves the weights' precision.
-    command = [pnnx.EXEC_PATH, str(traced), *options, "fp16=0"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=traced.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_MAX_CONVERTING_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _refusal(loaded, f"pnnx was not done after {_MAX_CONVERTING_S} s") from None
-    if done.returncode:
-        raise _refusal(loaded, f"pnnx ended with exit code {done.returncode}")
-
-
-def _require_layers(loaded: LoadedModel, layers: Path) -> None:
-    """Raise Invalid if ncnn lacks a kind of layer, as pnnx leaves them where it knows no way to write them."""
-    kinds = {line.split()[0] for line in layers.read_text().splitlines()[_HEAD_LINES:] if line.strip()}
-    lacking = sorted(kind for kind in kinds if _import_ncnn().layer_to_index(kind) < 0)
-    if lacking:
-        raise _refusal(loaded, f"there is no layer {' or '.join(lacking)} in ncnn")
-
-
-def _refusal(loaded: LoadedModel, reason: str) -> Invalid:
-    return Invalid("spec.model.engine", f"ncnn can't take {loaded.name}: {reason}; use the engine openvino or eager")
-
-
-def _load(folder: Path, threads: int) -> Any:
-    """Return the network of the folder. Raise DueByError if its files are damaged."""
-    network = _import_ncnn().Net()
-    options = network.opt
-    options.num_threads = threads
-    options.use_vulkan_compute = False
-    # On ARM these are the default, and are not fp32.
-    options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
-    options.use_bf16_storage = options.use_bf16_packed = False
-    if network.load_param(str(folder / _LAYERS)) or network.load_model(str(folder / _WEIGHTS)):
-        raise DueByError(f"the converted network in {folder} is damaged; delete the folder, and it is converted again")
-    return network
-
-
-def network_key(loaded: LoadedModel) -> str:
-    """Return a name that changes with everything that the converted network depends on."""
-    return cache_name(
-        loaded,
-        side=loaded.preprocessing.crop_side,
-        versions=[version(library) for library in ("ncnn", "pnnx", "torch", "torchvision")],
+def reopen(entry: Path, *, model: KnownModel, mini_batch_size: int, precision: Precision, threads: int) -> NcnnEngine:
+    """Return the engine of a network that is kept in the folder `entry`, without torch."""
+    del precision
+    return NcnnEngine(
+        open_network(entry, threads),
+        mini_batch_size=mini_batch_size,
+        preprocessing=model.preprocessing,
+        rule=model.rule,
     )

@@ -3,41 +3,27 @@
 The network is converted with its normalisation and compiled for one fixed mini-batch of uint8 images as the decoder
 leaves them. What follows it stays outside, in fp32; inside, it would run in the network's precision.
 
-Converting takes 2.5 s for EfficientNet-B0 and does not depend on the mini-batch size. The converted network is
-therefore kept in the cache folder, under a name that changes with everything that it depends on. Workers of one machine
-may write it at the same time.
+Only to convert a network takes torch (openvino_network.py): one that is kept is opened again without.
 """
 
 import importlib.util
-import io
-import logging
-import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from dueby_api.engines import EngineName, Precision
-from dueby_api.errors import DueByError, Invalid, first_line
-from dueby_worker.engines.cache import cache_name, keep_folder
-from dueby_worker.engines.eager import find_obstacle as find_cpu_obstacle
-from dueby_worker.engines.host import missing_packages
-from dueby_worker.engines.network import Network, columns_from
-from dueby_worker.engines.tracing import quiet_tracing
-from dueby_worker.models.columns import Columns, RowRule
-from dueby_worker.models.loading import LoadedModel
-from dueby_worker.models.onnx_network import BATCH_ADVICE, OnnxGraph, OnnxNetwork
+from dueby_api.errors import Invalid
+from dueby_worker.engines.host import find_cpu_obstacle, missing_packages
+from dueby_worker.engines.openvino_files import NETWORK_FILE, import_openvino
+from dueby_worker.models.columns import Columns, RowRule, columns_from_array
+from dueby_worker.models.known_model import KnownModel
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
-from dueby_worker.models.weights import FIELD
-from dueby_worker.system.scratch import scratch_folder
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from dueby_worker.models.loading import LoadedModel
 
 # OpenVINO's names of the precisions.
 _HINTS: dict[Precision, str] = {
@@ -46,14 +32,8 @@ _HINTS: dict[Precision, str] = {
     # What is quantized says so in the network itself. The rest stays in fp32.
     "int8": "f32",
 }
-# The files of a network.
-_PACKED = ("network.xml", "network.bin")
-# The network is traced with 2 images: with 1, it may drop the axis of the mini-batch.
-_TRACED_IMAGES = 2
-
-
 # Makes a vector for each image of what the network gives.
-Gather = Callable[[torch.Tensor], torch.Tensor]
+Gather = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class OpenVINOEngine:
@@ -66,7 +46,7 @@ class OpenVINOEngine:
         self, *, compiled: Any, precision: Precision, shape: tuple[int, ...], rule: RowRule, gather: Gather
     ) -> None:
         self.precision = precision
-        self._openvino = _import_openvino()
+        self._openvino = import_openvino()
         self._request = compiled.create_infer_request()
         self._shape = shape
         self._rule = rule
@@ -87,8 +67,8 @@ class OpenVINOEngine:
         """Wait for the inference and return the columns."""
         self._request.wait()
         # A copy, because an embedding may be the network's output itself, which the next mini-batch overwrites.
-        values = torch.from_numpy(self._request.get_output_tensor().data.copy())
-        return {name: column.numpy() for name, column in columns_from(self._gather(values), self._rule).items()}
+        values = self._request.get_output_tensor().data.copy()
+        return columns_from_array(self._gather(values), self._rule)
 
     def close(self) -> None:
         """Cancel the inference and release its memory."""
@@ -108,24 +88,78 @@ def find_obstacle(precision: Precision) -> str | None:
     obstacle = find_cpu_obstacle(precision)
     if obstacle is None and precision == "bf16":
         # Without such instructions OpenVINO accepts the hint and silently computes in fp32.
-        has_bf16 = "BF16" in _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        has_bf16 = "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return None if has_bf16 else "this CPU has no bf16 instructions, so OpenVINO would compute in fp32; set fp32"
     return obstacle
 
 
 def build(
-    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
+    *, loaded: "LoadedModel", mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
 ) -> OpenVINOEngine:
     """Return the engine `openvino`."""
+    import torch
+
+    from dueby_worker.engines import openvino_network
+    from dueby_worker.models.onnx_network import OnnxNetwork
+
     # torch only prepares images in the decoders' threads; the cores are for the network.
     torch.set_num_threads(1)
-    core = _import_openvino().Core()
+    core = import_openvino().Core()
     if precision == "int8":
-        network = _unpacked(core, loaded)
+        network = openvino_network.unpack(core, loaded)
+    elif cache_dir is None:
+        network = openvino_network.convert(loaded)
     else:
-        network = convert(loaded) if cache_dir is None else _converted(core, loaded, cache_dir)
-    side = loaded.preprocessing.crop_side
-    shape = (mini_batch_size, side, side, 3)
+        network = openvino_network.converted(core, loaded, cache_dir)
+    gather: Gather = lambda values: values  # noqa: E731
+    if isinstance(loaded.module, OnnxNetwork):
+        graph = loaded.module.graph
+        gather = lambda values: graph.gathered(torch.from_numpy(values)).numpy()  # noqa: E731
+    return _compile(
+        core,
+        network,
+        shape=_shape(mini_batch_size, loaded.preprocessing),
+        precision=precision,
+        threads=threads,
+        rule=loaded.rule,
+        gather=gather,
+    )
+
+
+def entry_of(loaded: "LoadedModel", cache_dir: Path) -> Path:
+    """Return the folder in which the converted network is kept."""
+    from dueby_worker.engines import openvino_network
+
+    return openvino_network.entry_of(loaded, cache_dir)
+
+
+def reopen(
+    entry: Path, *, model: KnownModel, mini_batch_size: int, precision: Precision, threads: int
+) -> OpenVINOEngine:
+    """Return the engine of a network that is kept in the folder `entry`, without torch."""
+    core = import_openvino().Core()
+    return _compile(
+        core,
+        core.read_model(entry / NETWORK_FILE),
+        shape=_shape(mini_batch_size, model.preprocessing),
+        precision=precision,
+        threads=threads,
+        rule=model.rule,
+        gather=lambda values: values,
+    )
+
+
+def _compile(
+    core: Any,
+    network: Any,
+    *,
+    shape: tuple[int, ...],
+    precision: Precision,
+    threads: int,
+    rule: RowRule,
+    gather: Gather,
+) -> OpenVINOEngine:
+    """Return the engine of a network, for mini-batches of this shape."""
     _reshape(network, shape)
     settings = {
         # Without this hint, CPUs with bf16 compute every network in bf16.
@@ -142,72 +176,11 @@ def build(
             "spec.model.precision",
             f"OpenVINO computes in {actual} here, not in {precision}; use the engine eager",
         )
-    gather: Gather = loaded.module.graph.gathered if isinstance(loaded.module, OnnxNetwork) else lambda values: values
-    return OpenVINOEngine(compiled=compiled, precision=precision, shape=shape, rule=loaded.rule, gather=gather)
+    return OpenVINOEngine(compiled=compiled, precision=precision, shape=shape, rule=rule, gather=gather)
 
 
-def _import_openvino() -> Any:
-    # On import, OpenVINO reports its use over the network if it finds the package openvino_telemetry. None in
-    # sys.modules makes that package look missing.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
-
-
-def convert(loaded: LoadedModel) -> Any:
-    """Return the network in OpenVINO's form, for any number of images."""
-    if isinstance(loaded.module, OnnxNetwork):
-        return _read_onnx(loaded.module.graph, loaded.preprocessing)
-    side = loaded.preprocessing.crop_side
-    example = torch.zeros(_TRACED_IMAGES, side, side, 3, dtype=torch.uint8)
-    # OpenVINO calls torch.jit.trace. Converting by way of torch.export takes twice as long and gives the same network.
-    with quiet_tracing(), _same_logging(), torch.no_grad():
-        network = Network(loaded.module, loaded.preprocessing).eval()
-        try:
-            return _import_openvino().convert_model(network, example_input=example, input=[-1, side, side, 3])
-        # Of people's own networks the tracer raises anything.
-        except Exception as error:
-            sentence = f"OpenVINO can't convert {loaded.name}: {first_line(error)}; use the engine eager"
-            raise Invalid("spec.model.engine", sentence) from None
-
-
-@contextmanager
-def _same_logging() -> Iterator[None]:
-    """Leave the root logger as it was: OpenVINO mutes warnings while it converts, and leaves them so if it can't."""
-    root = logging.getLogger()
-    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.filters[:], root.handlers[:] = filters, handlers
-
-
-def _read_onnx(graph: OnnxGraph, preprocessing: Preprocessing) -> Any:
-    """Return the file's network, with what makes its input of uint8 images in front."""
-    openvino = _import_openvino()
-    from openvino.preprocess import PrePostProcessor
-
-    try:
-        model = openvino.Core().read_model(graph.path)
-        names = {name for output in model.outputs for name in output.get_names()}
-        output = model.output(graph.output) if graph.output in names else model.add_outputs(graph.output)[0]
-        model = openvino.Model([output], model.get_parameters(), graph.path.stem)
-        prepared = PrePostProcessor(model)
-        image = prepared.input()
-        image.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-        image.model().set_layout(openvino.Layout("NHWC" if graph.is_nhwc else "NCHW"))
-        steps = image.preprocess()
-        if not graph.takes_bytes:
-            steps.convert_element_type(openvino.Type.f32)
-            steps.mean([255 * value for value in preprocessing.mean])
-            steps.scale([255 * value for value in preprocessing.std])
-        if graph.is_bgr:
-            steps.reverse_channels()
-        return prepared.build()
-    except RuntimeError as error:
-        raise Invalid(FIELD, f"OpenVINO can't take {graph.path}: {first_line(error)}") from None
+def _shape(mini_batch_size: int, preprocessing: Preprocessing) -> tuple[int, ...]:
+    return mini_batch_size, preprocessing.crop_side, preprocessing.crop_side, 3
 
 
 def _reshape(network: Any, shape: tuple[int, ...]) -> None:
@@ -219,57 +192,7 @@ def _reshape(network: Any, shape: tuple[int, ...]) -> None:
     except RuntimeError:
         fits = False
     if not fits:
+        from dueby_worker.models.onnx_network import BATCH_ADVICE
+        from dueby_worker.models.weights import FIELD
+
         raise Invalid(FIELD, f"the network can't take mini-batches of {shape[0]}: {BATCH_ADVICE}")
-
-
-def pack(network: Any) -> bytes:
-    """Return the network as one file, with its weights as they are."""
-    packed = io.BytesIO()
-    with scratch_folder("network") as folder:
-        _save(network, folder)
-        # Stored and not compressed: weights hardly get smaller.
-        with zipfile.ZipFile(packed, "w") as file:
-            for name in _PACKED:
-                file.write(folder / name, name)
-    return packed.getvalue()
-
-
-def _unpacked(core: Any, loaded: LoadedModel) -> Any:
-    """Return the job's int8 network."""
-    if loaded.quantized is None:
-        raise DueByError(f"{loaded.name} is to run at int8 and was not quantized")
-    try:
-        with zipfile.ZipFile(io.BytesIO(loaded.quantized)) as file:
-            xml, weights = (file.read(name) for name in _PACKED)
-        return core.read_model(xml, weights)
-    except (zipfile.BadZipFile, KeyError, RuntimeError) as error:
-        advice = "delete it from the sink's _dueby/int8, and the next run quantizes again"
-        raise Invalid("spec.model.precision", f"the int8 network is damaged ({first_line(error)}); {advice}") from None
-
-
-def _converted(core: Any, loaded: LoadedModel, cache_dir: Path) -> Any:
-    """Return the converted network from the cache. If it isn't there, it is converted, and kept there if that works."""
-    file = cache_dir / "openvino" / network_key(loaded) / _PACKED[0]
-    if not file.exists():
-        network = convert(loaded)
-        try:
-            keep_folder(file.parent, partial(_save, network))
-        except (OSError, RuntimeError) as error:  # a full or read-only disk; OpenVINO says it in a RuntimeError
-            log.warning("the converted network can't be kept in %s: %s", cache_dir, first_line(error))
-            return network
-    return core.read_model(file)
-
-
-def _save(network: Any, folder: Path) -> None:
-    # By default weights are saved in fp16, which shifts logits by 0.08.
-    _import_openvino().save_model(network, folder / _PACKED[0], compress_to_fp16=False)
-
-
-def network_key(loaded: LoadedModel) -> str:
-    """Return a name that changes with everything that the converted network depends on."""
-    return cache_name(
-        loaded,
-        preprocessing=loaded.preprocessing.document(),
-        # torchvision is not imported for this: with torch's compiler, it takes a second of a core and 60 MiB.
-        versions=[_import_openvino().__version__, torch.__version__, version("torchvision")],
-    )

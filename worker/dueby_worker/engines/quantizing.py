@@ -17,7 +17,7 @@ from typing import Any
 
 from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines.cache import cached_file
-from dueby_worker.engines.openvino import convert, network_key, pack
+from dueby_worker.engines.openvino_network import convert, network_key, pack
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels

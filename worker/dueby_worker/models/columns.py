@@ -3,7 +3,7 @@
 They follow from the job's output alone, so memory for them can be set aside before the first mini-batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from dueby_api.output import Output
 
 # Of each row, whether the probability of one label is above the job's threshold.
 FLAGGED = "flagged"
+# torch divides an embedding by no less than this.
+_LEAST_LENGTH = np.float32(1e-12)
 # The columns of some rows by name, each (rows, width).
 Columns = Mapping[str, NDArray[Any]]
 
@@ -40,6 +42,16 @@ class RowRule:
     """The class of the output's threshold, if it has one."""
 
 
+def rule_of(output: Output, labels: Sequence[str], *, are_probabilities: bool) -> RowRule:
+    """Return the rule of a model with these labels. ValueError if the output watches none of them."""
+    threshold = output.threshold
+    return RowRule(
+        output=output,
+        are_probabilities=are_probabilities,
+        watched=labels.index(threshold.label) if threshold else None,
+    )
+
+
 def columns_of(output: Output, values: int) -> dict[str, OutputColumn]:
     """Return the columns of that output, by name, for a network that gives so many values of an image."""
     full = output.resolved
@@ -60,3 +72,32 @@ def columns_of(output: Output, values: int) -> dict[str, OutputColumn]:
 def empty_columns(columns: Mapping[str, OutputColumn], rows: int) -> dict[str, NDArray[Any]]:
     """Return the columns for so many rows, filled with zeros."""
     return {name: np.zeros((rows, column.width), dtype=column.dtype) for name, column in columns.items()}
+
+
+def columns_from_array(values: NDArray[Any], rule: RowRule) -> dict[str, NDArray[Any]]:
+    """Return the columns that an engine's (b, values) become, as engines/network.py computes them with torch.
+
+    Of equal scores, the class with the lower number comes first.
+    """
+    output, values = rule.output, values.astype(np.float32, copy=False)
+    if output.kind == "Embedding":
+        if output.normalize:
+            # As torch's normalize: a vector of zeros stays one.
+            values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _LEAST_LENGTH)
+        return {"embedding": values.astype(np.dtype(output.dtype), copy=False)}
+    probabilities = values if rule.are_probabilities else _softmax(values)
+    if output.kind == "Probabilities":
+        return {"probabilities": probabilities}
+    best = min(output.k or 1, values.shape[1])
+    # Stable, and by falling scores.
+    classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :best].astype(np.int32)
+    found = {"classes": classes, "scores": np.take_along_axis(probabilities, classes, axis=1)}
+    if output.threshold is not None and rule.watched is not None:
+        found[FLAGGED] = probabilities[:, rule.watched, None] > output.threshold.above
+    return found
+
+
+def _softmax(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return shares

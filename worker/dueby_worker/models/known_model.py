@@ -23,6 +23,7 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_api.schema import Spec, decode
+from dueby_worker.models.columns import OutputColumn, RowRule, columns_of, rule_of
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.system.cache_folder import usable_cache
 from dueby_worker.system.temporary_files import read_whole, write_whole
@@ -58,8 +59,27 @@ class KnownModel(Spec, frozen=True, kw_only=True):
     """What becomes of the network's values, which suits the network."""
     warnings: tuple[str, ...]
     """Sentences that the user must see."""
+    values: int
+    """How many values the network gives of an image."""
+    are_probabilities: bool
+    """Whether they are probabilities already, and not logits."""
     files: tuple[FileStamp, ...]
     """What all of this depends on."""
+
+    def log_warnings(self) -> None:
+        """Say what the user must see, as loading the model does."""
+        for warning in self.warnings:
+            log.warning("%s", warning)
+
+    @property
+    def columns(self) -> dict[str, OutputColumn]:
+        """The columns of the rows, by name."""
+        return columns_of(self.output, self.values)
+
+    @property
+    def rule(self) -> RowRule:
+        """How the network's values become rows."""
+        return rule_of(self.output, self.labels, are_probabilities=self.are_probabilities)
 
 
 def know_model(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel:
@@ -67,9 +87,8 @@ def know_model(spec: Model, output: Output, cache_dir: Path | None) -> KnownMode
 
     Raise Invalid if the job or its weights are wrong.
     """
-    if (noted := _recall(spec, output, cache_dir)) is not None:
-        for warning in noted.warnings:
-            log.warning("%s", warning)
+    if (noted := recall_model(spec, output, cache_dir)) is not None:
+        noted.log_warnings()
         return noted
     from dueby_worker.models.loading import load_model
 
@@ -78,7 +97,7 @@ def know_model(spec: Model, output: Output, cache_dir: Path | None) -> KnownMode
 
 def is_known(spec: Model, output: Output, cache_dir: Path | None) -> bool:
     """Return whether something is noted of the model with this output, and holds."""
-    return _recall(spec, output, cache_dir) is not None
+    return recall_model(spec, output, cache_dir) is not None
 
 
 def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> KnownModel:
@@ -94,24 +113,26 @@ def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> Kn
         weights_digest=loaded.weights_digest,
         warnings=loaded.warnings,
         output=loaded.output,
-        files=_stamps([*(loaded.files or ()), *libraries, *sorted(Path(__file__).parent.glob("*.*"))]),
+        values=loaded.values,
+        are_probabilities=loaded.are_probabilities,
+        files=stamps_of([*(loaded.files or ()), *libraries, *sorted(Path(__file__).parent.glob("*.*"))]),
     )
     folder = None if loaded.files is None else usable_cache(cache_dir)
-    if folder is not None and facts != _recall(spec, loaded.output, folder):
+    if folder is not None and facts != recall_model(spec, loaded.output, folder):
         # What can't be noted costs the next index step some seconds, and this job nothing.
         with suppress(OSError):
             write_whole(_place(spec, loaded.output, folder), json.dumps(facts.document()).encode())
     return facts
 
 
-def _recall(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel | None:
+def recall_model(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel | None:
     """Return what is noted of the model; None if nothing is, or if a file has changed since."""
     if (cache_dir := usable_cache(cache_dir)) is None:
         return None
     place = _place(spec, output, cache_dir)
     try:
         noted = decode(KnownModel, read_whole(place), origin=str(place))
-        is_as_it_was = noted.files == _stamps(Path(stamp.path) for stamp in noted.files)
+        is_as_it_was = noted.files == stamps_of(Path(stamp.path) for stamp in noted.files)
     except (OSError, Invalid):  # nothing is there, or what another version has noted; or a file is gone
         return None
     return noted if is_as_it_was else None
@@ -130,6 +151,7 @@ def _absolute(written: str | None) -> str | None:
     return os.path.abspath(path) if os.path.isfile(path) else written
 
 
-def _stamps(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
+def stamps_of(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
+    """Return the files as they are now. Raise OSError if one isn't there."""
     stats = [(path.absolute(), path.stat()) for path in paths]
     return tuple(FileStamp(path=str(path), size=stat.st_size, changed_ns=stat.st_ctime_ns) for path, stat in stats)

@@ -20,7 +20,7 @@ from dueby_api.errors import Invalid, first_line
 from dueby_api.inference_job import Model
 from dueby_api.output import MAX_VALUES, Output
 from dueby_api.words import counted
-from dueby_worker.models.columns import OutputColumn, RowRule, columns_of
+from dueby_worker.models.columns import OutputColumn, RowRule, columns_of, rule_of
 from dueby_worker.models.embedding import cut_network
 from dueby_worker.models.entry import DEFAULT, NO_WEIGHTS, ModelEntry, PublishedWeights
 from dueby_worker.models.preprocessing import Preprocessing
@@ -83,12 +83,7 @@ class LoadedModel:
     @property
     def rule(self) -> RowRule:
         """How the values become rows."""
-        threshold = self.output.threshold
-        return RowRule(
-            output=self.output,
-            are_probabilities=self.are_probabilities,
-            watched=self.labels.index(threshold.label) if threshold else None,
-        )
+        return rule_of(self.output, self.labels, are_probabilities=self.are_probabilities)
 
 
 def describe_model(spec: Model) -> ModelFacts:

@@ -34,7 +34,8 @@ class Loaded:
     """What an early worker has in memory when it is told what to do."""
 
     config: EarlyConfig
-    model: "LoadedModel"
+    model: "LoadedModel | None"
+    """The job's model; None if its engine keeps the network from an earlier time, and opens it for the plan."""
     waited_us: int
     """How long it was ready before it was told. A start-up takes that much less than its process is old."""
 
@@ -54,10 +55,14 @@ def load_early(config: EarlyConfig, *, told: int = _STDIN, limit_s: float = MAX_
     # All that a worker's run imports, so that nothing is left to import later.
     import dueby_worker.steps.worker_run  # noqa: F401
     from dueby_worker.engines.build import engine_module
-    from dueby_worker.models.loading import load_model
+    from dueby_worker.steps.job_network import find_kept_network
 
     engine_module(config.engine)
-    model = load_model(config.model, config.output)
+    model = None
+    if find_kept_network(config) is None:
+        from dueby_worker.models.loading import load_model
+
+        model = load_model(config.model, config.output)
     began = time.monotonic()
     log.info("%s is loaded; waiting for the plan", config.model.name)
     _wait_for_line(told, limit_s=limit_s)

@@ -1,7 +1,8 @@
 """Put a worker together and run it: every object is made here once and handed to those who use it.
 
 The order is chosen for a short start-up: first what may refuse the job, then reading ahead, and last the engine, which
-takes longest, while the first images are already being decoded.
+takes longest, while the first images are already being decoded. Where the engine keeps the network from an earlier time
+(job_network.py), neither torch nor the plain network is loaded.
 """
 
 import logging
@@ -9,28 +10,23 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil, inf
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dueby_api.errors import Invalid
 from dueby_api.step_config import CAREFUL_AFTER, WorkConfig
-from dueby_worker.engines.build import build_engine
-from dueby_worker.engines.interface import Engine
-from dueby_worker.engines.parity import compare
-from dueby_worker.images.listed import ListDecoder, open_on_gpu
 from dueby_worker.images.read_ahead import DecodedImage, most_ahead, read_images
 from dueby_worker.index.frozen_index import Index, resolve_index
 from dueby_worker.models.columns import Columns
-from dueby_worker.models.known_model import note_model
-from dueby_worker.models.loading import LoadedModel, load_model
+from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.output.damaged_parts import read_part, require_own_rows
 from dueby_worker.output.part_names import part_name
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.quantized import read_quantized
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.output.sink import KnownParts, require_sink_manifest
-from dueby_worker.output.sink_manifest import SinkManifest, components_of
+from dueby_worker.output.sink_manifest import LoadedFacts, SinkManifest, components_of
+from dueby_worker.steps.job_network import JobNetwork, open_network
 from dueby_worker.steps.process_exit import finish_first
 from dueby_worker.storage.paced import Paces
 from dueby_worker.storage.retry import DEFAULT_RETRY
@@ -40,6 +36,11 @@ from dueby_worker.work.commits import Commits
 from dueby_worker.work.feed import Feed, MiniBatch
 from dueby_worker.work.loop import InferenceLoop
 from dueby_worker.work.order import BatchBudget, Order
+
+# They load torch, which a worker does without whose network is kept.
+if TYPE_CHECKING:
+    from dueby_worker.images.listed import ListDecoder
+    from dueby_worker.models.loading import LoadedModel
 
 # Beside the mini-batches in the model, one is ready and one is being filled.
 _BUFFERS_AHEAD = 2
@@ -96,18 +97,17 @@ def run_worker(
     progress: ProgressTracker,
     process_age_us: Callable[[], int],
     losses: int,
-    model: LoadedModel | None = None,
+    model: "LoadedModel | None" = None,
 ) -> bool:
     """Do the share and help with other shares. Return whether every part is in the sink.
 
     `model` is the job's model if it is loaded already.
     """
-    loaded = model or load_model(config.model, config.output)
-    note_model(config.model, loaded, _cache_dir(config))
+    network = open_network(config, model)
     is_careful = _is_careful(config, losses)
-    with _decoder_of_lists(config, loaded, is_careful=is_careful) as lists:
-        run = WorkerRun(config, loaded=loaded, store=store, progress=progress, is_careful=is_careful, lists=lists)
-        return run.run(lambda: _build_engine(config, run.with_quantized(loaded)), process_age_us=process_age_us)
+    with _decoder_of_lists(config, network.model.preprocessing, is_careful=is_careful) as lists:
+        run = WorkerRun(config, network=network, store=store, progress=progress, is_careful=is_careful, lists=lists)
+        return run.run(process_age_us=process_age_us)
 
 
 class WorkerRun:
@@ -117,22 +117,23 @@ class WorkerRun:
         self,
         config: WorkConfig,
         *,
-        loaded: LoadedModel,
+        network: JobNetwork,
         store: Store,
         progress: ProgressTracker,
         is_careful: bool = False,
-        lists: ListDecoder | None = None,
+        lists: "ListDecoder | None" = None,
     ) -> None:
         self._config = config
         self._is_careful = is_careful
         self._lists = lists
-        self._loaded = loaded
+        self._network = network
+        self._model = network.model
         self._store = store
         self._progress = progress
-        self._index = resolve_index(config.source, store, images=config.images, preprocessing=loaded.preprocessing)
+        self._index = resolve_index(config.source, store, images=config.images, preprocessing=self._model.preprocessing)
         self._manifest = require_sink_manifest(
             store,
-            _manifest_of(config, loaded, self._index),
+            _manifest_of(config, self._model, self._index),
             is_overwriting=config.sink.if_exists == "Overwrite",
         )
         self._known_parts = KnownParts(store, self._manifest.grid)
@@ -157,16 +158,16 @@ class WorkerRun:
             on_tails=self._on_tails,
         )
 
-    def run(self, make_engine: Callable[[], Engine], *, process_age_us: Callable[[], int]) -> bool:
+    def run(self, *, process_age_us: Callable[[], int]) -> bool:
         """Run from reading ahead to the last commit. Return whether every part is in the sink."""
         self._known_parts.refresh()
         self._feed.start(self._order.stretches(retry_failed=self._config.retry_failed), self._read)
-        engine = make_engine()
+        engine = self._network.make_engine(self._read_quantized)
         self._feed.supply(engine.buffer() for _ in range(engine.depth + _BUFFERS_AHEAD))
         commits = Commits(
             store=self._store,
             known_parts=self._known_parts,
-            labels=self._loaded.labels,
+            labels=self._model.labels,
             origin=self._origin(),
             progress=self._progress,
             on_failure=self._feed.fail,
@@ -178,7 +179,7 @@ class WorkerRun:
             commit=commits.put,
             is_in_sink=self._known_parts.__contains__,
             on_warm_up=lambda: self._progress.start_first_batch(process_age_us()),
-            on_first=partial(self._check_parity, engine),
+            on_first=self._compare_first,
             on_skip=self._budget.give_back,
         )
         departure = Departure(
@@ -198,11 +199,8 @@ class WorkerRun:
             self._known_parts.refresh()
         return self._known_parts.is_complete
 
-    def with_quantized(self, loaded: LoadedModel) -> LoadedModel:
-        """Return the model as the engine is to take it: at int8 with its quantized network, which is in the sink."""
-        if self._config.model.precision != "int8":
-            return loaded
-        return replace(loaded, quantized=read_quantized(self._store, self._manifest.fingerprint))
+    def _read_quantized(self) -> bytes:
+        return read_quantized(self._store, self._manifest.fingerprint)
 
     def _origin(self) -> Origin:
         return Origin(
@@ -219,7 +217,7 @@ class WorkerRun:
         yield from read_images(
             items,
             source=config.source,
-            preprocessing=self._loaded.preprocessing,
+            preprocessing=self._model.preprocessing,
             threads=config.decode_threads,
             ahead=most_ahead(threads=config.decode_threads, mini_batch_size=lists_ahead * config.mini_batch_size),
             max_pixels=config.max_pixels,
@@ -231,23 +229,15 @@ class WorkerRun:
             paces=self._paces,
         )
 
-    def _check_parity(self, engine: Engine, batch: MiniBatch, columns: Columns) -> None:
-        """Compare the first mini-batch with plain fp32. This is done after it, because the warm-up is timed."""
-        parity = compare(
-            batch.pixels,
-            columns,
-            loaded=self._loaded,
-            precision=engine.precision,
-            threads=self._config.threads,
-        )
-        self._progress.parity = parity
-        log.log(logging.INFO if parity.ok else logging.WARNING, "%s %s", engine.name, parity.sentence)
+    def _compare_first(self, batch: MiniBatch, columns: Columns) -> None:
+        """Say how far the first mini-batch is from plain fp32. This is done after it, because the warm-up is timed."""
+        self._progress.parity = self._network.compare(batch.pixels, columns)
 
     def _open_part(self, part: int) -> OpenPart:
         first, last = self._config.grid.bounds(part)
         index, _ = self._manifest.grid.indexes(part)
         uris, from_source = self._index.described(first, last)
-        return OpenPart(part, first=index, uris=uris, from_source=from_source, columns=self._loaded.columns)
+        return OpenPart(part, first=index, uris=uris, from_source=from_source, columns=self._model.columns)
 
     def _open_retry(self, part: int) -> OpenPart | None:
         rows, origin = read_part(self._store, part_name(self._manifest.grid, part), decode_rows)
@@ -262,7 +252,7 @@ class WorkerRun:
         )
         if not rows.errors:
             return None
-        return OpenPart.retry(part, rows, engine=origin.engine, columns=self._loaded.columns)
+        return OpenPart.retry(part, rows, engine=origin.engine, columns=self._model.columns)
 
     def _on_part(self, part: int) -> None:
         self._progress.next_part = part
@@ -288,8 +278,8 @@ def _is_careful(config: WorkConfig, losses: int) -> bool:
 
 
 def _decoder_of_lists(
-    config: WorkConfig, loaded: LoadedModel, *, is_careful: bool
-) -> AbstractContextManager[ListDecoder | None]:
+    config: WorkConfig, preprocessing: Preprocessing, *, is_careful: bool
+) -> "AbstractContextManager[ListDecoder | None]":
     """Return what decodes on the GPU, for as long as the context lasts; None if CPUs decode.
 
     Raise Invalid, with the reason, if the job wants a GPU to decode and none here can. A careful worker decodes in
@@ -297,8 +287,10 @@ def _decoder_of_lists(
     """
     if config.source.decoder == "cpu" or is_careful:
         return nullcontext()
+    from dueby_worker.images.listed import open_on_gpu
+
     lists = open_on_gpu(
-        loaded.preprocessing,
+        preprocessing,
         max_pixels=config.max_pixels,
         threads=config.decode_threads,
         most=config.mini_batch_size,
@@ -306,10 +298,10 @@ def _decoder_of_lists(
     return closing(lists)
 
 
-def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkManifest:
+def _manifest_of(config: WorkConfig, model: LoadedFacts, index: Index) -> SinkManifest:
     """Return the manifest that this job's sink must have. Raise Invalid if weights or index changed after indexing."""
     kept = index.document.summary.kept
-    components = components_of(loaded, config.model, config.source, index_digest=index.digest, kept_digest=kept)
+    components = components_of(model, config.model, config.source, index_digest=index.digest, kept_digest=kept)
     if config.fingerprint not in (None, components.fingerprint):
         raise Invalid(
             "fingerprint",
@@ -326,18 +318,3 @@ def _manifest_of(config: WorkConfig, loaded: LoadedModel, index: Index) -> SinkM
         generation=index.generation if index.generation > 1 else None,
         first_image=index.document.first_image,
     )
-
-
-def _build_engine(config: WorkConfig, loaded: LoadedModel) -> Engine:
-    return build_engine(
-        name=config.engine,
-        loaded=loaded,
-        mini_batch_size=config.mini_batch_size,
-        precision=config.model.precision,
-        threads=config.threads,
-        cache_dir=_cache_dir(config),
-    )
-
-
-def _cache_dir(config: WorkConfig) -> Path | None:
-    return Path(config.cache_dir) if config.cache_dir else None

@@ -11,7 +11,7 @@ from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.inference_job import Model
 from dueby_api.output import Output
-from dueby_worker.engines import openvino
+from dueby_worker.engines import openvino, openvino_network
 from dueby_worker.engines.agreement import measure_agreement
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.parity import check_parity
@@ -84,13 +84,13 @@ def test_networks_with_attention_are_known(name: str, expected: bool, tmp_path: 
 
     folder = timm_folder(tmp_path, timm_network(name))
     model = Model(name=f"timm/{name}", weights=folder, image_size=TIMM_SIDE)
-    assert has_attention(openvino.convert(load_model(model))) is expected
+    assert has_attention(openvino_network.convert(load_model(model))) is expected
 
 
 def test_attention_that_is_written_out_is_known() -> None:
     from dueby_worker.engines.quantizing import has_attention
 
-    network = openvino.convert(loaded("swin_t"))
+    network = openvino_network.convert(loaded("swin_t"))
     assert "ScaledDotProductAttention" not in {layer.get_type_name() for layer in network.get_ops()}
     assert has_attention(network)
 

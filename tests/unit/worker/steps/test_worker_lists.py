@@ -16,6 +16,7 @@ from dueby_worker.images.nvimgcodec import NvImageCodec
 from dueby_worker.models.loading import load_model
 from dueby_worker.output.rows import Rows
 from dueby_worker.steps.index_step import index_source
+from dueby_worker.steps.job_network import LoadedNetwork
 from dueby_worker.steps.worker_run import WorkerRun, run_worker
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import ProgressTracker
@@ -87,8 +88,9 @@ def test_rows_are_nearly_those_of_a_cpu_with_the_same_errors(photos: Path, tmp_p
     engine = build_engine(name="eager", loaded=loaded, mini_batch_size=MINI_BATCH, precision="fp32", threads=1)
     progress = ProgressTracker(worker=config.worker, share=config.own_share)
     with closing(decoder) as lists:
-        worker = WorkerRun(config, loaded=loaded, store=open_store(config.sink.uri), progress=progress, lists=lists)
-        assert worker.run(lambda: engine, process_age_us=lambda: 0)
+        network = LoadedNetwork(config, loaded, engine=engine)
+        worker = WorkerRun(config, network=network, store=open_store(config.sink.uri), progress=progress, lists=lists)
+        assert worker.run(process_age_us=lambda: 0)
     usual = a_config(photos, tmp_path / "cpu", decoder="cpu").replace(images=IMAGES - 1)
     assert run(usual, losses=0)
 
