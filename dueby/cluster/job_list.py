@@ -70,7 +70,8 @@ def read_jobs(text: bytes | str, *, origin: str, namespace: str | None) -> Clust
 def read_sizes(text: bytes | str, *, origin: str) -> Mapping[str, ClassSize]:
     """Return how many devices of each class there are, as the GPUProfiles in a list as JSON say.
 
-    Profiles that don't say so, or can't be read, don't count. Raise Invalid if it is no list.
+    Profiles that don't say so, or can't be read, don't count. A class that has none is left out, such as slices of another
+    size than the nodes are cut into now: jobs may still hold some. Raise Invalid if it is no list.
     """
     devices: dict[str, int] = {}
     for item in decode(_List, text, origin=origin).items:
@@ -78,7 +79,7 @@ def read_sizes(text: bytes | str, *, origin: str) -> Mapping[str, ClassSize]:
             with suppress(Invalid):
                 profile = validate(_Profile, item)
                 name, count = profile.spec.device_class, profile.status.devices
-                if count is not None:
+                if count:
                     devices[name] = max(count, devices.get(name, 0))
     return {name: ClassSize(devices=count) for name, count in devices.items()}
 

@@ -51,9 +51,7 @@ def shown_cluster(
                 peak=peak(hold for hold in holds if hold.device_class == name),
                 others=sizes[name].others if name in sizes else 0,
             )
-            for name in sorted(
-                {*(name for name, size in sizes.items() if size.devices), *(hold.device_class for hold in holds)}
-            )
+            for name in sorted({*sizes, *(hold.device_class for hold in holds)})
         ),
         device="device",
         is_of_cluster=True,

@@ -92,7 +92,7 @@ def test_statuses_of_different_moments_add_up_to_no_more_than_there_is(show: Sho
     assert "cpu-1 · 8 devices, at most 8 held at once" in words_of(page)
 
 
-@pytest.mark.parametrize("devices", [-1, "many", 1.5])
+@pytest.mark.parametrize("devices", [-1, "many", 1.5, 0])
 def test_profiles_that_say_nothing_of_use_leave_the_number_unknown(show: Show, devices: object) -> None:
     items = [running("now", gpus=4, from_s=-600, to_s=1800), class_profile("a100", devices), {"kind": "GPUProfile"}]
     _, out, _ = show(items=items)
