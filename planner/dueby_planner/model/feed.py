@@ -230,6 +230,8 @@ class Way(NamedTuple):
     groups: tuple[PoolGroup, ...]
     most: int | None
     """None: all that there are."""
+    is_paced: bool = False
+    """Whether they share what the store gives; otherwise each takes what it can, at most all of that."""
 
 
 def ways_within(rate: int, groups: Sequence[PoolGroup], *, reserve: int = 0) -> tuple[Way, ...]:
@@ -255,7 +257,7 @@ def ways_within(rate: int, groups: Sequence[PoolGroup], *, reserve: int = 0) -> 
         else:
             if fed.devices > 1:
                 ways.append(Way(within, fed.devices - 1 + reserve))
-            ways.append(Way(paced_groups(within, fed.pace), fed.devices + reserve))
+            ways.append(Way(paced_groups(within, fed.pace), fed.devices + reserve, is_paced=True))
         if fed.has_all:
             break
     return tuple(ways)

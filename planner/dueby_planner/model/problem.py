@@ -16,7 +16,7 @@ from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
-from dueby_planner.model.feed import StoreFeed, paced_groups, ways_within
+from dueby_planner.model.feed import StoreFeed, Way, paced_groups, ways_within
 from dueby_planner.model.rule import EqualDevices, Rule, first_devices
 from dueby_planner.profiles.pool import Pool
 
@@ -75,8 +75,15 @@ class Problem:
         """The plain problems, without a store, whose best answer is this one's: itself if nothing limits the store."""
         if self.feed is None:
             return (self,)
-        found = ways_within(self.feed.rate, self.pool.groups, reserve=self.reserve)
-        return tuple(self._plain(way.groups, way.most, feed=None) for way in found)
+        return tuple(map(self._way, ways_within(self.feed.rate, self.pool.groups, reserve=self.reserve)))
+
+    def _way(self, way: Way) -> "Problem":
+        plain = self._plain(way.groups, way.most, feed=None)
+        if not way.is_paced:
+            # As in with_part_size: most of the work is done already.
+            names = {group.device_class for group in way.groups}
+            vars(plain)["groups"] = tuple(group for group in self.groups if group.device_class in names)
+        return plain
 
     @cached_property
     def is_bound_by_store(self) -> bool:
@@ -96,9 +103,26 @@ class Problem:
         """
         if self.feed is None:
             return self
-        found = [(way.fewest() or NEVER_US, -way.largest_sum, place) for place, way in enumerate(self.ways)]
-        way = self.ways[min(found)[-1]]
+        best = self._fewest_way()
+        way = max(self.ways, key=lambda each: each.largest_sum) if best is None else best[1]
+        if way.fed is None and len(way.pool.groups) == len(self.pool.groups):
+            return self
         return self._plain(way.pool.groups, way.fed, feed=self.feed)
+
+    def _fewest_way(self, time_us: int | None = None) -> tuple[int, "Problem"] | None:
+        """Return the fewest devices that are enough, and the way to them; None if none are.
+
+        What fewer devices of the whole pool don't do, they don't do in a part of it. So if a way with all groups does,
+        the others need not be tried.
+        """
+        best: tuple[int, Problem] | None = None
+        for way in self.ways:
+            fewest = way.fewest(time_us)
+            if fewest is not None and (best is None or fewest < best[0]):
+                best = fewest, way
+                if len(way.pool.groups) == len(self.pool.groups):
+                    break
+        return best
 
     def _plain(self, groups: tuple[PoolGroup, ...], fed: int | None = None, *, feed: StoreFeed | None) -> "Problem":
         limits = [most for most in (self.fed, fed) if most is not None]
@@ -127,7 +151,8 @@ class Problem:
         """Return model (1)'s answer in closed form: the least accepted number of devices; None if there is none."""
         if self.feed is None:
             return self.rule.fewest(equal_devices(self.capacities(time_us)), self.most)
-        return min((found for way in self.ways if (found := way.fewest(time_us)) is not None), default=None)
+        best = self._fewest_way(time_us)
+        return None if best is None else best[0]
 
     def is_accepted(self, gpus: int, time_us: int | None = None) -> bool:
         """Return whether so many devices are accepted, without regard to what the store gives all of them together."""

@@ -19,6 +19,7 @@ from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.verify import WrongPlan, verify_feed
 from dueby_planner.objectives import make_plan
+from dueby_planner.schedule.calendar_job import needed_us
 from support.examples import examples
 from support.planner import choice, group, job, planned, problem, problem_of, questions, store_feed
 from support.reference_planner import Kind, Question, Size
@@ -242,6 +243,33 @@ def test_a_fast_and_a_slow_class_that_the_store_feeds_are_planned_at_full_rate()
     pool = (gpus(4_000, name="fast", count=1), gpus(1_000, name="slow"))
     plan = planned(problem(*pool, images=480_000, time=100_000_000, feed=store_feed(5_500)))
     assert (plan.gpus, plan.is_paced, plan.rate) == (2, False, 5_000 * MICRO)
+
+
+@pytest.mark.parametrize(
+    ("images_per_s", "most", "of_thirteen", "is_paced"),
+    [
+        pytest.param(100_000, 8, 13, False, id="all that there are"),
+        pytest.param(12_000, 4, 4, False, id="four of which are fed in full"),
+        pytest.param(4_100, 2, 2, True, id="two that share it"),
+    ],
+)
+def test_a_job_that_is_placed_beside_others_has_devices_that_keep_to_the_store(
+    images_per_s: int, most: int, of_thirteen: int, is_paced: bool
+) -> None:
+    store = store_feed(images_per_s)
+    placed = problem(gpus(2_500, count=8), images=400_000, time=100_000_000, feed=store).within_feed()
+    assert placed.most == most
+    ((device,),) = (group.choices for group in placed.groups)
+    assert (device.unpaced is not None) is is_paced
+    assert placed.most * rate_of(device) <= store.rate or not is_paced
+    assert placed.fewest() == 2
+    assert placed.with_more("gpu", 5).most == of_thirteen, "more than the store feeds are of no use"
+
+
+def test_a_store_that_divides_a_pool_takes_no_device_time_away_from_a_proof() -> None:
+    free = problem(gpus(2_500, count=8), images=400_000, time=100_000_000)
+    shared = replace(free, feed=store_feed(4_100)).within_feed()
+    assert needed_us(shared) == needed_us(free)
 
 
 def test_what_paced_workers_show_is_compared_with_the_measured_step() -> None:
