@@ -19,6 +19,7 @@ _LEAST_KEPT = 0.5
 # last refusal left.
 _GROWTH_PER_S, _GROWTH_SHARE = 2.0, 0.01
 _LEAST_RATE = 1.0
+_LATE_S = 1.0
 # After a pause so much may be asked at once, in seconds of the rate.
 _BURST_S = 0.1
 # What the store gave is counted over so long.
@@ -39,6 +40,8 @@ class RequestPace:
     """Requests a second that the store gave when it refused more, the newest weighing most; None if it never has."""
     _growth: float = 0.0
     _tokens: float = 1.0
+    _waited_s: float = -math.inf
+    """When a request last had to wait for a token."""
     _filled_s: float | None = None
     _held_until_s: float = -math.inf
     _cut_s: float = -math.inf
@@ -58,6 +61,7 @@ class RequestPace:
         if self._tokens >= 1 - 1e-9:
             self._tokens -= 1
             return 0.0
+        self._waited_s = now_s
         return (1 - self._tokens) / self.rate
 
     def note_answer(self, now_s: float) -> None:
@@ -98,8 +102,7 @@ class RequestPace:
         self._filled_s = now_s
         if math.isinf(self.rate):
             return
-        tokens, most = self._tokens + self.rate * since_s, max(1.0, self.rate * _BURST_S)
-        self._tokens = min(tokens, most)
-        # A rate that nobody uses says nothing about the store.
-        if tokens <= most:
+        self._tokens = min(self._tokens + self.rate * since_s, max(1.0, self.rate * _BURST_S))
+        # A rate that nobody waits for says nothing about the store. Who waited may come late, and then takes the token.
+        if now_s - self._waited_s <= max(_LATE_S, 2 / self.rate):
             self.rate = min(self.limit, self.rate + self._growth * since_s)

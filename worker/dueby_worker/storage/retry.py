@@ -23,6 +23,8 @@ _chance = random.Random()
 _MAX_DOUBLINGS = 30
 
 
+# Pauses after refusals because of too many requests are no longer than that after so many attempts.
+_MOST_THROTTLED = 3
 # A store that asks for more is asked again after so long all the same: its clock may be wrong.
 _LONGEST_RETRY_AFTER_S = 300.0
 
@@ -105,9 +107,11 @@ class RetryPolicy:
                 if elapsed_s >= self.total_s or cancelled.is_set():
                     raise
                 self.waits.fail(call, failure)
-                pause_s = self._pause_s(attempt)
+                # A store that wants fewer requests is there, and images behind this one would wait for it, too.
                 if isinstance(failure, Throttled):
-                    pause_s = max(pause_s, failure.retry_after_s or 0.0)
+                    pause_s = max(self._pause_s(min(attempt, _MOST_THROTTLED)), failure.retry_after_s or 0.0)
+                else:
+                    pause_s = self._pause_s(attempt)
                 logger.warning(
                     "%s can't be used: %s. Attempt %d failed after %.0f s; trying again in %.1f s, "
                     "giving up after %.0f s.",
