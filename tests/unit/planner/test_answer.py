@@ -278,6 +278,15 @@ def test_a_refusal_between_what_the_store_gives_and_what_its_devices_do_says_bot
     )
 
 
+def test_where_several_classes_might_do_with_another_division_of_the_store_a_refusal_says_so() -> None:
+    # From 5 s on the fast one takes all that the store gives; before, slow ones could do some of the images.
+    fast = replace(group(choice(100, SECOND, SECOND), name="fast"), available_us=5 * SECOND)
+    mixed = asked(fast, group(choice(10, SECOND, SECOND), name="slow", count=5), images=600, confidence=0.5)
+    found = alternatives_sentence(reason_of(judge(replace(mixed, feed=store_feed(100)), "Hard")))
+    assert "at most 500 of 600 images" in found
+    assert "It is not proved that 2 classes can't, if they divide the store otherwise." in found
+
+
 def test_a_limit_on_bytes_is_offered_in_bytes() -> None:
     limit = SourceLimit(name="spec.source.limits", is_own=True, bytes_per_s=8_000_000)
     feed = store_feed(1, limits=(limit,), bytes_per_image=Fraction(80_000))
