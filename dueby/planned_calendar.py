@@ -1,6 +1,7 @@
 """Several jobs as one calendar: all of them on one pool, each as its deadline class promises."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dueby.inputs.manifests import naming
 from dueby.plan_words import ASSUMED
@@ -18,6 +19,7 @@ from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.explain import refusal_sentence
 from dueby_planner.schedule.free_devices import CHANGE_US, idle_pool
+from dueby_planner.schedule.stores import StoreUse, shared_units, store_uses
 from dueby_planner.schedule.verify import verify_calendar
 
 Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
@@ -29,13 +31,20 @@ def calendar_of(profiled_jobs: Known, counts: Mapping[str, int], *, now_us: int)
 
     Raise Invalid if one of them can't be planned.
     """
-    placed = []
+    placed: list[CalendarJob] = []
+    uses: dict[str, tuple[StoreUse, ...]] = {}
     for job, profiles in profiled_jobs:
         with naming(job):
-            problem = plan_problem(job, profiles, dict(counts), now_us=now_us).within_feed()
+            whole = plan_problem(job, profiles, dict(counts), now_us=now_us)
+            uses[job.metadata.name] = store_uses(whole)
+            problem = whole.within_feed()
             _ = problem.rule  # which refuses a confidence that is too high for the profiles
         placed.append(CalendarJob(name=job.metadata.name, deadline_class=job.spec.deadline_class, problem=problem))
-    calendar = make_calendar(placed, idle_pool(counts, change_us=CHANGE_US))
+    units = shared_units(uses.values())
+    jobs = [
+        replace(job, limits={use.limit: use.costs for use in uses[job.name] if use.limit in units}) for job in placed
+    ]
+    calendar = make_calendar(jobs, idle_pool(counts, limits=units, change_us=CHANGE_US))
     verify_calendar(calendar)
     return calendar
 

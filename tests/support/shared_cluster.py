@@ -13,6 +13,7 @@ from dueby_api.conditions import ConditionType, Reason
 from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.grid import Grid
 from dueby_api.parts import parts_of_runs
+from dueby_api.store_limits import StoreLimits
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import SLICE, Node
 from dueby_operator.cluster.queues import Queue
@@ -60,8 +61,10 @@ def cpus_of(running: Running) -> float:
 class SharedCluster:
     """Nodes of so many cores, and jobs that come one after the other."""
 
-    def __init__(self, cores: Mapping[str, int], *, promises: Promises = NO_LIMITS) -> None:
-        self.promises = promises
+    def __init__(
+        self, cores: Mapping[str, int], *, promises: Promises = NO_LIMITS, stores: tuple[StoreLimits, ...] = ()
+    ) -> None:
+        self.promises, self.stores = promises, stores
         self.nodes = {name: node(name, count) for name, count in cores.items()}
         self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
         self.now_us = NOW
@@ -131,6 +134,7 @@ class SharedCluster:
             profiles=self.profiles,
             nodes=nodes,
             promises=self.promises,
+            stores=self.stores,
         )
         self._devices = devices
         decided = decide(snapshot)

@@ -126,7 +126,7 @@ def _promised(snapshot: ClusterSnapshot, decided: Mapping[JobKey, JobDecision]) 
     for job in snapshot.jobs:
         decision = decided.get(job.key)
         is_held = decision is not None and not _may_go_on(decision)
-        if not is_held and (promised := promised_job(job, now_us=snapshot.now_us)):
+        if not is_held and (promised := promised_job(job, now_us=snapshot.now_us, stores=snapshot.stores)):
             yield promised
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.status import JobStatus, PlanStatus, WindowStatus
+from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND, format_exact_time
 from dueby_operator.control.chain import PolicyInput, refusal
 from dueby_operator.control.conditions import has_reason, is_done_with, is_over
@@ -19,6 +20,7 @@ from dueby_operator.control.work.build_job import build_job
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.model.feed import feed_of
 from dueby_planner.schedule.devices import DeviceGroups, with_shares
 from dueby_planner.schedule.free_devices import PROMISED
 from dueby_planner.schedule.job import Claimant, JobKey, PromisedJob, ScheduledJob
@@ -123,7 +125,7 @@ def is_waiting(status: JobStatus) -> bool:
     return status.plan is not None or has_reason(status, Reason.WAITING)
 
 
-def promised_job(job: JobSnapshot, *, now_us: int) -> PromisedJob | None:
+def promised_job(job: JobSnapshot, *, now_us: int, stores: Sequence[StoreLimits] = ()) -> PromisedJob | None:
     """Return the job with what it was promised; None if it was promised nothing, or is done with, or is to wait."""
     before = job.status.plan
     if isinstance(job.manifest, Invalid) or before is None or job.is_deleting or is_done_with(job):
@@ -144,6 +146,7 @@ def promised_job(job: JobSnapshot, *, now_us: int) -> PromisedJob | None:
         deadline_class=spec.deadline_class,
         windows=windows,
         now_us=now_us,
+        feed=feed_of(spec, job.status.input_cost, stores=stores),
     )
 
 

@@ -28,7 +28,7 @@ from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
 from dueby_planner.schedule.devices import DeviceGroups
-from dueby_planner.schedule.explain import has_idle_devices, refuse_beside_others, waiting_sentence
+from dueby_planner.schedule.explain import has_idle_devices, refuse_beside_others, until_then_sentence, waiting_sentence
 from dueby_planner.schedule.free_devices import CLASSES, PROMISED, YIELDING
 from dueby_planner.schedule.job import Assignment, JobKey, ScheduledJob, StartReason
 from dueby_planner.schedule.lag import LagMemory, OngoingWorker, workers_of_window
@@ -263,7 +263,7 @@ def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room
         return _begin(usable, _start(job, placement, room, starting), devices_by_group(starting))
     if job.deadline_class == "BestEffort":  # nothing is kept for it
         return Begun(work=_wait(usable, placement, calendar))
-    return Begun(work=_reserve(job, placement, room))
+    return Begun(work=_reserve(job, placement, calendar, room))
 
 
 def _least_us(job: ScheduledJob, placement: Placement) -> Callable[[Window], int]:
@@ -373,7 +373,7 @@ def _why_again(job: ScheduledJob) -> StartReason:
     return job.news or ("WorkerLost" if job.lost_all else "WindowBegins")
 
 
-def _reserve(job: ScheduledJob, placement: Placement, room: Room) -> WorkDecision:
+def _reserve(job: ScheduledJob, placement: Placement, calendar: Calendar, room: Room) -> WorkDecision:
     plan = reserved_plan(
         placement,
         room.groups,
@@ -383,6 +383,8 @@ def _reserve(job: ScheduledJob, placement: Placement, room: Room) -> WorkDecisio
         revision=0,
     )
     begins = begins_us(placement.reservation)
+    if begins > EARLY_US:
+        plan = plan.replace(proof_sentence=plan.proof_sentence + until_then_sentence(placement.job, calendar))
     starts_us = job.now_us + begins
     if placement.kept:
         # As the status has it: a window that waits for its device stays where it should have begun.

@@ -26,7 +26,7 @@ from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.free_devices import FreeDevices, least_free
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.place import usable
-from dueby_planner.schedule.place_job import Advice
+from dueby_planner.schedule.place_job import Advice, can_be_done, within_limits
 from dueby_planner.schedule.request import Refuse
 from dueby_planner.schedule.reservation import (
     Lane,
@@ -38,6 +38,7 @@ from dueby_planner.schedule.reservation import (
     probability_by,
     starts,
 )
+from dueby_planner.schedule.stores import is_store
 from dueby_planner.schedule.usable import Usable
 
 _MINUTE_US, _HOUR_US = 60 * MICROS_PER_SECOND, 3600 * MICROS_PER_SECOND
@@ -61,6 +62,10 @@ def waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -
     elif not is_possible:
         sentence = never_sentence(_with_classes(problem, groups))
     else:
+        if store := _store_in_the_way(placement.job, calendar):
+            return (
+                f"Other jobs take the {store}, or are promised them. The job waits until enough is left for a device."
+            )
         full = f", or {FULL_QUOTA}" if job.has_quota else ""
         return f"Other jobs have the devices, or are promised them{full}. The job waits for one."
     sentence += limits_sentence(job)
@@ -95,6 +100,8 @@ def refusal_sentence(
         return cut_sentence(calendar, cut, called, class_of)
     if not isinstance(alone := plan_fewest(job.problem), Infeasible):
         reason = "It does not fit beside the jobs before it"
+        if store := _store_in_the_way(job, calendar):
+            reason += f", which take the {store}"
         if found.action == "Hold":
             reason += ", which is not proved to be impossible"
         return f"{reason}. {_advice(calendar, job, class_of)}"
@@ -102,6 +109,27 @@ def refusal_sentence(
     if has_idle_devices(calendar, job):
         return alternatives_sentence(alone)
     return f"{reason_sentence(alone)} {_advice(calendar, job, class_of)}"
+
+
+def _store_in_the_way(job: CalendarJob, calendar: Calendar) -> str | None:
+    """Return the limit of a store without which the job would have a place; None if there is no such one."""
+    left = calendar.left[job.deadline_class]
+    for store in filter(is_store, job.limits):
+        others = {name: costs for name, costs in job.limits.items() if name != store}
+        if can_be_done(replace(job, limits=others), left, job.problem.time_us):
+            return store
+    return None
+
+
+def until_then_sentence(job: CalendarJob, calendar: Calendar) -> str:
+    """Return which store a job that begins later waits for, after a space; empty if it isn't one."""
+    left = calendar.left[job.deadline_class]
+    for store in filter(is_store, job.limits):
+        others = {name: costs for name, costs in job.limits.items() if name != store}
+        now, without = (within_limits(replace(job, limits=costs), left) for costs in (job.limits, others))
+        if any(least_free(without[name], 0, 1) > least_free(now[name], 0, 1) == 0 for name in now):
+            return f" Until then other jobs take the {store}."
+    return ""
 
 
 def cut_sentence(calendar: Calendar, cut: Cut, called: Called, class_of: Callable[[str], str]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from operator import itemgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dueby_api.inference_job import DeadlineClass
@@ -195,7 +196,7 @@ class CalendarPool:
     """The devices, by name: a device class, or those of a class that have the same future."""
 
     whole: Mapping[str, int]
-    """Every device that there is, whoever has it now, and all units of limits. Proofs count these."""
+    """Every device that there is, whoever has it now, and in the operator all units of limits. Proofs count these."""
     free: Mapping[DeadlineClass, Free]
     """What is free beside the running workers of a class and of those above it. At no moment has a class fewer devices
     than those below it: `free["BestEffort"]` is beside all workers, and `free["Hard"]` beside those of Hard jobs."""
@@ -212,8 +213,10 @@ def less(free: Free, taken: Mapping[str, Sequence[Taken]]) -> Free:
     return {**free, **{name: without(free[name], of_name) for name, of_name in taken.items() if name in free}}
 
 
-def idle_pool(counts: Mapping[str, int], *, change_us: int = 0) -> CalendarPool:
-    """Return a pool of so many devices on which nothing runs."""
-    free = {name: always_free(count) for name, count in counts.items()}
+def idle_pool(
+    counts: Mapping[str, int], *, limits: Mapping[str, int] = MappingProxyType({}), change_us: int = 0
+) -> CalendarPool:
+    """Return a pool of so many devices on which nothing runs; `limits` are units by the names of limits."""
+    free = {name: always_free(count) for name, count in (*counts.items(), *limits.items())}
     tables = dict.fromkeys(CLASSES, free)
     return CalendarPool(whole=counts, free=tables, expected=tables, change_us=change_us)

@@ -71,6 +71,8 @@ class PromisedJob:
     windows: tuple[WindowStatus, ...]
     """What is reserved for it, as its status says."""
     now_us: int
+    feed: StoreFeed | None = None
+    """What its source's store gives all its workers together; None: nothing limits it."""
 
     @property
     def key(self) -> JobKey:

@@ -10,6 +10,7 @@
 What raises for one job is that job's fault, and the others are scheduled without it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -42,6 +43,7 @@ from dueby_planner.schedule.place_all import Placements, find_refusal, keep_prom
 from dueby_planner.schedule.request import ScheduleReply, ScheduleRequest, Start, WorkDecision
 from dueby_planner.schedule.reservation import Reservation
 from dueby_planner.schedule.stops import find_in_time, find_unwanted, find_who_gives_way, running_job, stop
+from dueby_planner.schedule.stores import shared_names
 from dueby_planner.schedule.usable import Usables
 from dueby_planner.schedule.watch import decide_workers, images_to_place
 
@@ -135,6 +137,7 @@ class _Scheduling:
 
     def _open(self) -> None:
         """Count what there is, and what is free beside the workers that run."""
+        self._share_stores()
         for job in self._open_jobs():
             self._guarded(job.key, self._hold, job)
         self._in_time = find_in_time(self._open_jobs(), self._groups)
@@ -142,6 +145,25 @@ class _Scheduling:
         self._ledger = keep_promised(beside_workers, self._untouched(), self._groups)
         hard, soft = (taken_by_class(self._open_jobs(), kind, self._groups) for kind in PROMISED)
         self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
+
+    def _share_stores(self) -> None:
+        """Bound what jobs that read one store take of it together."""
+        untouched = self._untouched()
+        feeds = [*(job.feed for job in self._jobs.values()), *(job.feed for job in untouched)]
+        readers = Counter(name for feed in feeds for name in shared_names(feed))
+        shared = {name for name, count in readers.items() if count > 1}
+        sharing: list[ScheduledJob] = []
+        for job in self._open_jobs():
+            if shared & shared_names(job.feed):
+                self._guarded(job.key, self._share, job, sharing)
+        if sharing:
+            self._groups = self._usables.with_stores(sharing, untouched)
+            self.idle = IdleDevices(self._groups)
+
+    def _share(self, job: ScheduledJob, sharing: list[ScheduledJob]) -> None:
+        if self._usables.are_there(job):
+            self._usables.of(job)
+            sharing.append(job)
 
     def _untouched(self) -> list[PromisedJob]:
         """Return the jobs of which no windows are decided on, and to which something is promised."""

@@ -1,7 +1,7 @@
 """What a job could do with the devices that it may use, free or not: each group is a class of its own."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
 from dueby_planner.schedule.devices import DeviceGroups, devices_by_class
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
 from dueby_planner.schedule.lag import OngoingWorker, workers_of_window
+from dueby_planner.schedule.stores import StoreUse, store_uses, window_uses, with_stores
 from dueby_planner.schedule.watch import ongoing
 
 
@@ -57,7 +58,7 @@ class Usable:
     def demand(self) -> CalendarJob:
         """Return all that is left of a running job, to be done by the workers that it has and others."""
         job = self.job
-        problem = replace(self._problem(job.images_left), pool=self.pool, max_gpus=job.spec.gpus.max).within_feed()
+        problem = self._whole_problem().within_feed()
         gone = {
             worker.name
             for worker in job.alive
@@ -92,8 +93,35 @@ class Usable:
 
     def problem(self, *, images: int) -> Problem:
         """Return the job's problem on all of these devices, beside the workers that it has."""
-        problem = self._problem(images).within_feed()
-        return replace(problem, fed=None if problem.fed is None else max(0, problem.fed - len(self.job.alive)))
+        if self.job.feed is None:
+            return self._problem(images)
+        # How many a store feeds, and at which pace, is said of all devices, those of the job's workers among them.
+        whole = replace(self._problem(images), pool=self.pool).within_feed()
+        more = {group.device_class: group for group in self.for_more.groups}
+        fed = tuple(
+            replace(group, count=more[group.device_class].count)
+            for group in whole.pool.groups
+            if group.device_class in more
+        )
+        if not fed:
+            return replace(self._problem(images), fed=0)
+        left = None if whole.fed is None else max(0, whole.fed - len(self.job.alive))
+        return replace(whole, pool=replace(self.for_more, groups=fed), fed=left)
+
+    def store_uses(self) -> tuple[StoreUse, ...]:
+        """Return what a device of each class takes of the stores that the job shares with others."""
+        return tuple(use._replace(costs=self._by_class(use.costs)) for use in store_uses(self._whole_problem()))
+
+    def _by_class(self, costs: Mapping[str, int]) -> Mapping[str, int]:
+        most: dict[str, int] = {}
+        for name, cost in costs.items():
+            device_class = self.groups.class_of(name)
+            most[device_class] = max(cost, most.get(device_class, 0))
+        return most
+
+    def _whole_problem(self) -> Problem:
+        """Return all that is left of the job, on all devices, those of its workers among them."""
+        return replace(self._problem(self.job.images_left), pool=self.pool, max_gpus=self.job.spec.gpus.max)
 
     def _problem(self, images: int) -> Problem:
         job = self.job
@@ -140,6 +168,18 @@ class Usables:
         if job.key not in self._found:
             self._found[job.key] = _find_usable(job, self._groups)
         return self._found[job.key]
+
+    def with_stores(self, jobs: Collection[ScheduledJob], promised: Iterable[PromisedJob]) -> DeviceGroups:
+        """Return the devices with the limits of the stores that several jobs read, for all jobs that are found here."""
+        uses = {job.key: window_uses(job) for job in promised}
+        uses |= {job.key: self.of(job).store_uses() for job in jobs}
+        working = {
+            job.key: [worker.assignment.device_class for worker in job.alive if worker.state != "queued"]
+            for job in jobs
+        }
+        self._groups = with_stores(self._groups, uses, working)
+        self._found = {key: replace(usable, groups=self._groups) for key, usable in self._found.items()}
+        return self._groups
 
     def are_there(self, job: ScheduledJob) -> bool:
         """Return whether there are devices that the job may have.

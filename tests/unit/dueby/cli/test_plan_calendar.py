@@ -73,6 +73,28 @@ def test_jobs_that_fit_are_a_calendar(plan: PlanAll) -> None:
     assert first["probability"] == pytest.approx(0.5, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("uri", "begins"),
+    [("s3://photos/in/", 15.0), ("/photos/", 0.0)],
+    ids=["S3 serves one device", "nothing limits a disk"],
+)
+def test_jobs_on_one_bucket_share_what_it_serves(plan: PlanAll, uri: str, begins: float) -> None:
+    source = {"source": {"uri": uri}, "images": 41_664}
+    _, out, _ = plan("-o", "json", devices=2, jobs={"a": source, "late": {**source, "deadline": "25s"}})
+    document = json.loads(out)
+    first, late = ([window["from"] for window in job["windows"]] for job in document["jobs"])
+    # A device takes 4,571 photos a second, and S3 promises 5,500 requests for all of them.
+    assert (first, set(late)) == ([0.0], {begins})
+    assert [pool["deviceClass"] for pool in document["pool"]] == [A100]
+
+
+def test_a_refusal_beside_others_names_the_store(plan: PlanAll) -> None:
+    source = {"source": {"uri": "s3://photos/in/"}, "images": 41_664}
+    code, out, _ = plan(devices=2, jobs={"a": source, "b": {**source, "deadline": "11s"}})
+    assert code == 3
+    assert "which take the 5,500 requests/s of s3://photos" in " ".join(out.split())
+
+
 def test_a_hard_job_that_does_not_fit_is_refused_by_a_cut(plan: PlanAll) -> None:
     jobs = {name: {"images": 41_000} for name in ("a", "b", "c")}
     code, out, _ = plan("-o", "json", jobs=jobs)

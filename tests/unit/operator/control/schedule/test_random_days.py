@@ -6,8 +6,11 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dueby_api.store_limits import StoreLimits
+from dueby_planner.model.feed import MICRO, rate_of
 from support.kueue_cluster import KueueCluster, Share
 from support.shared_cluster import SharedCluster, asking
+from support.shared_cluster_jobs import Running
 
 CORES = {"a": 4, "b": 3}
 # Of a core, in images per second.
@@ -26,6 +29,8 @@ class Arrival:
     is_queued: bool = False
     asks: float = 1
     """Cores that a worker asks for. It is no slower by fewer of them."""
+    reads_store: bool = False
+    """Whether it reads from a store with a limit."""
 
 
 arrivals = st.builds(
@@ -37,6 +42,7 @@ arrivals = st.builds(
     most=st.integers(1, 7),
 )
 in_queues = st.builds(replace, arrivals, is_queued=st.booleans())
+on_a_store = st.builds(replace, arrivals, reads_store=st.sampled_from([True, True, False]))
 of_sizes = st.builds(replace, arrivals, asks=st.sampled_from([1, 1, 0.5, 0.25]))
 
 
@@ -98,6 +104,31 @@ def test_promises_are_kept_where_workers_ask_for_different_amounts(days: list[Ar
     run_day(CountedCluster(CORES), days)
 
 
+class StoreCluster(SharedCluster):
+    """A cluster in which the workers that read of one store take no more of it than it serves."""
+
+    def __init__(self, requests: int) -> None:
+        self.limit = StoreLimits(prefix="s3://photos", requests_per_second=requests)
+        super().__init__(CORES, stores=(self.limit,))
+
+    def decide(self) -> None:
+        super().decide()
+        readers = (running for running in self.jobs.values() if self.limit.covers(source_of(running)))
+        rates = (rate_of(worker.assignment.choice) for running in readers for worker in running.alive)
+        assert sum(rates) <= (self.limit.requests_per_second or 0) * MICRO
+
+
+def source_of(running: Running) -> str:
+    manifest: Any = running.snapshot.manifest
+    return str(manifest.spec.source.uri)
+
+
+@settings(derandomize=True)
+@given(st.lists(on_a_store, min_size=1, max_size=7), st.integers(RATE // 2, 7 * RATE))
+def test_promises_are_kept_on_a_store_that_serves_few_devices(days: list[Arrival], requests: int) -> None:
+    run_day(StoreCluster(requests), days)
+
+
 def run_day(cluster: SharedCluster, days: list[Arrival]) -> None:
     """Let the jobs come, and see each of them end."""
     promised: dict[str, float] = {}
@@ -105,6 +136,8 @@ def run_day(cluster: SharedCluster, days: list[Arrival]) -> None:
         cluster.run(each.after_s)
         name = f"{each.deadline_class.lower()}-{number}"
         spec: dict[str, Any] = {"queueName": "night"} if each.is_queued else {}
+        if each.reads_store:
+            spec["source"] = {"uri": "s3://photos/in/"}
         if each.asks < 1:
             spec["worker"] = asking(each.asks)
         cluster.add(
