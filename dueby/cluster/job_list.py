@@ -70,8 +70,8 @@ def read_jobs(text: bytes | str, *, origin: str, namespace: str | None) -> Clust
 def read_sizes(text: bytes | str, *, origin: str) -> Mapping[str, ClassSize]:
     """Return how many devices of each class there are, as the GPUProfiles in a list as JSON say.
 
-    Profiles that don't say so, or can't be read, don't count. A class that has none is left out, such as slices of another
-    size than the nodes are cut into now: jobs may still hold some. Raise Invalid if it is no list.
+    Profiles that don't say so, or can't be read, don't count. A class that has none is left out, such as slices of
+    another size than the nodes are cut into now: jobs may still hold some. Raise Invalid if it is no list.
     """
     devices: dict[str, int] = {}
     for item in decode(_List, text, origin=origin).items:
