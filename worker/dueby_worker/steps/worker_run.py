@@ -139,7 +139,7 @@ class WorkerRun:
         self._known_parts = KnownParts(store, self._manifest.grid)
         progress.list_parts = self._known_parts.runs
         # One for the whole run: what a store was found to take holds for the parts of others, too.
-        self._paces = Paces(limit=config.requests_per_second)
+        self._paces = _paces_of(config)
         progress.find_observed_requests = lambda: self._paces.observed
         self._feed = Feed()
         self._budget = BatchBudget(
@@ -318,3 +318,16 @@ def _manifest_of(config: WorkConfig, model: LoadedFacts, index: Index) -> SinkMa
         generation=index.generation if index.generation > 1 else None,
         first_image=index.document.first_image,
     )
+
+
+def _paces_of(config: WorkConfig) -> Paces:
+    """Return how fast the images' stores may be asked: as the plan says, or within the job's own limit.
+
+    Of the job's limit each worker begins with its part, and more than the limit is never asked for.
+    """
+    if config.requests_per_second is not None:
+        return Paces(limit=config.requests_per_second)
+    limits = config.source.limits
+    if limits is None or limits.requests_per_second is None:
+        return Paces()
+    return Paces(limit=limits.requests_per_second, start=limits.requests_per_second / len(config.shares))

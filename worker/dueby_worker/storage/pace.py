@@ -34,8 +34,10 @@ class RequestPace:
 
     limit: float = math.inf
     """Requests a second that are never exceeded."""
+    start: float = math.inf
+    """Requests a second to begin with, if they are fewer."""
     rate: float = field(init=False)
-    """Requests a second that may be made now; infinite until the store has refused one, if there is no limit."""
+    """Requests a second that may be made now; infinite until the store has refused one, if nothing was given."""
     observed: float | None = None
     """Requests a second that the store gave when it refused more, the newest weighing most; None if it never has."""
     _growth: float = 0.0
@@ -48,7 +50,8 @@ class RequestPace:
     _answers: deque[float] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self.rate = self.limit
+        self.rate = min(self.limit, self.start)
+        self._growth = 0.0 if math.isinf(self.rate) else _growth_after(self.rate)
 
     def wait_s(self, now_s: float) -> float:
         """Take a token for a request and return 0, or return after how many seconds to ask again."""
@@ -85,7 +88,7 @@ class RequestPace:
             given = min(max(given, _LEAST_KEPT * self.rate), self.rate)
         self.observed = given if self.observed is None else self.observed + _NEWEST * (given - self.observed)
         self.rate = min(self.limit, max(_LEAST_RATE, _KEPT * given))
-        self._growth = _GROWTH_PER_S + _GROWTH_SHARE * self.rate
+        self._growth = _growth_after(self.rate)
         self._tokens = min(self._tokens, 0.0)
         self._cut_s = now_s
 
@@ -106,3 +109,8 @@ class RequestPace:
         # A rate that nobody waits for says nothing about the store. Who waited may come late, and then takes the token.
         if now_s - self._waited_s <= max(_LATE_S, 2 / self.rate):
             self.rate = min(self.limit, self.rate + self._growth * since_s)
+
+
+def _growth_after(rate: float) -> float:
+    """Return by how much a rate grows in a second, in requests a second."""
+    return _GROWTH_PER_S + _GROWTH_SHARE * rate

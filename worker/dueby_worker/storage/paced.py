@@ -75,9 +75,12 @@ class PacedStore:
 class Paces:
     """The pace of each store, by its root, for as long as a worker runs. Thread-safe."""
 
-    def __init__(self, *, limit: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the requests a second that the plan gives this worker for each store; None: as many as it takes."""
+    def __init__(
+        self, *, limit: float | None = None, start: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take the requests a second that may never be exceeded, and those to begin with; None: as many as it takes."""
         self._limit = math.inf if limit is None else limit
+        self._start = math.inf if start is None else start
         self._clock = clock
         self._lock = threading.Lock()
         self._stores: dict[str, PacedStore] = {}
@@ -91,7 +94,7 @@ class Paces:
         """Return the store of this root."""
         with self._lock:
             if root not in self._stores:
-                pace = RequestPace(limit=self._limit)
+                pace = RequestPace(limit=self._limit, start=self._start)
                 self._stores[root] = PacedStore(
                     pace, on_answer=lambda took_s: self._on_answer(took_s), clock=self._clock
                 )

@@ -56,6 +56,17 @@ def test_without_refusals_nobody_waits() -> None:
     assert pace.observed is None
 
 
+def test_a_rate_to_begin_with_grows_to_the_limit_while_it_is_used() -> None:
+    pace, rates = RequestPace(limit=10.0, start=5.0), []
+    for number in range(1000):
+        pace.wait_s(number / 100)
+        rates.append(pace.rate)
+    assert rates[0] == 5.0
+    assert rates == sorted(rates)
+    assert rates[-1] == 10.0
+    assert pace.observed is None
+
+
 @given(
     limit=st.floats(0.5, 5000),
     gaps=st.lists(st.floats(0, 0.05), min_size=1, max_size=400),
