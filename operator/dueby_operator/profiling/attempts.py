@@ -72,17 +72,22 @@ class Attempt:
 def attempts_of(job: JobSnapshot, model: Model, nodes: Mapping[str, Node], *, now_us: int) -> list[Attempt]:
     """Return the attempts to measure this model for this job alone."""
     subject = str(model_subject(model))
-    found = [each for each in _alive(job.profiling) if _subject_of(each) == subject]
+    batch_jobs = [batch_job for batch_job in _alive(job.profiling) if _subject_of(batch_job) == subject]
     by_job = pods_by_job(job.pods)
-    read = (_read(each, by_job.get(each.name, ()), job.profiling_progress, now_us=now_us) for each in found)
+    read = (
+        _read(batch_job, by_job.get(batch_job.name, ()), job.profiling_progress, now_us=now_us)
+        for batch_job in batch_jobs
+    )
     return [_without_stranger(attempt, nodes) for attempt in read]
 
 
 def shared_attempts(snapshot: OnDemandSnapshot, nodes: Mapping[str, Node], *, now_us: int) -> dict[str, Attempt]:
     """Return the attempts to measure something for everybody, by name."""
-    by_job, there = pods_by_job(snapshot.pods), _alive(snapshot.jobs)
-    found = (_read(each, by_job.get(each.name, ()), snapshot.progress, now_us=now_us) for each in there)
-    return {attempt.name: _without_stranger(attempt, nodes) for attempt in found}
+    by_job, batch_jobs = pods_by_job(snapshot.pods), _alive(snapshot.jobs)
+    attempts = (
+        _read(batch_job, by_job.get(batch_job.name, ()), snapshot.progress, now_us=now_us) for batch_job in batch_jobs
+    )
+    return {attempt.name: _without_stranger(attempt, nodes) for attempt in attempts}
 
 
 def outdated_attempts(job: JobSnapshot, model: Model | None) -> tuple[str, ...]:
@@ -91,7 +96,11 @@ def outdated_attempts(job: JobSnapshot, model: Model | None) -> tuple[str, ...]:
     Without a model nothing is measured for it alone any more.
     """
     subject = str(model_subject(model)) if model else ""
-    return tuple(found.name for found in _alive(job.profiling) if _subject_of(found) != subject and not found.is_over)
+    return tuple(
+        batch_job.name
+        for batch_job in _alive(job.profiling)
+        if _subject_of(batch_job) != subject and not batch_job.is_over
+    )
 
 
 def _alive(jobs: Sequence[BatchJob]) -> list[BatchJob]:
@@ -102,36 +111,36 @@ def _subject_of(job: BatchJob) -> str:
     return job.metadata.annotations.get(names.MODEL, "")
 
 
-def _read(found: BatchJob, pods: Sequence[Pod], progress: Mapping[str, ProfilingProgress], *, now_us: int) -> Attempt:
+def _read(job: BatchJob, pods: Sequence[Pod], progress: Mapping[str, ProfilingProgress], *, now_us: int) -> Attempt:
     attempt = Attempt(
-        name=found.name,
-        namespace=found.metadata.namespace,
-        uid=found.metadata.uid,
-        number=attempt_of(found),
-        device_class=found.metadata.annotations.get(names.DEVICE_CLASS, ""),
-        begun_for=found.metadata.annotations.get(names.BEGUN_FOR, ""),
+        name=job.name,
+        namespace=job.metadata.namespace,
+        uid=job.metadata.uid,
+        number=attempt_of(job),
+        device_class=job.metadata.annotations.get(names.DEVICE_CLASS, ""),
+        begun_for=job.metadata.annotations.get(names.BEGUN_FOR, ""),
         state="waiting",
     )
-    ending = ending_of(pods, found.name)
-    if found.is_complete and not ending.message:
-        return _without_words(attempt, found, now_us=now_us)
-    if found.is_complete:
-        return _done(attempt, pods, ending, _subject_of(found))
-    if found.is_failed or ending.is_final:
-        return replace(attempt, state="failed", message=_failed_message(found, ending))
-    if is_queued(found):
+    ending = ending_of(pods, job.name)
+    if job.is_complete and not ending.message:
+        return _without_words(attempt, job, now_us=now_us)
+    if job.is_complete:
+        return _done(attempt, pods, ending, _subject_of(job))
+    if job.is_failed or ending.is_final:
+        return replace(attempt, state="failed", message=_failed_message(job, ending))
+    if is_queued(job):
         return replace(attempt, message="waits in its queue; `kubectl describe workloads` says for what")
     pod = next((pod for pod in pods if pod.status.phase in ("Running", "Succeeded")), None)
     if pod is None:
-        return replace(attempt, message=diagnose_step(found, pods, now_us=now_us) or "its pod is being started")
+        return replace(attempt, message=diagnose_step(job, pods, now_us=now_us) or "its pod is being started")
     return replace(attempt, state="measuring", message=_progress_message(progress.get(pod.name)))
 
 
-def _without_words(attempt: Attempt, found: BatchJob, *, now_us: int) -> Attempt:
+def _without_words(attempt: Attempt, job: BatchJob, *, now_us: int) -> Attempt:
     """Return the attempt whose pod is gone, or isn't seen yet as it ended."""
-    if not is_long_complete(found, now_us=now_us):
+    if not is_long_complete(job, now_us=now_us):
         return replace(attempt, state="measuring", message="what it has measured is being read")
-    if is_given_up(found):
+    if is_given_up(job):
         message = f"it was measured {times(attempt.number)}, and each time its pod was gone before that was read"
         return replace(attempt, state="failed", message=message)
     return replace(attempt, state="lost", message="its pod is gone, and what it has measured with it")
@@ -140,13 +149,13 @@ def _without_words(attempt: Attempt, found: BatchJob, *, now_us: int) -> Attempt
 def _done(attempt: Attempt, pods: Sequence[Pod], ending: Ending, subject: str) -> Attempt:
     pod = next((pod for pod in pods if pod.status.phase == "Succeeded"), None)
     try:
-        found = read_measured(ending, device_class=attempt.device_class, subject=subject)
+        spec = read_measured(ending, device_class=attempt.device_class, subject=subject)
     except Invalid as error:
         return replace(attempt, state="failed", message=str(error)[:MAX_WORDS])
     if pod is None:
-        return replace(attempt, state="done", found=found)
-    found = with_provenance(with_time_of(pod, found), image=image_of(pod), image_name=image_name_of(pod))
-    return replace(attempt, state="done", found=found, node=pod.spec.node_name)
+        return replace(attempt, state="done", found=spec)
+    spec = with_provenance(with_time_of(pod, spec), image=image_of(pod), image_name=image_name_of(pod))
+    return replace(attempt, state="done", found=spec, node=pod.spec.node_name)
 
 
 def _without_stranger(attempt: Attempt, nodes: Mapping[str, Node]) -> Attempt:
@@ -169,10 +178,10 @@ def _progress_message(progress: ProfilingProgress | None) -> str:
     return f"{message}, at most {format_duration(rounded_s * MICROS_PER_SECOND)} left"
 
 
-def _failed_message(found: BatchJob, ending: Ending) -> str:
+def _failed_message(job: BatchJob, ending: Ending) -> str:
     if sentence := ending.sentence[:MAX_WORDS]:
         return sentence
-    if any(condition.reason == "DeadlineExceeded" for condition in found.status.conditions):
-        limit_s = PATIENCE_S if names.ON_DEMAND in found.metadata.labels else LIMIT_S
+    if any(condition.reason == "DeadlineExceeded" for condition in job.status.conditions):
+        limit_s = PATIENCE_S if names.ON_DEMAND in job.metadata.labels else LIMIT_S
         return f"it took longer than {format_duration(limit_s * MICROS_PER_SECOND)}"
     return "see the log of its pod"

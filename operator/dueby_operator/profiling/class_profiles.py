@@ -58,18 +58,18 @@ def keep_profiles(profiles: Sequence[GPUProfile], nodes: Mapping[str, Node] | No
 
     `nodes` are those of the cluster; without them no profile is foreign.
     """
-    there, own = {profile.name: profile for profile in profiles}, without_foreign(profiles, nodes or {})
-    foreign = there.keys() - {profile.name for profile in own}
-    slow = slow_nodes(own)
-    wanted = {found.name: found for found in _wanted(own, slow, there)}
+    old, of_cluster = {profile.name: profile for profile in profiles}, without_foreign(profiles, nodes or {})
+    foreign = old.keys() - {profile.name for profile in of_cluster}
+    slow = slow_nodes(of_cluster)
+    wanted = {profile.name: profile for profile in _wanted(of_cluster, slow, old)}
     new = {
-        name: _in_place_of(there.get(name), found)
-        for name, found in wanted.items()
-        if name not in there or found.spec != there[name].spec
+        name: _in_place_of(old.get(name), profile)
+        for name, profile in wanted.items()
+        if name not in old or profile.spec != old[name].spec
     }
     # Operators of before have stored what they predicted.
-    gone = {name for name in there.keys() - wanted.keys() if is_of_slow_node(there[name]) or is_predicted(there[name])}
-    after = there | new
+    gone = {name for name in old.keys() - wanted.keys() if is_of_slow_node(old[name]) or is_predicted(old[name])}
+    after = old | new
     return KeptProfiles(
         profiles=tuple(after[name] for name in sorted(after.keys() - gone - foreign)),
         slow=slow,
@@ -86,17 +86,17 @@ def profiles_of(spec: ProfileSpec, *, node: Node | None, profiles: Sequence[GPUP
     """
     subject = node_subject(spec)
     if node is None:
-        return _of_lost_node(subject, spec, [known for known in profiles if node_subject(known.spec) == subject])
+        return _of_lost_node(subject, spec, [profile for profile in profiles if node_subject(profile.spec) == subject])
     device = spec.device.replace(node=node.name)
-    own = managed_profile(
+    of_node = managed_profile(
         profile_name(subject, node.name), spec.replace(device_class=subject.device_class, device=device), node=node
     )
     # What has one of these names and is about something else is no obstacle.
-    taken = {own.name, profile_name(subject)}
-    others = [p for p in profiles if p.name not in taken or (p.name != own.name and node_subject(p.spec) == subject)]
-    kept = keep_profiles([*others, own])
-    made = [p for p in kept.profiles if node_subject(p.spec) == subject and not p.spec.device.node and is_managed(p)]
-    return [own, *made]
+    both = {of_node.name, profile_name(subject)}
+    others = [p for p in profiles if p.name not in both or (p.name != of_node.name and node_subject(p.spec) == subject)]
+    kept = keep_profiles([*others, of_node])
+    shared = [p for p in kept.profiles if node_subject(p.spec) == subject and not p.spec.device.node and is_managed(p)]
+    return [of_node, *shared]
 
 
 def _of_lost_node(subject: Subject, spec: ProfileSpec, alike: Sequence[GPUProfile]) -> list[GPUProfile]:
@@ -105,35 +105,35 @@ def _of_lost_node(subject: Subject, spec: ProfileSpec, alike: Sequence[GPUProfil
     What was measured is seen in every pass for as long as its Job is kept.
     """
     name = profile_name(subject)
-    is_taken = any(known.name != name or known.spec.device.node for known in alike)
+    is_taken = any(profile.name != name or profile.spec.device.node for profile in alike)
     if node_of(spec.device_class) or is_taken:
         return []
     before = next(iter(alike), None)
     if before and measured_s(before.spec) >= measured_s(spec):
         return []
     kept = spec.replace(observed=keep_valid_rows(before.spec, spec) if before else spec.observed)
-    found = class_profile(subject, [], before=kept)
-    return [_in_place_of(before, found)] if found else []
+    profile = class_profile(subject, [], before=kept)
+    return [_in_place_of(before, profile)] if profile else []
 
 
 def class_profile(
-    subject: Subject, nodes: Sequence[GPUProfile], *, own: str = "", before: ProfileSpec | None = None
+    subject: Subject, nodes: Sequence[GPUProfile], *, node: str = "", before: ProfileSpec | None = None
 ) -> GPUProfile | None:
-    """Return what the nodes' profiles say together, as their class's or as the class of the node `own`.
+    """Return what the nodes' profiles say together, as their class's or as the class of one `node`.
 
     If they have no size in common it stays as it was, or else is the latest of theirs; None if there is nothing to make
     it of.
     """
-    of_class = subject.of_class(own_class(subject.device_class, own))
-    known = sorted(nodes, key=lambda profile: profile.name)
+    of_class = subject.of_class(own_class(subject.device_class, node))
+    by_name = sorted(nodes, key=lambda profile: profile.name)
     spec = before
     with suppress(Invalid):  # no size in common
-        spec = aggregate(known).spec if known else before
-    if spec is None and known:
-        spec = max(known, key=lambda profile: measured_s(profile.spec)).spec
+        spec = aggregate(by_name).spec if by_name else before
+    if spec is None and by_name:
+        spec = max(by_name, key=lambda profile: measured_s(profile.spec)).spec
     if spec is None:
         return None
-    latest = max((p.spec.measured_at for p in known if p.spec.measured_at), default=spec.measured_at)
+    latest = max((p.spec.measured_at for p in by_name if p.spec.measured_at), default=spec.measured_at)
     spec = spec.replace(
         observed=keep_valid_rows(before, spec) if before else spec.observed,
         device_class=of_class.device_class,
@@ -143,13 +143,13 @@ def class_profile(
     return managed_profile(profile_name(of_class), spec)
 
 
-def _in_place_of(before: GPUProfile | None, found: GPUProfile) -> GPUProfile:
+def _in_place_of(before: GPUProfile | None, after: GPUProfile) -> GPUProfile:
     """Return the profile with what the API server keeps when the one before it is replaced."""
     if before is None:
-        return found
+        return after
     # Without these the profile's conditions would look new in this pass, and their times would begin again.
-    metadata = found.metadata.replace(generation=before.metadata.generation)
-    return found.replace(metadata=metadata, status=before.status)
+    metadata = after.metadata.replace(generation=before.metadata.generation)
+    return after.replace(metadata=metadata, status=before.status)
 
 
 def _wanted(
@@ -164,10 +164,10 @@ def _wanted(
         elif not is_predicted(profile):
             of_class[profile_subject(profile.spec)].append(profile)
     for subject, nodes in sorted(of_nodes.items()):
-        for own, members in sorted({"": [], **nodes}.items()):
-            about = subject.of_class(own_class(subject.device_class, own))
+        for node, members in sorted({"": [], **nodes}.items()):
+            about = subject.of_class(own_class(subject.device_class, node))
             name = profile_name(about)
-            there = [*of_class[about], *([by_name[name]] if name in by_name else [])]
-            if all(found.name == name and is_managed(found) and not found.spec.device.node for found in there):
-                before = there[0].spec if there else None
-                yield from filter(None, [class_profile(subject, without_fast(members), own=own, before=before)])
+            alike = [*of_class[about], *([by_name[name]] if name in by_name else [])]
+            if all(p.name == name and is_managed(p) and not p.spec.device.node for p in alike):
+                before = alike[0].spec if alike else None
+                yield from filter(None, [class_profile(subject, without_fast(members), node=node, before=before)])

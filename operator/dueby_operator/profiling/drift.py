@@ -102,36 +102,36 @@ def drifts(profiles: Sequence[GPUProfile], nodes: Mapping[str, Node], *, image: 
             of_class[node_of(profile.spec.device_class), node_subject(profile.spec)] = profile.spec
         elif profile.spec.software.get(IMAGE_NAME) == image:
             latest[profile.spec.device.node] = profile.spec
-    found: dict[str, Drift | None] = {}
+    drift_of: dict[str, Drift | None] = {}
     for profile in profiles:
         if node := nodes.get(profile.spec.device.node or ""):
             shown = of_class.get((node.name if node.is_slow else "", node_subject(profile.spec)))
             now = Now(node=node, image=image, latest=latest.get(node.name), of_class=shown)
-            found[profile.name] = next((drift for check in _CHECKS if (drift := check(profile.spec, now))), None)
-    return found
+            drift_of[profile.name] = next((drift for check in _CHECKS if (drift := check(profile.spec, now))), None)
+    return drift_of
 
 
 def clocks(cron_jobs: Iterable[CronJob]) -> dict[tuple[str, str], Clock]:
     """Return the CronJobs by node and class. One whose template can't be read measures nothing that we know of."""
-    found = {}
+    by_device = {}
     for cron in cron_jobs:
         annotations = cron.metadata.annotations
         subjects = _subjects_of(cron)
-        found[annotations.get(names.NODE, ""), annotations.get(names.DEVICE_CLASS, "")] = Clock(
+        by_device[annotations.get(names.NODE, ""), annotations.get(names.DEVICE_CLASS, "")] = Clock(
             cron=cron, subjects=subjects
         )
-    return found
+    return by_device
 
 
-def clock_of(profile: GPUProfile, found: Mapping[tuple[str, str], Clock]) -> Clock | None:
+def clock_of(profile: GPUProfile, by_device: Mapping[tuple[str, str], Clock]) -> Clock | None:
     """Return the CronJob by which a node's profile is measured again. What was applied by hand stands, and has none."""
-    clock = found.get((str(profile.spec.device.node), profile.spec.device_class))
+    clock = by_device.get((str(profile.spec.device.node), profile.spec.device_class))
     return clock if clock and is_managed(profile) and clock.measures(profile.spec) else None
 
 
 def measure_again(
     drifted: Iterable[tuple[GPUProfile, Drift]],
-    found: Mapping[tuple[str, str], Clock],
+    by_device: Mapping[tuple[str, str], Clock],
     jobs: Iterable[BatchJob],
     *,
     profiles: Iterable[GPUProfile],
@@ -147,7 +147,7 @@ def measure_again(
         jobs_of[job.metadata.labels.get(names.PROFILED, "")].append(job)
     waiting: dict[str, tuple[Clock, ProfileSpec, Drift]] = {}
     for profile, drift in sorted(drifted, key=lambda one: measured_s(one[0].spec)):
-        clock = clock_of(profile, found)
+        clock = clock_of(profile, by_device)
         if clock is None or _is_rumour(drift, profile.spec, now_us):
             continue
         # An engine that only `auto` stands for was measured when another one won, too.
@@ -155,15 +155,15 @@ def measure_again(
         last_s = measured_s(profile.spec) if is_named else lately[_of_any_engine(profile)]
         if not _is_left(drift, profile, last_s, now_us):
             waiting[clock.name] = clock, profile.spec, drift
-    made = []
+    writes = []
     for clock, latest, drift in waiting.values():
         again = names.again_name(clock.name, str(latest.measured_at))
         existing = jobs_of[clock.name]
         is_there = any(not job.is_over or _is_recent(job, now_us) or job.name == again for job in existing)
         if not is_there and not clock.cron.spec.suspend:
             path = paths.batch_path(clock.cron.metadata.namespace)
-            made.append(Add(kind=path, document=job_now(clock.cron, again, reason=drift.reason.word)))
-    return made
+            writes.append(Add(kind=path, document=job_now(clock.cron, again, reason=drift.reason.word)))
+    return writes
 
 
 def _subjects_of(cron: CronJob) -> list[ModelSubject]:
@@ -194,11 +194,11 @@ def _of_any_engine(profile: GPUProfile) -> tuple[str, Subject]:
 
 def _last_measured(profiles: Iterable[GPUProfile]) -> dict[tuple[str, Subject], float]:
     """Return when each node's subjects were measured last, with whichever engine, in seconds since 1970."""
-    found: dict[tuple[str, Subject], float] = defaultdict(float)
+    last_s: dict[tuple[str, Subject], float] = defaultdict(float)
     for profile in profiles:
         about = _of_any_engine(profile)
-        found[about] = max(found[about], measured_s(profile.spec))
-    return found
+        last_s[about] = max(last_s[about], measured_s(profile.spec))
+    return last_s
 
 
 def _is_left(drift: Drift, profile: GPUProfile, last_s: float, now_us: int) -> bool:
@@ -208,7 +208,7 @@ def _is_left(drift: Drift, profile: GPUProfile, last_s: float, now_us: int) -> b
     another name; and not everything can be measured again. The Job that was made for it is kept for a day.
     """
     conditions = (profile.status or ProfileStatus()).conditions
-    before = next((known for known in conditions if known.type == str(drift.reason.type)), None)
+    before = next((condition for condition in conditions if condition.type == str(drift.reason.type)), None)
     if before is None or not before.message.startswith(f"{drift.message}. "):
         return False
     noticed_us = micros_of(before.last_transition_time)
@@ -216,12 +216,12 @@ def _is_left(drift: Drift, profile: GPUProfile, last_s: float, now_us: int) -> b
 
 
 def _driver(spec: ProfileSpec, now: Now) -> Drift | None:
-    before, there = spec.device.driver or "", driver_of(now.node)
+    before, driver = spec.device.driver or "", driver_of(now.node)
     # A version may be given with fewer parts than another.
-    is_same = all(a == b for a, b in zip(_numbers(before), _numbers(there)))
-    if not before or not there or is_same:
+    is_same = all(a == b for a, b in zip(_numbers(before), _numbers(driver)))
+    if not before or not driver or is_same:
         return None
-    message = f"The driver of {now.node.name} was {before} and is {there}"
+    message = f"The driver of {now.node.name} was {before} and is {driver}"
     return Drift(reason=Reason.DRIVER_CHANGED, message=message)
 
 
@@ -234,18 +234,18 @@ def _image_name(spec: ProfileSpec, now: Now) -> Drift | None:
 
 
 def _torch(spec: ProfileSpec, now: Now) -> Drift | None:
-    before, there = _of_later(spec, now, "torch")
-    if before == there:
+    before, version = _of_later(spec, now, "torch")
+    if before == version:
         return None
-    message = f"It was measured with torch {before}, and workers have {there}"
+    message = f"It was measured with torch {before}, and workers have {version}"
     return Drift(reason=Reason.TORCH_CHANGED, message=message)
 
 
 def _build(spec: ProfileSpec, now: Now) -> Drift | None:
-    before, there = _of_later(spec, now, IMAGE)
-    if before == there or not spec.software.get(IMAGE_NAME):
+    before, build = _of_later(spec, now, IMAGE)
+    if before == build or not spec.software.get(IMAGE_NAME):
         return None
-    message = f"It was measured with the build {before} of the image {now.image}, and workers have {there}"
+    message = f"It was measured with the build {before} of the image {now.image}, and workers have {build}"
     return Drift(reason=Reason.IMAGE_CHANGED, message=message)
 
 

@@ -40,18 +40,18 @@ class KnownProfiles:
         """
         about = model_subject(model)
         if about not in self._predicted:
-            alike = (found for of_size in self._by_model.get(_key(model), {}).values() for found in of_size)
-            known = [found for found in alike if not found.spec.device.node]
-            made = (
-                managed_profile(profile_name(profile_subject(found.spec), "predicted"), found.spec)
-                for found in predictions(known, model, namespace="")
+            alike = (profile for of_size in self._by_model.get(_key(model), {}).values() for profile in of_size)
+            of_classes = [profile for profile in alike if not profile.spec.device.node]
+            predicted = (
+                managed_profile(profile_name(profile_subject(profile.spec), "predicted"), profile.spec)
+                for profile in predictions(of_classes, model, namespace="")
             )
-            self._predicted[about] = tuple({profile.name: profile for profile in made}.values())
+            self._predicted[about] = tuple({profile.name: profile for profile in predicted}.values())
         return self._predicted[about]
 
     def having(self, profile: GPUProfile) -> "KnownProfiles":
         """Return the same with this profile, in place of one of its name."""
-        return KnownProfiles((*(known for known in self.all if known.name != profile.name), profile))
+        return KnownProfiles((*(old for old in self.all if old.name != profile.name), profile))
 
     @cached_property
     def device_classes(self) -> frozenset[str]:
@@ -60,10 +60,10 @@ class KnownProfiles:
 
     @cached_property
     def _by_model(self) -> Mapping[_Key, _Sizes]:
-        found: dict[_Key, dict[int, list[GPUProfile]]] = defaultdict(lambda: defaultdict(list))
+        by_model: dict[_Key, dict[int, list[GPUProfile]]] = defaultdict(lambda: defaultdict(list))
         for profile in self.all:
-            found[_key(profile.spec.model)][profile.spec.model.image_size].append(profile)
-        return {key: {size: tuple(of_size) for size, of_size in sizes.items()} for key, sizes in found.items()}
+            by_model[_key(profile.spec.model)][profile.spec.model.image_size].append(profile)
+        return {key: {size: tuple(of_size) for size, of_size in sizes.items()} for key, sizes in by_model.items()}
 
 
 def _key(model: Model | ProfiledModel) -> _Key:

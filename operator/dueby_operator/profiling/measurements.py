@@ -49,7 +49,7 @@ class ScheduledConfig(LenientSpec, frozen=True, kw_only=True):
 def measurements_in(pods: Iterable[Pod], jobs: Iterable[BatchJob], nodes: Mapping[str, Node]) -> list[Measurement]:
     """Return what the pods of these Jobs have measured that succeeded, on nodes that exist."""
     ours = {(job.metadata.namespace, job.name): job.metadata.uid for job in jobs}
-    found = []
+    measured = []
     for pod in pods:
         node, job = nodes.get(pod.spec.node_name), job_of(pod)
         # Anybody may put the label on a pod of theirs; it counts only as one of these Jobs'.
@@ -62,8 +62,8 @@ def measurements_in(pods: Iterable[Pod], jobs: Iterable[BatchJob], nodes: Mappin
             continue
         spec = with_time_of(pod, spec)
         spec = with_provenance(spec, node=node, image=image_of(pod), image_name=image_name_of(pod))
-        found.append(Measurement(spec=spec, node=node))
-    return found
+        measured.append(Measurement(spec=spec, node=node))
+    return measured
 
 
 def store(measurements: Iterable[Measurement], profiles: Sequence[GPUProfile]) -> list[GPUProfile]:
@@ -75,19 +75,19 @@ def store(measurements: Iterable[Measurement], profiles: Sequence[GPUProfile]) -
     still_there = (one for one in measurements if has_class(one.node, one.spec.device_class))
     for one in sorted(still_there, key=lambda one: measured_s(one.spec)):
         newest[node_subject(one.spec), one.node.name] = one
-    known: dict[tuple[Subject, str], list[GPUProfile]] = defaultdict(list)
+    before_of: dict[tuple[Subject, str], list[GPUProfile]] = defaultdict(list)
     for profile in profiles:
-        known[node_subject(profile.spec), profile.spec.device.node or ""].append(profile)
-    made: dict[str, GPUProfile] = {}
+        before_of[node_subject(profile.spec), profile.spec.device.node or ""].append(profile)
+    new: dict[str, GPUProfile] = {}
     for (subject, node), one in newest.items():
-        own, before = profile_name(subject, node), known[subject, node]
-        is_by_hand = any(p.name != own and p.spec.device.uuid == one.spec.device.uuid for p in before)
-        is_new = all(measured_s(one.spec) > measured_s(p.spec) for p in before if p.name == own)
+        name, before = profile_name(subject, node), before_of[subject, node]
+        is_by_hand = any(p.name != name and p.spec.device.uuid == one.spec.device.uuid for p in before)
+        is_new = all(measured_s(one.spec) > measured_s(p.spec) for p in before if p.name == name)
         if is_new and not is_by_hand:
-            there = {profile.name: profile for profile in profiles} | made
-            for profile in profiles_of(one.spec, node=one.node, profiles=list(there.values())):
-                made[profile.name] = profile
-    return list(made.values())
+            current = {profile.name: profile for profile in profiles} | new
+            for profile in profiles_of(one.spec, node=one.node, profiles=list(current.values())):
+                new[profile.name] = profile
+    return list(new.values())
 
 
 def read_measured(ending: Ending, *, device_class: str, subject: str) -> ProfileSpec:

@@ -33,17 +33,17 @@ def observed_profiles(job: JobSnapshot, profiles: Iterable[GPUProfile], *, now_u
     by_profile: dict[str, list[Observation]] = defaultdict(list)
     for observation in observations_of(job, now_us=now_us) if _is_plain(job) else ():
         by_profile[observation.profile].append(observation)
-    found = []
+    observed = []
     for profile in profiles:
         if profile.name in by_profile and is_managed(profile) and not profile.spec.device.node:
             row = row_of(job.uid, by_profile[profile.name], namespace=job.namespace, now_us=now_us)
             # A clock that was ahead has left rows that would stay the newest.
-            known = tuple(old for old in profile.spec.observed if old.time <= row.time)
-            before = profile.spec.replace(observed=known)
+            earlier = tuple(old for old in profile.spec.observed if old.time <= row.time)
+            before = profile.spec.replace(observed=earlier)
             spec = with_job(before, moderated(before, row))
             if spec != profile.spec:
-                found.append(profile.replace(spec=spec))
-    return found
+                observed.append(profile.replace(spec=spec))
+    return observed
 
 
 def observations_of(job: JobSnapshot, *, now_us: int) -> Iterator[Observation]:

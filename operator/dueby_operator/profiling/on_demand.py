@@ -29,16 +29,18 @@ def store_attempts(
 
     An attempt has failed if somebody else's profile has the name of one that it makes.
     """
-    theirs = {found.name for found in profiles if not is_managed(found)}
-    known, after, new = list(profiles), dict(attempts), list[GPUProfile]()
+    theirs = {profile.name for profile in profiles if not is_managed(profile)}
+    current, after, new = list(profiles), dict(attempts), list[GPUProfile]()
     for name, attempt in attempts.items():
-        made = _profiles_of(attempt, nodes.get(attempt.node), known)
-        if taken := ", ".join(sorted(theirs.intersection(found.name for found in made))):
-            message = f"the GPUProfile {taken} was made by somebody else and has the name under which it would be kept"
+        stored = _profiles_of(attempt, nodes.get(attempt.node), current)
+        if foreign := ", ".join(sorted(theirs.intersection(profile.name for profile in stored))):
+            message = (
+                f"the GPUProfile {foreign} was made by somebody else and has the name under which it would be kept"
+            )
             after[name] = replace(attempt, state="failed", found=None, message=message)
         else:
-            new += made
-            known = [*(found for found in known if found.name not in {one.name for one in made}), *made]
+            new += stored
+            current = [*(profile for profile in current if profile.name not in {one.name for one in stored}), *stored]
     return new, after
 
 

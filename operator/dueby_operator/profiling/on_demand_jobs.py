@@ -80,9 +80,9 @@ def shared_job(
         tolerations=[toleration.document() for toleration in worker.tolerations],
         selector=worker.node_selector,
     )
-    made = measuring_job(measuring, settings, profiler)
-    made["metadata"] = {"name": name, "namespace": profiler.namespace, **made["metadata"]}
-    return {"apiVersion": "batch/v1", "kind": "Job", **made}
+    body = measuring_job(measuring, settings, profiler)
+    body["metadata"] = {"name": name, "namespace": profiler.namespace, **body["metadata"]}
+    return {"apiVersion": "batch/v1", "kind": "Job", **body}
 
 
 def private_objects(

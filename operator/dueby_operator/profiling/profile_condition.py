@@ -27,7 +27,7 @@ MAX_NAMED = 5
 def profile_conditions(
     profiles: Sequence[GPUProfile],
     drifted: Mapping[str, Drift | None],
-    found: Mapping[tuple[str, str], Clock],
+    by_device: Mapping[tuple[str, str], Clock],
     jobs: Mapping[str, str],
     *,
     now_us: int,
@@ -39,7 +39,7 @@ def profile_conditions(
     waits for the next pass.
     """
     current = {
-        profile.name: _of_node(profile, drifted[profile.name], clock_of(profile, found), jobs)
+        profile.name: _of_node(profile, drifted[profile.name], clock_of(profile, by_device), jobs)
         for profile in profiles
         if profile.name in drifted
     }
@@ -95,8 +95,8 @@ def _facts(spec: ProfileSpec) -> str:
         "image": spec.software.get(IMAGE_NAME),
         "torch": spec.software.get("torch"),
     }
-    known = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
-    return f"Measured with {known}." if known else ""
+    words = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
+    return f"Measured with {words}." if words else ""
 
 
 def _of_classes(profiles: Sequence[GPUProfile], drifted: Mapping[str, Drift | None]) -> dict[str, NewCondition]:

@@ -37,17 +37,19 @@ def measuring_failed(model: Model, failed: Sequence[Attempt], *, busy: Sequence[
 
 def _again(failed: Sequence[Attempt]) -> str:
     """Say how what failed is tried again, in the beginning of a sentence."""
-    own = [attempt.name for attempt in failed if not attempt.begun_for]
-    if own:
-        return f"To try again, `kubectl delete job {' '.join(own)}`"
+    own_jobs = [attempt.name for attempt in failed if not attempt.begun_for]
+    if own_jobs:
+        return f"To try again, `kubectl delete job {' '.join(own_jobs)}`"
     jobs, namespace = " ".join(attempt.name for attempt in failed), failed[0].namespace
     return f"It is tried again an hour later, or after `kubectl delete job {jobs} -n {namespace}`"
 
 
-def no_profile(spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = (), there: Collection[str] = ()) -> str:
+def no_profile(
+    spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = (), classes: Collection[str] = ()
+) -> str:
     """Say why there is nothing to plan with, and what to do.
 
-    `busy` classes wait for a free device: nodes lack what is `missing`. The job could name the classes in `there`.
+    `busy` classes wait for a free device: nodes lack what is `missing`. The job could name one of the `classes`.
     """
     subject, why = _sentence(spec.model), "".join(f"; {words}" for words in missing)
     if busy:
@@ -58,17 +60,17 @@ def no_profile(spec: JobSpec, *, busy: Sequence[str], missing: Sequence[str] = (
     named = ", ".join(spec.gpus.classes) or "GPUs that this job could use"
     hint = "" if spec.gpus.classes else " (slices of CPUs are measured if spec.gpus.classes names them: cpu-1)"
     there_is_none = f"There is no GPUProfile for {subject}, and no node has {named}{hint}{why}."
-    return f"{there_is_none}{_others(spec, there)} Add such a node, {_BY_HAND}."
+    return f"{there_is_none}{_others(spec, classes)} Add such a node, {_BY_HAND}."
 
 
-def _others(spec: JobSpec, there: Collection[str]) -> str:
+def _others(spec: JobSpec, existing: Collection[str]) -> str:
     """Return the classes that the job could name, and which of them it has only spelt otherwise."""
-    if not spec.gpus.classes or not there:
+    if not spec.gpus.classes or not existing:
         return ""
     wanted = {name.lower() for name in spec.gpus.classes}
-    alike = [name for name in sorted(there) if name.lower() in wanted]
+    alike = [name for name in sorted(existing) if name.lower() in wanted]
     meant = f" Did you mean {' and '.join(alike)}?" if alike else ""
-    names = sorted(there, key=lambda name: (CPU_CLASS.match(name) is not None, name))
+    names = sorted(existing, key=lambda name: (CPU_CLASS.match(name) is not None, name))
     more = [counted(len(names) - MAX_CLASSES, "more class", "more classes")] if names[MAX_CLASSES:] else []
     return f" The classes that this job could use are {', '.join([*names[:MAX_CLASSES], *more])}.{meant}"
 

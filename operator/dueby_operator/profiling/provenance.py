@@ -54,21 +54,21 @@ def describe_old_drivers(nodes: Iterable[Node], device_class: str) -> str:
 
 def image_of(pod: Pod) -> str:
     """Return what the pod's container was made from: the digest, if the kubelet says one."""
-    found = pod.container.image_id if pod.container else ""
-    return found[found.find("sha256:") :] if "sha256:" in found else found
+    image_id = pod.container.image_id if pod.container else ""
+    return image_id[image_id.find("sha256:") :] if "sha256:" in image_id else image_id
 
 
 def image_name_of(pod: Pod) -> str:
     """Return the name by which the pod asked for its image."""
-    return next((found.image for found in pod.spec.containers if found.name == CONTAINER), "")
+    return next((container.image for container in pod.spec.containers if container.name == CONTAINER), "")
 
 
 def with_provenance(
     spec: ProfileSpec, *, node: Node | None = None, image: str = "", image_name: str = ""
 ) -> ProfileSpec:
     """Return the measurement with what is known of these. What it says itself of its driver stands."""
-    known = {IMAGE: image, IMAGE_NAME: image_name}
-    software = {**spec.software, **{name: value for name, value in known.items() if value}}
+    images = {IMAGE: image, IMAGE_NAME: image_name}
+    software = {**spec.software, **{name: value for name, value in images.items() if value}}
     driver = spec.device.driver or (driver_of(node) if node else "") or None
     return spec.replace(software=software, device=spec.device.replace(driver=driver))
 

@@ -71,10 +71,10 @@ class Measuring:
 
 def measuring_job(measuring: Measuring, settings: OperatorSettings, profiler: ProfilerSettings) -> Document:
     """Return metadata and spec of the Job, whose pods measure one subject after the other, each on one device."""
-    own = {"labels": measuring.labels, "annotations": measuring.about}
+    metadata = {"labels": measuring.labels, "annotations": measuring.about}
     config = {names.CONFIG: _config(measuring, settings)}
     return {
-        "metadata": own,
+        "metadata": metadata,
         "spec": {
             "completionMode": "Indexed",
             "completions": len(measuring.subjects),
@@ -82,7 +82,7 @@ def measuring_job(measuring: Measuring, settings: OperatorSettings, profiler: Pr
             **measuring.limits,
             "podFailurePolicy": YIELDING,
             "template": {
-                "metadata": {**own, "annotations": {**measuring.about, **config}},
+                "metadata": {**metadata, "annotations": {**measuring.about, **config}},
                 "spec": _pod_spec(measuring, settings, profiler),
             },
         },

@@ -59,22 +59,22 @@ def follow_nodes(
     existing: Iterable[CronJob],
 ) -> list[Add | Change | Delete]:
     """Return the writes that turn the existing CronJobs into the desired ones."""
-    wanted = {made["metadata"]["name"]: made for made in _wanted(nodes, jobs, settings, profiler, profiles)}
+    wanted = {cron_job["metadata"]["name"]: cron_job for cron_job in _wanted(nodes, jobs, settings, profiler, profiles)}
     # Who else uses the label keeps what is theirs.
-    found = {cron.name: cron for cron in existing if names.is_managed(cron.metadata.labels)}
+    ours = {cron.name: cron for cron in existing if names.is_managed(cron.metadata.labels)}
     path = paths.cron_jobs_path(profiler.namespace)
     return [
-        *(Delete(path=f"{path}/{name}", uid=found[name].metadata.uid) for name in sorted(found.keys() - wanted.keys())),
-        *(Add(kind=path, document=made) for name, made in wanted.items() if name not in found),
+        *(Delete(path=f"{path}/{name}", uid=ours[name].metadata.uid) for name in sorted(ours.keys() - wanted.keys())),
+        *(Add(kind=path, document=cron_job) for name, cron_job in wanted.items() if name not in ours),
         *(
             # What people have set besides, such as `suspend`, stays.
             Change(
                 path=f"{path}/{name}",
-                fields={"metadata": _changing(made), "spec": made["spec"]},
-                uid=found[name].metadata.uid,
+                fields={"metadata": _changing(cron_job), "spec": cron_job["spec"]},
+                uid=ours[name].metadata.uid,
             )
-            for name, made in wanted.items()
-            if name in found and found[name].metadata.annotations.get(names.DIGEST, "") != _digest_of(made)
+            for name, cron_job in wanted.items()
+            if name in ours and ours[name].metadata.annotations.get(names.DIGEST, "") != _digest_of(cron_job)
         ),
     ]
 
@@ -136,7 +136,7 @@ def job_now(cron: CronJob, name: str, *, reason: str) -> Document:
     """Return a Job of the CronJob's template, as `kubectl create job --from` makes it."""
     template = cron.spec.job_template
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": cron.name, "uid": cron.metadata.uid}
-    made = {"cronjob.kubernetes.io/instantiate": "manual", names.REASON: reason}
+    annotations = {"cronjob.kubernetes.io/instantiate": "manual", names.REASON: reason}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -144,7 +144,7 @@ def job_now(cron: CronJob, name: str, *, reason: str) -> Document:
             "name": name,
             "namespace": cron.metadata.namespace,
             "labels": dict(template.metadata.labels),
-            "annotations": {**template.metadata.annotations, **made},
+            "annotations": {**template.metadata.annotations, **annotations},
             "ownerReferences": [{**owner, "controller": True}],
         },
         "spec": template.spec,

@@ -27,10 +27,10 @@ Steps = Mapping[int, float]
 
 def slow_nodes(profiles: Iterable[GPUProfile]) -> frozenset[str]:
     """Return the nodes that are too slow for their class with any model."""
-    known = list(profiles)
-    already = {node_of(profile.spec.device_class) for profile in known if is_of_slow_node(profile)}
+    every_profile = list(profiles)
+    already = {node_of(profile.spec.device_class) for profile in every_profile if is_of_slow_node(profile)}
     slow = set()
-    for nodes in _by_node(known).values():
+    for nodes in _by_node(every_profile).values():
         for node, ratio in relative_latencies(nodes).items():
             is_slow = node in already if ratio is None else ratio > (RECOVERED if node in already else SLOW)
             if is_slow:
@@ -61,29 +61,29 @@ def relative_latencies(nodes: Mapping[str, Steps], *, to_upper: bool = False) ->
             by_size[size].append(step_us)
     for steps in by_size.values():
         steps.sort()
-    found = {}
+    relative = {}
     for node, sizes in nodes.items():
         shared = [(by_size[size], us) for size, us in sizes.items() if len(by_size[size]) > 1]
         ratios = [us / _median_of_others(steps, us, is_upper=to_upper) for steps, us in shared]
-        found[node] = fmean(ratios) if ratios else None
-    return found
+        relative[node] = fmean(ratios) if ratios else None
+    return relative
 
 
-def _median_of_others(ascending: Sequence[float], own: float, *, is_upper: bool) -> float:
-    """Return the lower or upper median without one value that is `own`. So a thousand nodes are sorted once."""
+def _median_of_others(ascending: Sequence[float], value: float, *, is_upper: bool) -> float:
+    """Return the lower or upper median without one value that is `value`. So a thousand nodes are sorted once."""
     middle = (len(ascending) - 1 if is_upper else len(ascending) - 2) // 2
-    return ascending[middle if middle < bisect_left(ascending, own) else middle + 1]
+    return ascending[middle if middle < bisect_left(ascending, value) else middle + 1]
 
 
 def _by_node(profiles: Iterable[GPUProfile]) -> dict[Subject, dict[str, Steps]]:
     """Return, by subject and node, the L of each size; of a node with several devices their mean."""
-    found: dict[Subject, dict[str, dict[int, list[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    times: dict[Subject, dict[str, dict[int, list[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for profile in profiles:
         if profile.spec.device.node:
-            sizes = found[node_subject(profile.spec)][profile.spec.device.node]
+            sizes = times[node_subject(profile.spec)][profile.spec.device.node]
             for step in profile.spec.steps:
                 sizes[step.mini_batch_size].append(step.latency_micros.mean)
     return {
         subject: {node: {size: fmean(us) for size, us in sizes.items()} for node, sizes in nodes.items()}
-        for subject, nodes in found.items()
+        for subject, nodes in times.items()
     }

@@ -52,12 +52,12 @@ def decide_upkeep(
     )
     # A CronJob that is about to change would measure with what it was made of before.
     changing = {write.path.rpartition("/")[2] for write in following if isinstance(write, Change | Delete)}
-    found = clocks(cron for cron in snapshot.cron_jobs if cron.name not in changing)
+    by_device = clocks(cron for cron in snapshot.cron_jobs if cron.name not in changing)
     drifted = drifts(current, nodes, image=snapshot.settings.image)
     off = [(profile, drift) for profile in current if (drift := drifted.get(profile.name))]
-    again = measure_again(off, found, snapshot.jobs, profiles=(*current, *stored), now_us=now_us)
+    again = measure_again(off, by_device, snapshot.jobs, profiles=(*current, *stored), now_us=now_us)
     conditions = profile_conditions(
-        current, drifted, found, jobs_at_work(snapshot.jobs) | _starting(again), now_us=now_us, new=new
+        current, drifted, by_device, jobs_at_work(snapshot.jobs) | _starting(again), now_us=now_us, new=new
     )
     puts = [Put(kind=paths.profiles_path(), document=profile.document()) for profile in stored]
     return (*puts, *following, *again, *conditions)[:MAX_WRITES]
@@ -81,10 +81,10 @@ def profile_columns(profiles: Iterable[GPUProfile], nodes: Iterable[Node]) -> li
     return changes[:MAX_WRITES]
 
 
-def _starting(made: Sequence[Add]) -> dict[str, str]:
+def _starting(writes: Sequence[Add]) -> dict[str, str]:
     """Return the Jobs that are being made now, by their CronJob."""
-    found = {}
-    for add in made:
+    starting = {}
+    for add in writes:
         metadata = add.document["metadata"]
-        found[metadata["ownerReferences"][0]["name"]] = metadata["name"]
-    return found
+        starting[metadata["ownerReferences"][0]["name"]] = metadata["name"]
+    return starting

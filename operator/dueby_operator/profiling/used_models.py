@@ -21,11 +21,11 @@ def jobs_to_measure_for(open_jobs: Iterable[JobSnapshot], complete: Iterable[Job
     oldest_first = sorted(open_jobs, key=lambda job: (job.created_us, job.uid))
     latest_first = sorted(complete, key=lambda job: (-job.created_us, job.uid))
     subjects: dict[str, set[ModelSubject]] = defaultdict(set)
-    found = []
+    manifests = []
     for job in [*oldest_first, *latest_first]:
         if isinstance(job.manifest, InferenceJob):
             of_namespace, subject = subjects[job.namespace], model_subject(job.manifest.spec.model)
             if subject in of_namespace or len(of_namespace) < MAX_SUBJECTS:
                 of_namespace.add(subject)
-                found.append(job.manifest)
-    return found
+                manifests.append(job.manifest)
+    return manifests
