@@ -181,7 +181,12 @@ def install() -> None:
     replace_devices(
         {
             "dueby_worker.models.loading": {"LoadedModel": LoadedModel, "load_model": load_model},
-            "dueby_worker.engines.build": {"build_engine": build_engine},
+            # No engine keeps networks.
+            "dueby_worker.engines.build": {
+                "build_engine": build_engine,
+                "keeping_module": _nothing,
+                "reopen_engine": _nothing,
+            },
             "dueby_worker.engines.parity": {"compare": _agrees},
             "dueby_worker.engines.host": {"pin_to_cores": _nothing, "process_environment": lambda *a: {}},
             "dueby_worker.images.read_ahead": {
