@@ -85,7 +85,7 @@ def open_places(folder: Path, photos: int, delays_ms: Sequence[int]) -> Iterator
         places = [Place(name="local", root=f"file://{server.folder}", environment={})]
         for delay_ms in delays_ms:
             with _on_cores_of_the_server():
-                port = stack.enter_context(_proxy(server, delay_ms, folder / f"proxy-{delay_ms}.log"))
+                port = stack.enter_context(run_proxy(server, delay_ms, folder / f"proxy-{delay_ms}.log"))
             endpoint = f"http://127.0.0.1:{port}"
             places.append(
                 Place(
@@ -109,10 +109,10 @@ def _on_cores_of_the_server() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _proxy(server: S3Server, delay_ms: int, log: Path) -> Iterator[int]:
-    """Run a proxy before the server until the block ends; its port."""
+def run_proxy(server: S3Server, delay_ms: int, log: Path, limits: Sequence[str] = ()) -> Iterator[int]:
+    """Run a proxy before the server until the block ends; its port. `limits` are more of its words."""
     address = server.endpoint.removeprefix("http://")
-    words = [sys.executable, str(PROXY), address, "--delay-ms", str(delay_ms)]
+    words = [sys.executable, str(PROXY), address, "--delay-ms", str(delay_ms), *limits]
     with log.open("ab") as output:
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=output)
     try:

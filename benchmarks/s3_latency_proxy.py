@@ -1,18 +1,47 @@
-"""A proxy before an S3 server that is far away: each answer comes so much later, and nothing else is slower.
+"""A proxy before an S3 server that is far away: each answer comes so much later.
 
-    python benchmarks/s3_latency_proxy.py HOST:PORT --delay-ms 10
+    python benchmarks/s3_latency_proxy.py HOST:PORT --delay-ms 10 [--requests-per-s 100]
 
 It prints its port and runs until it is ended. The first bytes of an answer wait for the delay and the others follow at
-once, so that the delay is that of a round trip and the bandwidth is the server's. It counts the requests that wait for
-their answers: `GET /-/counts` gives how many there were and the most at the same time, and begins to count again.
+once, so that the delay is that of a round trip and the bandwidth is the server's. With a limit on requests, those above
+it are refused with 503 SlowDown, as S3 does.
+
+It counts the requests that wait for their answers: `GET /-/counts` gives how many there were, the most at the same time
+and how many were refused, and begins to count again.
 """
 
 import argparse
 import asyncio
 import json
+import math
 from dataclasses import dataclass
 
 COUNTS = b"GET /-/counts "
+BODY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+REFUSAL = b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+# A tenth of a second's requests may come at once, or five.
+BURST_S, LEAST_BURST = 0.1, 5.0
+
+
+@dataclass(kw_only=True)
+class Limits:
+    """What is granted a second, to all connections together; inf: all that is asked."""
+
+    requests: float = math.inf
+    _tokens: float = 1.0
+    _filled_s: float = 0.0
+
+    def grants(self, now_s: float) -> bool:
+        """Whether a request is within the limit."""
+        if math.isinf(self.requests):
+            return True
+        most = max(LEAST_BURST, BURST_S * self.requests)
+        self._tokens = min(most, self._tokens + self.requests * (now_s - self._filled_s))
+        self._filled_s = now_s
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 @dataclass(kw_only=True)
@@ -22,6 +51,7 @@ class Counts:
     requests: int = 0
     waiting: int = 0
     most: int = 0
+    refused: int = 0
 
     def begin(self) -> None:
         """A request came."""
@@ -31,16 +61,16 @@ class Counts:
 
     def take(self) -> bytes:
         """The answer with the counts so far, which begin again."""
-        body = json.dumps({"requests": self.requests, "mostInFlight": self.most}).encode()
-        self.requests = self.most = 0
+        body = json.dumps({"requests": self.requests, "mostInFlight": self.most, "refused": self.refused}).encode()
+        self.requests = self.most = self.refused = 0
         return b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
 class FromClient(asyncio.Protocol):
     """A client's connection, with one of its own to the server."""
 
-    def __init__(self, upstream: tuple[str, int], delay_s: float, counts: Counts) -> None:
-        self._upstream, self._delay_s, self.counts = upstream, delay_s, counts
+    def __init__(self, upstream: tuple[str, int], delay_s: float, counts: Counts, limits: Limits) -> None:
+        self._upstream, self._delay_s, self.counts, self._limits = upstream, delay_s, counts, limits
         self._server: asyncio.Transport | None = None
         # What the client sent before there was a connection to the server.
         self._early: list[bytes] = []
@@ -73,6 +103,10 @@ class FromClient(asyncio.Protocol):
         if not self._is_waiting:
             self._is_waiting = True
             self.counts.begin()
+            if not self._limits.grants(self._loop.time()):
+                self.counts.refused += 1
+                self.answer(REFUSAL)
+                return
         if self._server:
             self._server.write(data)
         else:
@@ -129,11 +163,11 @@ class FromServer(asyncio.Protocol):
         self._client.close()
 
 
-async def serve(upstream: tuple[str, int], delay_s: float) -> None:
+async def serve(upstream: tuple[str, int], delay_s: float, limits: Limits) -> None:
     """Listen on a free port, print it, and serve until the process is ended."""
     counts = Counts()
     server = await asyncio.get_running_loop().create_server(
-        lambda: FromClient(upstream, delay_s, counts), "127.0.0.1", 0, backlog=256
+        lambda: FromClient(upstream, delay_s, counts, limits), "127.0.0.1", 0, backlog=256
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
@@ -144,9 +178,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", metavar="HOST:PORT")
     parser.add_argument("--delay-ms", type=float, required=True)
+    parser.add_argument("--requests-per-s", type=float, default=math.inf)
     options = parser.parse_args()
+    limits = Limits(requests=options.requests_per_s)
     host, _, port = options.server.rpartition(":")
-    asyncio.run(serve((host, int(port)), options.delay_ms / 1000))
+    asyncio.run(serve((host, int(port)), options.delay_ms / 1000, limits))
 
 
 if __name__ == "__main__":
