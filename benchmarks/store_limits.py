@@ -4,8 +4,8 @@
     python benchmarks/store_limits.py --table benchmarks/results/store_limits.json [--into docs/benchmarks.md]
 
 JPEGs of 640 x 480 lie on a real S3 server (versitygw, which must be on the PATH). A proxy before it lets each answer
-wait for 100 or 200 ms, and refuses requests above a limit with 503 SlowDown, as S3 does. The figures of readers are of processes that read and decode as DueBy's workers do, without a network,
-on the same cores as the server.
+wait for 100 or 200 ms, and refuses requests above a limit with 503 SlowDown, as S3 does. The figures of readers are of
+processes that read and decode as DueBy's workers do, without a network, on the same cores as the server.
 
 Plans: `dueby run` classifies the photos with SqueezeNet from the same store, whose limit is in the manifest
 (`source.limits`) or isn't. The machine is measured first, by `dueby profile`. Writes results/store_limits.json.
