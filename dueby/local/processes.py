@@ -194,7 +194,7 @@ class Processes:
         )
         return {
             **common,
-            **own_config(assignment, rank=rank),
+            **own_config(assignment, rank=rank, source=self.job.spec.source),
             "cores": None if slot.cores is None else list(slot.cores),
             "shares": shares,
             "retryFailed": self.retry_failed,

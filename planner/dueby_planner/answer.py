@@ -212,7 +212,8 @@ def starved_sentence(infeasible: Infeasible) -> str:
             f"{least_time_sentence(problem, feed)}"
         )
     classes = {group.device_class for group in problem.pool.groups if group.count}
-    unproved = f" It is not proved that {len(classes)} classes can't, if they divide the store otherwise."
+    several = counted(len(classes), "class", "classes")
+    unproved = f" It is not proved that {several} can't, if they divide the store otherwise."
     return (
         f"{_capital(feed_words(feed))}, and {counted(_most_fed(problem), 'device')} would take all of it: at most "
         f"{_some(most, problem.images)} in {format_duration(problem.time_us)} at confidence {problem.confidence:g}."

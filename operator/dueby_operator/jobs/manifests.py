@@ -182,7 +182,9 @@ def _workers_config(
         **cache_config(settings),
         "graceSeconds": settings.worker_grace_s,
         "shares": [[share.first, share.end] for share in everyone],
-        "workers": [own_config(assignment, rank=assignment.number) for assignment in assignments],
+        "workers": [
+            own_config(assignment, rank=assignment.number, source=owner.job.spec.source) for assignment in assignments
+        ],
     }
 
 

@@ -8,6 +8,10 @@ from typing import Any
 
 from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_api.source import Source
+from dueby_api.store_limits import is_of_single_objects, requests_per_image
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.schedule.job import Assignment
 
 Document = dict[str, Any]
@@ -81,7 +85,7 @@ def common_config(
     }
 
 
-def own_config(assignment: Assignment, *, rank: int) -> Document:
+def own_config(assignment: Assignment, *, rank: int, source: Source) -> Document:
     """Return what one worker is told besides. `rank` is the place of its share among all workers' shares."""
     return {
         "worker": assignment.worker,
@@ -89,4 +93,16 @@ def own_config(assignment: Assignment, *, rank: int) -> Document:
         "iterations": assignment.iterations,
         "share": [assignment.share.first, assignment.share.end],
         "rank": rank,
+        **_pace_config(assignment.choice, source),
     }
+
+
+def _pace_config(choice: DeviceChoice, source: Source) -> Document:
+    """Return how fast a worker may ask the images' store whose steps are planned for a part of what the store gives.
+
+    Only where each image is an object, and so a request: of other sources nobody knows exactly how many there are.
+    """
+    if choice.unpaced is None or not is_of_single_objects(source):
+        return {}
+    images_per_s = choice.mini_batch_size * MICROS_PER_SECOND / choice.latency_us
+    return {"requestsPerSecond": round(images_per_s * float(requests_per_image(source)), 3)}

@@ -80,8 +80,8 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
     "own-object": (
         Mutation(
             module="dueby_operator.kube.apply",
-            text="if is_own and not there.is_deleting:",
-            replacement="if not there.is_deleting:",
+            text="if is_own and not existing.is_deleting:",
+            replacement="if not existing.is_deleting:",
         ),
     ),
     # No more devices are counted than there are.
@@ -96,8 +96,8 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
     "promises": (
         Mutation(
             module="dueby_operator.control.policies.finish",
-            text="if model.is_complete:",
-            replacement="if model.is_complete and given.now_us > given.deadline_us + 5_000_000:",
+            text="if scheduled.is_complete:",
+            replacement="if scheduled.is_complete and inputs.now_us > inputs.deadline_us + 5_000_000:",
         ),
     ),
 }

@@ -15,3 +15,10 @@ def import_openvino() -> Any:
     import openvino
 
     return openvino
+
+
+def prepare_input(model: Any) -> Any:
+    """Return what puts steps before the network, such as a change of its input's type."""
+    from openvino.preprocess import PrePostProcessor
+
+    return PrePostProcessor(model)

@@ -19,7 +19,7 @@ import torch
 from dueby_api.errors import DueByError, Invalid, first_line
 from dueby_worker.engines.cache import cache_name, keep_folder
 from dueby_worker.engines.network import Network
-from dueby_worker.engines.openvino_files import NETWORK_FILE, import_openvino
+from dueby_worker.engines.openvino_files import NETWORK_FILE, import_openvino, prepare_input
 from dueby_worker.engines.tracing import quiet_tracing
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import OnnxGraph, OnnxNetwork
@@ -67,14 +67,12 @@ def _same_logging() -> Iterator[None]:
 def _read_onnx(graph: OnnxGraph, preprocessing: Preprocessing) -> Any:
     """Return the file's network, with what makes its input of uint8 images in front."""
     openvino = import_openvino()
-    from openvino.preprocess import PrePostProcessor
-
     try:
         model = openvino.Core().read_model(graph.path)
         names = {name for output in model.outputs for name in output.get_names()}
         output = model.output(graph.output) if graph.output in names else model.add_outputs(graph.output)[0]
         model = openvino.Model([output], model.get_parameters(), graph.path.stem)
-        prepared = PrePostProcessor(model)
+        prepared = prepare_input(model)
         image = prepared.input()
         image.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
         image.model().set_layout(openvino.Layout("NHWC" if graph.is_nhwc else "NCHW"))

@@ -1,6 +1,7 @@
 """An assignment of the domain, the plan of the wire and a worker's configuration say the same."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from dueby_api.step_config import WorkConfig
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.feed import paced
 from dueby_planner.schedule.job import Assignment
 from dueby_worker.steps.config import load_config
 from support.decisions import infj
@@ -59,7 +61,7 @@ def test_a_workers_configuration_says_what_its_assignment_says(tmp_path: Path) -
     job = parse_job(infj(gpus={"maxIterations": 9}))
     path = tmp_path / "config.json"
     common = common_config(job, first, threads=3, images=200, part_size=10, fingerprint="f")
-    workers = [own_config(each, rank=rank) for rank, each in enumerate((first, second))]
+    workers = [own_config(each, rank=rank, source=job.spec.source) for rank, each in enumerate((first, second))]
     path.write_text(json.dumps({**common, "shares": [[0, 10], [10, 20]], "workers": workers}))
 
     told = load_config(WorkConfig, path, index=1)
@@ -70,6 +72,17 @@ def test_a_workers_configuration_says_what_its_assignment_says(tmp_path: Path) -
     assert (told.own_share, told.place) == (second.share, 1)
     assert (told.images, told.part_size, told.fingerprint, told.threads) == (200, 10, "f", 3)
     assert (told.model, told.source, told.sink) == (job.spec.model, job.spec.source, job.spec.sink)
+
+
+def test_a_worker_whose_steps_are_planned_for_a_part_of_the_store_asks_it_no_faster() -> None:
+    plain = worker("w0", first=0, end=10).assignment
+    choice = replace(plain.choice, mini_batch_size=8, latency_us=10_000)
+    slowed = replace(plain, choice=paced(choice, 400_000_000))
+    objects, shard = (parse_job(infj(source={"uri": uri})).spec.source for uri in ("s3://photos/", "s3://photos/a.tar"))
+
+    assert own_config(slowed, rank=0, source=objects)["requestsPerSecond"] == 400
+    assert "requestsPerSecond" not in own_config(slowed, rank=0, source=shard)
+    assert "requestsPerSecond" not in own_config(replace(plain, choice=choice), rank=0, source=objects)
 
 
 def test_a_share_that_ends_before_it_begins_is_no_plan() -> None:

@@ -114,8 +114,14 @@ class StoreCluster(SharedCluster):
     def decide(self) -> None:
         super().decide()
         readers = (running for running in self.jobs.values() if self.limit.covers(source_of(running)))
-        rates = (rate_of(worker.assignment.choice) for running in readers for worker in running.alive)
-        assert sum(rates) <= (self.limit.requests_per_second or 0) * MICRO
+        assert sum(map(planned_rate, readers)) <= (self.limit.requests_per_second or 0) * MICRO
+
+
+def planned_rate(running: Running) -> int:
+    """What its workers take together. One that joins at a pace counts on those that are there to go at it, too."""
+    choices = [worker.assignment.choice for worker in running.alive]
+    paces = [rate_of(choice) for choice in choices if choice.unpaced]
+    return sum(min([rate_of(choice), *paces]) for choice in choices)
 
 
 def source_of(running: Running) -> str:
