@@ -155,10 +155,10 @@ class FarAway:
 def test_the_farther_the_store_the_more_requests_are_in_flight(
     server: S3Server, proxy: FaultProxy, tmp_path: Path
 ) -> None:
-    index, far = index_of(server, tmp_path), FarAway(delay_s=0.2)
+    index, far = index_of(server, tmp_path), FarAway(delay_s=1.0)
     proxy.fault = far.hold
     images = read_images(
-        ((number, uri) for _ in range(3) for number, uri in index.items(0, IMAGES - 1)),
+        ((number, uri) for _ in range(2) for number, uri in index.items(0, IMAGES - 1)),
         source=index.document.source,
         preprocessing=SMALL,
         threads=1,
@@ -174,15 +174,17 @@ def test_the_farther_the_store_the_more_requests_are_in_flight(
 def test_a_store_that_wants_fewer_requests_gets_fewer_and_no_image_fails(
     server: S3Server, proxy: FaultProxy, tmp_path: Path
 ) -> None:
-    index, paces, rate = index_of(server, tmp_path), Paces(), 40.0
-    began_s, granted = time.monotonic(), [0]
+    # So slow that a busy machine, too, asks for more.
+    index, paces, rate = index_of(server, tmp_path), Paces(), 20.0
+    granted_s = list[float]()
     lock = threading.Lock()
 
     def refuse_above_the_rate(request: Request) -> Refusal | None:
         with lock:
-            if granted[0] > 4 + rate * (time.monotonic() - began_s):
+            now_s = time.monotonic()
+            if granted_s and len(granted_s) > 4 + rate * (now_s - granted_s[0]):
                 return SLOW_DOWN
-            granted[0] += 1
+            granted_s.append(now_s)
             return None
 
     proxy.fault = refuse_above_the_rate
@@ -228,8 +230,7 @@ def test_a_store_that_says_how_long_is_left_alone_for_so_long(
     assert not [image.error for image in images if image.error]
     # obstore doesn't say how long, and the next request is s3fs's, which does: it asks twice by itself.
     pauses = [later - earlier for earlier, later in pairwise(asked_s)]
-    assert max(pauses[:refusals]) >= 2.0
-    assert pauses[0] < 2.0
+    assert pauses[refusals - 1] >= 2.0
 
 
 def test_what_the_plan_gives_a_worker_is_never_exceeded(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> None:
