@@ -68,12 +68,16 @@ def test_a_pod_measures_its_slice_under_the_clusters_name_and_leaves_the_profile
     assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
 
 
-def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    rows = write_warmups(tmp_path / "rows.parquet", a_table())
-    assert main(["profile", *OPTIONS, "-o", str(tmp_path)]) == 0
+def test_the_command_writes_a_profile_with_samples_and_warmups_and_shows_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", *OPTIONS, "--monitor", "-o", str(tmp_path)]) == 0
     out, err = capfd.readouterr()
     assert out == ""
     assert "IMAGES/S" in err
+    require_monitored(tmp_path, err)
+
+    rows = write_warmups(tmp_path / "rows.parquet", a_table())
     assert add_warmups(["add", str(rows), str(tmp_path), "-o", str(tmp_path)]) == 0
     (profile,) = read_profiles([str(tmp_path)])
     assert profile.spec.model.image_size == 64
@@ -89,15 +93,12 @@ def test_the_command_writes_a_profile_and_shows_it(tmp_path: Path, capfd: pytest
     assert out == f"{file}\n"
 
 
-def test_the_command_writes_samples_and_warmups_beside_the_profile(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["profile", *OPTIONS, "--monitor", "-o", str(tmp_path)]) == 0
-    (profile,) = read_profiles([str(tmp_path)])
-    (samples_path,) = (tmp_path / "monitor" / "samples").iterdir()
-    (warmups_path,) = (tmp_path / "monitor" / "warmups").iterdir()
+def require_monitored(folder: Path, err: str) -> None:
+    """Samples and warm-ups lie beside the profile, and are what it is made of."""
+    (profile,) = read_profiles([str(folder)])
+    (samples_path,) = (folder / "monitor" / "samples").iterdir()
+    (warmups_path,) = (folder / "monitor" / "warmups").iterdir()
     assert samples_path.name == warmups_path.name
-    err = capfd.readouterr().err
     assert "the monitor took" in err
     assert f"Written: {samples_path}" in err
 
