@@ -17,6 +17,9 @@ from statistics import median
 _HEADROOM = 2.0
 # More requests must bring so many times as many images, or it isn't tried again for so long.
 _WORTH_IT, _NEXT_TRIAL_S = 1.1, 10.0
+# Requests that were made together are answered together, so images come in bursts, a latency apart. A rate is counted
+# over so many of them.
+_BURSTS = 8
 # As many threads wait for answers at most.
 MOST_IN_FLIGHT = 512
 # For the files in flight and the pixels that wait for their turn.
@@ -91,6 +94,8 @@ class RequestsInFlight:
             if len(self._took_s) < self.limit or self._taken < self.limit:
                 return
             now_s = self._clock()
+            if now_s - self._since_s < _BURSTS * sum(self._took_s) / len(self._took_s):
+                return
             if self._is_waited_for and not self._is_settling:
                 self._adjust(self._taken / max(now_s - self._since_s, 1e-6), now_s)
             else:

@@ -1,6 +1,7 @@
 """How many requests are in flight: simulated stores of a latency and a most rate, and a consumer that wants so many."""
 
 import heapq
+from collections import deque
 
 import pytest
 
@@ -62,3 +63,28 @@ def test_large_files_are_fewer_at_a_time() -> None:
 
 def test_what_was_there_to_begin_with_always_is() -> None:
     assert settle(wanted=5_000, latency_s=0.2, file=100_000_000) == 32
+
+
+def test_images_that_come_in_bursts_do_not_look_like_another_rate() -> None:
+    """What is asked for together is answered together, and a decoder takes one after the other."""
+    now, decoded_s, half_s = [0.0], 0.0, 0.0
+    flight = RequestsInFlight(least=33, image_bytes=PIXELS, clock=lambda: now[0])
+    ahead, active = deque[float](), list[float]()
+    images, rate, latency_s = 12_000, 550.0, 0.2
+    for image in range(images):
+        while len(ahead) < 64 + 2 * (flight.limit - flight.least):
+            begin_s = now[0]
+            while len(active) >= flight.limit:
+                begin_s = max(begin_s, heapq.heappop(active))
+            decoded_s = max(decoded_s, begin_s + latency_s) + 1 / rate
+            heapq.heappush(active, decoded_s)
+            ahead.append(decoded_s)
+        done_s = ahead.popleft()
+        was_waited_for = done_s > now[0]
+        now[0] = max(now[0], done_s)
+        flight.note_answer(latency_s)
+        flight.note_file(FILE)
+        flight.note_taken(was_waited_for=was_waited_for)
+        if image == images // 2:
+            half_s = now[0]
+    assert images / 2 / (now[0] - half_s) >= 0.97 * rate
