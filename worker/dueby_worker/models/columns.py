@@ -89,12 +89,22 @@ def columns_from_array(values: NDArray[Any], rule: RowRule) -> dict[str, NDArray
     if output.kind == "Probabilities":
         return {"probabilities": probabilities}
     best = min(output.k or 1, values.shape[1])
-    # Stable, and by falling scores.
-    classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :best].astype(np.int32)
-    found = {"classes": classes, "scores": np.take_along_axis(probabilities, classes, axis=1)}
+    classes = _best_classes(probabilities, best)
+    found = {"classes": classes.astype(np.int32), "scores": np.take_along_axis(probabilities, classes, axis=1)}
     if output.threshold is not None and rule.watched is not None:
         found[FLAGGED] = probabilities[:, rule.watched, None] > output.threshold.above
     return found
+
+
+def _best_classes(probabilities: NDArray[np.float32], best: int) -> NDArray[np.intp]:
+    """Return the classes with the highest probabilities, (b, best), the highest first."""
+    # Only these are sorted: of 20,000 classes, to sort all would take longer than a small network.
+    classes = np.sort(np.argpartition(-probabilities, best - 1, axis=1)[:, :best], axis=1)
+    scores = np.take_along_axis(probabilities, classes, axis=1)
+    if (np.count_nonzero(probabilities >= scores.min(axis=1, keepdims=True), axis=1) > best).any():
+        # Others have the least of these scores, too, and may have lower numbers.
+        return np.argsort(-probabilities, axis=1, kind="stable")[:, :best]
+    return np.take_along_axis(classes, np.argsort(-scores, axis=1, kind="stable"), axis=1)
 
 
 def _softmax(values: NDArray[np.float32]) -> NDArray[np.float32]:
