@@ -18,8 +18,6 @@ from dueby_worker.system.cache_folder import usable_cache
 if TYPE_CHECKING:
     from dueby_worker.models.loading import LoadedModel
 
-_KEEPING: tuple[EngineName, ...] = ("openvino", "ncnn")
-
 
 def available_engines(precision: Precision, model: str = "efficientnet_b0") -> tuple[EngineName, ...]:
     """Return the engines that can run such a model on this machine at that precision, in the order of the table."""
@@ -60,9 +58,7 @@ def reopen_engine(
 ) -> Engine:
     """Return the engine of a network that it keeps, ready for its first mini-batch."""
     require_engine(name, network.model.name, precision)
-    module = keeping_module(name, precision)
-    assert module is not None, f"{name} keeps no networks at {precision}"
-    return module.reopen(
+    return keeping_module(name).reopen(
         network.entry,
         model=network.model,
         mini_batch_size=mini_batch_size,
@@ -71,10 +67,9 @@ def reopen_engine(
     )
 
 
-def keeping_module(name: EngineName, precision: Precision) -> KeepingModule | None:
-    """Return the engine's module if it keeps networks of this precision, imported now; None if it doesn't."""
-    # An int8 network is in the job's sink.
-    return cast(KeepingModule, engine_module(name)) if name in _KEEPING and precision != "int8" else None
+def keeping_module(name: EngineName) -> KeepingModule:
+    """Return the module of an engine that keeps networks (kept_network.py), imported now."""
+    return cast(KeepingModule, engine_module(name))
 
 
 def require_engine(name: EngineName, model: str, precision: Precision) -> None:

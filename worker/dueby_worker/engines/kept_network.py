@@ -27,6 +27,7 @@ from dueby_worker.system.cache_folder import usable_cache
 from dueby_worker.system.temporary_files import read_whole, write_whole
 
 _FOLDER = "networks"
+_KEEPING: tuple[EngineName, ...] = ("openvino", "ncnn")
 # What /proc/cpuinfo says of a processor that computes differently, on x86-64 and on ARM.
 _PROCESSOR = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU implementer", "CPU part", "Features")
 
@@ -51,11 +52,16 @@ class KeptNetwork:
     """How far it was from plain fp32 when this machine compared them."""
 
 
+def may_be_kept(engine: EngineName, model: str, precision: Precision) -> bool:
+    """Return whether the engine's network of a model of this name is one that later workers may open."""
+    return engine in _KEEPING and precision != "int8" and source_of(model) is None
+
+
 def recall_network(
     model: KnownModel, *, engine: EngineName, precision: Precision, cache_dir: Path | None
 ) -> KeptNetwork | None:
     """Return the model's network, if it is kept and agreed with plain fp32."""
-    if (folder := usable_cache(cache_dir)) is None or source_of(model.name) is not None:
+    if (folder := usable_cache(cache_dir)) is None or not may_be_kept(engine, model.name, precision):
         return None
     try:
         place = _place(model, engine, precision, folder)
@@ -78,7 +84,7 @@ def note_network(
 ) -> None:
     """Note how far the network that the engine keeps in `entry` is from plain fp32, if that is within its limits."""
     folder = usable_cache(cache_dir)
-    if folder is None or source_of(model.name) is not None or not parity.ok or not entry.is_dir():
+    if folder is None or not may_be_kept(engine, model.name, precision) or not parity.ok or not entry.is_dir():
         return
     noted = NetworkNote(entry=str(entry.relative_to(folder)), parity=parity)
     # What can't be noted costs the next worker some seconds, and this job nothing.

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dueby_api.engines import EngineName, Precision
+from dueby_api.engines import Precision
 from dueby_api.errors import DueByError
 from dueby_worker.engines.host import find_cpu_obstacle, missing_packages
 from dueby_worker.engines.ncnn_files import import_ncnn, open_network
+from dueby_worker.engines.synchronous import SynchronousEngine
 from dueby_worker.models.columns import Columns, RowRule, columns_from_array
 from dueby_worker.models.known_model import KnownModel
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
@@ -31,39 +32,19 @@ _NO_MEMORY = -100
 _INSTALL = "pip install 'dueby[ncnn]', in the worker's image too"
 
 
-class NcnnEngine:
-    """Runs a network on one image after the other, inside collect(), without Python's lock."""
+class NcnnNetwork:
+    """Maps (b, side, side, 3) uint8 to the columns of b rows, one image after the other, without Python's lock."""
 
-    name: EngineName = "ncnn"
-    precision: Precision = "fp32"
-    depth = 1
-
-    def __init__(self, network: Any, *, mini_batch_size: int, preprocessing: Preprocessing, rule: RowRule) -> None:
+    def __init__(self, network: Any, *, preprocessing: Preprocessing, rule: RowRule) -> None:
         self.network = network
         # What ncnn subtracts from a channel, and multiplies it by then.
         self._shift = [255 * mean for mean in preprocessing.mean]
         self._scale = [1 / (255 * std) for std in preprocessing.std]
-        self._shape = (mini_batch_size, preprocessing.crop_side, preprocessing.crop_side, 3)
         self._rule = rule
-        self._batch: Pixels | None = None
 
-    def buffer(self) -> Pixels:
-        """Return a new array for a mini-batch."""
-        return np.empty(self._shape, dtype=np.uint8)
-
-    def submit(self, batch: Pixels) -> None:
-        """Keep the mini-batch for collect()."""
-        self._batch = batch
-
-    def collect(self) -> Columns:
-        """Run the submitted mini-batch."""
-        batch, self._batch = self._batch, None
-        assert batch is not None
+    def __call__(self, batch: Pixels) -> Columns:
+        """Return the columns by name."""
         return columns_from_array(np.stack([self._values(image) for image in batch]), self._rule)
-
-    def close(self) -> None:
-        """Drop the submitted mini-batch. The network's memory is freed with this object."""
-        self._batch = None
 
     def _values(self, image: Pixels) -> np.ndarray:
         """Return what the network makes of one image, (values,)."""
@@ -93,21 +74,16 @@ def find_obstacle(precision: Precision) -> str | None:
 
 def build(
     *, loaded: "LoadedModel", mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> NcnnEngine:
-    """Return the engine `ncnn`. There is an obstacle to any precision but fp32."""
+) -> SynchronousEngine:
+    """Return the engine `ncnn`."""
     import torch
 
     from dueby_worker.engines.ncnn_network import network_of
 
-    del precision
     # torch only prepares images in the decoders' threads; the cores are for the network.
     torch.set_num_threads(1)
-    return NcnnEngine(
-        network_of(loaded, threads=threads, cache_dir=cache_dir),
-        mini_batch_size=mini_batch_size,
-        preprocessing=loaded.preprocessing,
-        rule=loaded.rule,
-    )
+    network = network_of(loaded, threads=threads, cache_dir=cache_dir)
+    return _engine(network, model=loaded, mini_batch_size=mini_batch_size, precision=precision)
 
 
 def entry_of(loaded: "LoadedModel", cache_dir: Path) -> Path:
@@ -117,12 +93,21 @@ def entry_of(loaded: "LoadedModel", cache_dir: Path) -> Path:
     return ncnn_network.entry_of(loaded, cache_dir)
 
 
-def reopen(entry: Path, *, model: KnownModel, mini_batch_size: int, precision: Precision, threads: int) -> NcnnEngine:
+def reopen(
+    entry: Path, *, model: KnownModel, mini_batch_size: int, precision: Precision, threads: int
+) -> SynchronousEngine:
     """Return the engine of a network that is kept in the folder `entry`, without torch."""
-    del precision
-    return NcnnEngine(
-        open_network(entry, threads),
+    network = open_network(entry, threads)
+    return _engine(network, model=model, mini_batch_size=mini_batch_size, precision=precision)
+
+
+def _engine(
+    network: Any, *, model: "LoadedModel | KnownModel", mini_batch_size: int, precision: Precision
+) -> SynchronousEngine:
+    return SynchronousEngine(
+        name="ncnn",
+        precision=precision,
+        run=NcnnNetwork(network, preprocessing=model.preprocessing, rule=model.rule),
         mini_batch_size=mini_batch_size,
-        preprocessing=model.preprocessing,
-        rule=model.rule,
+        side=model.preprocessing.crop_side,
     )

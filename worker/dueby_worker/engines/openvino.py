@@ -20,7 +20,7 @@ from dueby_worker.engines.host import find_cpu_obstacle, missing_packages
 from dueby_worker.engines.openvino_files import NETWORK_FILE, import_openvino
 from dueby_worker.models.columns import Columns, RowRule, columns_from_array
 from dueby_worker.models.known_model import KnownModel
-from dueby_worker.models.preprocessing import Pixels, Preprocessing
+from dueby_worker.models.preprocessing import Pixels
 
 if TYPE_CHECKING:
     from dueby_worker.models.loading import LoadedModel
@@ -111,17 +111,14 @@ def build(
         network = openvino_network.convert(loaded)
     else:
         network = openvino_network.converted(core, loaded, cache_dir)
-    gather: Gather = lambda values: values  # noqa: E731
-    if isinstance(loaded.module, OnnxNetwork):
-        graph = loaded.module.graph
-        gather = lambda values: graph.gathered(torch.from_numpy(values)).numpy()  # noqa: E731
+    gather = loaded.module.graph.gathered_array if isinstance(loaded.module, OnnxNetwork) else _as_it_is
     return _compile(
         core,
         network,
-        shape=_shape(mini_batch_size, loaded.preprocessing),
+        model=loaded,
+        mini_batch_size=mini_batch_size,
         precision=precision,
         threads=threads,
-        rule=loaded.rule,
         gather=gather,
     )
 
@@ -141,11 +138,11 @@ def reopen(
     return _compile(
         core,
         core.read_model(entry / NETWORK_FILE),
-        shape=_shape(mini_batch_size, model.preprocessing),
+        model=model,
+        mini_batch_size=mini_batch_size,
         precision=precision,
         threads=threads,
-        rule=model.rule,
-        gather=lambda values: values,
+        gather=_as_it_is,
     )
 
 
@@ -153,13 +150,15 @@ def _compile(
     core: Any,
     network: Any,
     *,
-    shape: tuple[int, ...],
+    model: "LoadedModel | KnownModel",
+    mini_batch_size: int,
     precision: Precision,
     threads: int,
-    rule: RowRule,
     gather: Gather,
 ) -> OpenVINOEngine:
-    """Return the engine of a network, for mini-batches of this shape."""
+    """Return the engine of a network, for mini-batches of this size."""
+    side = model.preprocessing.crop_side
+    shape = (mini_batch_size, side, side, 3)
     _reshape(network, shape)
     settings = {
         # Without this hint, CPUs with bf16 compute every network in bf16.
@@ -176,11 +175,11 @@ def _compile(
             "spec.model.precision",
             f"OpenVINO computes in {actual} here, not in {precision}; use the engine eager",
         )
-    return OpenVINOEngine(compiled=compiled, precision=precision, shape=shape, rule=rule, gather=gather)
+    return OpenVINOEngine(compiled=compiled, precision=precision, shape=shape, rule=model.rule, gather=gather)
 
 
-def _shape(mini_batch_size: int, preprocessing: Preprocessing) -> tuple[int, ...]:
-    return mini_batch_size, preprocessing.crop_side, preprocessing.crop_side, 3
+def _as_it_is(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values
 
 
 def _reshape(network: Any, shape: tuple[int, ...]) -> None:

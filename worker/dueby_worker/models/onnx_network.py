@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dueby_api.errors import Invalid, first_line
 from dueby_worker.models.embedding import FIELD as LAYER_FIELD
@@ -76,6 +78,11 @@ class OnnxGraph:
         _, first, second, third = values.shape
         is_last = first == second and (second != third or self.is_nhwc)
         return values.float().mean((1, 2) if is_last else (2, 3))
+
+    def gathered_array(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what `gathered` does, for an engine without torch."""
+        vectors: NDArray[np.float32] = self.gathered(torch.from_numpy(values)).numpy()
+        return vectors
 
 
 class OnnxNetwork(CutsItself):

@@ -14,7 +14,7 @@ from dueby_api.step_config import EarlyConfig, WorkConfig
 from dueby_api.step_messages import ParityCheck
 from dueby_worker.engines.build import build_engine, keeping_module, reopen_engine
 from dueby_worker.engines.interface import Engine
-from dueby_worker.engines.kept_network import KeptNetwork, note_network, recall_network
+from dueby_worker.engines.kept_network import KeptNetwork, may_be_kept, note_network, recall_network
 from dueby_worker.models.columns import Columns
 from dueby_worker.models.known_model import KnownModel, note_model, recall_model
 from dueby_worker.models.preprocessing import Pixels
@@ -53,7 +53,7 @@ def open_network(config: WorkConfig, loaded: "LoadedModel | None" = None) -> Job
 def find_kept_network(config: WorkConfig | EarlyConfig) -> KeptNetwork | None:
     """Return the job's network if its engine keeps it from an earlier time."""
     cache_dir, precision = _cache_dir(config), config.model.precision
-    if keeping_module(config.engine, precision) is None:
+    if not may_be_kept(config.engine, config.model.name, precision):
         return None
     if (model := recall_model(config.model, config.output, cache_dir)) is None:
         return None
@@ -93,8 +93,8 @@ class LoadedNetwork:
         precision = config.model.precision
         parity = compare(pixels, columns, loaded=self.model, precision=precision, threads=config.threads)
         log.log(logging.INFO if parity.ok else logging.WARNING, "%s %s", config.engine, parity.sentence)
-        if cache_dir is not None and (module := keeping_module(config.engine, precision)) is not None:
-            entry = module.entry_of(self.model, cache_dir)
+        if cache_dir is not None and may_be_kept(config.engine, self.model.name, precision):
+            entry = keeping_module(config.engine).entry_of(self.model, cache_dir)
             note_network(
                 self._known, parity, entry=entry, engine=config.engine, precision=precision, cache_dir=cache_dir
             )

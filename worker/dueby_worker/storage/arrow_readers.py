@@ -32,13 +32,13 @@ def file_system_of(uri: str) -> fs.FileSystem:
         return fs.SubTreeFileSystem(file_path(uri), fs.LocalFileSystem())
     root, prefix = split(uri)
     scheme, _, bucket = root.partition("://")
-    files = _s3_files(S3Access.from_environment(), bucket, attempts=_ATTEMPTS) if scheme == "s3" else _gcs_files()
+    files = _s3_files(S3Access.from_environment(), bucket) if scheme == "s3" else _gcs_files()
     return fs.SubTreeFileSystem(f"{bucket}/{prefix}".rstrip("/"), files)
 
 
 @lru_cache(maxsize=8)
-def _s3_files(access: S3Access, bucket: str, *, attempts: int = 1) -> fs.FileSystem:
-    """Return what reads a bucket with this access. RetryPolicy does the retrying, with a warning each time."""
+def _s3_files(access: S3Access, bucket: str) -> fs.FileSystem:
+    """Return what reads a bucket with this access."""
     pa.set_io_thread_count(max(MAX_CONNECTIONS, pa.io_thread_count()))
     if access.endpoint is not None:
         scheme, _, host = access.endpoint.rpartition("://")
@@ -47,7 +47,7 @@ def _s3_files(access: S3Access, bucket: str, *, attempts: int = 1) -> fs.FileSys
         region = access.region or "us-east-1"
     else:
         where, region = {}, access.region or region_of(bucket)
-    retries = fs.AwsStandardS3RetryStrategy(max_attempts=attempts)
+    retries = fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS)
     return fs.S3FileSystem(
         region=region,
         retry_strategy=retries,

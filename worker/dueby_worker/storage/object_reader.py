@@ -215,10 +215,6 @@ def _s3(bucket: str) -> _Client:
     access = S3Access.from_environment()
     # A private server has no regions, but the signature needs one.
     region = access.region or ("us-east-1" if access.endpoint else region_of(bucket))
-    return _s3_client(access, bucket, region)
-
-
-def _s3_client(access: S3Access, bucket: str, region: str) -> _Client:
     provider = _aws_credentials(access)
     where: dict[str, Any] = {"endpoint": access.endpoint} if access.endpoint else {}
     return S3Store(
@@ -241,10 +237,9 @@ def _aws_credentials(access: S3Access) -> Any:
 
 def _gcs(bucket: str) -> _Client:
     emulator = gcs_emulator()
-    if emulator is not None:
+    if emulator is None:
+        where: dict[str, Any] = {"credential_provider": google_credentials()}
+    else:
         base = emulator if "://" in emulator else f"http://{emulator}"
-        return GCSStore(
-            bucket, config={"base_url": base.rstrip("/"), "skip_signature": True},
-            client_options=_options(), retry_config=_ONCE,  # type: ignore[arg-type]
-        )  # fmt: skip
-    return GCSStore(bucket, credential_provider=google_credentials(), client_options=_options(), retry_config=_ONCE)  # type: ignore[arg-type]
+        where = {"config": {"base_url": base.rstrip("/"), "skip_signature": True}}
+    return GCSStore(bucket, client_options=_options(), retry_config=_ONCE, **where)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Remote objects that are open, because opening one asks for its size, and ranges of it are read many times."""
+"""Files and datasets that are open: to open one takes requests, and rows of it are read many times."""
 
 import threading
 from collections import OrderedDict

@@ -13,9 +13,10 @@ from torch import nn
 
 from dueby_api.errors import DueByError, Invalid
 from dueby_worker.engines import ncnn_network
-from dueby_worker.engines.ncnn import NcnnEngine, build, find_obstacle
+from dueby_worker.engines.ncnn import NcnnNetwork, build, find_obstacle
 from dueby_worker.engines.ncnn_network import network_key
 from dueby_worker.engines.parity import check_parity
+from dueby_worker.engines.synchronous import SynchronousEngine
 from dueby_worker.models.loading import LoadedModel
 from support.models import loaded, noise
 
@@ -40,7 +41,7 @@ def own(module: nn.Module) -> LoadedModel:
     return replace(loaded(image_size=SIDE), name="python/own:make", module=module)
 
 
-def built(model: LoadedModel, cache_dir: Path | None = None, *, mini_batch_size: int = 2) -> NcnnEngine:
+def built(model: LoadedModel, cache_dir: Path | None = None, *, mini_batch_size: int = 2) -> SynchronousEngine:
     return build(loaded=model, mini_batch_size=mini_batch_size, precision="fp32", threads=1, cache_dir=cache_dir)
 
 
@@ -81,7 +82,8 @@ def test_a_slice_s_threads_are_ncnn_s(tmp_path: Path) -> None:
         engine = build(
             loaded=loaded(image_size=SIDE), mini_batch_size=1, precision="fp32", threads=threads, cache_dir=tmp_path
         )
-        assert engine.network.opt.num_threads == threads
+        assert isinstance(engine._run, NcnnNetwork)
+        assert engine._run.network.opt.num_threads == threads
 
 
 @pytest.mark.parametrize(
