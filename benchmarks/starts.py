@@ -26,6 +26,7 @@ from document_tables import add_options, say, show
 from dueby_worker.engines.host import process_environment
 from metering import Command, Cost, run_metered
 from photos import write_photos
+from worker_config import share_of_everything
 
 NAME = "starts"
 ROUNDS = 3
@@ -70,19 +71,8 @@ def _run_worker(folder: Path, engine: Any, model: str, *, cache: Path) -> Cost:
     """Return what the worker costs, without the index step before it."""
     run = Path(tempfile.mkdtemp(dir=folder))
     config = {
+        **share_of_everything(PHOTOS, PHOTOS, PHOTOS, engine),
         "job": "starts",
-        "revision": 1,
-        "worker": "w0",
-        "deviceClass": "cpu-1",
-        "engine": engine,
-        "threads": 1,
-        "decodeThreads": 1,
-        "miniBatchSize": PHOTOS,
-        "iterations": 0,
-        "share": [0, 1],
-        "shares": [[0, 1]],
-        "images": PHOTOS,
-        "partSize": PHOTOS,
         "source": {"uri": str(folder / "photos")},
         "sink": {"uri": str(run / "rows")},
         "cacheDir": str(cache),

@@ -38,6 +38,7 @@ from dueby_worker.steps.job_network import LoadedNetwork
 from dueby_worker.steps.worker_run import WorkerRun
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import ProgressTracker
+from worker_config import share_of_everything
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -138,25 +139,6 @@ def run_worker(engine: Engine, loaded: LoadedModel, steps: int) -> tuple[float, 
         worker.run(process_age_us=start)
         whole = images / (time.perf_counter() - began[0])
     return progress.steps.count * MINI_BATCH * 1e6 / progress.steps.total_us, whole
-
-
-def share_of_everything(images: int, part_size: int, mini_batch: int, engine: str) -> dict[str, Any]:
-    """A configuration in which one worker does all of it on one core."""
-    parts = -(-images // part_size)
-    return {
-        "revision": 1,
-        "worker": "w0",
-        "deviceClass": "cpu-1",
-        "engine": engine,
-        "threads": 1,
-        "decodeThreads": 1,
-        "miniBatchSize": mini_batch,
-        "iterations": -(-images // mini_batch) - 1,
-        "share": [0, parts],
-        "shares": [[0, parts]],
-        "images": images,
-        "partSize": part_size,
-    }
 
 
 def measure_memory() -> dict[str, list[int]]:

@@ -25,6 +25,11 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.splitlines()))
 
 
+def one_sentence(text: str) -> str:
+    """Return the text as printable words on one line, with a single space between them."""
+    return printable(" ".join(text.split()))
+
+
 def indented(text: str) -> str:
     """Return the text as printable lines that look like none of a log's own, such as a traceback below a message."""
     return printable(textwrap.indent("\n".join(text.splitlines()), "    "))

@@ -23,7 +23,7 @@ from dueby.cluster.refusals import Absent, SignedOut, refusal
 from dueby_api.errors import DueByError, Invalid, Transient, first_line
 from dueby_api.inference_job import API_VERSION
 from dueby_api.schema import LenientSpec, decode
-from dueby_api.untrusted import printable
+from dueby_api.untrusted import one_sentence, printable
 
 # Until there is a connection, and then until the next bytes of an answer come.
 TIMEOUTS_S = (5.0, 30.0)
@@ -196,7 +196,7 @@ class APIServer:
             if error.status:
                 raise refusal(error.status, error.body or "", doing=doing) from None
             # A certificate that isn't trusted.
-            raise DueByError(f"can't {doing}: {printable(' '.join(str(error.reason).split()))}") from None
+            raise DueByError(f"can't {doing}: {one_sentence(str(error.reason))}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             host = self._objects.api_client.configuration.host
             raise Transient(f"can't {doing}: {host} {_failure(error, self._timeouts_s)}") from None
@@ -247,7 +247,7 @@ def _failing_plugins() -> Iterator[None]:
     finally:
         logging.getLogger().removeHandler(listener)
     if said:
-        raise DueByError(f"can't sign in to the cluster: {printable(' '.join(said[-1].split()))}")
+        raise DueByError(f"can't sign in to the cluster: {one_sentence(said[-1])}")
 
 
 def _failure(error: Exception, timeouts_s: tuple[float, float]) -> str:
@@ -262,4 +262,4 @@ def _failure(error: Exception, timeouts_s: tuple[float, float]) -> str:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return f"can't be reached: {printable(' '.join(reason.split()))}"
+    return f"can't be reached: {one_sentence(reason)}"

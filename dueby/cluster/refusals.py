@@ -2,7 +2,7 @@
 
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.schema import LenientSpec, decode
-from dueby_api.untrusted import printable
+from dueby_api.untrusted import one_sentence
 
 
 class Forbidden(DueByError):
@@ -39,7 +39,7 @@ def refusal(status: int, body: str, *, doing: str) -> DueByError:
         said = decode(_Refused, body)
     except Invalid:  # of a proxy, or of a path that the API server doesn't have
         said = _Refused()
-    sentence = f"can't {doing}: {printable(' '.join(said.message.split())) or f'the API server answers {status}'}"
+    sentence = f"can't {doing}: {one_sentence(said.message) or f'the API server answers {status}'}"
     if status == 401:
         return SignedOut(f"can't {doing}: the cluster doesn't accept your credentials, which may have expired")
     if status == 403:

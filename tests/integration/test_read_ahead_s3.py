@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from dueby_api.errors import Transient
 from dueby_api.source import Source
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.in_flight import MOST_IN_FLIGHT
-from dueby_worker.images.read_ahead import most_ahead, read_images
+from dueby_worker.images.read_ahead import DecodedImage, most_ahead, read_images
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import Index, open_index
 from dueby_worker.storage.paced import Paces
@@ -65,21 +66,26 @@ def index_of(server: S3Server, tmp_path: Path) -> Index:
     return open_index(sink)
 
 
+def read(index: Index, items: Iterable[tuple[int, str]] | None = None, **options: Any) -> list[DecodedImage]:
+    """Read these images, or all of the index, as a worker does."""
+    return list(
+        read_images(
+            index.items(0, IMAGES - 1) if items is None else items,
+            source=index.document.source,
+            preprocessing=SMALL,
+            witnesses=index.witnesses,
+            **{"retry": HURRIED, **options},
+        )
+    )
+
+
 @pytest.mark.parametrize(("threads", "at_once"), [(1, 32), (2, 64), (4, 64)])
 def test_so_many_requests_wait_for_their_answers_at_the_same_time(
     server: S3Server, proxy: FaultProxy, tmp_path: Path, threads: int, at_once: int
 ) -> None:
     index, gate = index_of(server, tmp_path), Gate(wanted=at_once)
     proxy.fault = gate.hold
-    images = read_images(
-        index.items(0, IMAGES - 1),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=threads,
-        ahead=most_ahead(threads=threads, mini_batch_size=1),
-        witnesses=index.witnesses,
-        retry=HURRIED,
-    )
+    images = read(index, threads=threads, ahead=most_ahead(threads=threads, mini_batch_size=1))
     assert not [image.error for image in images if image.error]
     assert gate.most >= at_once
 
@@ -87,15 +93,7 @@ def test_so_many_requests_wait_for_their_answers_at_the_same_time(
 def test_a_photo_costs_one_request(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> None:
     index = index_of(server, tmp_path)
     proxy.requests.clear()
-    images = read_images(
-        index.items(0, IMAGES - 1),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=2,
-        ahead=16,
-        witnesses=index.witnesses,
-        retry=HURRIED,
-    )
+    images = read(index, threads=2, ahead=16)
     assert not [image.error for image in images if image.error]
     asked = [(request.method, request.path) for request in proxy.requests]
     assert sorted(asked) == [("GET", f"/photos/in/{number:05d}.jpg") for number in range(IMAGES)]
@@ -157,15 +155,8 @@ def test_the_farther_the_store_the_more_requests_are_in_flight(
 ) -> None:
     index, far = index_of(server, tmp_path), FarAway(delay_s=1.0)
     proxy.fault = far.hold
-    images = read_images(
-        ((number, uri) for _ in range(2) for number, uri in index.items(0, IMAGES - 1)),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=1,
-        ahead=most_ahead(threads=1, mini_batch_size=1),
-        witnesses=index.witnesses,
-        retry=HURRIED,
-    )
+    twice = ((number, uri) for _ in range(2) for number, uri in index.items(0, IMAGES - 1))
+    images = read(index, twice, threads=1, ahead=most_ahead(threads=1, mini_batch_size=1))
     assert not [image.error for image in images if image.error]
     # It begins with 33, for a thread that decodes and 32 that wait.
     assert 40 <= far.most <= MOST_IN_FLIGHT
@@ -189,16 +180,7 @@ def test_a_store_that_wants_fewer_requests_gets_fewer_and_no_image_fails(
 
     proxy.fault = refuse_above_the_rate
     proxy.requests.clear()
-    images = read_images(
-        index.items(0, IMAGES - 1),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=2,
-        ahead=64,
-        witnesses=index.witnesses,
-        retry=PATIENT,
-        paces=paces,
-    )
+    images = read(index, threads=2, ahead=64, retry=PATIENT, paces=paces)
     assert not [image.error for image in images if image.error]
     # The first ones come all at once; after that few are refused.
     refused = len(proxy.requests) - IMAGES
@@ -218,15 +200,7 @@ def test_a_store_that_says_how_long_is_left_alone_for_so_long(
         return replace(SLOW_DOWN, retry_after_s=2) if len(asked_s) <= refusals else None
 
     proxy.fault = refuse_first
-    images = read_images(
-        index.items(0, 9),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=1,
-        ahead=1,
-        witnesses=index.witnesses,
-        retry=PATIENT,
-    )
+    images = read(index, index.items(0, 9), threads=1, ahead=1, retry=PATIENT)
     assert not [image.error for image in images if image.error]
     # obstore doesn't say how long, and the next request is s3fs's, which does: it asks twice by itself.
     pauses = [later - earlier for earlier, later in pairwise(asked_s)]
@@ -238,15 +212,6 @@ def test_what_the_plan_gives_a_worker_is_never_exceeded(server: S3Server, proxy:
     proxy.fault = no_fault
     proxy.requests.clear()
     began_s = time.monotonic()
-    images = read_images(
-        index.items(0, 99),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=2,
-        ahead=64,
-        witnesses=index.witnesses,
-        retry=HURRIED,
-        paces=Paces(limit=50.0),
-    )
-    assert len(list(images)) == 100
+    images = read(index, index.items(0, 99), threads=2, ahead=64, paces=Paces(limit=50.0))
+    assert len(images) == 100
     assert time.monotonic() - began_s >= (100 - 5) / 50

@@ -10,8 +10,8 @@ from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.source import Source
 from dueby_api.store_limits import is_of_single_objects, requests_per_image
-from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.feed import MICRO, rate_of
 from dueby_planner.schedule.job import Assignment
 
 Document = dict[str, Any]
@@ -104,5 +104,4 @@ def _pace_config(choice: DeviceChoice, source: Source) -> Document:
     """
     if choice.unpaced is None or not is_of_single_objects(source):
         return {}
-    images_per_s = choice.mini_batch_size * MICROS_PER_SECOND / choice.latency_us
-    return {"requestsPerSecond": round(images_per_s * float(requests_per_image(source)), 3)}
+    return {"requestsPerSecond": round(rate_of(choice) / MICRO * float(requests_per_image(source)), 3)}

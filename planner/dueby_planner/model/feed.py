@@ -102,14 +102,6 @@ class StoreFeed:
         """Return N / R in microseconds: in less time the store doesn't give so many images, to any devices."""
         return -(-images * _MICRO_RATE // self.rate)
 
-    def draw(self, rate: int) -> "Draw":
-        """Return what a device of this rate asks of the store."""
-        images_per_s = Fraction(rate, MICRO)
-        return Draw(
-            milli_requests_per_s=ceil(1000 * images_per_s * self.requests_per_image),
-            bytes_per_s=ceil(images_per_s * self.bytes_per_image),
-        )
-
     def _rate_of(self, limit: SourceLimit) -> Fraction:
         return min(self._by_requests(limit), self._by_bytes(limit))
 
@@ -134,14 +126,6 @@ class Within(NamedTuple):
     rates: tuple[int, ...]
     """Of a device of each class, in the order of the classes."""
     most: int
-
-
-class Draw(NamedTuple):
-    """What a device asks of a store while it works, in integers that are rounded up."""
-
-    milli_requests_per_s: int
-    """Thousandths of a request a second: a slow device on tars makes one in many seconds."""
-    bytes_per_s: int
 
 
 def feed_of(spec: JobSpec, cost: InputCost | None = None, *, stores: Sequence[StoreLimits] = ()) -> StoreFeed | None:
@@ -201,16 +185,6 @@ def paced_groups(groups: Sequence[PoolGroup], pace: int) -> tuple[PoolGroup, ...
         else group
         for group in groups
     )
-
-
-def draw_of_class(feed: StoreFeed, groups: Sequence[PoolGroup], device_class: str) -> Draw:
-    """Return what a device of the class asks of the store at its largest steady rate, at most all that it gives.
-
-    This is for whoever plans several jobs together: `feed.limits` are the limits of the job's workers, and the draws of
-    all devices that work at a time on jobs with a limit of one name, with `is_own` false, stay within it.
-    """
-    rates = [rate_of_group(group) for group in groups if group.device_class == device_class]
-    return feed.draw(min(feed.rate, max(rates, default=0)))
 
 
 def more_fed(feed: StoreFeed, groups: Sequence[PoolGroup], taken: Iterable[int]) -> int:

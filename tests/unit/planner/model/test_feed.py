@@ -14,7 +14,7 @@ import support.reference_planner as reference
 from dueby_api.input_cost import InputCost
 from dueby_api.store_limits import StoreLimits
 from dueby_planner.model.capacity import PoolGroup
-from dueby_planner.model.feed import Draw, draw_of_class, feed_of, more_fed, rate_of
+from dueby_planner.model.feed import feed_of, more_fed, paced_groups, rate_of, rate_of_group
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.verify import WrongPlan, verify_feed
@@ -165,14 +165,17 @@ def test_the_earliest_time_is_the_first_at_which_there_is_a_plan(question: Quest
 # ---- what a job asks of its store
 
 
-def test_a_device_asks_for_its_steady_rate_and_for_no_more_than_the_store_gives() -> None:
+def test_a_device_takes_its_largest_steady_rate_and_no_more_than_the_store_gives() -> None:
     slow = group(choice(10, 1_000_000), choice(30, 2_000_000), name="slow", count=2)
     fast = group(choice(64, 6_400), name="fast")
     asked = store_feed(5_500, bytes_per_image=Fraction(80_000))
-    assert draw_of_class(asked, [slow, fast], "slow") == Draw(milli_requests_per_s=15_000, bytes_per_s=1_200_000)
-    assert draw_of_class(asked, [slow, fast], "fast") == Draw(5_500_000, 440_000_000), "of 10,000 a second"
-    tars = replace(asked, requests_per_image=Fraction(1, 50))
-    assert draw_of_class(tars, [slow, fast], "slow") == Draw(milli_requests_per_s=300, bytes_per_s=1_200_000)
+    assert rate_of_group(slow) == 15 * MICRO
+    assert rate_of_group(fast) == 10_000 * MICRO
+    alone = [rate_of_group(each) for each in paced_groups([slow, fast], asked.rate)]
+    assert alone[0] == 15 * MICRO
+    # Steps are whole microseconds: the next shorter ones would take more than there is.
+    assert 5_499 * MICRO < alone[1] <= asked.rate == 5_500 * MICRO
+    assert asked.in_tars().requests_per_image == Fraction(80_000, 4 << 20)
 
 
 def test_the_narrowest_limit_is_what_the_store_gives() -> None:

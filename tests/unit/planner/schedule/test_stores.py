@@ -50,6 +50,9 @@ def asked(images: int, *, devices: int = 2, **changes: Any) -> Problem:
         pytest.param(feed(16_000), 150, 0, 8_000, id="its pace where two share the store"),
         pytest.param(feed(16_000), 150, 1, Fraction(16_000, 3), id="less with a device in reserve"),
         pytest.param(feed(size=8, bytes_per_s=4 * 8 * RATE), 10, 0, 8 * RATE, id="bytes"),
+        pytest.param(
+            replace(feed(RATE), requests_per_image=Fraction(1, 50)), 10, 0, RATE // 50, id="few requests for tars"
+        ),
     ],
 )
 def test_a_device_takes_what_its_plan_lets_it_take(
