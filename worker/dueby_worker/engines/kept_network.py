@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dueby_api.classifiers import source_of
 from dueby_api.engines import ENGINES, EngineName, Precision
-from dueby_api.errors import Invalid
+from dueby_api.errors import DueByError, Invalid
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import ParityCheck
 from dueby_worker.models.known_model import KnownModel, stamps_of
@@ -55,6 +55,11 @@ class KeptNetwork:
 def may_be_kept(engine: EngineName, model: str, precision: Precision) -> bool:
     """Return whether the engine's network of a model of this name is one that later workers may open."""
     return engine in _KEEPING and precision != "int8" and source_of(model) is None
+
+
+def damaged_network(folder: Path) -> DueByError:
+    """Return what is to be said of a network in this folder that its engine can't read."""
+    return DueByError(f"the converted network in {folder} is damaged; delete the folder, and it is converted again")
 
 
 def recall_network(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dueby_api.errors import DueByError
+from dueby_worker.engines.kept_network import damaged_network
 
 LAYERS, WEIGHTS = "network.param", "network.bin"
 """The files of a network: its layers and their weights."""
@@ -26,5 +26,5 @@ def open_network(folder: Path, threads: int) -> Any:
     options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
     options.use_bf16_storage = options.use_bf16_packed = False
     if network.load_param(str(folder / LAYERS)) or network.load_model(str(folder / WEIGHTS)):
-        raise DueByError(f"the converted network in {folder} is damaged; delete the folder, and it is converted again")
+        raise damaged_network(folder)
     return network

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
 from dueby_worker.engines.host import find_cpu_obstacle, missing_packages
-from dueby_worker.engines.openvino_files import NETWORK_FILE, import_openvino
+from dueby_worker.engines.openvino_files import import_openvino, read_network
 from dueby_worker.models.columns import Columns, RowRule, columns_from_array
 from dueby_worker.models.known_model import KnownModel
 from dueby_worker.models.preprocessing import Pixels
@@ -137,7 +137,7 @@ def reopen(
     core = import_openvino().Core()
     return _compile(
         core,
-        core.read_model(entry / NETWORK_FILE),
+        read_network(core, entry),
         model=model,
         mini_batch_size=mini_batch_size,
         precision=precision,

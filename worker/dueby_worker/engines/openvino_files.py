@@ -1,7 +1,10 @@
 """The files that OpenVINO keeps a network in, and the library itself, without torch."""
 
 import sys
+from pathlib import Path
 from typing import Any
+
+from dueby_worker.engines.kept_network import damaged_network
 
 NETWORK_FILE = "network.xml"
 """The file of a kept network that names its others."""
@@ -15,6 +18,14 @@ def import_openvino() -> Any:
     import openvino
 
     return openvino
+
+
+def read_network(core: Any, folder: Path) -> Any:
+    """Return the network of the folder. Raise DueByError if its files are damaged."""
+    try:
+        return core.read_model(folder / NETWORK_FILE)
+    except RuntimeError as error:
+        raise damaged_network(folder) from error
 
 
 def prepare_input(model: Any) -> Any:

@@ -19,7 +19,7 @@ import torch
 from dueby_api.errors import DueByError, Invalid, first_line
 from dueby_worker.engines.cache import cache_name, keep_folder
 from dueby_worker.engines.network import Network
-from dueby_worker.engines.openvino_files import NETWORK_FILE, import_openvino, prepare_input
+from dueby_worker.engines.openvino_files import NETWORK_FILE, import_openvino, prepare_input, read_network
 from dueby_worker.engines.tracing import quiet_tracing
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import OnnxGraph, OnnxNetwork
@@ -115,15 +115,15 @@ def unpack(core: Any, loaded: LoadedModel) -> Any:
 
 def converted(core: Any, loaded: LoadedModel, cache_dir: Path) -> Any:
     """Return the converted network from the cache. If it isn't there, it is converted, and kept there if that works."""
-    file = entry_of(loaded, cache_dir) / NETWORK_FILE
-    if not file.exists():
+    entry = entry_of(loaded, cache_dir)
+    if not (entry / NETWORK_FILE).exists():
         network = convert(loaded)
         try:
-            keep_folder(file.parent, partial(_save, network))
+            keep_folder(entry, partial(_save, network))
         except (OSError, RuntimeError) as error:  # a full or read-only disk; OpenVINO says it in a RuntimeError
             log.warning("the converted network can't be kept in %s: %s", cache_dir, first_line(error))
             return network
-    return core.read_model(file)
+    return read_network(core, entry)
 
 
 def _save(network: Any, folder: Path) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from dueby_api.engines import EngineName
+from dueby_api.errors import DueByError
 from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_api.step_messages import ParityCheck
 from dueby_worker.engines import kept_network
-from dueby_worker.engines.build import available_engines
+from dueby_worker.engines.build import available_engines, build_engine, reopen_engine
 from dueby_worker.engines.kept_network import note_network, recall_network
 from dueby_worker.models.known_model import KnownModel, know_model
+from dueby_worker.models.loading import load_model
 from dueby_worker.output.rows import decode_rows
 from support.fresh_process import modules_after
 
@@ -70,6 +72,26 @@ def test_a_worker_that_finds_a_kept_network_loads_no_torch_and_gives_the_same_ro
 
     assert not loaded & {"torch", "torchvision"}
     assert rows(tmp_path / "first") == rows(tmp_path / "second")
+
+
+@pytest.mark.parametrize("engine", KEEPING)
+def test_a_damaged_network_is_named_by_who_builds_the_engine_and_who_opens_it_again(
+    engine: EngineName, tmp_path: Path
+) -> None:
+    model = load_model(SPEC)
+    options: dict[str, Any] = {"mini_batch_size": 2, "precision": "fp32", "threads": 1}
+    build_engine(name=engine, loaded=model, cache_dir=tmp_path, **options)
+    (weights,) = tmp_path.rglob("network.bin")
+    os.truncate(weights, 100)
+    note_network(known(tmp_path), AGREES, entry=weights.parent, engine=engine, precision="fp32", cache_dir=tmp_path)
+    kept = recall_network(known(tmp_path), engine=engine, precision="fp32", cache_dir=tmp_path)
+    assert kept is not None
+
+    said = f"the converted network in {weights.parent} is damaged; delete the folder, and it is converted again"
+    with pytest.raises(DueByError, match=said):
+        build_engine(name=engine, loaded=model, cache_dir=tmp_path, **options)
+    with pytest.raises(DueByError, match=said):
+        reopen_engine(kept, name=engine, **options)
 
 
 def known(folder: Path) -> KnownModel:
