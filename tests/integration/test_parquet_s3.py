@@ -83,7 +83,7 @@ def test_a_file_of_other_photos_at_the_same_places_is_told_by_its_etag(index: In
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_no_fault_of_its_images(index: Index, files: Store) -> None:
-    images = read(index, ahead=4)
+    images = read(index, ahead=4, retry=PATIENT)
     assert next(images).error is None
     for file in range(FILES):
         size = len(files.read(f"{file:03d}.parquet"))

@@ -82,7 +82,8 @@ def test_a_gateway_that_says_so_of_every_image_is_waited_for(index: Index, proxy
         read(index, retry=HURRIED)
 
 
-def test_a_connection_that_leads_to_a_gateway_is_left(store: Store, proxy: FaultProxy) -> None:
+def test_a_connection_that_leads_to_a_gateway_is_left(server: S3Server, proxy: FaultProxy) -> None:
+    store = open_store(server.uri("in"), retry=PATIENT)
     lost: set[int] = set()
 
     def lose(request: Request) -> Refusal | None:
@@ -96,7 +97,8 @@ def test_a_connection_that_leads_to_a_gateway_is_left(store: Store, proxy: Fault
     assert [request.connection in lost for request in proxy.requests].count(True) <= 2 + 2
 
 
-def test_a_writers_connection_that_leads_to_a_gateway_is_left(store: Store, proxy: FaultProxy) -> None:
+def test_a_writers_connection_that_leads_to_a_gateway_is_left(server: S3Server, proxy: FaultProxy) -> None:
+    store = open_store(server.uri("in"), retry=PATIENT)
     lost: set[int] = set()
 
     def lose_the_first(request: Request) -> Refusal | None:
