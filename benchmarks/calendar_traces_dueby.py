@@ -76,7 +76,7 @@ class DueBy:
             return None
         jobs = {job.asked.name: job for job in cluster.jobs}
         held = cluster.gpus - cluster.free
-        devices = LocalDevices(free={GPU: cluster.free}, held={GPU: held}, worker_cpus=1)
+        devices = LocalDevices(free={GPU: cluster.free}, held={GPU: held})
         snapshot = ClusterSnapshot(
             now_us=EPOCH_US + cluster.now_us,
             jobs=tuple(self._seen(job, cluster.now_us) for job in cluster.jobs),

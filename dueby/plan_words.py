@@ -9,6 +9,7 @@ from dueby_api.units import format_duration
 from dueby_api.words import counted, slack_words, time_span
 from dueby_planner.answer import (
     TARS,
+    cores_needed,
     device_word,
     feed_words,
     limit_words,
@@ -132,6 +133,8 @@ def ways_out(infeasible: Infeasible, advise: Callable[[int], str]) -> list[tuple
             "none" if alternatives.possible_confidence is None else f"{alternatives.possible_confidence:g}",
         ),
     ]
+    if needed := cores_needed(infeasible):
+        ways.append(("for each worker", needed))
     if needed := store_needed(infeasible):
         ways.append(("a limit of", needed))
     if would_do_in_tars(problem):

@@ -35,6 +35,8 @@ class PlannedGroup(LenientSpec, frozen=True, kw_only=True):
     """True if the mini-batch size lies between measured ones; the plan's warnings say where its times come from."""
     paced: bool | None = None
     """True if the devices are planned more slowly than they could run, since the store gives no more."""
+    cores: int | None = None
+    """Cores of each worker beside its GPU, to decode with; absent of CPU slices, and where decoding takes nothing."""
 
 
 class PlannedStore(LenientSpec, frozen=True, kw_only=True):
@@ -143,6 +145,8 @@ class PlanAlternatives(LenientSpec, frozen=True, kw_only=True):
     """Of each class, how many more devices of it alone would be enough; null: no number would."""
     possible_confidence: float | None = None
     """The confidence with which the deadline can be met; null: none."""
+    worker_cores: int | None = None
+    """Cores that each GPU's worker would need to decode with; absent: more cores would not be enough."""
     store_images_per_second: float | None = None
     """Images a second that the source's store would have to give; null: a faster store would not be enough."""
 

@@ -133,6 +133,8 @@ class AlternativesStatus(LenientSpec, frozen=True, kw_only=True):
     """How many more devices of each class alone would be enough. Classes of which no number is enough are omitted."""
     possible_confidence: float | None = None
     """The confidence with which the deadline can be met."""
+    worker_cores: int | None = None
+    """Cores that each GPU's worker would need to decode with; absent: more cores would not be enough."""
     store_images_per_second: float | None = None
     """Images a second that the source's store would have to give; absent: a faster store would not be enough."""
 
@@ -152,6 +154,19 @@ class ProgressStatus(LenientSpec, frozen=True, kw_only=True):
     """When to expect the end, by what the workers have reported."""
     slack: str | None = None
     """The deadline less the expected finish."""
+
+
+class ObservedStore(LenientSpec, frozen=True, kw_only=True):
+    """What a job's workers got of their store together when it refused more."""
+
+    store: Annotated[str, Meta(max_length=2048)]
+    """The bucket or host, such as s3://photos."""
+    requests_per_second: Annotated[float, Meta(ge=0, le=10**12)]
+    """Requests a second."""
+    workers: Annotated[int, Meta(ge=1)]
+    """How many they were."""
+    time: Moment
+    """When that was last seen."""
 
 
 class Replan(LenientSpec, frozen=True, kw_only=True):
@@ -221,6 +236,9 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     edit of the job lifts them."""
     progress: ProgressStatus | None = None
     """How far the job is."""
+    observed_store: ObservedStore | None = None
+    """What the images' store gave the workers when it refused more; absent if it never has. The job is planned by it,
+    and so are later ones of the namespace that read from there."""
     replans: Annotated[tuple[Replan, ...], Meta(max_length=MAX_REPLANS)] = ()
     """The last 20 changes of the number of workers."""
     message: str | None = None

@@ -5,10 +5,13 @@ A store serves so many requests and bytes a second however many workers there ar
     spec.source.limits                   the job's own limits, for its workers alone
     the longest prefix in `stores`       what the cluster's administrator says of a store, shared by all jobs that
                                          read below the prefix (`stores` of the chart's values)
-    DEFAULT_REQUESTS_PER_S               what the store's documentation promises, if nobody says anything else
+    status.observedStore                 what this job's workers, or those of another one of its namespace, were given
+                                         when the store refused more, if nobody says anything else
+    DEFAULT_REQUESTS_PER_S               what the store's documentation promises, if nothing else is known
 
 An entry of `stores` and a job's own number of requests take the place of the default: that is how to say that S3 has
-split a prefix and serves more, or that a store has no limit. Of an entry and the job's own limits both bind.
+split a prefix and serves more, or that a store has no limit. Of an entry and the job's own limits both bind. What was
+observed, be it more or less, takes the place of the default alone, since workers that share a store see a part of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,15 +86,20 @@ class SourceLimit:
 OWN_LIMIT = "spec.source.limits"
 
 
-def limits_of(spec: JobSpec, stores: Sequence[StoreLimits] = ()) -> tuple[SourceLimit, ...]:
-    """Return the limits that bind the job's workers; none for images that are made."""
+def limits_of(
+    spec: JobSpec, stores: Sequence[StoreLimits] = (), *, observed: float | None = None
+) -> tuple[SourceLimit, ...]:
+    """Return the limits that bind the job's workers; none for images that are made.
+
+    `observed` are the requests a second that its store gave its workers together when it refused more.
+    """
     if spec.source.synthetic is not None:
         return ()
     uri = _literal_uri(spec.source)
     shared = None if uri is None else _stated(uri, stores)
     own = spec.source.limits or ReadLimits()
     if uri is not None and shared is None and own.requests_per_second is None:
-        shared = _promised(uri, spec)
+        shared = _promised(uri, spec) if observed is None else _seen(uri, observed)
     found = [*([shared] if shared else []), _limit(OWN_LIMIT, own, is_own=True)]
     return tuple(each for each in found if each.requests_per_s is not None or each.bytes_per_s is not None)
 
@@ -149,6 +157,20 @@ def _promised(uri: str, spec: JobSpec) -> SourceLimit | None:
     if requests is None or any(variable.name in ENDPOINT_VARIABLES for variable in spec.worker.env):
         return None
     return SourceLimit(name=f"{scheme}://{path.partition('/')[0]}", requests_per_s=requests)
+
+
+def store_root(source: Source) -> str | None:
+    """Return the bucket or host that all images are read from, such as s3://photos; None if nothing is known of it."""
+    uri = None if source.synthetic is not None else _literal_uri(source)
+    scheme, separator, path = (uri or "").partition("://")
+    return f"{scheme}://{path.partition('/')[0]}" if separator and path else None
+
+
+def _seen(uri: str, requests_per_s: float) -> SourceLimit:
+    scheme, _, path = uri.partition("://")
+    # A job's workers share what they saw among themselves: nobody knows what others took meanwhile.
+    name = f"{scheme}://{path.partition('/')[0]}, as workers have seen it,"
+    return SourceLimit(name=name, is_own=True, requests_per_s=max(1, round(requests_per_s)))
 
 
 def _limit(name: str, limits: ReadLimits, *, is_own: bool) -> SourceLimit:

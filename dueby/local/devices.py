@@ -20,14 +20,18 @@ class LocalDevices:
     """Devices of each class that workers have."""
     leaving: Mapping[str, int] = field(default_factory=dict)
     """Those of them that were told to go."""
-    worker_cpus: int
-    """Cores of a GPU's worker."""
+    cores: Mapping[str, int] = field(default_factory=dict)
+    """Cores of a GPU's worker, by class."""
     worker_grace_s: int = 0
     """How long a worker that is told to stop may take to finish the part that it is at."""
 
     def classes_of(self, spec: JobSpec) -> set[str]:
         """Return the classes that the job may use."""
         return {name for name in self.free if not spec.gpus.classes or name in spec.gpus.classes}
+
+    def worker_cores(self, namespace: str, spec: JobSpec, device_class: str) -> int:
+        """Return the cores of the slot."""
+        return self.cores.get(device_class, 1)
 
     def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
         """Return what is free."""

@@ -99,7 +99,7 @@ class Loop:
             free={name: max(0, count - busy[name]) for name, count in self.pool.counts.items()},
             held=busy,
             leaving=Counter(process.slot.device_class for process in processes if process.is_gone),
-            worker_cpus=self.pool.worker_cpus,
+            cores=self.pool.cores,
             worker_grace_s=GRACE_S,
         )
         jobs = tuple(job.job for job in self.jobs)

@@ -273,7 +273,7 @@ class LocalJob:
         """Raise Invalid if this machine has nothing that the job may use."""
         if isinstance(manifest, Invalid):
             raise manifest
-        build_pool(manifest.spec, self.pool.profiles, self.pool.counts, cpus=self.pool.worker_cpus)
+        build_pool(manifest.spec, self.pool.profiles, self.pool.counts, cores=self.pool.cores)
 
 
 def _decided(decision: JobDecision) -> tuple[ScheduledJob, WorkDecision]:

@@ -138,7 +138,7 @@ def finish(job: InferenceJob, folder: Path, say: Say | None = None) -> FinishRes
 
 def retry_failed(processes: Processes, model: ScheduledJob) -> None:
     """Do over the rows with an error, with one worker on the fastest device: parts that are there have one writer."""
-    pool = build_pool(model.spec, model.profiles, model.offered, cost=model.cost, cpus=model.cpus)
+    pool = build_pool(model.spec, model.profiles, model.offered, cost=model.cost, cores=model.cores)
     fastest = best_capacities(pool.groups, time_us=_LONG_US)[0]
     parts = Grid(images=model.images, part_size=model.part_size or model.images).parts
     assignment = Assignment(

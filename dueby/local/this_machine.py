@@ -33,9 +33,10 @@ class LocalPool:
     """This host's name, as its profiles have it."""
 
     @property
-    def worker_cpus(self) -> int:
-        """Cores of a GPU's worker: the fewest that a slot has."""
-        return min(slot.threads for slot in self.slots)
+    def cores(self) -> Mapping[str, int]:
+        """Cores of a worker by class: the fewest that a slot has."""
+        most_first = sorted(self.slots, key=lambda slot: -slot.threads)
+        return {slot.device_class: slot.threads for slot in most_first}
 
 
 NO_DEVICES = LocalPool(profiles=(), counts={}, slots=())

@@ -45,7 +45,7 @@ def rows_of_run(
     for process in processes:
         profile = profiles.get(process.assignment.choice.profile)
         if profile and process.progress.batches and not process.is_careful:
-            observation = _observation(process, profile, record.cost or FREE, cpus=pool.worker_cpus, now_us=now_us)
+            observation = _observation(process, profile, record.cost or FREE, now_us=now_us)
             shown[profile.name].append(observation)
             if observation.ratio is not None:
                 busy.add(process.slot.name)
@@ -63,10 +63,10 @@ def _planned_at_first(processes: Sequence[Process]) -> int:
     return sum(process.assignment.revision == revision for process in processes)
 
 
-def _observation(process: Process, profile: GPUProfile, cost: InputCost, *, cpus: int, now_us: int) -> Observation:
+def _observation(process: Process, profile: GPUProfile, cost: InputCost, *, now_us: int) -> Observation:
     size, input_us = process.assignment.choice.mini_batch_size, 0
     if runs_on_cpu(profile.spec.engine):
-        input_us = latency_with_input_us(profile.spec, 0, size, cost, cpus=cpus)
+        input_us = latency_with_input_us(profile.spec, 0, size, cost, cores=1)
     age_us = (process.ended_us or now_us) - process.created_us
     return observation_of(process.assignment, process.progress, age_us=age_us, input_us=input_us)
 

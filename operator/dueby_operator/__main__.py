@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_worker_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
     parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
-    parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, for decoding")
+    parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, at least")
     parser.add_argument(
         "--slice-cpus", type=int, default=1, help="cores of a CPU slice, where a node's label is silent"
     )

@@ -180,7 +180,7 @@ class OperatorSettings:
     pull_policy: str = "IfNotPresent"
     """When that image is pulled."""
     gpu_worker_cpus: int = 2
-    """Cores of a GPU's worker, for decoding, if the job's `worker.resources` don't say."""
+    """Cores of a GPU's worker, for decoding, at least, if the job's `worker.resources` don't say."""
     slice_cpus: int = 1
     """Cores of each CPU slice of a node whose label doesn't say."""
     worker_memory: str = "2Gi"

@@ -24,6 +24,7 @@ from dueby_api.units import (
 from dueby_api.words import counted, time_span
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import find_alternatives
+from dueby_planner.model.cores import waiting
 from dueby_planner.model.feed import MICRO, StoreFeed
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
@@ -48,6 +49,7 @@ def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
             # Most plans have no such size, so it is absent rather than false.
             interpolated=True if group.choice.interpolation else None,
             paced=True if group.choice.unpaced else None,
+            cores=group.choice.cores if group.choice.core_us else None,
         )
         for group in plan.groups
     )
@@ -95,6 +97,9 @@ def answer_document(verdict: Verdict) -> dict[str, Any]:
         del document["store"]
         if answer.alternatives is not None:
             del document["alternatives"]["storeImagesPerSecond"]
+    # Cores are only spoken of where GPUs wait for decoding.
+    if answer.alternatives is not None and answer.alternatives.worker_cores is None:
+        del document["alternatives"]["workerCores"]
     # The names of profiles come from files that only the caller has, so they are left out here.
     groups = [group.replace(profile=None).document() for group in answer.groups]
     return {**document, "groups": groups}
@@ -108,6 +113,7 @@ def plan_alternatives(infeasible: Infeasible) -> PlanAlternatives:
         largest_images=alternatives.largest_images,
         extra_gpus=dict(alternatives.extra_gpus),
         possible_confidence=alternatives.possible_confidence,
+        worker_cores=alternatives.worker_cores,
         store_images_per_second=_images_per_s(alternatives.store_rate),
     )
 
@@ -160,6 +166,7 @@ def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesS
         largest_images=alternatives.largest_images,
         extra_gpus={name: count for name, count in alternatives.extra_gpus.items() if count is not None},
         possible_confidence=alternatives.possible_confidence,
+        worker_cores=alternatives.worker_cores,
         store_images_per_second=_images_per_s(alternatives.store_rate),
     )
 
@@ -249,6 +256,15 @@ def store_needed(infeasible: Infeasible) -> str:
     return f"{limit.requests_per_s or 0:,} requests/s from {present.name}, in place of {present.requests_per_s or 0:,}"
 
 
+def cores_needed(infeasible: Infeasible) -> str:
+    """Return `12 cores, in place of 2`; empty if GPUs don't wait for decoding or more cores are not enough."""
+    cores = infeasible.alternatives.worker_cores
+    if cores is None:
+        return ""
+    present = min(choice.cores for choice in waiting(infeasible.problem.pool.groups))
+    return f"{counted(cores, 'core')}, in place of {present}"
+
+
 def would_do_in_tars(problem: Problem) -> bool:
     """Return whether the job could be done if its single objects were in tars, of which one request reads many."""
     feed = problem.feed
@@ -297,6 +313,8 @@ def _ways(infeasible: Infeasible) -> list[str]:
     ]
     if alternatives.possible_confidence is not None:
         ways.append(f"lower the confidence to {alternatives.possible_confidence:g}")
+    if needed := cores_needed(infeasible):
+        ways.append(f"give each GPU's worker {needed}")
     if needed := store_needed(infeasible):
         ways.append(f"have {needed}")
     if would_do_in_tars(problem):

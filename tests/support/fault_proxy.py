@@ -74,12 +74,12 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
-    """Run a proxy in front of the server at the endpoint until the block ends."""
+def fault_proxy(upstream: str, *, host: str = "127.0.0.1") -> Iterator[FaultProxy]:
+    """Run a proxy in front of the server at the endpoint, at this address of the machine, until the block ends."""
     proxy = FaultProxy(endpoint="")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(proxy, upstream.removeprefix("http://")))
+    server = ThreadingHTTPServer((host, 0), _handler_of(proxy, upstream.removeprefix("http://")))
     server.daemon_threads = True
-    proxy.endpoint = f"http://127.0.0.1:{server.server_port}"
+    proxy.endpoint = f"http://{host}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

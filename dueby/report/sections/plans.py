@@ -159,4 +159,5 @@ def _alternatives_facts(plan: PlanAnswer | None) -> Facts:
         ("most images by the deadline", number(offered.largest_images)),
         ("more devices", ", or ".join(extra) or "no number is enough"),
         ("possible confidence", percent(offered.possible_confidence)),
+        *([] if offered.worker_cores is None else [("cores for each worker", number(offered.worker_cores))]),
     ]

@@ -6,6 +6,7 @@ that is more, a fair share of the node. A CPU slice has its own cores.
 """
 
 from collections.abc import Mapping
+from math import floor
 
 from dueby_api.quantities import quantity
 from dueby_operator.cluster.nodes import ROUNDING, SLICE, Node, kind_on
@@ -34,6 +35,26 @@ def allotment_of(node: Node, device_class: str, settings: OperatorSettings) -> M
         whole = node.allocatable.get(name, 0.0)
         allotment[name] = min(whole, max(amount, DIVIDED * whole / max(1, count)))
     return {**allotment, "cpu": float(node.slice_cpus)} if is_slice else allotment
+
+
+def share_of_cores(node: Node, device_class: str, settings: OperatorSettings) -> int:
+    """Return the cores that each worker on the node may ask for, so that all of its GPUs have a worker.
+
+    That is a GPU's allotment, or less where pods other than workers have more of the node than was left to them; but
+    never less than what workers are counted by. 0 if the node has no GPU of the class.
+    """
+    allotment = allotment_of(node, device_class, settings)
+    if not allotment:
+        return 0
+    left = {name: node.free.get(name, 0.0) + node.workers.get(name, 0.0) for name in ("cpu", *_resources(node))}
+    devices = sum(left[name] for name in _resources(node))
+    share = min(allotment["cpu"], left["cpu"] / max(1.0, devices))
+    return max(settings.gpu_worker_cpus, floor(share + ROUNDING))
+
+
+def _resources(node: Node) -> set[str]:
+    """Return the extended resources of the node's GPUs."""
+    return {kind.resource for kind in node.devices.values() if kind.resource}
 
 
 def fits_allotment(allotment: Mapping[str, float], requests: Mapping[str, float]) -> bool:

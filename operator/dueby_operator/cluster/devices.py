@@ -12,7 +12,7 @@ from functools import cached_property
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.quantities import quantity
 from dueby_api.subject import class_of, node_of
-from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment
+from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment, share_of_cores
 from dueby_operator.cluster.device_groups import find_groups
 from dueby_operator.cluster.host_memory import MIB, UNMEASURED, HostMemory
 from dueby_operator.cluster.nodes import (
@@ -34,7 +34,7 @@ from dueby_operator.cluster.pods_on_nodes import describe_overdue
 from dueby_operator.cluster.queue_quotas import find_queue_limits
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room, find_namespace_limits, max_pods, take
-from dueby_operator.cluster.requests import tolerations_of, worker_requests
+from dueby_operator.cluster.requests import cpus_of, own_cores, tolerations_of, worker_requests
 from dueby_operator.cluster.shortage import describe_shortage
 from dueby_operator.model.devices import Offer
 from dueby_operator.settings import OperatorSettings
@@ -93,10 +93,23 @@ class ClusterDevices:
         """What makes it less sure that a free device is free, as clauses."""
         return tuple(filter(None, (_BLIND if self.settings.ignores_other_pods else "", self.uncounted)))
 
-    @property
-    def worker_cpus(self) -> int:
-        """Cores of a GPU's worker."""
-        return self.settings.gpu_worker_cpus
+    def worker_cores(self, namespace: str, spec: JobSpec, device_class: str) -> int:
+        """Return the cores that a worker of the job may have beside a GPU of the class.
+
+        Those are the job's own, or else the GPU's share of what each of its nodes has. Where a quota or a queue counts
+        cores, it is what the settings say, since what is counted must be known before there is a plan.
+        """
+        if own_cores(spec) or CPU_CLASS.match(device_class) or spec.queue_name or self.has_quota(namespace):
+            return own_cores(spec) or cpus_of(device_class, self.settings)
+        if device_class not in self._shares:
+            shares = (share_of_cores(node, device_class, self.settings) for node in self.open_nodes)
+            self._shares[device_class] = min(filter(None, shares), default=self.settings.gpu_worker_cpus)
+        return self._shares[device_class]
+
+    @cached_property
+    def _shares(self) -> dict[str, int]:
+        """The smallest share of cores of each class that was asked about."""
+        return {}
 
     @property
     def worker_grace_s(self) -> int:

@@ -37,6 +37,13 @@ def cpus_of(device_class: str, settings: OperatorSettings) -> int:
     return int(cores[1]) if cores else settings.gpu_worker_cpus
 
 
+def own_cores(spec: JobSpec) -> int | None:
+    """Return the whole cores that the job itself says its workers have, at least one; None if it says nothing."""
+    resources = spec.worker.resources or WorkerResources()
+    amounts = [amounts["cpu"] for amounts in (resources.requests, resources.limits) if "cpu" in amounts]
+    return max(1, math.floor(min(map(quantity, amounts)))) if amounts else None
+
+
 def worker_requests(
     spec: JobSpec, settings: OperatorSettings, device_class: str, *, memory: str | None = None
 ) -> dict[str, float]:

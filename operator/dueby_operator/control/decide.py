@@ -28,6 +28,7 @@ from dueby_operator.control.job_decision import JobDecision, decide_jobs
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.sinks import sink_holders
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.work.observed_store import observed_by_store
 from dueby_operator.model.fault import Fault, Stage
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Delete, Write
@@ -78,6 +79,7 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
         attempts=None if snapshot.on_demand is None else {},
         promises=snapshot.promises,
         stores=snapshot.stores,
+        observed_stores=observed_by_store(snapshot.jobs, now_us=snapshot.now_us),
         sink_holders=sink_holders(snapshot.jobs),
     )
     shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)

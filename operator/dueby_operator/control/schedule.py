@@ -17,6 +17,7 @@ from dueby_operator.control.conditions import has_reason, is_done_with, is_over
 from dueby_operator.control.policies.plan import plan, wait_for_devices
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.build_job import build_job
+from dueby_operator.control.work.observed_store import observed_requests
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -146,7 +147,12 @@ def promised_job(job: JobSnapshot, *, now_us: int, stores: Sequence[StoreLimits]
         deadline_class=spec.deadline_class,
         windows=windows,
         now_us=now_us,
-        feed=feed_of(spec, job.status.input_cost, stores=stores),
+        feed=feed_of(
+            spec,
+            job.status.input_cost,
+            stores=stores,
+            observed=observed_requests(job.status.observed_store, job.namespace, spec, {}),
+        ),
     )
 
 

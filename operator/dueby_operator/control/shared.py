@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec
+from dueby_api.status import ObservedStore
 from dueby_api.store_limits import StoreLimits
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.fault import Fault
@@ -34,6 +35,8 @@ class Shared:
     """What may be promised to jobs."""
     stores: tuple[StoreLimits, ...] = ()
     """What stores serve, to all jobs that read of them."""
+    observed_stores: Mapping[tuple[str, str], ObservedStore] = field(default_factory=dict)
+    """By namespace and store, what jobs have seen of it last."""
     faults: tuple[Fault, ...] = ()
     """What went wrong with all jobs together, and with none of them alone."""
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import InferenceJob
+from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.plan import RevisionPlan
 from dueby_api.schema import decode
 from dueby_api.words import counted
 from dueby_operator.cluster.nodes import DeviceKind
-from dueby_operator.cluster.requests import cpus_of
+from dueby_operator.cluster.requests import cpus_of, own_cores
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import (
     LISTENS,
@@ -128,14 +128,14 @@ def worker_objects(
 
     There are at most MAX_WORKERS_OF_JOB. Nodes to `avoid` are not used.
     """
-    first = assignments[0]
+    first, cores = assignments[0], _cores(owner.job.spec, assignments, settings)
     name = names.workers_name(
         owner.name, owner.uid, revision=first.revision, device_class=first.device_class, chunk=chunk
     )
     labels = {**names.labels(owner.name, "work"), names.REVISION: str(first.revision)}
     request = DeviceRequest(
         device=device,
-        cpus=cpus_of(first.device_class, settings),
+        cpus=cores,
         on_cpu=runs_on_cpu(first.choice.engine),
         avoid=avoid,
         rather=start.nodes.get(first.device_class, ()),
@@ -157,12 +157,18 @@ def worker_objects(
     job["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
     queue_up(owner.job, job)
     plan = RevisionPlan.of(map(planned_worker, assignments))
-    data = {"config.json": _workers_config(owner, settings, start, assignments), PLAN_KEY: plan.document()}
+    config = _workers_config(owner, settings, start, assignments, threads=cores)
+    data = {"config.json": config, PLAN_KEY: plan.document()}
     return Objects(config_map=config_map_document(name, owner, data, labels), job=job)
 
 
 def _workers_config(
-    owner: Owner, settings: OperatorSettings, start: StartWorkers, assignments: Sequence[Assignment]
+    owner: Owner,
+    settings: OperatorSettings,
+    start: StartWorkers,
+    assignments: Sequence[Assignment],
+    *,
+    threads: int,
 ) -> dict[str, Any]:
     """Return what the workers are told, each by its index."""
     first = assignments[0]
@@ -171,7 +177,7 @@ def _workers_config(
         **common_config(
             owner.job,
             first,
-            threads=cpus_of(first.device_class, settings),
+            threads=threads,
             images=start.images,
             part_size=start.part_size,
             fingerprint=start.fingerprint,
@@ -186,6 +192,16 @@ def _workers_config(
             own_config(assignment, rank=assignment.number, source=owner.job.spec.source) for assignment in assignments
         ],
     }
+
+
+def _cores(spec: JobSpec, assignments: Sequence[Assignment], settings: OperatorSettings) -> int:
+    """Return the cores of each of these workers: the job's own, or those that they are planned with.
+
+    They are no fewer than those by which workers on a node are counted. A CPU slice has its own, whatever the job says.
+    """
+    planned = max(each.choice.cores for each in assignments)
+    own = own_cores(spec) if planned else None
+    return own or max(planned, cpus_of(assignments[0].device_class, settings))
 
 
 def read_assignments(config_map: ConfigMap) -> list[Assignment]:

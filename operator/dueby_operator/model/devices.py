@@ -64,9 +64,8 @@ class Devices(Protocol):
     def with_slow_nodes(self, slow: Collection[str]) -> Self:
         """Return the same with the devices of slow nodes as classes of their own."""
 
-    @property
-    def worker_cpus(self) -> int:
-        """Cores of a GPU's worker."""
+    def worker_cores(self, namespace: str, spec: JobSpec, device_class: str) -> int:
+        """Return the cores that a worker of the job may have beside a GPU of the class."""
 
     @property
     def worker_grace_s(self) -> int:

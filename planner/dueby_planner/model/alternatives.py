@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import MAX_CONFIDENCE, MAX_N, MIN_CONFIDENCE
+from dueby_planner.model.cores import enough_cores
 from dueby_planner.model.feed import rate_of_group
 from dueby_planner.model.problem import Problem, find_least, find_least_near
 
@@ -27,6 +28,8 @@ class Alternatives:
     """Of each class, how many more devices of it are enough, with NGPU raised by as many; None if no number is."""
     possible_confidence: float | None
     """The largest confidence at which the job fits. 0.5 means the study's exact mode only; None that nothing fits."""
+    worker_cores: int | None = None
+    """How many cores each GPU's worker would need, where GPUs wait for decoding; None: more cores are not enough."""
     store_rate: int | None = None
     """What the store would have to give, in millionths of an image a second; None: no faster store is enough."""
 
@@ -40,8 +43,40 @@ def find_alternatives(problem: Problem) -> Alternatives:
         largest_images=min(problem.largest_images(), MAX_N),
         extra_gpus={name: _extra(problem, name) for name in classes},
         possible_confidence=_possible_confidence(problem),
+        worker_cores=_sufficient_cores(problem),
         store_rate=_sufficient_rate(problem),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewerWithCores:
+    """Fewer devices that would do if each worker had more cores to decode with."""
+
+    cores: int
+    """The fewest that let so few devices do it."""
+    gpus: int
+
+
+def fewer_with_cores(problem: Problem, gpus: int) -> FewerWithCores | None:
+    """Return how few of a plan's devices would do if none waited for decoding; None if that saves none of them."""
+    most = enough_cores(problem.pool.groups)
+    if not most:
+        return None
+    fewest = problem.with_cores(most).fewest()
+    if fewest is None or fewest >= gpus:
+        return None
+
+    def suffices(cores: int) -> bool:
+        return problem.with_cores(cores).fewest() == fewest
+
+    return FewerWithCores(cores=find_least(suffices, 1, most), gpus=fewest)
+
+
+def _sufficient_cores(problem: Problem) -> int | None:
+    most = enough_cores(problem.pool.groups)
+    if not most:
+        return None
+    return find_least_near(lambda cores: problem.with_cores(cores).fewest() is not None, 1, near=1, most=most)
 
 
 def _extra(problem: Problem, device_class: str) -> int | None:

@@ -65,6 +65,12 @@ class DeviceChoice:
     """Factor that finished jobs have shown for the measured L; latency_us includes it."""
     interpolation: str | None = None
     """How the times were interpolated; None if this size was measured."""
+    cores: int = 0
+    """Cores of a GPU's worker: those of its share with which the GPU waits least; 0: a CPU slice has its own."""
+    core_us: int = 0
+    """What a mini-batch takes one core beside a GPU, to be read and decoded."""
+    computed_us: int = 0
+    """What L would be if a GPU's worker had any number of cores."""
     unpaced: "DeviceChoice | None" = None
     """What this would be if the store gave the device all that it can take; None if it does (feed.py)."""
 
@@ -75,8 +81,15 @@ class DeviceChoice:
 
     def at_ratio(self, step_ratio: float) -> "DeviceChoice":
         """Return the choice where steps take so many times the measured L."""
-        latency_us = max(1, round(self.latency_us * step_ratio / self.step_ratio))
-        return replace(self, latency_us=latency_us, step_ratio=step_ratio, unpaced=None)
+        longer = step_ratio / self.step_ratio
+        return replace(
+            self,
+            latency_us=max(1, round(self.latency_us * longer)),
+            core_us=round(self.core_us * longer),
+            computed_us=round(self.computed_us * longer),
+            step_ratio=step_ratio,
+            unpaced=None,
+        )
 
     @property
     def late_us(self) -> int:

@@ -128,11 +128,20 @@ class Within(NamedTuple):
     most: int
 
 
-def feed_of(spec: JobSpec, cost: InputCost | None = None, *, stores: Sequence[StoreLimits] = ()) -> StoreFeed | None:
-    """Return what feeds the job's devices; None if nothing that is known limits it."""
+def feed_of(
+    spec: JobSpec,
+    cost: InputCost | None = None,
+    *,
+    stores: Sequence[StoreLimits] = (),
+    observed: float | None = None,
+) -> StoreFeed | None:
+    """Return what feeds the job's devices; None if nothing that is known limits it.
+
+    `observed` are the requests a second that its workers got together when the store refused more.
+    """
     size = (cost or FREE).bytes_per_image
     feed = StoreFeed(
-        limits=limits_of(spec, stores),
+        limits=limits_of(spec, stores, observed=observed),
         requests_per_image=requests_per_image(spec.source, size),
         bytes_per_image=Fraction(size),
         is_of_single_objects=is_of_single_objects(spec.source),

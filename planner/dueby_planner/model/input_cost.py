@@ -4,16 +4,18 @@ A CPU slice of k cores is shared by the model and the decoding, so their times a
 
     L_job(b) = contention * (L(b) + b (decode + get) / k)
 
-On a GPU they overlap, and the slowest of model, CPUs and network decides:
+On a GPU they overlap, and the slowest of model, cores and network decides. Its worker may have `cores` of its node:
 
-    L_job(b) = max(L(b), b (decode + get) / cpus, b * bytes / bandwidth)
+    L_job(b) = max(L(b), b (decode + get) / cores, b * bytes / bandwidth)
 
-The warm-up W(b) grows by the same amount.
+It gets as many of them as keep the GPU waiting no longer, so that whoever shares the node has the rest (cores.py).
+The warm-up W(b) grows by the same amount as the step.
 """
 
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil
+from typing import NamedTuple
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.gpu_profile import ProfileSpec
@@ -21,27 +23,37 @@ from dueby_api.input_cost import InputCost
 from dueby_api.units import MICROS_PER_SECOND
 
 
-def latency_with_input_us(
-    spec: ProfileSpec, latency_us: int, mini_batch_size: int, cost: InputCost, *, cpus: int
-) -> int:
-    """Return L_job(b) in microseconds, rounded up. `cpus` is the CPU request of a GPU's worker."""
-    if runs_on_cpu(spec.engine):
-        core_us = _core_us(mini_batch_size, cost)
-        # Through its text, 1.1 is eleven tenths and not the binary number that is nearest to it.
-        return ceil(Fraction(str(spec.contention)) * (latency_us + core_us / (spec.device.threads or 1)))
-    return max(latency_us, _beside_gpu_us(mini_batch_size, cost, cpus))
+class WorkBesideGPU(NamedTuple):
+    """What a mini-batch takes while the GPU computes another one, in microseconds, rounded up."""
+
+    core_us: int
+    """Of one core, to read and decode it."""
+    wire_us: int
+    """Of the network, to bring it."""
 
 
 # A job is planned again in each pass, at the same sizes and with the same cost.
 @lru_cache(maxsize=2**14)
-def _beside_gpu_us(mini_batch_size: int, cost: InputCost, cpus: int) -> int:
-    """Return what CPUs or network take for a mini-batch while the GPU computes, in microseconds."""
+def work_beside_gpu(mini_batch_size: int, cost: InputCost) -> WorkBesideGPU:
+    """Return what the images of a mini-batch take besides the GPU."""
     wire_us = Fraction(0)
     if cost.bandwidth_bytes_per_s:
         wire_us = (
             mini_batch_size * Fraction(cost.bytes_per_image) * MICROS_PER_SECOND / Fraction(cost.bandwidth_bytes_per_s)
         )
-    return max(ceil(_core_us(mini_batch_size, cost) / cpus), ceil(wire_us))
+    return WorkBesideGPU(core_us=ceil(_core_us(mini_batch_size, cost)), wire_us=ceil(wire_us))
+
+
+def latency_with_input_us(
+    spec: ProfileSpec, latency_us: int, mini_batch_size: int, cost: InputCost, *, cores: int
+) -> int:
+    """Return L_job(b) in microseconds, rounded up. `cores` are what a GPU's worker may have."""
+    if runs_on_cpu(spec.engine):
+        core_us = _core_us(mini_batch_size, cost)
+        # Through its text, 1.1 is eleven tenths and not the binary number that is nearest to it.
+        return ceil(Fraction(str(spec.contention)) * (latency_us + core_us / (spec.device.threads or 1)))
+    work = work_beside_gpu(mini_batch_size, cost)
+    return max(latency_us, -(-work.core_us // cores), work.wire_us)
 
 
 def _core_us(mini_batch_size: int, cost: InputCost) -> Fraction:

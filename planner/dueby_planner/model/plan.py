@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
-from dueby_planner.model.alternatives import Alternatives, find_alternatives
+from dueby_api.words import counted
+from dueby_planner.model.alternatives import Alternatives, fewer_with_cores, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
+from dueby_planner.model.cores import waiting
 from dueby_planner.model.feed import Within, rate_of
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.probability import probability_in_time
@@ -127,7 +129,8 @@ def plan_fewest(problem: Problem) -> Plan | Infeasible:
     started = time.perf_counter_ns()
     gpus = problem.fewest()
     if gpus is not None:
-        return _plan_for(problem, gpus, started)
+        plan = _plan_for(problem, gpus, started)
+        return replace(plan, warnings=plan.warnings + _cores_warnings(problem, plan))
     # Of several ways, the one that does the most.
     way = max(problem.ways, key=lambda each: each.largest_sum)
     able = equal_devices(way.capacities())
@@ -265,6 +268,19 @@ def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tu
             iterations=t,
         )
         for (c, count), t in zip(chosen, iterations(finish_us), strict=True)
+    )
+
+
+def _cores_warnings(problem: Problem, plan: Plan) -> tuple[str, ...]:
+    """Return that more cores would save devices, where they wait for decoding."""
+    waits = waiting(plan.problem.pool.groups)
+    fewer = fewer_with_cores(problem, plan.gpus) if waits else None
+    if fewer is None:
+        return ()
+    present = min(choice.cores for choice in waits)
+    return (
+        f"GPUs wait for decoding: with {counted(fewer.cores, 'core')} for each worker, in place of {present}, "
+        f"{fewer.gpus:,} of the {plan.gpus:,} would do (spec.worker.resources, up to a GPU's share of its node)",
     )
 
 

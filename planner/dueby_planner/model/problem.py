@@ -16,6 +16,7 @@ from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
+from dueby_planner.model.cores import with_cores
 from dueby_planner.model.feed import StoreFeed, Way, paced_groups, ways_within
 from dueby_planner.model.rule import EqualDevices, Rule, first_devices
 from dueby_planner.profiles.pool import Pool
@@ -192,6 +193,10 @@ class Problem:
         # The groups do not depend on the part size, and making them is most of the work.
         vars(held)["groups"] = self.groups
         return held
+
+    def with_cores(self, cores: int) -> "Problem":
+        """Return the same problem where each worker whose GPU would wait for decoding has at least so many cores."""
+        return replace(self, pool=replace(self.pool, groups=with_cores(self.pool.groups, cores)))
 
     def with_more(self, device_class: str, more: int) -> "Problem":
         """Return the same problem with more devices of one class, free now, and NGPU raised by as many."""

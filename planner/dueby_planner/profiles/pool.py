@@ -6,15 +6,18 @@ does not say and that is therefore assumed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dueby_api.agreement import Agreement
+from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.subject import profile_subject
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
-from dueby_planner.model.input_cost import latency_with_input_us
+from dueby_planner.model.cores import cores_for
+from dueby_planner.model.input_cost import latency_with_input_us, work_beside_gpu
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
 from dueby_planner.profiles.class_profiles import can_decode, class_profiles, matching, without_profile
 from dueby_planner.profiles.fits import MIN_POINTS
@@ -36,6 +39,7 @@ NOT_COUNTED = (
     "decoded, so they may take longer, and mini-batches have less memory"
 )
 """What a plan warns of whose GPUs decode."""
+ONE_CORE: Mapping[str, int] = MappingProxyType({})
 # Below this share of photos with fp32's best class, a plan says so: whoever asked for the precision may not know.
 LOW_AGREEMENT = 0.95
 
@@ -60,7 +64,7 @@ def build_pool(
     counts: Mapping[str, int | Sequence[tuple[int, int]]],
     *,
     cost: InputCost = FREE,
-    cpus: int = 1,
+    cores: Mapping[str, int] = ONE_CORE,
     namespace: str | None = None,
     agreement: Agreement | None = None,
 ) -> Pool:
@@ -69,7 +73,7 @@ def build_pool(
     Classes that are not in spec.gpus.classes are left out, and those without a GPU if one is to decode. In a cluster,
     the job's namespace decides how far its plan believes what other jobs have shown; None: wholly. `agreement` is what
     was measured with the job's own network and images, and takes the place of the profiles'. Raise Invalid if a class
-    has no profile of the job's model, or if none is left.
+    has no profile of the job's model, or if none is left. `cores` are what a GPU's worker may have, by class.
     """
     by_class = class_profiles(profiles)
     _require_classes(job, by_class.keys() | counts.keys())
@@ -89,7 +93,7 @@ def build_pool(
         used += [profile.replace(spec=now.spec) for profile, now in learned]
         remarks += [f"{profile.name}: {remark}" for profile, now in learned for remark in now.remarks]
         doubts += [f"{profile.name}: {now.doubt}" for profile, now in learned if now.doubt]
-        groups += _groups(name, count, _choices(job, learned, cost, cpus))
+        groups += _groups(name, count, _choices(job, learned, cost, cores.get(name, 1)))
     if omitted and not groups:
         raise Invalid("spec.source.decoder", f"gpu: {_without_gpu(omitted)}; set it to cpu, or profile a GPU")
     if not any(group.count for group in groups):
@@ -147,11 +151,11 @@ def _groups(
 
 
 def _choices(
-    job: JobSpec, profiles: Sequence[tuple[GPUProfile, LearnedProfile]], cost: InputCost, cpus: int
+    job: JobSpec, profiles: Sequence[tuple[GPUProfile, LearnedProfile]], cost: InputCost, cores: int
 ) -> tuple[DeviceChoice, ...]:
     """Return every size of every engine up to MB, with the times of this job."""
     rows = [
-        _choice(profile, learned, times, cost, cpus)
+        _choice(profile, learned, times, cost, cores)
         for profile, learned in profiles
         for times in times_of(learned.spec, interpolate=job.interpolate)
     ]
@@ -159,12 +163,14 @@ def _choices(
 
 
 def _choice(
-    profile: GPUProfile, learned: LearnedProfile, times: ModelTimes, cost: InputCost, cpus: int
+    profile: GPUProfile, learned: LearnedProfile, times: ModelTimes, cost: InputCost, cores: int
 ) -> DeviceChoice:
     spec, size = learned.spec, times.mini_batch_size
     startup = spec.startup_micros or Quantiles(p50=0, p95=0)
-    latency_us = latency_with_input_us(spec, times.latency_us, size, cost, cpus=cpus)
+    latency_us = latency_with_input_us(spec, times.latency_us, size, cost, cores=cores)
     grown_us = max(0, latency_us - times.latency_us)
+    core_us, wire_us = (0, 0) if runs_on_cpu(spec.engine) else work_beside_gpu(size, cost)
+    computed_us = max(times.latency_us, wire_us)
     return DeviceChoice(
         engine=spec.engine,
         mini_batch_size=size,
@@ -175,9 +181,12 @@ def _choice(
         start_spread_us=startup.p95 - startup.p50 + times.warmup.p95 - times.warmup.p50,
         profile=profile.name,
         # Contention stretches the error, too. On a GPU whose input decides, the error is more than needed.
-        latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cpus=cpus),
+        latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cores=cores),
         step_ratio=learned.ratio,
         interpolation=times.interpolation,
+        cores=0 if runs_on_cpu(spec.engine) else cores_for(core_us=core_us, computed_us=computed_us, most=cores),
+        core_us=core_us,
+        computed_us=computed_us,
     )
 
 

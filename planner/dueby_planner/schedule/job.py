@@ -216,10 +216,12 @@ class ScheduledJob:
 
     The scheduler knows of something that nodes don't show, such as a volume that is bound to another.
     """
-    cpus: int = 1
-    """Cores of a GPU's worker."""
+    cores: Mapping[str, int] = field(default_factory=dict)
+    """Cores that a GPU's worker may have, by class."""
     stores: tuple[StoreLimits, ...] = ()
     """What is said of stores, to all jobs."""
+    observed_requests: float | None = None
+    """Requests a second that its store gave its workers, or those of a job before it, when it refused more."""
     grace_s: int = 0
     """How long a worker that is told to stop may take to finish the part that it is at."""
     part_size: int | None = None
@@ -261,7 +263,7 @@ class ScheduledJob:
     @cached_property
     def feed(self) -> StoreFeed | None:
         """What its source's store gives all its workers together; None: nothing limits it."""
-        return feed_of(self.spec, self.cost, stores=self.stores)
+        return feed_of(self.spec, self.cost, stores=self.stores, observed=self.observed_requests)
 
     @property
     def deadline_class(self) -> DeadlineClass:
@@ -397,7 +399,7 @@ class ScheduledJob:
             self.profiles,
             counts,
             cost=self.cost,
-            cpus=self.cpus,
+            cores=self.cores,
             # Whose jobs are believed about the profiles: on one's own machine everybody's.
             namespace=self.key[0] or None,
             agreement=self.agreement,

@@ -24,14 +24,18 @@ CHART = REPOSITORY / "charts" / "dueby"
 OPERATOR_NAMESPACE = "dueby"
 # What the chart is installed with, for no node has a GPU.
 CPU_VALUES = CHART / "values-cpu.yaml"
-# And what differs: images of this code, a profiler and a core for what tests call GPUs, and the operator beside the
-# control plane, for tests take the other nodes away.
+# A bucket that serves little, for all jobs that read of it.
+NARROW, NARROW_REQUESTS_PER_S = "s3://narrow/", 8
+# And what differs: images of this code, a profiler and a core for what tests call GPUs, that bucket, and the operator
+# beside the control plane, for tests take the other nodes away.
 VALUES = {
     "image.tag": TAG,
     "worker.image.tag": TAG,
     "worker.gpuCpus": "1",
     "profiler.enabled": "true",
     "calendarPage.enabled": "true",
+    "stores[0].prefix": NARROW,
+    "stores[0].requestsPerSecond": str(NARROW_REQUESTS_PER_S),
     "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
     "tolerations[0].operator": "Exists",
 }

@@ -8,10 +8,11 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_api.schema import validate
 from dueby_api.source import ReadLimits
-from dueby_api.store_limits import StoreLimits, StoreList, limits_of, requests_per_image
+from dueby_api.store_limits import StoreLimits, StoreList, limits_of, requests_per_image, store_root
 from support.planner import job
 
 OWN = "spec.source.limits"
+SEEN = "s3://photos, as workers have seen it,"
 BUCKET = StoreLimits(prefix="s3://photos/", requests_per_second=20_000)
 FOLDER = StoreLimits(prefix="s3://photos/2026", bytes_per_second=10**9)
 NO_LIMIT = StoreLimits(prefix="s3://")
@@ -114,3 +115,50 @@ def test_a_job_states_its_limits_or_none() -> None:
     assert job().spec.source.limits is None
     stated = job(source={"uri": "s3://b/", "limits": {"bytesPerSecond": 5}}).spec.source.limits
     assert stated == ReadLimits(bytes_per_second=5)
+
+
+@pytest.mark.parametrize(
+    ("source", "stores", "observed", "expected"),
+    [
+        pytest.param({"uri": "s3://photos/a"}, [], 800.4, [(SEEN, True, 800, None)], id="less than is promised"),
+        pytest.param({"uri": "s3://photos/a"}, [], 9e3, [(SEEN, True, 9_000, None)], id="more than is promised"),
+        pytest.param({"uri": "s3://photos/a"}, [], 0.2, [(SEEN, True, 1, None)], id="hardly anything"),
+        pytest.param(
+            {"uri": "s3://photos/a"},
+            [BUCKET],
+            800,
+            [("s3://photos/", False, 20_000, None)],
+            id="the administrator knows better",
+        ),
+        pytest.param(
+            {"uri": "s3://photos/a", "limits": {"requestsPerSecond": 70}},
+            [],
+            800,
+            [(OWN, True, 70, None)],
+            id="and so does the job",
+        ),
+        pytest.param({"uri": "/photos"}, [], None, [], id="nothing was seen"),
+        pytest.param({"synthetic": {}}, [], 800, [], id="images that are made"),
+    ],
+)
+def test_what_workers_have_seen_takes_the_place_of_what_is_promised(
+    source: dict[str, Any], stores: list[StoreLimits], observed: float | None, expected: list[Row]
+) -> None:
+    found = limits_of(job(source=source).spec, stores, observed=observed)
+    assert [(each.name, each.is_own, each.requests_per_s, each.bytes_per_s) for each in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "root"),
+    [
+        ({"uri": "s3://photos/a/*.jpg"}, "s3://photos"),
+        ({"uri": "s3://photos"}, "s3://photos"),
+        ({"uri": "https://host:80/a/b.tar"}, "https://host:80"),
+        ({"parquet": {"uri": "gs://p/a/*.parquet"}}, "gs://p"),
+        ({"uri": "/photos"}, None),
+        ({"synthetic": {}}, None),
+        ({"manifest": {"uri": "s3://p/l.csv", "anyHost": True}}, None),
+    ],
+)
+def test_the_root_of_a_store_is_its_bucket_or_host(source: dict[str, Any], root: str | None) -> None:
+    assert store_root(job(source=source).spec.source) == root

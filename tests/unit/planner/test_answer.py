@@ -36,6 +36,8 @@ A = group(choice(64, SECOND, SECOND), name="a", count=4)
 # The same at a size that was not measured.
 B = group(choice(64, SECOND, SECOND, interpolation="L is interpolated"), name="b", count=4)
 # It is never warm in time, so no number of it is enough.
+# With two cores a step takes twice as long as what its GPU needs.
+UNFED = group(choice(64, SECOND, SECOND, cores=2, core_us=2 * SECOND, computed_us=SECOND // 2), name="gpu", count=4)
 SLOW = group(choice(64, SECOND, 10**9), name="slow", count=1)
 
 
@@ -54,9 +56,18 @@ CASES: dict[str, tuple[Problem, DeadlineClass]] = {
     "no number of a class would do": (asked(A, SLOW, images=5_000), "Hard"),
     "fed by a store": (asked(images=800, confidence=0.5, feed=store_feed(100)), "Soft"),
     "starved by a store": (asked(images=1_100, confidence=0.5, feed=store_feed(100)), "Hard"),
+    "waiting for cores": (asked(UNFED, images=2_000), "Soft"),
+    "refused for want of cores": (asked(UNFED, images=4_000), "Hard"),
     "no deadline and no confidence would do": (asked(images=5_000, max_iterations=1), "Hard"),
 }
-PLANNED = ("in time", "in the study's exact mode", "at an interpolated size", "fed by a store", "late")
+PLANNED = (
+    "in time",
+    "in the study's exact mode",
+    "at an interpolated size",
+    "fed by a store",
+    "waiting for cores",
+    "late",
+)
 INFEASIBLE = tuple(name for name in CASES if name == "late" or name not in PLANNED)
 
 
@@ -168,6 +179,7 @@ def test_a_field_that_is_declared_and_never_written_is_found() -> None:
         "extra_gpus",
         "more_memory",
         "store_images_per_second",
+        "worker_cores",
     }
 
 

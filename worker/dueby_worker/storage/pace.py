@@ -39,7 +39,8 @@ class RequestPace:
     rate: float = field(init=False)
     """Requests a second that may be made now; infinite until the store has refused one, if nothing was given."""
     observed: float | None = None
-    """Requests a second that the store gave when it refused more, the newest weighing most; None if it never has."""
+    """Requests a second that the store gave when it refused more, the newest weighing most; None if it never has, or
+    but once."""
     _growth: float = 0.0
     _tokens: float = 1.0
     _waited_s: float = -math.inf
@@ -84,9 +85,10 @@ class RequestPace:
         if asked_s < self._cut_s:
             return
         given = self._given(now_s)
+        # In the first burst everything is asked for at once, and what comes of it says little.
         if not math.isinf(self.rate):
             given = min(max(given, _LEAST_KEPT * self.rate), self.rate)
-        self.observed = given if self.observed is None else self.observed + _NEWEST * (given - self.observed)
+            self.observed = given if self.observed is None else self.observed + _NEWEST * (given - self.observed)
         self.rate = min(self.limit, max(_LEAST_RATE, _KEPT * given))
         self._growth = _growth_after(self.rate)
         self._tokens = min(self._tokens, 0.0)

@@ -19,6 +19,7 @@ from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.work.changes import change_workers, without_windows
 from dueby_operator.control.work.moved_deadline import judge_again
+from dueby_operator.control.work.observed_store import observed_store
 from dueby_operator.control.work.progress_status import diagnose_held, progress_status, track_conditions
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.model.conditions import NewCondition
@@ -36,7 +37,9 @@ def plan(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> Ou
     decided = decided.after(
         Outcome(
             conditions=(diagnose_admission(inputs.job), *track),
-            status=status.replace(progress=progress_status(inputs, scheduled, work)),
+            status=status.replace(
+                progress=progress_status(inputs, scheduled, work), observed_store=observed_store(inputs, scheduled)
+            ),
         )
     )
     change = change_workers(decided, scheduled, work)

@@ -9,6 +9,7 @@ from dueby_api.input_cost import FREE
 from dueby_api.subject import class_of, node_of
 from dueby_api.units import parse_time_us
 from dueby_operator.control.chain import PolicyInput
+from dueby_operator.control.work.observed_store import observed_requests
 from dueby_operator.model.begun_sink import begun_parts
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.profiling.provenance import without_former_engines
@@ -47,8 +48,9 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
         promises=inputs.shared.promises,
         has_quota=inputs.shared.devices.has_quota(job.namespace),
         absent=_absent(job),
-        cpus=inputs.shared.devices.worker_cpus,
+        cores={name: inputs.shared.devices.worker_cores(job.namespace, spec, name) for name in classes},
         stores=inputs.shared.stores,
+        observed_requests=observed_requests(status.observed_store, job.namespace, spec, inputs.shared.observed_stores),
         grace_s=inputs.shared.devices.worker_grace_s,
         part_size=inputs.part_size,
         parts_there=job.parts_there | begun_parts(status),

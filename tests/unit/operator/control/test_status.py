@@ -10,10 +10,13 @@ from dueby_operator.profiling.upkeep import profile_columns
 from dueby_operator.resources.crds import job_crd
 from support.decisions import a_batch, cluster, indexed, infj, job, look, look_at, started
 from support.operator import profile
+from support.profiling import L4, gpu_node, nodes
 from support.source_tree import PACKAGES
 
 COST = {"decodeMicros": 900, "bandwidthBytesPerSecond": 5e7}
 LABELLED = {"labelled": 40, "accuracy": 0.7, "accuracyFp32": 0.75}
+SLOW_DECODING = {"decodeMicros": 25_000}
+SEEN = {"store": "s3://photos", "requestsPerSecond": 90, "workers": 2, "time": "2023-11-14T22:13:19Z"}
 AGREEMENT = {"photos": 64, "sameTop1": 0.9, "maxDifference": 0.2, "weightsDigest": "abc", **LABELLED}
 EMBEDDED = {"photos": 64, "similarity": 0.99, "leastSimilarity": 0.9, "weightsDigest": "abc"}
 
@@ -44,6 +47,15 @@ def written(document: Any, path: str = "") -> Iterator[str]:
             yield from written(value, f"{path}[]")
 
 
+def on_gpus() -> dict[str, Any]:
+    """A node with four GPUs and 16 cores, and the GPUs' profile."""
+    found = profile(L4)
+    return {
+        "profiles": (found.replace(spec=found.spec.replace(engine="cudagraph")),),
+        "nodes": nodes(gpu_node("n", L4)),
+    }
+
+
 def uneven() -> GPUProfile:
     """A class whose devices differ a lot, and of which sizes below the largest allowed one were measured."""
     found = profile()
@@ -59,6 +71,8 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
     begun = started()
     # From a store that gives 250 images a second, 10,000 take 40 s: two devices share it, or it is too slow.
     slow_store = {"uri": "photos", "limits": {"requestsPerSecond": 250}}
+    # Too early for the three cores that each GPU's worker has, and not for four.
+    too_soon: dict[str, Any] = {"deadline": "20s"}
     # A few seconds too early, the deadline can still be met with less confidence; much later, with fewer devices.
     deadlines = [f"{seconds}s" for seconds in (*range(5, 12), 60)]
     progress = {pod["metadata"]["name"]: a_batch() for pod in begun.pods}
@@ -68,6 +82,8 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
         look(infj(status=indexed(agreement=EMBEDDED))),
         *(look(infj(status=indexed(), source=slow_store, deadline=deadline)) for deadline in ("60s", "30s")),
         look(infj(status=indexed(), deadline="5s")),
+        *(look(infj(status=indexed(inputCost=SLOW_DECODING), **more), **on_gpus()) for more in ({}, too_soon)),
+        look(infj(status=indexed(observedStore=SEEN))),
         look(begun.job(progress=progress)),
         look(begun.job(document=infj(status=begun.document["status"], gpus={"max": 1}), progress=progress)),
         *(

@@ -32,11 +32,11 @@ def test_on_a_cpu_slice_times_add_up(
 ) -> None:
     spec = profile(engine="openvino", device=device, contention=contention).spec
     terms = FREE.replace(**cost)
-    assert latency_with_input_us(spec, TEN_MS, 8, terms, cpus=99) == latency
+    assert latency_with_input_us(spec, TEN_MS, 8, terms, cores=99) == latency
 
 
 @pytest.mark.parametrize(
-    ("cost", "cpus", "latency"),
+    ("cost", "cores", "latency"),
     [
         pytest.param({}, 1, 10_000, id="free: the model alone"),
         pytest.param({"decode_us": 1_000, "get_us": 200}, 1, 10_000, id="decoding hides behind the model"),
@@ -49,9 +49,9 @@ def test_on_a_cpu_slice_times_add_up(
         pytest.param({"bytes_per_image": 10**9}, 1, 10_000, id="an unknown bandwidth is no limit"),
     ],
 )
-def test_on_a_gpu_the_slowest_decides(cost: dict[str, float], cpus: int, latency: int) -> None:
+def test_on_a_gpu_the_slowest_decides(cost: dict[str, float], cores: int, latency: int) -> None:
     terms = FREE.replace(**cost)
-    assert latency_with_input_us(profile(engine="cudagraph").spec, TEN_MS, 8, terms, cpus=cpus) == latency
+    assert latency_with_input_us(profile(engine="cudagraph").spec, TEN_MS, 8, terms, cores=cores) == latency
 
 
 @given(
@@ -61,9 +61,9 @@ def test_on_a_gpu_the_slowest_decides(cost: dict[str, float], cpus: int, latency
     st.floats(0, 10**6),
     st.integers(1, 64),
 )
-def test_input_never_makes_a_step_faster(engine: str, latency: int, size: int, decode_us: float, cpus: int) -> None:
+def test_input_never_makes_a_step_faster(engine: str, latency: int, size: int, decode_us: float, cores: int) -> None:
     cost = InputCost(decode_us=decode_us, get_us=0)
-    assert latency_with_input_us(profile(engine=engine).spec, latency, size, cost, cpus=cpus) >= latency
+    assert latency_with_input_us(profile(engine=engine).spec, latency, size, cost, cores=cores) >= latency
 
 
 @pytest.mark.parametrize("engine", ["openvino", "cudagraph"])

@@ -102,7 +102,7 @@ def test_where_a_gpu_is_to_decode_and_there_is_none_the_plan_says_what_to_do() -
 def test_decoding_on_a_gpu_is_planned_as_if_cores_did_it() -> None:
     cost = InputCost(decode_us=1_000)
     for source in ({}, PHOTOS_ON_GPUS):
-        found = build_pool(job(**source).spec, [profile()], {A100: 1}, cost=cost, cpus=1)
+        found = build_pool(job(**source).spec, [profile()], {A100: 1}, cost=cost, cores={A100: 1})
         assert [c.latency_us for c in found.groups[0].choices] == [
             max(c.latency_us, c.mini_batch_size * 1_000) for c in pool(profile()).groups[0].choices
         ]

@@ -1,0 +1,66 @@
+"""What a job's workers have seen of their store's limit, for its next plan and for the jobs after it. Pure.
+
+A worker whose store refuses requests goes slower until it doesn't (dueby_worker/storage/pace.py), and reports what it
+got. All workers of the job together got the mean of these times their number. Fewer workers than before get less of a
+store that could give more, so that what more of them got is believed until as many have seen less.
+"""
+
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+
+from dueby_api.errors import Invalid
+from dueby_api.inference_job import JobSpec
+from dueby_api.status import ObservedStore
+from dueby_api.store_limits import store_root
+from dueby_api.units import MICROS_PER_SECOND, format_time, parse_time_us
+from dueby_operator.control.chain import PolicyInput
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_planner.schedule.job import ScheduledJob
+
+VALID_US = 7 * 24 * 3600 * MICROS_PER_SECOND
+"""Stores are enlarged, and prefixes split: what was seen before is believed no more."""
+_CHANGE = 0.1
+"""A rate that differs by less is the same, so that the status is written, and the job planned again, seldom."""
+ByStore = Mapping[tuple[str, str], ObservedStore]
+"""By namespace and store."""
+
+
+def observed_store(inputs: PolicyInput, scheduled: ScheduledJob) -> ObservedStore | None:
+    """Return what is known of the job's store after what its workers report now."""
+    before, root = inputs.status.observed_store, store_root(inputs.spec.source)
+    at_work = {worker.name for worker in scheduled.alive}
+    reports = [report for report in inputs.job.progress.values() if report.worker in at_work]
+    seen = [report.observed_requests_per_second for report in reports if report.observed_requests_per_second]
+    # One worker may have met a fault of its own, or another job.
+    if root is None or 2 * len(seen) < max(1, len(at_work)):
+        return before
+    rate = fmean(seen) * len(at_work)
+    if before is not None and before.store == root:
+        same = abs(rate - before.requests_per_second) <= _CHANGE * before.requests_per_second
+        if same or (rate < before.requests_per_second and len(at_work) < before.workers):
+            return before
+    return ObservedStore(
+        store=root, requests_per_second=round(rate, 1), workers=len(at_work), time=format_time(inputs.now_us)
+    )
+
+
+def observed_by_store(jobs: Iterable[JobSnapshot], *, now_us: int) -> ByStore:
+    """Return the newest that jobs have seen of each store, for other jobs of their namespace."""
+    newest: dict[tuple[str, str], ObservedStore] = {}
+    for job in jobs:
+        seen = None if isinstance(job.manifest, Invalid) else job.status.observed_store
+        if seen is None or parse_time_us(seen.time) < now_us - VALID_US:
+            continue
+        key = job.namespace, seen.store
+        if key not in newest or newest[key].time < seen.time:
+            newest[key] = seen
+    return newest
+
+
+def observed_requests(own: ObservedStore | None, namespace: str, spec: JobSpec, others: ByStore) -> float | None:
+    """Return the requests a second that are known of the job's store: by its own workers, or else by others'."""
+    root = store_root(spec.source)
+    if root is None:
+        return None
+    seen = own if own is not None and own.store == root else others.get((namespace, root))
+    return None if seen is None else seen.requests_per_second

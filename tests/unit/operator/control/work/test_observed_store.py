@@ -1,0 +1,116 @@
+"""What a job's workers have seen of their store's limit: kept in its status, for its next plan and for later jobs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from dueby_api.status import ObservedStore
+from dueby_api.units import format_time
+from dueby_operator.control.work.observed_store import VALID_US
+from support.decisions import NOW, SECOND, Look, Started, a_batch, cluster, indexed, infj, job, look, look_at, started
+
+SOURCE = {"uri": "s3://photos/catalog/*.jpg"}
+Document = dict[str, Any]
+
+
+def status_of(rate: float, *, store: str = "s3://photos", workers: int = 2, ago_us: int = SECOND) -> Document:
+    """What was seen before, as the status says it."""
+    time = format_time(NOW - ago_us)
+    return {"store": store, "requestsPerSecond": rate, "workers": workers, "time": time}
+
+
+def begun(rates: Sequence[float | None], before: Document | None = None) -> tuple[Started, Look]:
+    """Return a job with a worker for each of these rates, and what is decided once they have reported them."""
+    first = started(deadline="90s", source=SOURCE, gpus={"max": len(rates), "reserve": len(rates) - 1})
+    names = [pod["metadata"]["name"] for pod in first.pods]
+    assert len(names) == len(rates)
+    status = first.document["status"] | ({"observedStore": before} if before else {})
+    reports = {
+        name: a_batch(worker=f"w{place}", **({} if rate is None else {"observedRequestsPerSecond": rate}))
+        for place, (name, rate) in enumerate(zip(names, rates, strict=True))
+    }
+    return first, look(first.job(document=first.document | {"status": status}, progress=reports))
+
+
+@pytest.mark.parametrize(
+    ("rates", "before", "rate", "workers"),
+    [
+        pytest.param([40.0, 60.0], None, 100.0, 2, id="what all got together"),
+        pytest.param([40.0, None], None, 80.0, 2, id="those that were refused nothing got as much"),
+        pytest.param([40.0, None, None], None, None, None, id="most were refused nothing"),
+        pytest.param([None, None], None, None, None, id="nobody was refused anything"),
+        pytest.param([None, None], status_of(300), 300.0, 2, id="what was seen stays"),
+        pytest.param([40.0, 60.0], status_of(300), 100.0, 2, id="as many see less"),
+        pytest.param([40.0, 60.0], status_of(300, workers=3), 300.0, 3, id="fewer see less, for they ask for less"),
+        pytest.param([200.0, 200.0], status_of(300, workers=3), 400.0, 2, id="fewer see more"),
+        pytest.param([48.0, 60.0], status_of(100), 100.0, 2, id="hardly anything has changed"),
+        pytest.param([40.0, 60.0], status_of(300, store="s3://other", workers=9), 100.0, 2, id="of another store"),
+    ],
+)
+def test_what_workers_got_together_is_kept(
+    rates: list[float | None], before: Document | None, rate: float | None, workers: int | None
+) -> None:
+    _, seen = begun(rates, before)
+    found = seen.status.observed_store
+    if rate is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.store, found.requests_per_second, found.workers) == ("s3://photos", rate, workers)
+
+
+def test_the_job_itself_is_planned_by_it() -> None:
+    _, seen = begun([40.0, 60.0])
+    assert seen.decision.scheduled
+    assert seen.decision.scheduled.feed is not None
+    assert seen.decision.scheduled.feed.images_per_s == 5_500
+    document = infj(status=indexed(observedStore=status_of(250)), source=SOURCE)
+    plan = look(document).status.plan
+    assert plan is not None
+    assert plan.store is not None
+    assert (plan.gpus, plan.groups[0].paced) == (2, True)
+    assert (plan.store.name, plan.store.images_per_second) == ("s3://photos, as workers have seen it,", 250)
+    assert "S3://photos, as workers have seen it, gives 250 images/s." in plan.proof_sentence.replace(
+        "s3://photos", "S3://photos"
+    )
+
+
+def observed_by_others(*others: tuple[str, Document], **spec: Any) -> float | None:
+    """Return what a new job is planned with whose namespace or another one has jobs that saw this."""
+    new = infj(status=indexed(), **{"source": SOURCE, **spec})
+    jobs = [job(new)]
+    for place, (namespace, seen) in enumerate(others):
+        metadata = {"name": f"other-{place}", "uid": f"o-{place}", "namespace": namespace}
+        sink = {"uri": f"rows-{place}"}
+        other = infj(status=indexed(observedStore=seen), metadata=metadata, sink=sink, suspend=True)
+        jobs.append(job(other))
+    (found,) = (look for look in look_at(cluster(*jobs)) if look.decision.job.key == ("team", "job"))
+    assert found.decision.scheduled is not None
+    return found.decision.scheduled.observed_requests
+
+
+@pytest.mark.parametrize(
+    ("others", "rate"),
+    [
+        pytest.param([("team", status_of(250))], 250, id="of the namespace"),
+        pytest.param(
+            [("team", status_of(9)), ("team", status_of(8, ago_us=0)), ("team", status_of(7))], 8, id="newest"
+        ),
+        pytest.param([("others", status_of(250))], None, id="another namespace's word isn't taken"),
+        pytest.param([("team", status_of(250, store="s3://photos2"))], None, id="another bucket"),
+        pytest.param([("team", status_of(250, ago_us=VALID_US + SECOND))], None, id="long ago"),
+    ],
+)
+def test_later_jobs_of_the_namespace_are_planned_by_it(others: list[tuple[str, Document]], rate: float | None) -> None:
+    assert observed_by_others(*others) == rate
+
+
+def test_images_that_are_read_from_anywhere_have_no_store() -> None:
+    source = {"manifest": {"uri": "s3://photos/list.csv", "anyHost": True}}
+    assert observed_by_others(("team", status_of(250)), source=source) is None
+
+
+def test_a_status_is_read_as_it_is_written() -> None:
+    found = ObservedStore(store="s3://photos", requests_per_second=250.5, workers=2, time=format_time(NOW))
+    assert found.document() == status_of(250.5, ago_us=0)

@@ -1,0 +1,129 @@
+"""Cores beside GPUs: no more than shorten a step, and how many would be enough, by building the pool with them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dueby_api.input_cost import InputCost
+from dueby_planner.answer import alternatives_sentence
+from dueby_planner.model.alternatives import fewer_with_cores
+from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.cores import cores_for, enough_cores, with_cores
+from dueby_planner.model.plan import Infeasible, Plan, plan_fewest
+from dueby_planner.model.problem import Problem
+from dueby_planner.profiles.pool import Pool, build_pool
+from support.examples import examples
+from support.planner import A100, job, profile, step_document
+
+SECOND = 10**6
+# 64 images in 16 ms and 256 in 48 ms, so at best 5,333 images/s.
+GPU = profile(
+    steps=[step_document(64, 16_000, 20_000), step_document(256, 48_000, 60_000)], startupMicros={"p50": 0, "p95": 0}
+)
+
+
+def pool_with(cores: int, *, decode_us: float = 1_000, gpus: int = 8) -> Pool:
+    """Return A100s whose workers may have so many cores, for images that take one core so long."""
+    return build_pool(job().spec, [GPU], {A100: gpus}, cost=InputCost(decode_us=decode_us), cores={A100: cores})
+
+
+def asked(pool: Pool, *, images: int, seconds: float) -> Problem:
+    """Return a question in the study's exact mode."""
+    return Problem(pool=pool, images=images, time_us=int(seconds * SECOND), confidence=0.5)
+
+
+def times(pool_groups: tuple[DeviceChoice, ...]) -> list[tuple[int, int, int]]:
+    """Return L, S + W and W of each choice."""
+    return [(each.latency_us, each.start_us, each.expected_warmup_us) for each in pool_groups]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 200))
+def test_a_worker_gets_the_fewest_cores_with_which_no_step_is_longer(core_us: int, computed_us: int, most: int) -> None:
+    def step_us(cores: int) -> int:
+        return max(computed_us, -(-core_us // cores))
+
+    cores = cores_for(core_us=core_us, computed_us=computed_us, most=most)
+    assert 1 <= cores <= most
+    assert step_us(cores) == step_us(most) or cores == most
+    assert cores == 1 or step_us(cores - 1) > computed_us
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 5_000))
+def test_more_cores_are_as_if_the_pool_had_been_built_with_them(few: int, more: int, decode_us: float) -> None:
+    changed = with_cores(pool_with(few, decode_us=decode_us).groups, more)
+    built = pool_with(max(few, more), decode_us=decode_us).groups
+    assert [times(group.choices) for group in changed] == [times(group.choices) for group in built]
+
+
+@given(st.floats(0, 5_000), st.integers(1, 8))
+def test_with_enough_cores_no_gpu_waits_and_with_one_fewer_one_does(decode_us: float, cores: int) -> None:
+    groups = pool_with(cores, decode_us=decode_us).groups
+    enough = enough_cores(groups)
+    if not enough:
+        assert enough_cores(pool_with(10**6, decode_us=decode_us).groups) == 0
+        assert times(groups[0].choices) == times(pool_with(10**6, decode_us=decode_us).groups[0].choices)
+        return
+    assert enough > cores
+    assert not enough_cores(with_cores(groups, enough))
+    assert enough_cores(with_cores(groups, enough - 1)) == enough
+
+
+@examples(50)
+@given(st.integers(1, 6), st.integers(500, 40_000), st.floats(100, 2_000))
+def test_the_fewest_cores_for_the_fewest_gpus_are_found(cores: int, images: int, decode_us: float) -> None:
+    problem = asked(pool_with(cores, decode_us=decode_us), images=images, seconds=4)
+    gpus = problem.fewest()
+    if gpus is None:
+        return
+    by_cores = {
+        count: asked(pool_with(count, decode_us=decode_us), images=images, seconds=4).fewest() or 99
+        for count in range(cores, 20)
+    }
+    fewest = min(by_cores.values())
+    found = fewer_with_cores(problem, gpus)
+    if fewest == gpus:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.gpus, found.cores) == (fewest, min(count for count in by_cores if by_cores[count] == fewest))
+
+
+def test_a_plan_says_that_more_cores_would_save_gpus() -> None:
+    # With two cores a GPU does 2,000 images/s, and with six 5,333.
+    plan = plan_fewest(asked(pool_with(2), images=60_000, seconds=4))
+    assert isinstance(plan, Plan)
+    assert plan.gpus == 8
+    assert plan.warnings[-1] == (
+        "GPUs wait for decoding: with 6 cores for each worker, in place of 2, 3 of the 8 would do "
+        "(spec.worker.resources, up to a GPU's share of its node)"
+    )
+    fed = plan_fewest(asked(pool_with(6), images=60_000, seconds=4))
+    assert isinstance(fed, Plan)
+    assert fed.gpus == 3
+    assert not [warning for warning in fed.warnings if "decoding:" in warning]
+
+
+def test_a_refusal_says_how_many_cores_would_be_enough() -> None:
+    refused = plan_fewest(asked(pool_with(2, gpus=3), images=60_000, seconds=4))
+    assert isinstance(refused, Infeasible)
+    assert refused.alternatives.worker_cores == 6
+    assert "; give each GPU's worker 6 cores, in place of 2." in alternatives_sentence(refused)
+    for cores, enough in ((6, True), (5, False)):
+        problem = asked(pool_with(cores, gpus=3), images=60_000, seconds=4)
+        assert (problem.fewest() is not None) is enough
+
+
+def test_where_cores_are_no_answer_nothing_is_said_of_them() -> None:
+    refused = plan_fewest(asked(pool_with(2, gpus=1), images=60_000, seconds=4))
+    assert isinstance(refused, Infeasible)
+    assert refused.alternatives.worker_cores is None
+    assert "cores" not in alternatives_sentence(refused)
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_a_slice_of_cores_has_its_own(cores: int) -> None:
+    slices = profile(device_class="cpu-4", engine="openvino", device={"threads": 4})
+    cost = InputCost(decode_us=10_000)
+    pool = build_pool(job().spec, [slices], {"cpu-4": 2}, cost=cost, cores={"cpu-4": cores})
+    assert {choice.cores for choice in pool.groups[0].choices} == {0}
+    assert not enough_cores(pool.groups)
