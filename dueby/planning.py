@@ -1,24 +1,19 @@
 """Jobs and profiles as the planner's problem, for `dueby plan`, `dueby run` and `import dueby`."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
 
 from dueby.inputs.files import profile_home, read_profiles
 from dueby.inputs.stores import stores_here
-from dueby_api.engines import Precision
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob, JobSpec, Model
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_api.words import counted
-from dueby_planner.answer import device_word
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.feed import feed_of
 from dueby_planner.model.problem import Problem
-from dueby_planner.profiles.class_profiles import plannable
+from dueby_planner.other_precisions import cheaper_precisions
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.profiles.pool import build_pool
 from dueby_planner.profiles.size_prediction import predictions
@@ -45,40 +40,10 @@ def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, in
     Its warnings say at which other precisions fewer devices would be enough.
     """
     problem = plan_problem(job, profiles, counts, now_us=now_us)
-    cheaper = tuple(_cheaper_precisions(job.spec, profiles, counts, problem))
+    cheaper = tuple(cheaper_precisions(job.spec, profiles, problem, pool_of=build_pool))
     # Of a deadline that can't be met, what is told is the problem's.
     problem = replace(problem, pool=replace(problem.pool, warnings=(*problem.pool.warnings, *cheaper)))
     return judge(problem, job.spec.deadline_class)
-
-
-def _cheaper_precisions(
-    spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int], problem: Problem
-) -> Iterator[str]:
-    """Yield at which other precisions fewer devices would meet the deadline, of classes that were measured at both."""
-    fewest = problem.fewest()
-    for precision in get_args(Precision):
-        if precision == spec.model.precision:
-            continue
-        other = spec.replace(model=spec.model.replace(precision=precision))
-        usable = [profile for profile in plannable(profiles, other) if profile.spec.device_class in counts]
-        measured = [profile for profile in usable if not profile.spec.assumed]
-        shared = {profile.spec.device_class: counts[profile.spec.device_class] for profile in measured}
-        # Without devices there is no problem, nor with steps that differ so much that no plan keeps enough spare.
-        with suppress(Invalid):
-            question = problem_of(other, measured, shared, images=problem.images, time_us=problem.time_us)
-            enough = question.fewest()
-            if enough is not None and (fewest is None or enough < fewest):
-                instead = "" if fewest is None else f" instead of {fewest:,}"
-                said = f"at {precision}, {counted(enough, device_word(question.pool))} would be enough{instead}"
-                yield f"{said}; {_cost_in_answers(measured)}" if precision != "fp32" else said
-
-
-def _cost_in_answers(profiles: Iterable[GPUProfile]) -> str:
-    """Return how far the profiles' precision is from fp32, by the one of them that is the furthest."""
-    measured = [profile.spec.agreement for profile in profiles if profile.spec.agreement]
-    if not measured:
-        return "how far its results are from fp32's was not measured (`dueby profile --photos`)"
-    return min(measured, key=lambda agreement: agreement.closeness).sentence_with_weights
 
 
 def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:

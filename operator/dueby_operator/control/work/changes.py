@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 from dueby_api.conditions import Reason
 from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, PlanStatus, Replan
@@ -13,6 +14,9 @@ from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition
 from dueby_planner.answer import alternatives_sentence, alternatives_status, plan_status, proof_sentence
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.model.problem import Problem
+from dueby_planner.other_precisions import cheaper_precisions
+from dueby_planner.profiles.pool import build_pool
 from dueby_planner.schedule.explain import reserved_sentence
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Stop, Wait, WorkDecision, stoppable
@@ -47,8 +51,10 @@ def _start(inputs: PolicyInput, scheduled: ScheduledJob, start: Start) -> Outcom
     conditions: tuple[NewCondition, ...] = ()
     if start.verdict and start.verdict.plan:
         plan = start.verdict.plan
+        planned = plan_status(plan, now_us=scheduled.now_us, revision=revision, part_size=start.part_size)
+        cheaper = _cheaper_precisions(inputs, scheduled, plan.problem)
         status = status.replace(
-            plan=plan_status(plan, now_us=scheduled.now_us, revision=revision, part_size=start.part_size),
+            plan=planned.replace(warnings=(*planned.warnings, *cheaper)),
             alternatives=_alternatives(start.verdict, scheduled.now_us),
         )
         conditions = (_feasible(start.verdict),)
@@ -81,6 +87,14 @@ def _start(inputs: PolicyInput, scheduled: ScheduledJob, start: Start) -> Outcom
     )
     memory = replace(inputs.memory, promised_us=promised_us)
     return Outcome(conditions=conditions, status=status, shared=shared, memory=memory, actions=(action,))
+
+
+def _cheaper_precisions(inputs: PolicyInput, scheduled: ScheduledJob, problem: Problem) -> tuple[str, ...]:
+    """Return at which other precisions fewer devices would be enough, by profiles that everybody uses."""
+    if inputs.spec.is_measured_alone:
+        return ()
+    pool_of = partial(build_pool, cost=scheduled.cost, cores=scheduled.cores, namespace=inputs.job.namespace or None)
+    return tuple(cheaper_precisions(scheduled.spec, inputs.shared.profiles, problem, pool_of=pool_of))
 
 
 def _feasible(verdict: Verdict) -> NewCondition:
@@ -156,6 +170,10 @@ def _refuse(inputs: PolicyInput, scheduled: ScheduledJob, refuse: Refuse) -> Out
     alternatives = _alternatives(verdict, scheduled.now_us)
     if refuse.sentence:  # devices that others have are no help
         feasible, alternatives = replace(feasible, message=refuse.sentence), refuse.alternatives
+    elif verdict.infeasible:
+        cheaper = _cheaper_precisions(inputs, scheduled, verdict.infeasible.problem)
+        advice = (f"{said[:1].upper()}{said[1:]}." for said in cheaper)
+        feasible = replace(feasible, message=" ".join((feasible.message, *advice)))
     status = status.replace(alternatives=alternatives)
     return replace(failed(Reason.INFEASIBLE, feasible.message, feasible), status=status)
 
