@@ -63,8 +63,6 @@ class SimulatedMachine:
 
     slices: int = 2
     startup_s: float = 4.0
-    late_s: float = 0.0
-    """What a process loads after its first steps."""
     build_s: float = 0.3
     latency_s: Callable[[int], float] = lambda size: 0.002 + 0.012 * size
     noise: float = 0.03
@@ -179,7 +177,6 @@ class SimulatedGroup:
             raise Crashed(1, "RuntimeError: no", size=self.size)
         began_s = machine.now_s + 1.7 * step_s
         points, ends_s = [], []
-        late_s = machine.late_s if self.is_fresh else 0.0
         for bias in self.bias:
             durations: list[int] = []
             least_s, least = (MIN_GPU_S, MIN_GPU_STEPS) if self.gpu else (0.0, 0)
@@ -203,7 +200,6 @@ class SimulatedGroup:
                     size=self.size,
                     warmup_us=int(1.7e6 * step_s),
                     check_us=200_000 if self.is_fresh else 0,
-                    late_us=int(1e6 * late_s),
                     started_us=started_us,
                     ended_us=ended,
                     # Pinned memory, which the host has no less of than the images take.
@@ -214,7 +210,7 @@ class SimulatedGroup:
         self.is_fresh = False
         if at_end:
             at_end()
-        machine.now_s = max(ends_s) + late_s
+        machine.now_s = max(ends_s)
         return points
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:

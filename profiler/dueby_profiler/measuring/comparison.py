@@ -109,7 +109,7 @@ class EngineComparison:
 
     def _is_affordable(self, engine: EngineName, explored: Survey, seconds: float) -> bool:
         """Return whether there is time for another engine's start-up, for building it twice, and so many seconds."""
-        startup_s = max(explored.found.rough_startups_us) / 1e6 + explored.late_s
+        startup_s = max(explored.found.rough_startups_us) / 1e6
         return startup_s + _BUILDS * ENGINES[engine].build_s + seconds <= _MAX_COMPARE_SHARE * explored.budget.left_s
 
     def _may_win(self, engine: EngineName, explored: Survey, other: MeasuringGroup) -> bool:

@@ -70,16 +70,6 @@ class Channel:
 
 
 def run_point(bench: Bench, start: StartSteps, channel: Channel) -> Point:
-    """Run mini-batches until told to stop; then load what the process has done without so far, for its peak memory."""
-    point = run_steps(bench, start, channel)
-    if bench.is_loaded:
-        return point
-    stopped_us = now_us()
-    disagreement = bench.load_late()
-    return point.replace(disagreement=disagreement, late_us=now_us() - stopped_us, peak_mib=peak_mib())
-
-
-def run_steps(bench: Bench, start: StartSteps, channel: Channel) -> Point:
     """Run the warm-up and then steady mini-batches until told to stop, `depth` of them in flight as in a worker."""
     engine, buffers, reporter = bench.ready_engine(), bench.buffers, bench.reporter
     reporter.enter(Phase.WARMUP, bench.size)

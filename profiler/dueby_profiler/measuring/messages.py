@@ -81,10 +81,7 @@ class Point(Spec, frozen=True, kw_only=True):
     warmup_us: int
     """The first mini-batch with this engine."""
     check_us: int
-    """Comparing its result with plain fp32; next to nothing where the answer is kept, and after the first size."""
-    late_us: int = 0
-    """Loading the plain network after the steps, which a worker that finds its network kept never does; 0 if it was
-    loaded before them."""
+    """Comparing its result with plain fp32; 0 unless it was the first mini-batch of the process."""
     disagreement: str | None = None
     """What was wrong with the result, if anything."""
     started_us: int

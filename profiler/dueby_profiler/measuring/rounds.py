@@ -103,8 +103,6 @@ class Survey:
     """What is wrong with the engine's results, if anything."""
     round_s: float = float("inf")
     """How long the last round took."""
-    late_s: float = 0.0
-    """How long processes that found their network kept took to load the plain one after their first steps."""
     gpu_states: Sequence[Mapping[str, float]] = ()
     """What NVML said of each GPU when it was hot."""
     build_s: dict[int, float] = field(default_factory=dict)
@@ -138,7 +136,7 @@ class Survey:
             with self._fresh_processes() as (group, measurements):
                 built = self._build(group, 1)
                 budget = self._growing_time(1e-6 * built[0].startup_us)
-                points = self._run_first(group, self.preset.explore_s)
+                points = group.run(self.preset.explore_s)
                 # All slices run the same model with the same engine: one check stands for all of them.
                 self.disagreement = points[0].disagreement
                 measurements.add_fresh(built, points, cached=False)
@@ -243,7 +241,7 @@ class Survey:
         steady = budget.without(contention_s(self.preset.contention_s) if contend else 0)
         with self._fresh_processes() as (group, measurements):
             built = self._build(group, first)
-            points = self._run_first(group, self._point_s(steady.without(self.late_s), 1 + len(others)))
+            points = group.run(self._point_s(steady, 1 + len(others)))
             measurements.add_fresh(built, points, cached=True)
             measurements.add_steady(process, points)
             for index, size in enumerate(others):
@@ -282,12 +280,6 @@ class Survey:
         self.build_s[size] = 1e-6 * max(ready.build_us for ready in built)
         return built
 
-    def _run_first(self, group: MeasuringGroup, limit_s: float) -> list[Point]:
-        """Run the first size of fresh processes."""
-        points = group.run(limit_s)
-        self.late_s = max(self.late_s, *(1e-6 * point.late_us for point in points))
-        return points
-
     def _point_s(self, budget: Budget, turns: int) -> float:
         """Return the seconds of steady steps for the next size, of which there are `turns` left."""
         return min(self.preset.point_s, budget.left_s / turns)
@@ -299,8 +291,7 @@ class Survey:
     def _min_round_s(self) -> float:
         """Return how long a round takes that measures only a warm-up and a few steps of the largest size."""
         size = self.found.sizes[-1]
-        startup_s = 1e-6 * max(self.found.startups_us or self.found.rough_startups_us)
-        return startup_s + self.late_s + self._min_point_s(size)
+        return 1e-6 * max(self.found.startups_us or self.found.rough_startups_us) + self._min_point_s(size)
 
     def _forget(self, error: OutOfMemory | Crashed) -> None:
         """Note that this size can't be measured, and keep the smaller ones; raise the error if there are none."""

@@ -16,7 +16,7 @@ _PHASES = {
     Phase.BUILDING: "it builds the engine of a size",
     Phase.READY: "the engine is built, and nothing has run: what is known before the first mini-batch",
     Phase.WARMUP: "it runs the first mini-batch at a size",
-    Phase.CHECKING: "it compares the result of its very first size with plain fp32, which it may have to load for that",
+    Phase.CHECKING: "it compares the result of its very first mini-batch with plain fp32",
     Phase.STEADY: "it runs mini-batches one after the other",
     Phase.WAITING: "it waits for the profiler's next message",
     Phase.CONTENDING: "it decodes, runs the model, and does both at once",

@@ -83,7 +83,7 @@ def cut_out(pixels: Pixels, cut: Crop, preprocessing: Preprocessing, extent: Ext
         if not preprocessing.averages:
             return _cut_plainly(pixels, cut, preprocessing.interpolation, (wide, high))
         # What lies right of the square or below it is not computed.
-        pixels = smooth_resize()(
+        pixels = _smooth()(
             pixels,
             interpolation=preprocessing.interpolation,
             height=_end(cut.top + cut.side, height, cut.height),
@@ -111,7 +111,7 @@ def _cut_plainly(pixels: Pixels, cut: Crop, interpolation: str, extent: Extent) 
 
 
 @lru_cache
-def smooth_resize() -> Resize:
+def _smooth() -> Resize:
     """Return the antialiased resize. Who hasn't loaded torch is spared it."""
     if "torch" not in sys.modules:
         with suppress(ImportError):

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dueby_api.engines import EngineName, Precision
 from dueby_api.step_config import EarlyConfig, WorkConfig
 from dueby_api.step_messages import ParityCheck
 from dueby_worker.engines.build import build_engine, keeping_module, reopen_engine
@@ -88,40 +87,18 @@ class LoadedNetwork:
 
     def compare(self, pixels: Pixels, columns: Columns) -> ParityCheck:
         """Compare the result with the plain network's, log the answer, and note it if the engine keeps its network."""
-        config = self._config
-        parity = compare_and_note(
-            pixels,
-            columns,
-            loaded=self.model,
-            known=self._known,
-            engine=config.engine,
-            precision=config.model.precision,
-            threads=config.threads,
-            cache_dir=_cache_dir(config),
-        )
+        from dueby_worker.engines.parity import compare
+
+        config, cache_dir = self._config, _cache_dir(self._config)
+        precision = config.model.precision
+        parity = compare(pixels, columns, loaded=self.model, precision=precision, threads=config.threads)
         log.log(logging.INFO if parity.ok else logging.WARNING, "%s %s", config.engine, parity.sentence)
+        if cache_dir is not None and may_be_kept(config.engine, self.model.name, precision):
+            entry = keeping_module(config.engine).entry_of(self.model, cache_dir)
+            note_network(
+                self._known, parity, entry=entry, engine=config.engine, precision=precision, cache_dir=cache_dir
+            )
         return parity
-
-
-def compare_and_note(
-    pixels: Pixels,
-    columns: Columns,
-    *,
-    loaded: "LoadedModel",
-    known: KnownModel,
-    engine: EngineName,
-    precision: Precision,
-    threads: int,
-    cache_dir: Path | None,
-) -> ParityCheck:
-    """Compare the engine's result with the plain network's, and note the answer if the engine keeps its network."""
-    from dueby_worker.engines.parity import compare
-
-    parity = compare(pixels, columns, loaded=loaded, precision=precision, threads=threads)
-    if cache_dir is not None and may_be_kept(engine, loaded.name, precision):
-        entry = keeping_module(engine).entry_of(loaded, cache_dir)
-        note_network(known, parity, entry=entry, engine=engine, precision=precision, cache_dir=cache_dir)
-    return parity
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ The study's monitor computes fragmentation from `memory_snapshot()`. That lists 
 the sums it needs are among the statistics, so they are taken from there.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,9 +17,6 @@ _NAMES = [feature.name for feature in STATISTICS.values()]
 
 def read_statistics() -> list[int] | None:
     """Return the allocator's statistics in the order of STATISTICS; None if the process uses no GPU."""
-    # To load it would be part of the start-up of a process whose network is kept.
-    if "torch" not in sys.modules:
-        return None
     import torch
 
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

@@ -22,7 +22,6 @@ machines = st.builds(
     SimulatedMachine,
     slices=st.integers(1, 8),
     startup_s=st.floats(0.5, 6.0),
-    late_s=st.floats(0.0, 4.0),
     build_s=st.floats(0.01, 1.0),
     latency_s=st.builds(
         lambda fixed, each: lambda size: fixed + each * size, st.floats(0.0001, 0.05), st.floats(0.0001, 0.4)
