@@ -19,6 +19,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from dueby_profiler.machine.autogroup import is_in_effect
 from support.ended import mark_ended, wait_for_others
 from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
 from support.kind.cluster import has_docker
@@ -108,6 +109,12 @@ NEEDS = {
         is_there=has_gpu,
         required_by="DUEBY_REQUIRE_GPU",
         how="take a machine that has one",
+    ),
+    "autogroup": Need(
+        because="need sessions that are scheduled as groups",
+        is_there=is_in_effect,
+        required_by="DUEBY_REQUIRE_AUTOGROUP",
+        how="set /proc/sys/kernel/sched_autogroup_enabled to 1, outside of containers",
     ),
     DEEP: Need(
         because="take minutes",

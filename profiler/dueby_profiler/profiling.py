@@ -19,6 +19,7 @@ from dueby_api.inference_job import Model
 from dueby_api.source import Source
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.remarks import describe_heat, remarks
+from dueby_profiler.machine.autogroup import advice
 from dueby_profiler.machine.interference import BUSY_CORES, read_times
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
@@ -139,7 +140,7 @@ class _LayoutProfiler:
             # A profile of a busy machine is kept: it may be the only one to be had, and plans made from it say so.
             self.listener.on_message(
                 f"Warning: other programs used {what} while {layout.device_class} was measured. Its profile is "
-                "marked busy: true; measure again when the machine is idle."
+                f"marked busy: true; measure again when the machine is idle.{advice()}"
             )
         for clause in remarks(groups, end=survey.end, crash=survey.crash):
             self.listener.on_message(f"{layout.device_class}: {clause}.")

@@ -63,6 +63,24 @@ def test_an_engine_that_crashes_here_is_left_out(tmp_path: Path, monkeypatch: py
     assert "cpu-1: openvino is left out: a measuring process ended with exit code -6: no such instruction." in messages
 
 
+@pytest.mark.autogroup
+def test_a_busy_machines_message_says_what_holds_other_programs_back() -> None:
+    machine, brief = two_slices(), replace(BRIEF, layout_s=10)
+    messages: list[str] = []
+    spin = f"import os\nos.sched_setaffinity(0, {set(machine.limits.cores)})\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", spin], start_new_session=True) as other:
+        try:
+            listener = ProgressListener(on_message=messages.append)
+            (profile,) = profile_machine(
+                model=TINY, machine=machine, preset=brief, classes=["cpu-1"], listener=listener
+            )
+        finally:
+            other.kill()
+    assert profile.spec.busy
+    (warning,) = (message for message in messages if message.startswith("Warning: other programs used"))
+    assert warning.endswith("write 19 into /proc/PID/autogroup of such a program, and leave it so while jobs run.")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
