@@ -43,6 +43,8 @@ def share_beside_another(hold_back: Callable[[int], object]) -> float:
     return grown[0] / max(1, grown[1])
 
 
+# It tells the kernel's word, on cores that have nothing else to do.
+@pytest.mark.deep
 @pytest.mark.autogroup
 def test_what_is_advised_holds_a_program_of_another_session_back_and_nice_does_not() -> None:
     assert "/proc/PID/autogroup" in advice()
