@@ -27,7 +27,9 @@ from dueby_operator.jobs.pod_templates import (
     DeviceRequest,
     PodRequest,
     cache_config,
+    runs_step,
     step_pod,
+    told_by,
     worker_pod,
 )
 from dueby_operator.model.actions import StartWorkers, StepName
@@ -92,7 +94,8 @@ def step_job_name(owner: Owner, step: StepName) -> str:
 def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Objects:
     """Return ConfigMap and Job of a step that there is once."""
     name, labels = step_job_name(owner, step), names.labels(owner.name, step)
-    request = PodRequest(step=step, config_map=name, labels=labels, requests={"cpu": "100m", "memory": "1Gi"})
+    requests = {"cpu": "100m", "memory": "1Gi"}
+    request = PodRequest(runs=runs_step(step), told=told_by(name), labels=labels, requests=requests)
     identity = _identity(owner) if step == "index" else {"uid": owner.uid}
     config = {**_STEP_CONFIGS[step](owner.job), **identity, **LISTENS}
     return Objects(
@@ -101,7 +104,7 @@ def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Ob
             name,
             owner,
             labels=labels,
-            pod=step_pod(owner.job, settings, request),
+            pod=step_pod(owner.job.spec.worker, settings, request),
             spec={"completions": 1, "parallelism": 1, "backoffLimit": 2},
         ),
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dueby_api.inference_job import InferenceJob
+from dueby_api.inference_job import InferenceJob, Worker
 from dueby_api.schema import Spec
 from dueby_api.step_config import LOSSES_VARIABLE
 from dueby_operator.cluster.nodes import DeviceKind
@@ -16,7 +16,9 @@ from dueby_operator.settings import OperatorSettings
 PORT = 8080
 # What a step reads of it.
 LISTENS = {"host": "0.0.0.0", "port": PORT}
+PORTS = {"ports": [{"name": "http", "containerPort": PORT}]}
 CONFIG_FOLDER, SCRATCH, CACHE = "/etc/dueby", "/tmp", "/var/cache/dueby"
+READS_CONFIG = ["--config", f"{CONFIG_FOLDER}/config.json"]
 # A step is gone 2 s after SIGTERM, and a worker 2 s after the time that it has for its open part.
 GRACE_S = 5
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -45,24 +47,35 @@ LOSSES: Document = {
 
 @dataclass(frozen=True, kw_only=True)
 class PodRequest:
-    """What distinguishes the pods of a job's steps."""
+    """What distinguishes pods."""
 
-    step: str
-    config_map: str
+    runs: Document
+    """What its container runs: a command, arguments, ports."""
+    told: Document
+    """The volume that holds what it is told, config.json, but for its name."""
     labels: Mapping[str, str]
     requests: Mapping[str, str]
     limits: Mapping[str, str] = field(default_factory=dict)
 
 
-def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest) -> Document:
+def runs_step(step: str) -> Document:
+    """Return what the container of a step runs."""
+    return {"args": [step, *READS_CONFIG]}
+
+
+def told_by(config_map: str) -> Document:
+    """Return the volume of what a ConfigMap says."""
+    return {"configMap": {"name": config_map, "items": [{"key": "config.json", "path": "config.json"}]}}
+
+
+def step_pod(worker: Worker, settings: OperatorSettings, request: PodRequest) -> Document:
     """Return the pod of a step."""
-    worker = job.spec.worker
     resources = container_resources(worker.resources, settings, requests=request.requests, limits=request.limits)
     container = {
         "name": CONTAINER,
         "image": worker.image or settings.image,
         "imagePullPolicy": settings.pull_policy,
-        "args": [request.step, "--config", f"{CONFIG_FOLDER}/config.json"],
+        **request.runs,
         "env": [{"name": "HOME", "value": SCRATCH}, *documents(worker.env)],
         "envFrom": documents(worker.env_from),
         "resources": resources.document(),
@@ -74,7 +87,6 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
         "nodeSelector": worker.node_selector,
         "priorityClassName": worker.priority_class_name,
     }
-    config = {"name": request.config_map, "items": [{"key": "config.json", "path": "config.json"}]}
     return {
         "metadata": {
             # Ours come last: the operator finds its pods by them.
@@ -88,8 +100,9 @@ def step_pod(job: InferenceJob, settings: OperatorSettings, request: PodRequest)
             "securityContext": {**POD_SECURITY, **VOLUME_SECURITY},
             "containers": [container],
             "volumes": [
-                {"name": "dueby-config", "configMap": config},
-                scratch_volume(settings),
+                {"name": "dueby-config", **request.told},
+                # A pod that writes more than this is evicted, before its node's disk is full.
+                {"name": "dueby-scratch", "emptyDir": {"sizeLimit": settings.scratch_size}},
                 *documents(worker.volumes),
             ],
             "tolerations": [*TOLERATIONS, *documents(worker.tolerations)],
@@ -104,12 +117,7 @@ def documents(parts: Iterable[Spec]) -> list[Document]:
     return [part.document() for part in parts]
 
 
-def scratch_volume(settings: OperatorSettings) -> Document:
-    """Return the folder that a pod may write to. A pod that writes more is evicted, before its node's disk is full."""
-    return {"name": "dueby-scratch", "emptyDir": {"sizeLimit": settings.scratch_size}}
-
-
-def add_cache(pod: Document, settings: OperatorSettings) -> None:
+def _add_cache(pod: Document, settings: OperatorSettings) -> None:
     """Mount the chart's volume for compiled models in the pod's container, if there is one."""
     if settings.cache is not None:
         pod["spec"]["volumes"].append({"name": "dueby-cache", **settings.cache.document()})
@@ -140,37 +148,37 @@ class DeviceRequest:
 
 
 def device_pod(
-    job: InferenceJob,
+    worker: Worker,
     settings: OperatorSettings,
     request: DeviceRequest,
     *,
-    step: str,
-    config_map: str,
+    runs: Document,
+    told: Document,
     labels: Mapping[str, str],
 ) -> Document:
-    """Return a step's pod with a device; if that is of a slow node's own class, on that node."""
+    """Return a pod with a device; if that is of a slow node's own class, on that node."""
     device = request.device
     resource = {device.resource: "1"} if device.resource else {}
     cpus = str(request.cpus)
     pod = step_pod(
-        job,
+        worker,
         settings,
         PodRequest(
-            step=step,
-            config_map=config_map,
+            runs=runs,
+            told=told,
             labels=labels,
             requests={"cpu": cpus, "memory": request.memory or settings.worker_memory, **resource},
             # A CPU engine's threads are its cores. A GPU's worker may use more than it asked for while it decodes.
             limits={**resource, **({"cpu": cpus} if request.on_cpu else {})},
         ),
     )
-    add_cache(pod, settings)
-    runtime_class = job.spec.worker.runtime_class_name or settings.runtime_class
+    _add_cache(pod, settings)
+    runtime_class = worker.runtime_class_name or settings.runtime_class
     if device.resource and runtime_class:
         pod["spec"]["runtimeClassName"] = runtime_class
     if device.selector:
         pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
-    if affinity := node_affinity(device, request.avoid, request.rather):
+    if affinity := _node_affinity(device, request.avoid, request.rather):
         pod["spec"]["affinity"] = affinity
     return pod
 
@@ -184,13 +192,13 @@ def worker_pod(
     labels: Mapping[str, str],
 ) -> Document:
     """Return the pod of a worker: a pod with its device, its port and its probes."""
-    pod = device_pod(job, settings, request, step="work", config_map=config_map, labels=labels)
+    runs, told = {**runs_step("work"), **PORTS}, told_by(config_map)
+    pod = device_pod(job.spec.worker, settings, request, runs=runs, told=told, labels=labels)
     pod["spec"]["terminationGracePeriodSeconds"] = settings.worker_grace_s + GRACE_S
     if job.spec.deadline_class == "BestEffort" and settings.best_effort_priority:
         pod["spec"].setdefault("priorityClassName", settings.best_effort_priority)
     pod["spec"]["containers"][0]["env"].append(LOSSES)
     pod["spec"]["containers"][0] |= {
-        "ports": [{"name": "http", "containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},
         "livenessProbe": {
             "httpGet": {"path": "/healthz", "port": "http"},
@@ -202,7 +210,7 @@ def worker_pod(
     return pod
 
 
-def node_affinity(device: DeviceKind, avoid: Collection[str] = (), rather: Collection[str] = ()) -> Document | None:
+def _node_affinity(device: DeviceKind, avoid: Collection[str], rather: Collection[str]) -> Document | None:
     """Return what holds a pod on nodes that have the device, and keeps it off others; None if nothing does.
 
     Of the nodes that are left, those are preferred that it is to be on `rather`, or the first of them: a pod is a small

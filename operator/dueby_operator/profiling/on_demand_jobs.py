@@ -16,22 +16,15 @@ from typing import Any
 
 from dueby_api.classifiers import is_own
 from dueby_api.engines import runs_on_cpu
-from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_api.inference_job import InferenceJob, JobSpec, Worker
 from dueby_api.subject import model_subject
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import Objects, Owner, config_map_document, job_document, queue_up
-from dueby_operator.jobs.pod_templates import LISTENS, PORT, DeviceRequest, cache_config, device_pod
+from dueby_operator.jobs.pod_templates import LISTENS, DeviceRequest, cache_config, device_pod, told_by
 from dueby_operator.model.step_configs import profile_config
-from dueby_operator.profiling.release_pods import (
-    ARGUMENTS,
-    COMMAND,
-    LIMIT_S,
-    Measuring,
-    measuring_job,
-    subject_of,
-)
+from dueby_operator.profiling.release_pods import LIMIT_S, RUNS, Measuring, measuring_job, subject_of
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 
 # A node may fail during the first attempt. What fails twice would fail again, and a GPU was busy with it for minutes.
@@ -77,8 +70,7 @@ def shared_job(
         about=about,
         limits={"backoffLimit": RETRIES, "activeDeadlineSeconds": PATIENCE_S, "ttlSecondsAfterFinished": KEPT_S},
         avoid=avoid,
-        tolerations=[toleration.document() for toleration in worker.tolerations],
-        selector=worker.node_selector,
+        worker=Worker(tolerations=worker.tolerations, node_selector=worker.node_selector),
     )
     body = measuring_job(measuring, settings, profiler)
     body["metadata"] = {"name": name, "namespace": profiler.namespace, **body["metadata"]}
@@ -106,12 +98,7 @@ def private_objects(
     }
     request = DeviceRequest(device=device, cpus=cpus, on_cpu=on_cpu, avoid=avoid)
     bare = _without_data(owner.job)
-    pod = device_pod(bare, settings, request, step=names.PROFILE, config_map=name, labels=labels)
-    pod["spec"]["containers"][0] |= {
-        "command": COMMAND,
-        "args": ARGUMENTS,
-        "ports": [{"name": "http", "containerPort": PORT}],
-    }
+    pod = device_pod(bare, settings, request, runs=RUNS, told=told_by(name), labels=labels)
     # Indexed, although there is only one, since its status says which have ended, as that of a Job of workers does.
     spec = {
         "completionMode": "Indexed",
@@ -126,17 +113,16 @@ def private_objects(
     return Objects(config_map=config_map_document(name, owner, {"config.json": config}, labels), job=job)
 
 
-def _without_data(job: InferenceJob) -> InferenceJob:
-    """Return the job without what leads to its data. Of the environment, what is written in the job itself stays.
+def _without_data(job: InferenceJob) -> Worker:
+    """Return the job's workers without what leads to its data. Of the environment, what the job itself says stays.
 
     A network of the job's own is in one of its volumes, and is what is measured.
     """
     worker, has_file = job.spec.worker, is_own(job.spec.model.name)
-    bare = worker.replace(
+    return worker.replace(
         volumes=worker.volumes if has_file else (),
         volume_mounts=worker.volume_mounts if has_file else (),
         env=tuple(one for one in worker.env if one.value_from is None),
         env_from=(),
         service_account_name=None,
     )
-    return job.replace(spec=job.spec.replace(worker=bare))
