@@ -15,7 +15,7 @@ from dueby.cli.exit_codes import EXIT_INFEASIBLE
 from dueby.deadline_advice import advise_deadline
 from dueby.inputs.counting import with_images
 from dueby.inputs.files import read_profiles
-from dueby.inputs.manifests import naming, read_manifests
+from dueby.inputs.manifests import add_jobs, naming, read_manifests
 from dueby.planning import default_profiles, judge_job
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
@@ -35,20 +35,8 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `dueby plan`."""
-    parser.add_argument(
-        "-f",
-        "--file",
-        action="append",
-        required=True,
-        metavar="JOB",
-        help="a file of InferenceJobs; - is standard input; several jobs are planned together, on one pool",
-    )
-    parser.add_argument(
-        "--profiles",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="a file or folder of GPUProfiles; may be repeated (default: the folder of this machine's profiles)",
+    add_jobs(
+        parser, several="are planned together, on one pool", usual_profiles="the folder of this machine's profiles"
     )
     parser.add_argument(
         "--pool",

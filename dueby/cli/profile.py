@@ -14,14 +14,13 @@ from rich.text import Text
 from dueby.inputs.files import folder_name, profile_home, require_folder, write_profile
 from dueby.inputs.needs import require_linux
 from dueby.inputs.published import read_published
-from dueby.runs.measuring import measure, named_photos, weights_for
+from dueby.runs.measuring import measure, measured_model, named_photos
 from dueby.terminal.console import people_console
 from dueby.terminal.progress_bar import show_progress
 from dueby_api.classifiers import is_onnx
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_api.schema import validate
 from dueby_profiler.files import write_text
 
 EXAMPLES = """\
@@ -109,7 +108,7 @@ def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write the profiles and return 0."""
-    model = _model(arguments)
+    model = subject(arguments, arguments.model, weights=arguments.weights)
     folder = arguments.output or profile_home()
     if arguments.published is not None:
         _import(model, arguments, folder)
@@ -172,13 +171,12 @@ def measure_memory(model: Model, folder: Path, *, classes: Sequence[str] = ()) -
     return path
 
 
-def _model(arguments: argparse.Namespace) -> Model:
-    """Return the model as a job names it; raise Invalid if no job could."""
-    options = {
-        "name": arguments.model,
-        "weights": weights_for(arguments.model) if arguments.weights is None else arguments.weights,
-        "imageSize": arguments.image_size,
-        "precision": arguments.precision,
-        "engine": arguments.engine,
-    }
-    return validate(Model, options, origin="the model")
+def subject(arguments: argparse.Namespace, name: str, *, weights: str | None) -> Model:
+    """Return the model of this name as these arguments have it measured; raise Invalid if no job could have it."""
+    return measured_model(
+        name,
+        weights=weights,
+        image_size=arguments.image_size,
+        precision=arguments.precision,
+        engine=arguments.engine,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dueby.cli.exit_codes import EXIT_INFEASIBLE, EXIT_INVALID, EXIT_LATE
-from dueby.inputs.manifests import read_manifests
+from dueby.inputs.manifests import add_jobs, read_manifests
 from dueby.inputs.needs import require_linux
 from dueby_api.errors import Invalid
 
@@ -24,20 +24,8 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `dueby run`."""
-    parser.add_argument(
-        "-f",
-        "--file",
-        action="append",
-        required=True,
-        metavar="JOB",
-        help="a file of InferenceJobs; - is standard input; several jobs share this machine's devices",
-    )
-    parser.add_argument(
-        "--profiles",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="a file or folder of GPUProfiles; may be repeated (default: this machine's, which is measured if needed)",
+    add_jobs(
+        parser, several="share this machine's devices", usual_profiles="this machine's, which is measured if needed"
     )
     parser.add_argument(
         "--retry-failed",

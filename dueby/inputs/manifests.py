@@ -4,6 +4,7 @@ Documents of other kinds are for a cluster, such as the claim for the job's rows
 one of DueBy's that there isn't, is refused rather than left out: it was meant to be a job.
 """
 
+import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,25 @@ class Manifest:
     def name(self) -> str:
         """The job's name."""
         return self.job.metadata.name
+
+
+def add_jobs(parser: argparse.ArgumentParser, *, several: str, usual_profiles: str) -> None:
+    """Add the arguments that name jobs and profiles: what becomes of several jobs, and which profiles are usual."""
+    parser.add_argument(
+        "-f",
+        "--file",
+        action="append",
+        required=True,
+        metavar="JOB",
+        help=f"a file of InferenceJobs; - is standard input; several jobs {several}",
+    )
+    parser.add_argument(
+        "--profiles",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help=f"a file or folder of GPUProfiles; may be repeated (default: {usual_profiles})",
+    )
 
 
 def read_manifests(files: Sequence[str]) -> list[Manifest]:

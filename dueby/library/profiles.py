@@ -11,8 +11,6 @@ from dueby.library.pages import Section, framed, render_sections
 from dueby.library.progress import Progress
 from dueby_api.engines import Precision
 from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import Model
-from dueby_api.schema import validate
 from dueby_api.units import MICROS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -55,18 +53,10 @@ def profile(
         dueby.profile("resnet50", quick=True, tell=print)
     """
     with needing("profile", "profiler"):
-        from dueby.runs.measuring import measure, named_photos, weights_for
+        from dueby.runs.measuring import measure, measured_model, named_photos
         from dueby.terminal.console import plain_console
 
-        options = {
-            "name": model,
-            # Of what is no text, `validate` says so.
-            "weights": weights_for(str(model)) if weights is None else weights,
-            "imageSize": image_size,
-            "precision": precision,
-            "engine": engine,
-        }
-        subject = validate(Model, options, origin="the model")
+        subject = measured_model(model, weights=weights, image_size=image_size, precision=precision, engine=engine)
         home = profile_home() if folder is None else Path(path_of(folder, field="folder"))
         field = PROFILES_VARIABLE if folder is None else "folder"
         source = named_photos(photos, subject)

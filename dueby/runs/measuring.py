@@ -74,9 +74,18 @@ def measure(
     return profiles
 
 
-def weights_for(name: str) -> str:
-    """Return the weights with which a model is measured if nobody names any."""
-    return "DEFAULT" if source_of(name) == PYTHON else "none"
+def measured_model(name: str, *, weights: str | None, image_size: int, precision: str, engine: str) -> Model:
+    """Return the model as a job names it, without `weights` with those that suit; raise Invalid if no job could."""
+    # Of what is no text, `validate` says so.
+    suited = "DEFAULT" if source_of(str(name)) == PYTHON else "none"
+    options = {
+        "name": name,
+        "weights": suited if weights is None else weights,
+        "imageSize": image_size,
+        "precision": precision,
+        "engine": engine,
+    }
+    return validate(Model, options, origin="the model")
 
 
 def named_photos(uri: str | None, model: Model) -> Source | None:

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from dueby.cli.profile import add_subject_arguments
+from dueby.cli.profile import add_subject_arguments, subject
 from dueby.inputs.files import folder_name, require_folder
+from dueby.inputs.needs import needing
 from dueby.terminal.console import people_console
 from dueby.terminal.progress_bar import show_progress
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_api.schema import validate
 from dueby_api.units import format_duration
 from dueby_profiler.files import write_text
-from dueby_study.extra import requires_extra
 
 if TYPE_CHECKING:
     from dueby_study.summary import StudySummary
@@ -79,7 +78,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def make(arguments: argparse.Namespace) -> int:
     """Measure what is missing; write numbers, figures and the page. Return 0."""
     # Imported here, so that --help and errors in the arguments don't wait for matplotlib and scikit-learn.
-    with requires_extra():
+    with needing("this command", "study"):
         from dueby.local.this_machine import cache_folder
         from dueby_profiler.machine.machine import this_machine
         from dueby_profiler.measuring.choices import choose
@@ -148,20 +147,7 @@ def _models(arguments: argparse.Namespace, names: tuple[str, ...]) -> list[Model
     """Return each model as a job would name it; raise Invalid before anything is measured."""
     from dueby_worker.models.loading import require_image_size
 
-    models = [
-        validate(
-            Model,
-            {
-                "name": name,
-                "weights": "none",
-                "imageSize": arguments.image_size,
-                "precision": arguments.precision,
-                "engine": arguments.engine,
-            },
-            origin="the model",
-        )
-        for name in names
-    ]
+    models = [subject(arguments, name, weights="none") for name in names]
     for model in models:
         require_image_size(model)
     return models

@@ -19,10 +19,10 @@ from typing import get_args
 
 from dueby.cli.main import exit_code
 from dueby.inputs.files import read_profiles, write_profile
+from dueby.inputs.needs import needing
 from dueby_api.engines import EngineName, runs_on_cpu
 from dueby_api.inference_job import Model
 from dueby_profiler.files import write_text
-from dueby_study.extra import requires_extra
 
 _EXAMPLES = """\
 examples:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(options: argparse.Namespace) -> int:
-    with requires_extra():
+    with needing("this command", "study"):
         options.do(options)
     return 0
 
