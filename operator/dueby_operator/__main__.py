@@ -3,6 +3,8 @@
 import argparse
 import gc
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from dueby_api.errors import Invalid
 from dueby_api.quantities import quantity
@@ -24,7 +26,6 @@ from dueby_operator.settings import (
 from dueby_operator.web import metrics
 from dueby_operator.web.calendar_page import CalendarPage
 from dueby_operator.web.page_server import serve_page
-from dueby_planner.deadline_classes import NO_LIMITS
 
 # Objects that are made before Python looks for cycles among them. Nodes, pods and jobs are a hundred thousand that
 # stay, and Python's own number, 700, has it look through all of them in most passes.
@@ -34,8 +35,8 @@ OBJECTS_BEFORE_COLLECTION = 20_000
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the operator until it is told to stop. By default the arguments are those of the command line."""
     parser = _parser()
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         settings = _settings(options)
         page = _serve_page(options.calendar_page) if options.calendar_page else None
     except Invalid as error:
@@ -56,13 +57,17 @@ def _serve_page(address: str) -> CalendarPage:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m dueby_operator", description="The operator of InferenceJobs.")
+    """Return the parser. What is not said is absent, and as OperatorSettings has it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dueby_operator",
+        description="The operator of InferenceJobs.",
+        argument_default=argparse.SUPPRESS,
+    )
     _add_worker_options(parser)
+    _add_watch_options(parser)
     parser.add_argument("--log-level", choices=LEVELS, default="INFO", help="what is logged (default: INFO)")
     parser.add_argument("--log-format", choices=FORMATS, default="text", help="what a line is (default: text)")
-    parser.add_argument(
-        "--ttl-after-finished", default="", help="how long a finished job is kept (default: permanently)"
-    )
+    parser.add_argument("--ttl-after-finished", help="how long a finished job is kept (default: permanently)")
     parser.add_argument(
         "--liveness", default=None, metavar="URL", help="where to answer probes, such as http://:8081/healthz"
     )
@@ -86,102 +91,85 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LABEL",
         help=f"node label that says which GPU a node has; may be repeated (default: {', '.join(CLASS_LABELS)})",
     )
+    for option, read, what in (
+        ("--profiler", read_profiler, "profiling on nodes, as the chart's values say it"),
+        ("--maintenance", read_maintenance, "when which nodes are not there, as the chart's values say it"),
+        ("--promises", read_promises, "what may be promised, as the values say it"),
+        ("--stores", read_stores, "what stores serve, as the values say it"),
+    ):
+        parser.add_argument(option, type=read, metavar="JSON", help=what)
+    return parser
+
+
+def _add_worker_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--worker-image", required=True, dest="image", help="the image of steps and workers")
+    parser.add_argument("--pull-policy", help="of that image")
+    parser.add_argument("--gpu-worker-cpus", type=int, help="cores of a GPU's worker, at least")
+    parser.add_argument("--slice-cpus", type=int, help="cores of a CPU slice, where a node's label is silent")
+    parser.add_argument("--worker-memory", help="memory of a worker")
     parser.add_argument(
-        "--profiler", default=None, metavar="JSON", help="profiling on nodes, as the chart's values say it"
+        "--memory-limit-factor", type=float, help="how many times the memory that it asks for a pod may use"
     )
+    parser.add_argument("--scratch-size", help="what a pod may keep on its node's disk")
     parser.add_argument(
-        "--maintenance",
-        default=None,
+        "--cache-volume",
+        type=read_cache,
+        dest="cache",
         metavar="JSON",
-        help="when which nodes are not there, as the chart's values say it",
+        help="a volume, as in a pod, for compiled models of workers and profilers",
     )
-    parser.add_argument("--promises", default=None, metavar="JSON", help="what may be promised, as the values say it")
+    parser.add_argument(
+        "--worker-grace-seconds",
+        type=int,
+        dest="worker_grace_s",
+        help="how long a worker that is told to stop may take to finish its open part",
+    )
+    parser.add_argument("--best-effort-priority", metavar="NAME", help="the PriorityClass of BestEffort jobs' workers")
+    parser.add_argument("--runtime-class", metavar="NAME", help="the RuntimeClass of pods with a GPU")
+
+
+def _add_watch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch-namespace",
         action="append",
         dest="watch_namespaces",
-        default=[],
         metavar="NAMESPACE",
         help="watch the jobs of this namespace only; may be repeated (default: all namespaces)",
     )
     parser.add_argument(
         "--ignore-other-pods",
         action="store_true",
+        dest="ignores_other_pods",
         help="read no pods of other namespaces than those; devices that they use count as free",
     )
     parser.add_argument(
         "--name-nodes",
         action="store_true",
+        dest="names_nodes",
         help="name nodes in jobs' messages, and say what is free on each, to whoever may read the jobs",
     )
-    return parser
-
-
-def _add_worker_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--worker-image", required=True, help="the image of steps and workers")
-    parser.add_argument("--pull-policy", default="IfNotPresent", help="of that image")
-    parser.add_argument("--gpu-worker-cpus", type=int, default=2, help="cores of a GPU's worker, at least")
-    parser.add_argument(
-        "--slice-cpus", type=int, default=1, help="cores of a CPU slice, where a node's label is silent"
-    )
-    parser.add_argument("--worker-memory", default="2Gi", help="memory of a worker")
-    parser.add_argument(
-        "--memory-limit-factor",
-        type=float,
-        default=4.0,
-        help="how many times the memory that it asks for a pod may use",
-    )
-    parser.add_argument("--scratch-size", default="16Gi", help="what a pod may keep on its node's disk")
-    parser.add_argument(
-        "--cache-volume", metavar="JSON", help="a volume, as in a pod, for compiled models of workers and profilers"
-    )
-    parser.add_argument(
-        "--worker-grace-seconds",
-        type=int,
-        default=30,
-        help="how long a worker that is told to stop may take to finish its open part",
-    )
-    parser.add_argument(
-        "--best-effort-priority", default="", metavar="NAME", help="the PriorityClass of BestEffort jobs' workers"
-    )
-    parser.add_argument("--stores", default=None, metavar="JSON", help="what stores serve, as the values say it")
-    parser.add_argument("--runtime-class", default="", metavar="NAME", help="the RuntimeClass of pods with a GPU")
 
 
 def _settings(options: argparse.Namespace) -> OperatorSettings:
     """Return the settings that the options say. Raise Invalid with the option that is wrong."""
-    if options.ignore_other_pods and not options.watch_namespaces:
+    names = {field.name for field in fields(OperatorSettings)}
+    said: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(options).items()
+        if name in names
+    }
+    settings = OperatorSettings(**said)
+    if settings.ignores_other_pods and not settings.watch_namespaces:
         raise Invalid("--ignore-other-pods", "needs --watch-namespace: without it, there are no other namespaces")
-    _require("--worker-memory", options.worker_memory, quantity)
-    _require("--scratch-size", options.scratch_size, quantity)
-    if not 1 <= options.slice_cpus <= MAX_SLICE_CPUS:
+    _require("--worker-memory", settings.worker_memory, quantity)
+    _require("--scratch-size", settings.scratch_size, quantity)
+    if not 1 <= settings.slice_cpus <= MAX_SLICE_CPUS:
         raise Invalid("--slice-cpus", f"must be from 1 to {MAX_SLICE_CPUS}")
-    if not 0 <= options.worker_grace_seconds <= MAX_GRACE_S:
+    if not 0 <= settings.worker_grace_s <= MAX_GRACE_S:
         raise Invalid("--worker-grace-seconds", f"must be from 0 to {MAX_GRACE_S}")
-    if options.ttl_after_finished:
-        _require("--ttl-after-finished", options.ttl_after_finished, parse_duration_us)
-    return OperatorSettings(
-        image=options.worker_image,
-        pull_policy=options.pull_policy,
-        gpu_worker_cpus=options.gpu_worker_cpus,
-        slice_cpus=options.slice_cpus,
-        worker_memory=options.worker_memory,
-        memory_limit_factor=max(1.0, options.memory_limit_factor),
-        scratch_size=options.scratch_size,
-        cache=read_cache(options.cache_volume) if options.cache_volume else None,
-        worker_grace_s=options.worker_grace_seconds,
-        runtime_class=options.runtime_class,
-        best_effort_priority=options.best_effort_priority,
-        ttl_after_finished=options.ttl_after_finished,
-        class_labels=tuple(options.class_labels or CLASS_LABELS),
-        profiler=read_profiler(options.profiler) if options.profiler else None,
-        maintenance=read_maintenance(options.maintenance) if options.maintenance else (),
-        promises=read_promises(options.promises) if options.promises else NO_LIMITS,
-        stores=read_stores(options.stores) if options.stores else (),
-        watch_namespaces=tuple(options.watch_namespaces),
-        ignores_other_pods=options.ignore_other_pods,
-        names_nodes=options.name_nodes,
-    )
+    if settings.ttl_after_finished:
+        _require("--ttl-after-finished", settings.ttl_after_finished, parse_duration_us)
+    return replace(settings, memory_limit_factor=max(1.0, settings.memory_limit_factor))
 
 
 def _require(option: str, text: str, read: Callable[[str], float]) -> None:
