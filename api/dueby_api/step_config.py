@@ -85,17 +85,17 @@ class EarlyConfig(Spec, frozen=True, kw_only=True):
     output: Output = Output()
     """What the rows hold."""
     engine: EngineName
-    """The engine that the plan will most likely choose."""
+    """The engine, never `auto`: the one that the plan will most likely choose."""
     threads: Threads
     """Threads of the model: the slice."""
     cores: tuple[Whole, ...] | None = None
     """Cores that the process is pinned to; none: wherever the system puts it."""
     cache_dir: str | None = None
-    """Folder for what takes time once; None: nothing is kept."""
+    """Folder for compiled models and what is known of models, shared by the machine's workers; None: none is kept."""
 
 
-class WorkConfig(Spec, frozen=True, kw_only=True):
-    """One worker: its device, its mini-batches, its share of the grid."""
+class WorkConfig(EarlyConfig, frozen=True, kw_only=True):
+    """One worker: its device, its mini-batches, its share of the grid. The engine is the one of the plan."""
 
     job: str
     """Name of the job."""
@@ -107,12 +107,6 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """Name of this worker, unique within the job."""
     device_class: str
     """Device class that it runs on, kept in the parts' metadata."""
-    engine: EngineName
-    """The engine, never `auto`: the plan has chosen."""
-    threads: Threads
-    """Threads of the model: the slice."""
-    cores: tuple[Whole, ...] | None = None
-    """Cores that the process is pinned to; none: wherever the system puts it."""
     decode_threads: Threads
     """Threads that read and decode ahead of the model."""
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
@@ -131,10 +125,6 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """N."""
     part_size: Count
     """Images in a part; fixed by the job's first plan."""
-    model: Model
-    """The model."""
-    output: Output = Output()
-    """What the rows hold."""
     source: Source
     """The images."""
     sink: Sink
@@ -151,8 +141,6 @@ class WorkConfig(Spec, frozen=True, kw_only=True):
     """Port of /metrics, /healthz, /readyz and /progress; 0: any free one."""
     port_file: str | None = None
     """File that the real port is written to."""
-    cache_dir: str | None = None
-    """Folder for compiled models and for what is known of models, shared by all workers of the machine."""
     max_pixels: Count = MAX_PIXELS
     """Larger images are rows with an error, refused by their header."""
     requests_per_second: Annotated[float, Meta(gt=0, le=10**9)] | None = None

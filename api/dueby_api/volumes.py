@@ -107,17 +107,25 @@ class EmptyDirVolume(Spec, frozen=True, kw_only=True):
     """The most that may be written."""
 
 
-class ConfigMapVolume(Spec, frozen=True, kw_only=True):
-    """Files of a ConfigMap."""
+class KeysOfObject(OptionalObject, frozen=True, kw_only=True):
+    """Files of a ConfigMap or a Secret."""
 
-    name: NeededName
-    """The ConfigMap."""
     items: KeyFiles | None = None
     """Keys that become files; absent: all."""
+
+
+class DownwardSource(Spec, frozen=True, kw_only=True):
+    """Files of the pod's own fields."""
+
+    items: FieldFiles | None = None
+    """Fields that become files."""
+
+
+class ConfigMapVolume(KeysOfObject, frozen=True, kw_only=True):
+    """Files of a ConfigMap."""
+
     default_mode: Mode | None = None
     """Who may read the files."""
-    optional: bool | None = None
-    """Whether it may be missing."""
 
 
 class SecretVolume(Spec, frozen=True, kw_only=True):
@@ -133,11 +141,9 @@ class SecretVolume(Spec, frozen=True, kw_only=True):
     """Whether it may be missing."""
 
 
-class DownwardVolume(Spec, frozen=True, kw_only=True):
+class DownwardVolume(DownwardSource, frozen=True, kw_only=True):
     """Files of the pod's own fields."""
 
-    items: FieldFiles | None = None
-    """Fields that become files."""
     default_mode: Mode | None = None
     """Who may read the files."""
 
@@ -188,33 +194,12 @@ class TokenFile(Spec, frozen=True, kw_only=True):
     """How long it is valid."""
 
 
-class ConfigMapSource(OptionalObject, frozen=True, kw_only=True):
-    """Files of a ConfigMap."""
-
-    items: KeyFiles | None = None
-    """Keys that become files; absent: all."""
-
-
-class SecretSource(OptionalObject, frozen=True, kw_only=True):
-    """Files of a Secret."""
-
-    items: KeyFiles | None = None
-    """Keys that become files; absent: all."""
-
-
-class DownwardSource(Spec, frozen=True, kw_only=True):
-    """Files of the pod's own fields."""
-
-    items: FieldFiles | None = None
-    """Fields that become files."""
-
-
 class ProjectedSource(Spec, frozen=True, kw_only=True):
     """One of the sources of a projected volume. Exactly one of these."""
 
-    config_map: ConfigMapSource | None = None
+    config_map: KeysOfObject | None = None
     """Files of a ConfigMap."""
-    secret: SecretSource | None = None
+    secret: KeysOfObject | None = None
     """Files of a Secret."""
     downward_api: DownwardSource | None = field(default=None, name="downwardAPI")
     """Files of the pod's own fields."""

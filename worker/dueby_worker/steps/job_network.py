@@ -50,7 +50,7 @@ def open_network(config: WorkConfig, loaded: "LoadedModel | None" = None) -> Job
     return LoadedNetwork(config, loaded or load_model(config.model, config.output))
 
 
-def find_kept_network(config: WorkConfig | EarlyConfig) -> KeptNetwork | None:
+def find_kept_network(config: EarlyConfig) -> KeptNetwork | None:
     """Return the job's network if its engine keeps it from an earlier time."""
     cache_dir, precision = _cache_dir(config), config.model.precision
     if not may_be_kept(config.engine, config.model.name, precision):
@@ -126,5 +126,5 @@ class _Kept:
         return parity
 
 
-def _cache_dir(config: WorkConfig | EarlyConfig) -> Path | None:
+def _cache_dir(config: EarlyConfig) -> Path | None:
     return Path(config.cache_dir) if config.cache_dir else None
