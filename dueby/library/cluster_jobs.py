@@ -110,11 +110,4 @@ def follow(look: Callable[[], SubmittedJob], *, pause: Callable[[], bool], tell:
 
 
 def _parse(text: bytes) -> SubmittedJob:
-    job = read_job(text, origin=API_SERVER)
-    return SubmittedJob(
-        namespace=job.namespace,
-        name=job.name,
-        deadline_class=job.deadline_class,
-        status=job.status,
-        generation=job.generation,
-    )
+    return SubmittedJob(**vars(read_job(text, origin=API_SERVER)))

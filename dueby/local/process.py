@@ -10,19 +10,17 @@ import urllib.request
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import TypeVar
 
 from dueby.local.clock import now_us
 from dueby.local.slots import Slot
 from dueby_api.errors import Invalid
-from dueby_api.schema import Spec, decode
+from dueby_api.schema import Kind, decode
 from dueby_api.step_config import CAREFUL_AFTER
 from dueby_api.step_messages import WorkerProgress, WorkResult
 from dueby_planner.schedule.job import GONE, Assignment, WorkerModel, WorkerState, worker_model
 
 # A worker that is busy for longer is asked again at the next tick.
 SCRAPE_TIMEOUT_S = 1.0
-Kind = TypeVar("Kind", bound=Spec)
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dueby.local.processes import TICK_S, Processes
 from dueby.local.this_machine import cache_folder
@@ -23,7 +23,7 @@ from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.parts import NONE, Parts
-from dueby_api.schema import Spec, decode
+from dueby_api.schema import Kind, decode
 from dueby_api.step_messages import EXIT_INVALID, EXIT_TRY_AGAIN, FinishResult, IndexResult, StepError
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.model.step_configs import finish_config, images_without_index, index_config
@@ -39,7 +39,6 @@ from dueby_worker.storage.uris import canonical_uri, file_path, scheme_of
 from dueby_worker.system.end_with_parent import ending_with_me
 from dueby_worker.system.scratch import temporary_files_in
 
-Kind = TypeVar("Kind", bound=Spec)
 Say = Callable[[str], None]
 """Tell people a sentence."""
 _DUEBY = "_dueby"

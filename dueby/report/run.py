@@ -18,7 +18,7 @@ from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob, parse_job
 from dueby_api.plan import PlanAnswer, PlannedWorker
 from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, Summary, WorkerRecord
-from dueby_api.schema import Spec, validate
+from dueby_api.schema import Kind, validate
 
 FILES = ("job.yaml", "plan.json", "progress.json", "summary.json")
 # What the page lacks without each file, as the end of a note.
@@ -30,7 +30,6 @@ _WITHOUT = {
 }
 # Deadlines that differ by less are one, told by two clocks or rounded.
 _MOVED_S = 0.5
-Kind = TypeVar("Kind", bound=Spec)
 Number = TypeVar("Number", int, float)
 
 

@@ -17,15 +17,13 @@ from dataclasses import field as value
 
 from dueby_api.quantities import Amount, quantity
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.cluster.nodes import DeviceKind
+from dueby_operator.cluster.nodes import ROUNDING, DeviceKind
 from dueby_operator.objects.meta import ObjectMeta
 
 _Key = tuple[str, str]
 """Flavor and resource."""
 # Of a group of resources of which a worker asks for none.
 UNBOUNDED = 2**31
-# Sums of floats are not exact.
-_ROUNDING = 1e-9
 
 
 class FlavorResource(LenientSpec, frozen=True, kw_only=True):
@@ -202,5 +200,5 @@ def _fits(flavor: Flavor, requests: Mapping[str, float], *, unused: bool) -> int
     if unused:
         for whole, used in ((flavor.quota, flavor.used), (flavor.shared, flavor.shared_used)):
             rest |= {name: min(rest[name], whole[name] - used.get(name, 0.0)) for name in rest.keys() & whole.keys()}
-    rooms = (math.floor(value / requests[name] + _ROUNDING) for name, value in rest.items())
+    rooms = (math.floor(value / requests[name] + ROUNDING) for name, value in rest.items())
     return max(0, min(rooms, default=UNBOUNDED))

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from dueby_api.quantities import Amount, quantity
+from dueby_operator.cluster.nodes import ROUNDING
 from dueby_operator.cluster.quantities import limits_of, requests_of
 from dueby_operator.cluster.queue_quotas import THOUSANDTHS, Asked
 from dueby_operator.objects.nodes import ResourceQuota
@@ -26,8 +27,6 @@ _NAMES = {
     "limits.cpu": ("limits.cpu",),
     "limits.memory": ("limits.memory",),
 }
-# Sums of floats are not exact.
-_ROUNDING = 1e-9
 
 
 class Bound(NamedTuple):
@@ -102,7 +101,7 @@ def max_pods(room: Room, requests: Mapping[str, float]) -> float:
     """Return how many pods that ask for this there is room for; infinite if nothing bounds them."""
     return min(
         (
-            max(0, math.floor(room[name].left / value + _ROUNDING))
+            max(0, math.floor(room[name].left / value + ROUNDING))
             for name, value in _by_name(requests)
             if name in room and value
         ),

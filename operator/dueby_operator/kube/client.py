@@ -13,10 +13,10 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dueby_api.errors import DueByError, Transient
-from dueby_api.schema import LenientSpec
+from dueby_api.schema import Kind, LenientSpec
 from dueby_operator.kube.bodies import read_body, read_lines
 from dueby_operator.kube.connection import Access, Connection
-from dueby_operator.kube.documents import Document, Event, Kind, Page, read_as, read_document
+from dueby_operator.kube.documents import Document, Event, Page, read_as, read_document
 from dueby_operator.kube.pages import JSON, OBJECT_BYTES, PagedLists, TooLong
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.objects.meta import HasIdentity

@@ -9,13 +9,12 @@ object must not keep the others from being read: what lies deeper than anything 
 """
 
 import re
-from typing import Any, TypeVar
+from typing import Any
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.schema import LenientSpec, Raw, Spec, decode, decode_plain, field
+from dueby_api.schema import Kind, LenientSpec, Raw, decode, decode_plain, field
 
 Document = dict[str, Any]
-Kind = TypeVar("Kind", bound=Spec)
 # A pod's deepest field lies at twelve, and a list adds two.
 MAX_DEPTH = 100
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from dueby_api.errors import Invalid
@@ -53,7 +54,7 @@ class NodeTable:
             )
             for kind, reduce, noted in (
                 ("resourceslices", _slice, self._publishes),
-                ("deviceclasses", _device_class, self._publishes),
+                ("deviceclasses", partial(parse, DeviceClass), self._publishes),
                 ("resourceclaims", _claim, self._claimed),
             )
         )
@@ -126,10 +127,6 @@ class NodeTable:
 def _slice(document: Raw) -> ResourceSlice | None:
     read = parse(ResourceSlice, document)
     return read if read.spec.driver == DRIVER else None
-
-
-def _device_class(document: Raw) -> DeviceClass:
-    return parse(DeviceClass, document)
 
 
 def _claim(document: Raw) -> ResourceClaim | None:

@@ -5,7 +5,7 @@ What a decision says again in the next pass, such as that a suspended job has no
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from dueby_api.words import counted
 from dueby_operator.control.events import NewEvent
@@ -44,12 +44,9 @@ class DecisionLog:
         before, now = self._told.pop(job.uid, ()), tuple(map(describe, actions))
         if now:
             self._told[job.uid] = now
-        for line in (*_beside(before, now), *(f"{event.reason}: {event.message}" for event in events)):
+        new = (line for line in now if line not in before)
+        for line in (*new, *(f"{event.reason}: {event.message}" for event in events)):
             log.info("%s/%s: %s", job.namespace, job.name, line)
-
-
-def _beside(before: Collection[str], now: Sequence[str]) -> Iterator[str]:
-    return (line for line in now if line not in before)
 
 
 def describe(action: Action) -> str:

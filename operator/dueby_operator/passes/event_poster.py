@@ -5,7 +5,7 @@ A worker that comes and goes would otherwise be an Event in each pass, and the A
 
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dueby_api.errors import DueByError
@@ -104,9 +104,7 @@ def _waited(repeats: dict[str, Repeats], now_us: int) -> Iterator[MergedEvent]:
 def _merge(waiting: MergedEvent | None, new: MergedEvent) -> MergedEvent:
     if waiting is None:
         return new
-    return MergedEvent(
-        event=new.event, job=new.job, first_us=waiting.first_us, last_us=new.last_us, count=waiting.count + new.count
-    )
+    return replace(new, first_us=waiting.first_us, count=waiting.count + new.count)
 
 
 def event_document(merged: MergedEvent) -> dict[str, Any]:

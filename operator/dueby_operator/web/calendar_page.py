@@ -148,7 +148,7 @@ def _sizes(devices: ClusterDevices, unfinished: Iterable[_Drawn], drawn: Iterabl
     # Those that nobody uses come last.
     gpus = sorted(devices.kinds, key=lambda name: (name not in specs, name))[:MAX_CLASSES]
     held = sum((unfinished_job.held for unfinished_job in unfinished), Counter[str]())
-    sizes = {**_gpu_sizes(devices, gpus), **_slice_sizes(devices, slices)}
+    sizes = {**_gpu_sizes(devices, gpus), **{name: _slices(devices, name, spec) for name, spec in slices.items()}}
     return {
         name: ClassSize(devices=size.devices, others=max(0, size.devices - size.free - held[name]))
         for name, size in sizes.items()
@@ -167,12 +167,8 @@ def _gpu_sizes(devices: ClusterDevices, classes: Collection[str]) -> dict[str, _
     return sizes
 
 
-def _slice_sizes(devices: ClusterDevices, users: Mapping[str, JobSpec]) -> dict[str, _Size]:
-    """Return the sizes of these classes of CPU slices, each as what a job that uses it asks for fits on the nodes."""
-    return {name: _slices(devices, name, spec) for name, spec in users.items()}
-
-
 def _slices(devices: ClusterDevices, device_class: str, spec: JobSpec) -> _Size:
+    """Return the size of a class of CPU slices, as what a job that uses it asks for fits on the nodes."""
     requests = worker_requests(spec, devices.settings, device_class)
     per_node = {**{name: requests[name] for name in PER_NODE}, SLICE: 1.0}
     tolerations = tolerations_of(spec)

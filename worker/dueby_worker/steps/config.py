@@ -8,18 +8,16 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dueby_api.errors import Invalid
-from dueby_api.schema import Spec, validate
+from dueby_api.schema import Kind, validate
 from dueby_api.step_config import LOSSES_VARIABLE
 
 # Kubernetes sets this in every pod of an Indexed Job.
 COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
 # Whatever is longer is no number of losses.
 _MAX_DIGITS = 9
-
-Kind = TypeVar("Kind", bound=Spec)
 
 
 def load_config(
