@@ -5,7 +5,7 @@ is part of the advice, and a little more, since it takes no less than that the n
 """
 
 from dueby_api.inference_job import JobSpec
-from dueby_api.units import MICROS_PER_SECOND, format_time
+from dueby_api.units import MICROS_PER_SECOND, format_exactly, format_time
 
 # Of what has passed until the plan was made; at least a second, and nothing where nothing has.
 _ALLOWANCE = 4
@@ -27,16 +27,9 @@ def advise_deadline(spec: JobSpec, earliest_us: int, *, now_us: int, start_us: i
     if needed_us > _MAX_HOURS * _HOUR_US:
         return f"no deadline is enough (a manifest takes at most {_MAX_HOURS}h)"
     ends = format_time(_whole_seconds(now_us + needed_us))
-    return f"deadline: {_duration(needed_us // MICROS_PER_SECOND)} (until {ends}, started now)"
+    return f"deadline: {format_exactly(needed_us // MICROS_PER_SECOND)} (until {ends}, started now)"
 
 
 def _whole_seconds(micros: int) -> int:
     """Return the time rounded up to a second."""
     return -(-micros // MICROS_PER_SECOND) * MICROS_PER_SECOND
-
-
-def _duration(seconds: int) -> str:
-    """Return the duration as a manifest takes it and people write it: 10m32s, 3h, 27777h46m40s."""
-    minutes, rest = divmod(seconds, 60)
-    terms = [f"{value}{unit}" for value, unit in ((minutes // 60, "h"), (minutes % 60, "m"), (rest, "s")) if value]
-    return "".join(terms)

@@ -62,6 +62,13 @@ def format_duration(micros: int) -> str:
     return f"{sign}{minutes // 60}h{minutes % 60:02d}m"
 
 
+def format_exactly(seconds: int) -> str:
+    """Return a duration as a manifest takes it, without the units that are zero: 45s, 1m30s, 27777h46m40s; 0 is 0."""
+    minutes, rest = divmod(seconds, 60)
+    terms = [f"{value}{unit}" for value, unit in ((minutes // 60, "h"), (minutes % 60, "m"), (rest, "s")) if value]
+    return "".join(terms) or "0"
+
+
 def format_at_least(micros: int) -> str:
     """Return a duration for people that is no shorter than this, as advice has to be: 2h04m for 2 h 3 min 1 s."""
     units = (1000, MICROS_PER_SECOND // 10, MICROS_PER_SECOND, 60 * MICROS_PER_SECOND)

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -100,20 +100,17 @@ def watch(show: Callable[[], ShownCalendar], console: Console, *, pause: Callabl
     shown, error = show(), ""
     with Live(console=console, auto_refresh=False) if can_redraw(console) else nullcontext() as live:
         while True:
-            lines = Group(*lines_of(shown, console), Text(f"As of {format_time(shown.now_us)}."), *_failure(error))
+            lines = [*lines_of(shown, console), Text(f"As of {format_time(shown.now_us)}.")]
+            lines += [Text(f"{error}.", style="red")] if error else []
             if live:
-                live.update(lines, refresh=True)
+                live.update(Group(*lines), refresh=True)
             else:
-                console.print(lines)
+                console.print(Group(*lines))
             pause()
             try:
                 shown, error = show(), ""
             except DueByError as failure:
                 error = str(failure)
-
-
-def _failure(error: str) -> Sequence[Text]:
-    return [Text(f"{error}.", style="red")] if error else []
 
 
 def _now_us() -> int:

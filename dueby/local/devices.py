@@ -1,17 +1,17 @@
 """The devices of this machine, as the decision sees them: no queue, no quota, and no node beside it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 from dueby_api.inference_job import JobSpec
-from dueby_operator.model.devices import Offer
+from dueby_operator.model.devices import Devices, Offer
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
 from dueby_planner.schedule.job import Claimant
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalDevices:
+class LocalDevices(Devices):
     """What is left of this machine's devices."""
 
     free: Mapping[str, int]
@@ -57,35 +57,6 @@ class LocalDevices:
         """Return what is free."""
         return {name: self.free.get(name, 0) for name in classes}
 
-    def shortage(self, spec: JobSpec, device_class: str) -> str:
-        """Return nothing: here a device has all that its worker needs."""
-        return ""
-
-    def overdue(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> str:
-        """Return nothing: there are no pods."""
-        return ""
-
-    @property
-    def uncounted(self) -> str:
-        """Return nothing: what is here is counted."""
-        return ""
-
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
         """Return what is left after so many workers have one each."""
         return replace(self, free={**self.free, device_class: max(0, self.free.get(device_class, 0) - count)})
-
-    def has_queue(self, namespace: str, name: str) -> bool:
-        """Return False: nothing queues here."""
-        return False
-
-    def with_own_classes(self, spec: JobSpec, *, measured: Collection[str]) -> JobSpec:
-        """Return the spec as it is: there is one node."""
-        return spec
-
-    def with_slow_nodes(self, slow: Collection[str]) -> Self:
-        """Return the same: there is one node."""
-        return self
-
-    def has_quota(self, namespace: str) -> bool:
-        """Return False: nothing limits the job but the machine."""
-        return False

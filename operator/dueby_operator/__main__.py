@@ -1,6 +1,7 @@
 """`python -m dueby_operator`: the operator, in a pod or, for development, beside a cluster."""
 
 import argparse
+import asyncio
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -12,8 +13,8 @@ from dueby_api.step_config import MAX_GRACE_S
 from dueby_api.units import parse_duration_us
 from dueby_operator.cluster.nodes import MAX_SLICE_CPUS
 from dueby_operator.handlers import operate
+from dueby_operator.kube.lease import claim
 from dueby_operator.logs import FORMATS, LEVELS, configure_logging
-from dueby_operator.loop import claim
 from dueby_operator.settings import (
     CLASS_LABELS,
     OperatorSettings,
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)
     lease = claim(options.lease, pod_uid=options.pod_uid) if options.lease else None
-    operate(settings, liveness=options.liveness, claim=lease, page=page)
+    asyncio.run(operate(settings, liveness=options.liveness, claim=lease, page=page))
 
 
 def _serve_page(address: str) -> CalendarPage:

@@ -21,8 +21,9 @@ import kopf
 
 from dueby_operator.jobs import names
 from dueby_operator.kube.client import ANSWER_S, CONNECT_S
+from dueby_operator.kube.lease import Claim
 from dueby_operator.kube.trouble import Backoff, Trouble
-from dueby_operator.loop import Claim, ControlLoop, Stuck
+from dueby_operator.loop import ControlLoop, Stuck
 from dueby_operator.settings import OperatorSettings
 from dueby_operator.web.calendar_page import CalendarPage
 
@@ -59,16 +60,10 @@ def sign_in() -> kopf.ConnectionInfo:
     return credentials
 
 
-def operate(
-    settings: OperatorSettings, *, liveness: str | None, claim: Claim | None, page: CalendarPage | None = None
-) -> None:
-    """Run the operator until it is told to stop, answering probes at the address `liveness`."""
-    asyncio.run(_operate(settings, liveness=liveness, claim=claim, page=page))
-
-
-async def _operate(
+async def operate(
     settings: OperatorSettings, *, liveness: str | None, claim: Claim | None, page: CalendarPage | None
 ) -> None:
+    """Run the operator until it is told to stop, answering probes at the address `liveness`."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)

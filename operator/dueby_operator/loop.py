@@ -10,22 +10,18 @@ counted, and its traceback logged once.
 
 import asyncio
 import logging
-import socket
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dueby_api.errors import DueByError
-from dueby_operator import paths
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.gathering.gather import Gatherer
 from dueby_operator.gathering.progress import JobObserver
 from dueby_operator.gathering.worker_poll import WorkerClient
 from dueby_operator.kube.client import Kube
 from dueby_operator.kube.connection import Access
-from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
+from dueby_operator.kube.lease import Claim, Lease, LeaseLost, Term
 from dueby_operator.kube.served_apis import OlderDefinition, ServedAPIs
 from dueby_operator.kube.server_clock import ServerClock
 from dueby_operator.kube.tables import WatchedTables
@@ -65,32 +61,6 @@ class Pass(Protocol):
 
     async def reconcile(self) -> float:
         """Do it once; return the seconds until the next time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """Which Lease to hold, and in whose name."""
-
-    path: str
-    holder: str
-    predecessors: str = ""
-    """How names of dead processes of the same container begin; empty if they can't be known."""
-    times: LeaseTimes = field(default_factory=LeaseTimes)
-
-
-def claim(lease: str, *, pod_uid: str) -> Claim:
-    """Return the claim of this process to NAMESPACE/NAME.
-
-    A container is started again only when its processes are dead, so its next process need not wait for their Lease.
-    A pod's uid tells that it is the same container; a host's name alone does not: two processes may share it.
-    """
-    namespace, _, name = lease.partition("/")
-    pod = f"{socket.gethostname()}_{pod_uid}_" if pod_uid else ""
-    return Claim(
-        path=paths.lease_path(namespace, name),
-        holder=f"{pod or f'{socket.gethostname()}_'}{uuid.uuid4()}",
-        predecessors=pod,
-    )
 
 
 class ControlLoop:
@@ -212,7 +182,8 @@ class ControlLoop:
         if self._claim is None:
             await self._reconcile(tables, seconds_to_write=None)
             return
-        lease = self._lease(self._claim)
+        answer_s = self._claim.times.answer_s
+        lease = Lease(kube=self._kube(answer_s=answer_s), claim=self._claim, outage=self._outage)
         try:
             while True:
                 await self._serve(lease, tables, await self._taken(lease))
@@ -292,13 +263,3 @@ class ControlLoop:
             note(method, path)
 
         return Kube(self._sign_in, count=count, outage=self._outage, hear=self._clock.hear, **options)
-
-    def _lease(self, claim: Claim) -> Lease:
-        return Lease(
-            kube=self._kube(answer_s=claim.times.answer_s),
-            path=claim.path,
-            holder=claim.holder,
-            predecessors=claim.predecessors,
-            times=claim.times,
-            outage=self._outage,
-        )

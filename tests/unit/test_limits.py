@@ -22,7 +22,6 @@ MANY_IMPORTS = {
     "operator/dueby_operator/control/decide.py",
     "operator/dueby_operator/control/job_decision.py",
     "operator/dueby_operator/gathering/gather.py",
-    "operator/dueby_operator/loop.py",
     "operator/dueby_operator/passes/reconciler.py",
     "profiler/dueby_profiler/profiling.py",
     "study/dueby_study/make.py",

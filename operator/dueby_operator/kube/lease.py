@@ -13,11 +13,14 @@ time in which a machine was suspended, so that a process that was stopped knows 
 import asyncio
 import logging
 import math
+import socket
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dueby_api.errors import DueByError
+from dueby_operator import paths
 from dueby_operator.kube.client import Conflict, Kube
 from dueby_operator.kube.connection import UNSENT_S
 from dueby_operator.kube.documents import Document
@@ -75,18 +78,40 @@ class Term:
         return left_s
 
 
-@dataclass(kw_only=True)
-class Lease:
-    """One operator's claim to the Lease at this path."""
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Which Lease to hold, and in whose name."""
 
-    kube: Kube
-    """A client of its own, without a limit by the Lease and with `times.answer_s`."""
     path: str
     holder: str
     """Name of this process, unlike any other's."""
     predecessors: str = ""
     """How names of processes begin that are dead if this one lives: those of the same container. Empty: unknown."""
     times: LeaseTimes = field(default_factory=LeaseTimes)
+
+
+def claim(lease: str, *, pod_uid: str) -> Claim:
+    """Return the claim of this process to NAMESPACE/NAME.
+
+    A container is started again only when its processes are dead, so its next process need not wait for their Lease.
+    A pod's uid tells that it is the same container; a host's name alone does not: two processes may share it.
+    """
+    namespace, _, name = lease.partition("/")
+    pod = f"{socket.gethostname()}_{pod_uid}_" if pod_uid else ""
+    return Claim(
+        path=paths.lease_path(namespace, name),
+        holder=f"{pod or f'{socket.gethostname()}_'}{uuid.uuid4()}",
+        predecessors=pod,
+    )
+
+
+@dataclass(kw_only=True)
+class Lease:
+    """The Lease that one operator claims."""
+
+    kube: Kube
+    """A client of its own, without a limit by the Lease and with the claim's `times.answer_s`."""
+    claim: Claim
     outage: Trouble | None = None
     """The API server's own, of which others tell."""
     clock_s: Callable[[], float] = steady_clock_s
@@ -103,23 +128,23 @@ class Lease:
         """Wait until the Lease is free, and hold it."""
         seen, since_s, logged = None, self.clock_s(), ""
         trouble = Trouble(
-            f"taking the Lease {self.path}",
+            f"taking the Lease {self.claim.path}",
             "the Lease can be read again",
             within=self.outage,
             clock_s=self.clock_s,
         )
         while True:
             try:
-                lease = await self.kube.get(self.path)
+                lease = await self.kube.get(self.claim.path)
                 trouble.worked()
                 spec = lease.get("spec") or {}
                 if (spec.get("holderIdentity"), spec.get("renewTime")) != seen:
                     seen, since_s = (spec.get("holderIdentity"), spec.get("renewTime")), self.clock_s()
-                duration_s = float(spec.get("leaseDurationSeconds") or self.times.duration_s)
+                duration_s = float(spec.get("leaseDurationSeconds") or self.claim.times.duration_s)
                 if self._is_free(spec) or self.clock_s() - since_s > duration_s:
                     await self._outlive(spec)
                     term = await self._begin(lease)
-                    log.info("holding the Lease %s as %s", self.path, self.holder)
+                    log.info("holding the Lease %s as %s", self.claim.path, self.claim.holder)
                     return term
                 if logged != spec["holderIdentity"]:
                     logged = spec["holderIdentity"]
@@ -128,24 +153,24 @@ class Lease:
                 pass
             except DueByError as error:
                 trouble.failed(error)
-            await asyncio.sleep(self.times.retry_s)
+            await asyncio.sleep(self.claim.times.retry_s)
 
     async def keep(self, term: Term) -> None:
         """Renew the Lease again and again. Raise LeaseLost once another holds it, or if it can't be renewed in time."""
-        pause_s, why = self.times.renew_s, ""
+        pause_s, why = self.claim.times.renew_s, ""
         try:
             while True:
                 await asyncio.sleep(min(pause_s, term.left_s))
                 if term.left_s <= 0:
-                    since_s = self.clock_s() - term.until_s + self.times.duration_s
+                    since_s = self.clock_s() - term.until_s + self.claim.times.duration_s
                     why = why or "this process or its machine stood still"
                     raise LeaseLost(f"the Lease was not renewed for {since_s:.0f} s: {why}")
                 try:
                     async with asyncio.timeout(term.left_s):
                         await self._renew(term)
-                    pause_s, why = self.times.renew_s, ""
+                    pause_s, why = self.claim.times.renew_s, ""
                 except (DueByError, TimeoutError) as error:
-                    pause_s, why = self.times.retry_s, str(error) or "no answer"
+                    pause_s, why = self.claim.times.retry_s, str(error) or "no answer"
         finally:
             term.is_over = True
 
@@ -154,28 +179,30 @@ class Lease:
         if not self.was_held:
             return
         try:
-            lease = await self.kube.get(self.path)
-            if (lease.get("spec") or {}).get("holderIdentity") == self.holder:
+            lease = await self.kube.get(self.claim.path)
+            if (lease.get("spec") or {}).get("holderIdentity") == self.claim.holder:
                 await self._write(lease, "")
         except DueByError as error:
             log.warning("giving the Lease back: %s", error)
 
     def _is_free(self, spec: Document) -> bool:
         """Return whether nobody holds it, or none but this process or a dead one of its container."""
-        holder = spec.get("holderIdentity") or self.holder
-        return holder == self.holder or bool(self.predecessors and holder.startswith(self.predecessors))
+        holder = spec.get("holderIdentity") or self.claim.holder
+        return holder == self.claim.holder or bool(
+            self.claim.predecessors and holder.startswith(self.claim.predecessors)
+        )
 
     async def _outlive(self, spec: Document) -> None:
         """Wait until nothing arrives any more that a dead process of this container has sent."""
-        if spec.get("holderIdentity") not in (None, "", self.holder):
+        if spec.get("holderIdentity") not in (None, "", self.claim.holder):
             await asyncio.sleep(self.began_s + UNSENT_S - self.clock_s())
 
     async def _begin(self, lease: Document) -> Term:
         sent_s, self.was_held = self.clock_s(), True
         return Term(
-            document=await self._write(lease, self.holder),
-            until_s=sent_s + self.times.duration_s,
-            margin_s=self.times.margin_s,
+            document=await self._write(lease, self.claim.holder),
+            until_s=sent_s + self.claim.times.duration_s,
+            margin_s=self.claim.times.margin_s,
             clock_s=self.clock_s,
         )
 
@@ -183,23 +210,23 @@ class Lease:
         """Renew it by the version that was written last, or, if that isn't the newest, by the one that is there."""
         sent_s = self.clock_s()
         try:
-            document = await self._write(term.document, self.holder)
+            document = await self._write(term.document, self.claim.holder)
         except Conflict:  # a renewal without an answer was carried out nevertheless, or somebody else wrote
-            lease = await self.kube.get(self.path)
+            lease = await self.kube.get(self.claim.path)
             holder = (lease.get("spec") or {}).get("holderIdentity")
-            if holder != self.holder:
+            if holder != self.claim.holder:
                 raise LeaseLost(f"the Lease is held by {holder or 'nobody'}") from None
             sent_s = self.clock_s()
-            document = await self._write(lease, self.holder)
+            document = await self._write(lease, self.claim.holder)
         if term.left_s > 0:  # what is over stays over
-            term.document, term.until_s = document, sent_s + self.times.duration_s
+            term.document, term.until_s = document, sent_s + self.claim.times.duration_s
 
     async def _write(self, lease: Document, holder: str) -> Document:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         before = lease.get("spec") or {}
-        duration_s = math.ceil(self.times.duration_s)
+        duration_s = math.ceil(self.claim.times.duration_s)
         spec = {**before, "holderIdentity": holder, "renewTime": now, "leaseDurationSeconds": duration_s}
         if before.get("holderIdentity") != holder:
             spec |= {"acquireTime": now, "leaseTransitions": int(before.get("leaseTransitions") or 0) + 1}
-        version = await self.kube.replace(self.path, {**lease, "spec": spec})
+        version = await self.kube.replace(self.claim.path, {**lease, "spec": spec})
         return {**lease, "metadata": {**lease["metadata"], "resourceVersion": version}, "spec": spec}

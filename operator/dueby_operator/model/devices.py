@@ -25,7 +25,7 @@ class Offer:
 
 
 class Devices(Protocol):
-    """What is left of the devices."""
+    """What is left of the devices. Where nothing else is said, nothing but they limit a job, as on one machine."""
 
     def classes_of(self, spec: JobSpec) -> set[str]:
         """Return the classes of devices on nodes that are open to the job's workers, free or not."""
@@ -41,28 +41,34 @@ class Devices(Protocol):
 
     def shortage(self, spec: JobSpec, device_class: str) -> str:
         """Return what nodes lack for one more worker on such a device; empty if it isn't nodes that lack something."""
+        return ""
 
     def overdue(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> str:
         """Return which pods that should be gone have what workers of the job could have; empty if none does."""
+        return ""
 
     @property
     def uncounted(self) -> str:
         """Which devices are there and can't be asked for, and why; empty if there are none."""
+        return ""
 
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:
         """Return what is left after so many workers of the job have one each."""
 
     def has_queue(self, namespace: str, name: str) -> bool:
         """Return whether jobs of the namespace can wait in this queue."""
+        return False
 
     def with_own_classes(self, spec: JobSpec, *, measured: Collection[str]) -> JobSpec:
         """Return the spec with the classes of slow nodes added to the classes that it names.
 
         `measured` are the classes that there are profiles of. A node that has recovered is of its class again.
         """
+        return spec
 
     def with_slow_nodes(self, slow: Collection[str]) -> Self:
         """Return the same with the devices of slow nodes as classes of their own."""
+        return self
 
     def worker_cores(self, namespace: str, spec: JobSpec, device_class: str) -> int:
         """Return the cores that a worker of the job may have beside a GPU of the class."""
@@ -73,3 +79,4 @@ class Devices(Protocol):
 
     def has_quota(self, namespace: str) -> bool:
         """Return whether a quota limits the namespace."""
+        return False

@@ -72,13 +72,9 @@ class Attempt:
 def attempts_of(job: JobSnapshot, model: Model, nodes: Mapping[str, Node], *, now_us: int) -> list[Attempt]:
     """Return the attempts to measure this model for this job alone."""
     subject = str(model_subject(model))
-    batch_jobs = [batch_job for batch_job in _alive(job.profiling) if _subject_of(batch_job) == subject]
-    by_job = pods_by_job(job.pods)
-    read = (
-        _read(batch_job, by_job.get(batch_job.name, ()), job.profiling_progress, now_us=now_us)
-        for batch_job in batch_jobs
-    )
-    return [_without_stranger(attempt, nodes) for attempt in read]
+    batch_jobs = [batch_job for batch_job in job.profiling if _subject_of(batch_job) == subject]
+    seen = OnDemandSnapshot(jobs=batch_jobs, pods=job.pods, progress=job.profiling_progress)
+    return list(shared_attempts(seen, nodes, now_us=now_us).values())
 
 
 def shared_attempts(snapshot: OnDemandSnapshot, nodes: Mapping[str, Node], *, now_us: int) -> dict[str, Attempt]:

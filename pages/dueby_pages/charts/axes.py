@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import floor, log10
 
-from dueby_api.units import MICROS_PER_SECOND, format_count, from_micros
+from dueby_api.units import MICROS_PER_SECOND, format_count, format_exactly, from_micros
 from dueby_pages.charts.svg import Child, Markup, element
 
 # Seconds between ticks that people read without reckoning: parts of a minute, an hour and a day.
@@ -83,12 +83,7 @@ def thin(items: Sequence[float], *, most: int = MAX_POINTS) -> list[float]:
 
 def name_time(seconds: float) -> str:
     """Return the moment without the units that are zero: 45s, 1m30s, 2h."""
-    if seconds != round(seconds):
-        return f"{seconds:g}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    terms = [f"{value}{unit}" for value, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if value]
-    return "".join(terms) or "0"
+    return f"{seconds:g}s" if seconds != round(seconds) else format_exactly(round(seconds))
 
 
 def chart(*children: Child, height: float, label: str, class_: str = "") -> Markup:

@@ -6,15 +6,12 @@ from dueby_profiler.machine.machine import software_versions
 from dueby_profiler.measuring.memory_map import Cell, MemoryMap, map_memory
 from dueby_profiler.progress_listener import ProgressListener
 from dueby_study.context import StudyContext
+from dueby_study.measurements.profiles import SUBJECT_COLUMNS
 from dueby_study.row_store import Row, RowColumn
 
 STAGE = "memory"
 COLUMNS = (
-    RowColumn(name="model", type="string", doc="the model"),
-    RowColumn(name="precision", type="string", doc="its precision"),
-    RowColumn(name="device_class", type="string", doc="the device class"),
-    RowColumn(name="engine", type="string", doc="the engine"),
-    RowColumn(name="image_size", type="int64", doc="side of an image in pixels"),
+    *SUBJECT_COLUMNS,
     RowColumn(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
     RowColumn(name="memory_mib", type="int64", doc="peak of a fresh process; null: it does not fit"),
 )

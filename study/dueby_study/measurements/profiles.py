@@ -23,12 +23,8 @@ SUBJECT_COLUMNS = (
 """The columns that say what other stages measured; `subject_facts` fills them."""
 COLUMNS = (
     RowColumn(name="profile", type="string", doc="name of the GPUProfile, a file in profiles/"),
-    RowColumn(name="model", type="string", doc="the model"),
-    RowColumn(name="image_size", type="int64", doc="side of an image in pixels"),
-    RowColumn(name="precision", type="string", doc="its precision"),
-    RowColumn(name="device_class", type="string", doc="the device class"),
+    *SUBJECT_COLUMNS,
     RowColumn(name="devices", type="int64", doc="devices that were measured side by side"),
-    RowColumn(name="engine", type="string", doc="the engine"),
     RowColumn(name="mini_batch_size", type="int64", doc="images in a mini-batch"),
     RowColumn(name="samples", type="int64", doc="steady steps measured"),
     RowColumn(name="latency_mean_us", type="int64", doc="L: mean of a steady step"),
@@ -83,12 +79,8 @@ def profile_rows(profile: GPUProfile) -> list[Row]:
     return [
         {
             "profile": profile.name,
-            "model": spec.model.name,
-            "image_size": spec.model.image_size,
-            "precision": spec.model.precision,
-            "device_class": spec.device_class,
+            **subject_facts(spec),
             "devices": spec.device.slices or 1,
-            "engine": spec.engine,
             "mini_batch_size": step.mini_batch_size,
             "samples": step.samples,
             "latency_mean_us": step.latency_micros.mean,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dueby_api.units import format_time
-from dueby_operator.loop import ControlLoop, claim
+from dueby_operator.kube.lease import claim
+from dueby_operator.loop import ControlLoop
 from dueby_operator.settings import OperatorSettings
 from support.world.api_server import APIServer
 from support.world.bucket import Bucket

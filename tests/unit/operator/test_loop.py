@@ -6,8 +6,8 @@ import pytest
 
 from dueby_api.errors import Transient
 from dueby_operator import loop as loop_module
-from dueby_operator.kube.lease import LeaseLost
-from dueby_operator.loop import ControlLoop, claim
+from dueby_operator.kube.lease import LeaseLost, claim
+from dueby_operator.loop import ControlLoop
 from dueby_operator.passes.pace import Pace
 from dueby_operator.web.calendar_page import CalendarPage
 from support.api import Open

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.kube.lease import LeaseTimes
-from dueby_operator.loop import Claim, ControlLoop
+from dueby_operator.kube.lease import Claim, LeaseTimes
+from dueby_operator.loop import ControlLoop
 from dueby_operator.model.devices import Devices
 from dueby_operator.web.calendar_page import CalendarPage
 from support.decisions import SETTINGS

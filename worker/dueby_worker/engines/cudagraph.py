@@ -17,9 +17,8 @@ from dueby_worker.models.loading import LoadedModel
 _CALLS_BEFORE_CAPTURE = 3
 
 
-def find_obstacle(precision: Precision) -> str | None:
-    """Return why the engine can't run here at that precision; None if it can. Graphs need nothing that `cuda` lacks."""
-    return cuda.find_obstacle(precision)
+# Graphs need nothing that `cuda` lacks.
+find_obstacle = cuda.find_obstacle
 
 
 def build(

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from dueby_operator.kube.client import Kube
 from dueby_operator.kube.connection import UNSENT_S
-from dueby_operator.kube.lease import Lease, LeaseLost, LeaseTimes, Term
+from dueby_operator.kube.lease import Claim, Lease, LeaseLost, LeaseTimes, Term
 from support.api import served
 from support.lease import LeaseStore
 
@@ -31,7 +31,8 @@ class Clock:
 
 
 def lease(kube: Kube, holder: str, clock: Clock | None = None, **fields: Any) -> Lease:
-    return Lease(kube=kube, path="/lease", holder=holder, clock_s=clock or Clock(), times=TIMES, **fields)
+    claim = Claim(path="/lease", holder=holder, times=TIMES, **fields)
+    return Lease(kube=kube, claim=claim, clock_s=clock or Clock())
 
 
 def held_by(holder: str) -> LeaseStore:
@@ -92,7 +93,7 @@ def test_a_lease_that_nobody_else_can_hold_is_taken_at_once(holder: str, is_take
         clock.now_s = UNSENT_S
         taking = asyncio.create_task(mine.take())
         await store.wait_for_requests(5 if not is_taken else 2)
-        assert (store.holder == mine.holder) == is_taken
+        assert (store.holder == mine.claim.holder) == is_taken
         taking.cancel()
 
     with_server(store, run)
@@ -108,7 +109,7 @@ def test_what_a_dead_process_of_the_container_has_sent_arrives_before_the_next_o
             taking = asyncio.create_task(mine.take())
             await store.wait_for_requests(3 if is_held else 1)
             await asyncio.sleep(0.05)
-            assert (store.holder == mine.holder) == is_held
+            assert (store.holder == mine.claim.holder) == is_held
             taking.cancel()
 
     with_server(store, run)
