@@ -302,5 +302,5 @@ def _is_enough(job: CalendarJob, reservation: Reservation) -> bool:
     if job.stays and not ends_together(reservation):
         return False
     return 0 < count <= problem.most and job.rule_for_kept.accepts(
-        done_by(reservation, problem, problem.time_us), count
+        done_by(reservation, problem.time_us, problem.max_iterations), count
     )

@@ -176,13 +176,13 @@ def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: i
 
 
 def reserved_plan(
-    placement: Placement, groups: DeviceGroups, *, now_us: int, starting: Sequence[Due], part_size: int, revision: int
+    placement: Placement, groups: DeviceGroups, *, now_us: int, starting: Sequence[Due], part_size: int
 ) -> PlanStatus:
     """Return status.plan of a job that is planned by windows: what starts now, and what is reserved."""
     problem, reservation = placement.job.problem, placement.reservation
     finish_us = finish_at_confidence_us(reservation, problem)
     return PlanStatus(
-        revision=revision,
+        revision=0,
         gpus=devices_at_most(reservation),
         lower_bound=problem.fewest() or devices_at_most(reservation),
         proof="Calendar",
@@ -214,7 +214,9 @@ def reserved_plan(
 def part_size_of(placement: Placement) -> int:
     """Return the images of a part of a job that is planned by windows, unless its sink has a grid already."""
     problem, reservation = placement.job.problem, placement.reservation
-    able = done_by(reservation, problem, max(problem.time_us, finish_at_confidence_us(reservation, problem)))
+    able = done_by(
+        reservation, max(problem.time_us, finish_at_confidence_us(reservation, problem)), problem.max_iterations
+    )
     choices = [window.choice for lane in reservation for window in lane.windows]
     return problem.part_size or part_size_for(problem, able, choices, gpus=sum(lane.count for lane in reservation))
 
@@ -340,7 +342,7 @@ def by_class(free: Mapping[str, int], groups: DeviceGroups) -> Counter[str]:
 
 def _start(job: ScheduledJob, placement: Placement, room: Room, starting: list[Due]) -> WorkDecision:
     part_size = job.part_size or part_size_of(placement)
-    plan = reserved_plan(placement, room.groups, now_us=job.now_us, starting=starting, part_size=part_size, revision=0)
+    plan = reserved_plan(placement, room.groups, now_us=job.now_us, starting=starting, part_size=part_size)
     first: StartReason = "Resumed" if job.parts_there else "Started"
     start = Start(
         assignments=assign_windows(job, starting, part_size=part_size),
@@ -374,14 +376,8 @@ def _why_again(job: ScheduledJob) -> StartReason:
 
 
 def _reserve(job: ScheduledJob, placement: Placement, calendar: Calendar, room: Room) -> WorkDecision:
-    plan = reserved_plan(
-        placement,
-        room.groups,
-        now_us=job.now_us,
-        starting=(),
-        part_size=job.part_size or part_size_of(placement),
-        revision=0,
-    )
+    part_size = job.part_size or part_size_of(placement)
+    plan = reserved_plan(placement, room.groups, now_us=job.now_us, starting=(), part_size=part_size)
     begins = begins_us(placement.reservation)
     if begins > EARLY_US:
         plan = plan.replace(proof_sentence=plan.proof_sentence + until_then_sentence(placement.job, calendar))

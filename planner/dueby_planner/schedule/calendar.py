@@ -51,7 +51,7 @@ class Placement:
         problem = self.job.problem
         rule = self.job.rule_for_kept if self.kept else problem.rule
         count = sum(lane.count for lane in self.reservation)
-        return count > 0 and rule.accepts(done_by(self.reservation, problem, problem.time_us), count)
+        return count > 0 and rule.accepts(done_by(self.reservation, problem.time_us, problem.max_iterations), count)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,10 +96,17 @@ def ends_us(reservation: Reservation) -> int:
 
 
 def done_by(
-    reservation: Reservation, problem: Problem, time_us: int, *, margins: Margins | None = None
+    reservation: Reservation, time_us: int, max_iterations: int | None, margins: Margins | None = None
 ) -> Sequence[EqualDevices]:
     """Return what the devices have done by a time, the largest first; at the job's confidence without `margins`."""
-    return _done_by(reservation, time_us, problem.max_iterations, margins)
+
+    def images(window: Window) -> int:
+        length_us = min(window.to_us, time_us) - window.from_us
+        if length_us <= 0:
+            return 0
+        return capacity(window.choice, time_us=length_us, max_iterations=max_iterations, margins=margins)
+
+    return sorted(((sum(map(images, lane.windows)), lane.count) for lane in reservation), reverse=True)
 
 
 def finish_at_confidence_us(reservation: Reservation, problem: Problem) -> int:
@@ -139,14 +146,14 @@ def _from_its_begin(reservation: Reservation) -> Reservation:
 def _accepted_after_us(reservation: Reservation, rule: Rule, max_iterations: int | None) -> int:
     count = sum(lane.count for lane in reservation)
     return find_least(
-        lambda time_us: rule.accepts(_done_by(reservation, time_us, max_iterations), count), 0, ends_us(reservation)
+        lambda time_us: rule.accepts(done_by(reservation, time_us, max_iterations), count), 0, ends_us(reservation)
     )
 
 
 @lru_cache(_REMEMBERED)
 def _expected_after_us(reservation: Reservation, images: int, max_iterations: int | None) -> int:
     def suffices(time_us: int) -> bool:
-        done = _done_by(reservation, time_us, max_iterations, EXPECTED)
+        done = done_by(reservation, time_us, max_iterations, EXPECTED)
         return sum(of_one * count for of_one, count in done) >= images
 
     return find_least(suffices, 0, ends_us(reservation))
@@ -156,26 +163,14 @@ def _expected_after_us(reservation: Reservation, images: int, max_iterations: in
 def _probability_after(reservation: Reservation, rule: Rule, max_iterations: int | None, length_us: int) -> float:
     def suffice(z: float) -> bool:
         margins = Margins(z, run=rule.spreads.run)
-        return rule.surplus(_done_by(reservation, length_us, max_iterations, margins), z) >= 0
+        return rule.surplus(done_by(reservation, length_us, max_iterations, margins), z) >= 0
 
     probability = confidence_of(suffice)
     count = sum(lane.count for lane in reservation)
     # The rule decides in integers and this search in floats, which may differ by a hair.
-    if rule.accepts(_done_by(reservation, length_us, max_iterations), count):
+    if rule.accepts(done_by(reservation, length_us, max_iterations), count):
         return max(probability, rule.confidence)
     return probability
-
-
-def _done_by(
-    reservation: Reservation, time_us: int, max_iterations: int | None, margins: Margins | None = None
-) -> Sequence[EqualDevices]:
-    def images(window: Window) -> int:
-        length_us = min(window.to_us, time_us) - window.from_us
-        if length_us <= 0:
-            return 0
-        return capacity(window.choice, time_us=length_us, max_iterations=max_iterations, margins=margins)
-
-    return sorted(((sum(map(images, lane.windows)), lane.count) for lane in reservation), reverse=True)
 
 
 Costs = Mapping[str, Mapping[str, int]]

@@ -93,7 +93,7 @@ def test_every_job_that_is_placed_is_done_by_the_end_of_its_windows(problem: Pro
         assert held is not None
         assert is_accepted(held, problem)
         count = sum(lane.count for lane in held)
-        assert problem.rule.accepts(done_by(held, problem, problem.time_us), count)
+        assert problem.rule.accepts(done_by(held, problem.time_us, problem.max_iterations), count)
 
 
 @pytest.mark.parametrize(
