@@ -71,7 +71,7 @@ MUTATIONS: Mapping[str, tuple[Mutation, ...]] = {
     # A process is taken for dead only if it was one of the same container.
     "predecessors": (
         Mutation(
-            module="dueby_operator.loop",
+            module="dueby_operator.kube.lease",
             text="predecessors=pod,",
             replacement="predecessors=socket.gethostname(),",
         ),
