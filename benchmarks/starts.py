@@ -26,7 +26,7 @@ from document_tables import add_options, say, show
 from dueby_worker.engines.host import process_environment
 from metering import Command, Cost, run_metered
 from photos import write_photos
-from worker_config import share_of_everything
+from support.worker_config import share_of_everything
 
 NAME = "starts"
 ROUNDS = 3

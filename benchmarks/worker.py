@@ -38,7 +38,7 @@ from dueby_worker.steps.job_network import LoadedNetwork
 from dueby_worker.steps.worker_run import WorkerRun
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import ProgressTracker
-from worker_config import share_of_everything
+from support.worker_config import share_of_everything
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -7,6 +7,7 @@ from dueby import plan_words
 from dueby.deadline_advice import advise_deadline
 from dueby_api.inference_job import InferenceJob
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_api.words import capital
 from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, ShownTable, work_words
 from dueby_planner.answer import device_word
 from dueby_planner.deadline_classes import Verdict
@@ -48,7 +49,7 @@ def shown_verdict(job: InferenceJob, verdict: Verdict, *, now_us: int) -> ShownC
         pool=_shown_pool(problem, plan),
         device=device_word(problem.pool),
         title=plan_words.what_for(plan) if plan else f"No plan for {job.metadata.name}",
-        story=f"{told[:1].upper()}{told[1:]}",
+        story=capital(told),
         notes=(
             *(filter(None, (plan_words.odds(plan), plan_words.feeding(plan), plan_words.proof(plan))) if plan else ()),
             *((plan_words.ASSUMED,) if problem.pool.is_assumed else ()),

@@ -152,24 +152,27 @@ def _stated(uri: str, stores: Sequence[StoreLimits]) -> SourceLimit | None:
 
 def _promised(uri: str, spec: JobSpec) -> SourceLimit | None:
     """Return what the store's documentation promises for the bucket."""
-    scheme, separator, path = uri.partition("://")
+    scheme, separator, _ = uri.partition("://")
     requests = DEFAULT_REQUESTS_PER_S.get(scheme.lower()) if separator else None
     if requests is None or any(variable.name in ENDPOINT_VARIABLES for variable in spec.worker.env):
         return None
-    return SourceLimit(name=f"{scheme}://{path.partition('/')[0]}", requests_per_s=requests)
+    return SourceLimit(name=_root_of(uri), requests_per_s=requests)
 
 
 def store_root(source: Source) -> str | None:
     """Return the bucket or host that all images are read from, such as s3://photos; None if nothing is known of it."""
     uri = None if source.synthetic is not None else _literal_uri(source)
-    scheme, separator, path = (uri or "").partition("://")
-    return f"{scheme}://{path.partition('/')[0]}" if separator and path else None
+    return _root_of(uri) if uri and uri.partition("://")[2] else None
+
+
+def _root_of(uri: str) -> str:
+    scheme, _, path = uri.partition("://")
+    return f"{scheme}://{path.partition('/')[0]}"
 
 
 def _seen(uri: str, requests_per_s: float) -> SourceLimit:
-    scheme, _, path = uri.partition("://")
     # A job's workers share what they saw among themselves: nobody knows what others took meanwhile.
-    name = f"{scheme}://{path.partition('/')[0]}, as workers have seen it,"
+    name = f"{_root_of(uri)} (as workers have seen it)"
     return SourceLimit(name=name, is_own=True, requests_per_s=max(1, round(requests_per_s)))
 
 

@@ -11,6 +11,11 @@ _HOUR_US = 3600 * MICROS_PER_SECOND
 _MANY_HOURS = 100
 
 
+def capital(sentence: str) -> str:
+    """Return the words as a sentence begins."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Return the count with its noun: 1 device, 2,400 images."""
     return f"{count:,} {noun_of(count, noun, plural)}"

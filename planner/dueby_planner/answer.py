@@ -21,10 +21,10 @@ from dueby_api.units import (
     format_time_at_least,
     seconds,
 )
-from dueby_api.words import counted, time_span
+from dueby_api.words import capital, counted, time_span
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import find_alternatives
-from dueby_planner.model.cores import waiting
+from dueby_planner.model.cores import present_cores
 from dueby_planner.model.feed import MICRO, StoreFeed
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
@@ -222,7 +222,7 @@ def starved_sentence(infeasible: Infeasible) -> str:
     several = counted(len(classes), "class", "classes")
     unproved = f" It is not proved that {several} can't, if they divide the store otherwise."
     return (
-        f"{_capital(feed_words(feed))}, and {counted(_most_fed(problem), 'device')} would take all of it: at most "
+        f"{capital(feed_words(feed))}, and {counted(_most_fed(problem), 'device')} would take all of it: at most "
         f"{_some(most, problem.images)} in {format_duration(problem.time_us)} at confidence {problem.confidence:g}."
         f"{unproved if len(classes) > 1 and problem.unfed.fewest() is not None else ''}"
     )
@@ -261,8 +261,7 @@ def cores_needed(infeasible: Infeasible) -> str:
     cores = infeasible.alternatives.worker_cores
     if cores is None:
         return ""
-    present = min(choice.cores for choice in waiting(infeasible.problem.pool.groups))
-    return f"{counted(cores, 'core')}, in place of {present}"
+    return f"{counted(cores, 'core')}, in place of {present_cores(infeasible.problem.pool.groups)}"
 
 
 def would_do_in_tars(problem: Problem) -> bool:
@@ -275,10 +274,6 @@ def would_do_in_tars(problem: Problem) -> bool:
 
 def _most_fed(problem: Problem) -> int:
     return max(way.most for way in problem.ways)
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _devices(problem: Problem) -> str:
@@ -346,7 +341,7 @@ def proof_sentence(plan: Plan) -> str:
     problem = plan.problem
     if problem.feed is None or not problem.is_bound_by_store:
         return _fewest_sentence(plan)
-    return f"{_fewest_sentence(plan)} {_capital(least_time_sentence(problem, problem.feed))}"
+    return f"{_fewest_sentence(plan)} {capital(least_time_sentence(problem, problem.feed))}"
 
 
 def _fewest_sentence(plan: Plan) -> str:

@@ -71,6 +71,8 @@ class ClusterDevices:
     """Nodes' free devices by what was asked: a thousand nodes take 2 ms, and most jobs ask for the same."""
     _classes: dict[object, set[str]] = field(default_factory=dict, compare=False, repr=False)
     """Classes on nodes, by these nodes."""
+    _shares: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    """The smallest share of cores of each class that was asked about, likewise."""
     _shortages: dict[object, str] = field(default_factory=dict, compare=False, repr=False)
     """What nodes lack, likewise."""
 
@@ -99,17 +101,13 @@ class ClusterDevices:
         Those are the job's own, or else the GPU's share of what each of its nodes has. Where a quota or a queue counts
         cores, it is what the settings say, since what is counted must be known before there is a plan.
         """
-        if own_cores(spec) or CPU_CLASS.match(device_class) or spec.queue_name or self.has_quota(namespace):
-            return own_cores(spec) or cpus_of(device_class, self.settings)
+        own = own_cores(spec)
+        if own or CPU_CLASS.match(device_class) or spec.queue_name or self.has_quota(namespace):
+            return own or cpus_of(device_class, self.settings)
         if device_class not in self._shares:
             shares = (share_of_cores(node, device_class, self.settings) for node in self.open_nodes)
             self._shares[device_class] = min(filter(None, shares), default=self.settings.gpu_worker_cpus)
         return self._shares[device_class]
-
-    @cached_property
-    def _shares(self) -> dict[str, int]:
-        """The smallest share of cores of each class that was asked about."""
-        return {}
 
     @property
     def worker_grace_s(self) -> int:
@@ -162,7 +160,7 @@ class ClusterDevices:
 
     def with_slow_nodes(self, slow: Collection[str]) -> "ClusterDevices":
         """Return the same with the devices of slow nodes as classes of their own."""
-        return replace(self, nodes=set_apart(self.nodes, slow), _counted={}, _classes={}, _shortages={})
+        return replace(self, nodes=set_apart(self.nodes, slow), _counted={}, _classes={}, _shares={}, _shortages={})
 
     def has_queue(self, namespace: str, name: str) -> bool:
         """Return whether jobs of the namespace can wait in this queue."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import MAX_CONFIDENCE, MAX_N, MIN_CONFIDENCE
-from dueby_planner.model.cores import enough_cores
+from dueby_planner.model.cores import enough_cores, present_cores
 from dueby_planner.model.feed import rate_of_group
 from dueby_planner.model.problem import Problem, find_least, find_least_near
 
@@ -54,12 +54,15 @@ class FewerWithCores:
 
     cores: int
     """The fewest that let so few devices do it."""
+    present: int
+    """The fewest that a worker has now."""
     gpus: int
 
 
 def fewer_with_cores(problem: Problem, gpus: int) -> FewerWithCores | None:
     """Return how few of a plan's devices would do if none waited for decoding; None if that saves none of them."""
-    most = enough_cores(problem.pool.groups)
+    groups = problem.pool.groups
+    most = enough_cores(groups)
     if not most:
         return None
     fewest = problem.with_cores(most).fewest()
@@ -69,7 +72,7 @@ def fewer_with_cores(problem: Problem, gpus: int) -> FewerWithCores | None:
     def suffices(cores: int) -> bool:
         return problem.with_cores(cores).fewest() == fewest
 
-    return FewerWithCores(cores=find_least(suffices, 1, most), gpus=fewest)
+    return FewerWithCores(cores=find_least(suffices, 1, most), present=present_cores(groups), gpus=fewest)
 
 
 def _sufficient_cores(problem: Problem) -> int | None:

@@ -15,18 +15,17 @@ from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 
 def cores_for(*, core_us: int, computed_us: int, most: int) -> int:
     """Return the fewest cores, of `most`, with which a step is as short as with all of them; at least one."""
-    return max(1, min(most, -(-core_us // max(1, computed_us))))
-
-
-def waiting(groups: Iterable[PoolGroup]) -> list[DeviceChoice]:
-    """Return the choices whose GPUs would wait for decoding."""
-    return [each for group in groups if group.count for each in group.choices if _waits(each)]
+    return max(1, min(most, _wanted(core_us, computed_us)))
 
 
 def enough_cores(groups: Iterable[PoolGroup]) -> int:
     """Return how many cores each worker must have so that no GPU waits for decoding; 0 if none does now."""
-    wanted = (-(-each.core_us // max(1, each.computed_us)) for each in waiting(groups))
-    return max(wanted, default=0)
+    return max((_wanted(each.core_us, each.computed_us) for each in _waiting(groups)), default=0)
+
+
+def present_cores(groups: Iterable[PoolGroup]) -> int:
+    """Return the fewest cores that a worker has whose GPU would wait for decoding; one does."""
+    return min(choice.cores for choice in _waiting(groups))
 
 
 def with_cores(groups: Sequence[PoolGroup], cores: int) -> tuple[PoolGroup, ...]:
@@ -35,6 +34,16 @@ def with_cores(groups: Sequence[PoolGroup], cores: int) -> tuple[PoolGroup, ...]
         replace(group, choices=tuple(_with_cores(each, cores) if _waits(each) else each for each in group.choices))
         for group in groups
     )
+
+
+def _wanted(core_us: int, computed_us: int) -> int:
+    """Return the cores with which a mini-batch is decoded while another one is computed."""
+    return -(-core_us // max(1, computed_us))
+
+
+def _waiting(groups: Iterable[PoolGroup]) -> list[DeviceChoice]:
+    """Return the choices whose GPUs would wait for decoding."""
+    return [each for group in groups if group.count for each in group.choices if _waits(each)]
 
 
 def _waits(choice: DeviceChoice) -> bool:

@@ -21,7 +21,6 @@ from functools import cached_property
 from dueby_api.words import counted
 from dueby_planner.model.alternatives import Alternatives, fewer_with_cores, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
-from dueby_planner.model.cores import waiting
 from dueby_planner.model.feed import Within, rate_of
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.probability import probability_in_time
@@ -273,13 +272,11 @@ def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tu
 
 def _cores_warnings(problem: Problem, plan: Plan) -> tuple[str, ...]:
     """Return that more cores would save devices, where they wait for decoding."""
-    waits = waiting(plan.problem.pool.groups)
-    fewer = fewer_with_cores(problem, plan.gpus) if waits else None
+    fewer = fewer_with_cores(problem, plan.gpus)
     if fewer is None:
         return ()
-    present = min(choice.cores for choice in waits)
     return (
-        f"GPUs wait for decoding: with {counted(fewer.cores, 'core')} for each worker, in place of {present}, "
+        f"GPUs wait for decoding: with {counted(fewer.cores, 'core')} for each worker, in place of {fewer.present}, "
         f"{fewer.gpus:,} of the {plan.gpus:,} would do (spec.worker.resources, up to a GPU's share of its node)",
     )
 

@@ -12,7 +12,7 @@ from dueby_api.store_limits import StoreLimits, StoreList, limits_of, requests_p
 from support.planner import job
 
 OWN = "spec.source.limits"
-SEEN = "s3://photos, as workers have seen it,"
+SEEN = "s3://photos (as workers have seen it)"
 BUCKET = StoreLimits(prefix="s3://photos/", requests_per_second=20_000)
 FOLDER = StoreLimits(prefix="s3://photos/2026", bytes_per_second=10**9)
 NO_LIMIT = StoreLimits(prefix="s3://")

@@ -7,7 +7,7 @@ from functools import partial
 from dueby_api.conditions import Reason
 from dueby_api.status import MAX_REPLANS, AlternativesStatus, JobStatus, PlanStatus, Replan
 from dueby_api.units import clock_time, format_time, parse_time_us
-from dueby_api.words import counted
+from dueby_api.words import capital, counted
 from dueby_operator.control.chain import Outcome, PolicyInput, failed
 from dueby_operator.control.work.fruitless import fruitless_message, is_fruitless, is_no_use
 from dueby_operator.model.actions import StartWorkers, StopWorkers
@@ -172,7 +172,7 @@ def _refuse(inputs: PolicyInput, scheduled: ScheduledJob, refuse: Refuse) -> Out
         feasible, alternatives = replace(feasible, message=refuse.sentence), refuse.alternatives
     elif verdict.infeasible:
         cheaper = _cheaper_precisions(inputs, scheduled, verdict.infeasible.problem)
-        advice = (f"{said[:1].upper()}{said[1:]}." for said in cheaper)
+        advice = (f"{capital(said)}." for said in cheaper)
         feasible = replace(feasible, message=" ".join((feasible.message, *advice)))
     status = status.replace(alternatives=alternatives)
     return replace(failed(Reason.INFEASIBLE, feasible.message, feasible), status=status)

@@ -20,6 +20,7 @@ from dueby_worker.models.known_model import KnownModel, know_model
 from dueby_worker.models.loading import load_model
 from dueby_worker.output.rows import decode_rows
 from support.fresh_process import modules_after
+from support.worker_config import share_of_everything
 
 KEEPING = [name for name in available_engines("fp32") if name in ("openvino", "ncnn")]
 SPEC = Model(name="squeezenet1_1", weights="none", image_size=64)
@@ -29,19 +30,8 @@ AGREES = ParityCheck(max_difference=1e-6, same_top1=1, ok=True, sentence="agrees
 def work(folder: Path, engine: str, sink: str) -> set[str]:
     """Run a worker in a fresh process; return the modules that it has loaded."""
     config = {
+        **share_of_everything(4, 4, 2, engine),
         "job": "job",
-        "revision": 1,
-        "worker": "w0",
-        "deviceClass": "cpu-1",
-        "engine": engine,
-        "threads": 1,
-        "decodeThreads": 1,
-        "miniBatchSize": 2,
-        "iterations": 1,
-        "share": [0, 1],
-        "shares": [[0, 1]],
-        "images": 4,
-        "partSize": 4,
         "source": {"synthetic": {}},
         "sink": {"uri": str(folder / sink)},
         "model": SPEC.document(),

@@ -70,8 +70,8 @@ def test_the_job_itself_is_planned_by_it() -> None:
     assert plan is not None
     assert plan.store is not None
     assert (plan.gpus, plan.groups[0].paced) == (2, True)
-    assert (plan.store.name, plan.store.images_per_second) == ("s3://photos, as workers have seen it,", 250)
-    assert "S3://photos, as workers have seen it, gives 250 images/s." in plan.proof_sentence.replace(
+    assert (plan.store.name, plan.store.images_per_second) == ("s3://photos (as workers have seen it)", 250)
+    assert "S3://photos (as workers have seen it) gives 250 images/s." in plan.proof_sentence.replace(
         "s3://photos", "S3://photos"
     )
 
