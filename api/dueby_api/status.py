@@ -12,6 +12,7 @@ from dueby_api.input_cost import InputCost
 from dueby_api.parts import PartsText
 from dueby_api.plan import PlannedGroup, PlannedStore
 from dueby_api.schema import LenientSpec, Meta, Raw, decode_readable, field
+from dueby_api.units import parse_time_us
 
 Phase = Literal[
     "Pending",
@@ -167,6 +168,10 @@ class ObservedStore(LenientSpec, frozen=True, kw_only=True):
     """How many they were."""
     time: Moment
     """When that was last seen."""
+
+    def __post_init__(self) -> None:
+        # It is read for other jobs, too, whose pass it must not end.
+        parse_time_us(self.time)
 
 
 class Replan(LenientSpec, frozen=True, kw_only=True):

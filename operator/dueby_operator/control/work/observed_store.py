@@ -52,7 +52,7 @@ def observed_by_store(jobs: Iterable[JobSnapshot], *, now_us: int) -> ByStore:
         if seen is None or parse_time_us(seen.time) < now_us - VALID_US:
             continue
         key = job.namespace, seen.store
-        if key not in newest or newest[key].time < seen.time:
+        if key not in newest or parse_time_us(newest[key].time) < parse_time_us(seen.time):
             newest[key] = seen
     return newest
 

@@ -106,6 +106,14 @@ def test_later_jobs_of_the_namespace_are_planned_by_it(others: list[tuple[str, D
     assert observed_by_others(*others) == rate
 
 
+@pytest.mark.parametrize("time", ["tomorrow", "2023-13-45T29:99:99Z", "2023-11-14T22:13:19", "", "9" * 5000])
+def test_a_status_with_a_time_that_is_none_is_as_if_nothing_was_seen(time: str) -> None:
+    assert observed_by_others(("team", status_of(250) | {"time": time})) is None
+    own = infj(status=indexed(observedStore=status_of(250) | {"time": time}), source=SOURCE)
+    assert look(own).status.observed_store is None
+    assert look(own).created
+
+
 def test_images_that_are_read_from_anywhere_have_no_store() -> None:
     source = {"manifest": {"uri": "s3://photos/list.csv", "anyHost": True}}
     assert observed_by_others(("team", status_of(250)), source=source) is None
