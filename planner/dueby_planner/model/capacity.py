@@ -71,8 +71,15 @@ class DeviceChoice:
     """What a mini-batch takes one core beside a GPU, to be read and decoded."""
     computed_us: int = 0
     """What L would be if a GPU's worker had any number of cores."""
+    serial_us: int = 0
+    """What a GPU's worker does for one image at a time, where that takes longer than GPU and network; else 0."""
     unpaced: "DeviceChoice | None" = None
     """What this would be if the store gave the device all that it can take; None if it does (feed.py)."""
+
+    @property
+    def is_bound_by_serial_work(self) -> bool:
+        """Whether L is what a GPU's worker does for one image at a time, however many cores it has."""
+        return 0 < self.latency_us == self.serial_us
 
     @property
     def planned_latency_us(self) -> int:
@@ -87,6 +94,7 @@ class DeviceChoice:
             latency_us=max(1, round(self.latency_us * longer)),
             core_us=round(self.core_us * longer),
             computed_us=round(self.computed_us * longer),
+            serial_us=round(self.serial_us * longer),
             step_ratio=step_ratio,
             unpaced=None,
         )

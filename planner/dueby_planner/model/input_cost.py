@@ -4,11 +4,15 @@ A CPU slice of k cores is shared by the model and the decoding, so their times a
 
     L_job(b) = contention * (L(b) + b (decode + get) / k)
 
-On a GPU they overlap, and the slowest of model, cores and network decides. Its worker may have `cores` of its node:
+On a GPU they overlap, and the slowest of model, cores, interpreter and network decides. Its worker may have `cores` of
+its node:
 
-    L_job(b) = max(L(b), b (decode + get) / cores, b * bytes / bandwidth)
+    L_job(b) = max(L(b), b (decode + get) / cores, b * serial, b * bytes / bandwidth)
 
 It gets as many of them as keep the GPU waiting no longer, so that whoever shares the node has the rest (cores.py).
+`serial` is what the worker does around the decoding of an image: under the interpreter's lock, so for one image at a
+time. On a CPU slice it is part of the contention, which is measured with it. Images without bytes are made up, and need
+none of it.
 The warm-up W(b) grows by the same amount as the step.
 """
 
@@ -22,6 +26,9 @@ from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.input_cost import InputCost
 from dueby_api.units import MICROS_PER_SECOND
 
+SERIAL_US = 100.0
+"""What is assumed to be serial of an image where no profile says it."""
+
 
 class WorkBesideGPU(NamedTuple):
     """What a mini-batch takes while the GPU computes another one, in microseconds, rounded up."""
@@ -30,18 +37,25 @@ class WorkBesideGPU(NamedTuple):
     """Of one core, to read and decode it."""
     wire_us: int
     """Of the network, to bring it."""
+    serial_us: int
+    """Of the worker, for what it does for one image at a time."""
 
 
 # A job is planned again in each pass, at the same sizes and with the same cost.
 @lru_cache(maxsize=2**14)
-def work_beside_gpu(mini_batch_size: int, cost: InputCost) -> WorkBesideGPU:
-    """Return what the images of a mini-batch take besides the GPU."""
+def work_beside_gpu(mini_batch_size: int, cost: InputCost, serial_us: float | None = None) -> WorkBesideGPU:
+    """Return what the images of a mini-batch take besides the GPU. `serial_us` is the profile's; None: assumed."""
     wire_us = Fraction(0)
     if cost.bandwidth_bytes_per_s:
         wire_us = (
             mini_batch_size * Fraction(cost.bytes_per_image) * MICROS_PER_SECOND / Fraction(cost.bandwidth_bytes_per_s)
         )
-    return WorkBesideGPU(core_us=ceil(_core_us(mini_batch_size, cost)), wire_us=ceil(wire_us))
+    each_us = Fraction(str(SERIAL_US if serial_us is None else serial_us)) if cost.bytes_per_image else 0
+    return WorkBesideGPU(
+        core_us=ceil(_core_us(mini_batch_size, cost)),
+        wire_us=ceil(wire_us),
+        serial_us=ceil(mini_batch_size * each_us),
+    )
 
 
 def latency_with_input_us(
@@ -52,8 +66,8 @@ def latency_with_input_us(
         core_us = _core_us(mini_batch_size, cost)
         # Through its text, 1.1 is eleven tenths and not the binary number that is nearest to it.
         return ceil(Fraction(str(spec.contention)) * (latency_us + core_us / (spec.device.threads or 1)))
-    work = work_beside_gpu(mini_batch_size, cost)
-    return max(latency_us, -(-work.core_us // cores), work.wire_us)
+    work = work_beside_gpu(mini_batch_size, cost, spec.serial_micros)
+    return max(latency_us, -(-work.core_us // cores), work.wire_us, work.serial_us)
 
 
 def _core_us(mini_batch_size: int, cost: InputCost) -> Fraction:

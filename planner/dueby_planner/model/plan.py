@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted
 from dueby_planner.model.alternatives import Alternatives, fewer_with_cores, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
@@ -129,7 +130,7 @@ def plan_fewest(problem: Problem) -> Plan | Infeasible:
     gpus = problem.fewest()
     if gpus is not None:
         plan = _plan_for(problem, gpus, started)
-        return replace(plan, warnings=plan.warnings + _cores_warnings(problem, plan))
+        return replace(plan, warnings=plan.warnings + _cores_warnings(problem, plan) + _serial_warnings(plan.groups))
     # Of several ways, the one that does the most.
     way = max(problem.ways, key=lambda each: each.largest_sum)
     able = equal_devices(way.capacities())
@@ -278,6 +279,20 @@ def _cores_warnings(problem: Problem, plan: Plan) -> tuple[str, ...]:
     return (
         f"GPUs wait for decoding: with {counted(fewer.cores, 'core')} for each worker, in place of {fewer.present}, "
         f"{fewer.gpus:,} of the {plan.gpus:,} would do (spec.worker.resources, up to a GPU's share of its node)",
+    )
+
+
+def _serial_warnings(groups: tuple[PlanGroup, ...]) -> tuple[str, ...]:
+    """Return a warning for each class whose GPUs would wait for their workers however many cores these had."""
+    rates = {
+        group.device_class: group.choice.mini_batch_size * MICROS_PER_SECOND // group.choice.latency_us
+        for group in groups
+        if group.choice.is_bound_by_serial_work
+    }
+    return tuple(
+        f"no number of cores feeds one worker on {name} more than {rate:,} images/s, and its GPU could do more: "
+        "more devices are faster; more cores, tars or another store are not"
+        for name, rate in rates.items()
     )
 
 

@@ -119,6 +119,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         startup_micros=_worst(startups) if startups else None,
         spread=Spread(run=max(runs) if runs else None, node=_spread_of(by_size.values(), nodes)),
         contention=max(p.spec.contention for p in nodes),
+        serial_micros=max((p.spec.serial_micros for p in nodes if p.spec.serial_micros is not None), default=None),
         busy=any(p.spec.busy for p in nodes),
         cut_short=any(p.spec.cut_short for p in nodes),
         latency_fit=None,

@@ -169,8 +169,10 @@ def _choice(
     startup = spec.startup_micros or Quantiles(p50=0, p95=0)
     latency_us = latency_with_input_us(spec, times.latency_us, size, cost, cores=cores)
     grown_us = max(0, latency_us - times.latency_us)
-    core_us, wire_us = (0, 0) if runs_on_cpu(spec.engine) else work_beside_gpu(size, cost)
-    computed_us = max(times.latency_us, wire_us)
+    on_cpu = runs_on_cpu(spec.engine)
+    core_us, wire_us, serial_us = (0, 0, 0) if on_cpu else work_beside_gpu(size, cost, spec.serial_micros)
+    waited_us = max(times.latency_us, wire_us)
+    computed_us = max(waited_us, serial_us)
     return DeviceChoice(
         engine=spec.engine,
         mini_batch_size=size,
@@ -184,9 +186,10 @@ def _choice(
         latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cores=cores),
         step_ratio=learned.ratio,
         interpolation=times.interpolation,
-        cores=0 if runs_on_cpu(spec.engine) else cores_for(core_us=core_us, computed_us=computed_us, most=cores),
+        cores=0 if on_cpu else cores_for(core_us=core_us, computed_us=computed_us, most=cores),
         core_us=core_us,
         computed_us=computed_us,
+        serial_us=serial_us if serial_us > waited_us else 0,
     )
 
 

@@ -120,6 +120,41 @@ def test_where_cores_are_no_answer_nothing_is_said_of_them() -> None:
     assert "cores" not in alternatives_sentence(refused)
 
 
+def serial_pool(serial_us: float, *, cores: int, decode_us: float = 400.0) -> Pool:
+    """Return A100s whose workers take so long for an image whatever cores they have."""
+    measured = GPU.replace(spec=GPU.spec.replace(serial_micros=serial_us))
+    cost = InputCost(decode_us=decode_us, bytes_per_image=80_000)
+    return build_pool(job().spec, [measured], {A100: 8}, cost=cost, cores={A100: cores})
+
+
+@given(st.floats(0, 1_000), st.floats(0, 5_000), st.integers(1, 40))
+def test_no_more_cores_are_given_or_advised_than_the_serial_part_lets_be_of_use(
+    serial_us: float, decode_us: float, cores: int
+) -> None:
+    groups = serial_pool(serial_us, cores=cores, decode_us=decode_us).groups
+    endless = serial_pool(serial_us, cores=10**6, decode_us=decode_us).groups
+    enough = enough_cores(groups)
+    assert times(with_cores(groups, enough)[0].choices) == times(endless[0].choices)
+    for choice in groups[0].choices:
+        assert choice.cores == 1 or choice.core_us > (choice.cores - 1) * choice.computed_us
+    if enough:
+        assert times(with_cores(groups, enough - 1)[0].choices) != times(endless[0].choices)
+
+
+def test_a_plan_says_that_no_number_of_cores_feeds_its_gpus() -> None:
+    # 300 us an image are 3,333 images/s, of the 5,333 that the GPU does.
+    plan = plan_fewest(asked(serial_pool(300, cores=8), images=60_000, seconds=4))
+    assert isinstance(plan, Plan)
+    assert plan.gpus == 5
+    assert plan.warnings[-1] == (
+        f"no number of cores feeds one worker on {A100} more than 3,333 images/s, and its GPU could do more: "
+        "more devices are faster; more cores, tars or another store are not"
+    )
+    waits = plan_fewest(asked(serial_pool(300, cores=1), images=8_000, seconds=4))
+    assert isinstance(waits, Plan)
+    assert not [warning for warning in waits.warnings if "no number of cores" in warning]
+
+
 @pytest.mark.parametrize("cores", [1, 4])
 def test_a_slice_of_cores_has_its_own(cores: int) -> None:
     slices = profile(device_class="cpu-4", engine="openvino", device={"threads": 4})

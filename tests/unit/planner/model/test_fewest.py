@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
+from dueby_api.input_cost import InputCost
+from dueby_planner.profiles.pool import build_pool
 from support.examples import examples
-from support.planner import choice, group, problem, problem_of, questions
-from support.reference_planner import Kind, Question
+from support.planner import choice, group, job, problem, problem_of, profile_of, questions
+from support.reference_planner import Kind, Question, Size
 
 TINY = questions(max_kinds=2, max_gpus=2, max_sizes=2, max_batch=9, max_us=4, max_iterations=3)
 
@@ -32,6 +34,29 @@ def test_no_choice_of_gpus_sizes_and_iterations_needs_fewer(question: Question) 
 @given(questions())
 def test_the_first_k_that_is_accepted_is_the_one_that_trying_each_finds(question: Question) -> None:
     assert problem_of(question).fewest() == reference.fewest(question)
+
+
+@examples(300)
+@given(questions(max_us=60), st.integers(0, 40).map(lambda tenths: tenths / 10))
+def test_what_is_serial_is_as_if_no_step_had_been_measured_shorter(question: Question, serial_us: float) -> None:
+    asked_problem = problem_of(question)
+    profiles = [of.replace(spec=of.spec.replace(serial_micros=serial_us)) for of in map(profile_of, question.kinds)]
+    counts = {kind.name: kind.count for kind in question.kinds}
+    pool = build_pool(job().spec, profiles, counts, cost=InputCost(bytes_per_image=1), cores=dict.fromkeys(counts, 9))
+    longer = replace(question, kinds=tuple(with_serial_part(kind, serial_us) for kind in question.kinds))
+    assert replace(asked_problem, pool=pool).fewest() == reference.fewest(longer)
+
+
+def with_serial_part(kind: Kind, serial_us: float) -> Kind:
+    """Return the kind with steps, and first mini-batches, that are as long as the serial part of their images."""
+
+    def longer(size: Size) -> Size:
+        latency = max(size.latency, -(-size.batch * round(10 * serial_us) // 10))
+        warmup = next(s.warmup for s in kind.sizes if s.batch >= size.batch and s.warmup is not None)
+        median, late = (time + latency - size.latency for time in warmup)
+        return replace(size, latency=latency, warmup=(median, late))
+
+    return replace(kind, sizes=tuple(map(longer, kind.sizes)))
 
 
 def with_more_time(question: Question, data: st.DataObject) -> Question:

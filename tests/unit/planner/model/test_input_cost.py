@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.input_cost import FREE, InputCost
-from dueby_planner.model.input_cost import latency_with_input_us
+from dueby_planner.model.input_cost import SERIAL_US, latency_with_input_us
 from dueby_planner.profiles.pool import build_pool
 from support.planner import job, profile, step_document
 
@@ -52,6 +52,29 @@ def test_on_a_cpu_slice_times_add_up(
 def test_on_a_gpu_the_slowest_decides(cost: dict[str, float], cores: int, latency: int) -> None:
     terms = FREE.replace(**cost)
     assert latency_with_input_us(profile(engine="cudagraph").spec, TEN_MS, 8, terms, cores=cores) == latency
+
+
+@pytest.mark.parametrize(
+    ("engine", "serial", "bytes_per_image", "latency"),
+    [
+        pytest.param("cudagraph", 1_300.0, 100_000, 10_400, id="no number of cores is enough"),
+        pytest.param("cudagraph", 1_250.1, 100_000, 10_001, id="rounded up"),
+        pytest.param("cudagraph", 1_200.0, 100_000, 10_000, id="it hides behind the model"),
+        pytest.param("cudagraph", 1_300.0, 0, 10_000, id="images that are made up need none of it"),
+        pytest.param("openvino", 1_300.0, 100_000, 10_000, id="on a CPU slice it is part of the contention"),
+    ],
+)
+def test_what_is_done_for_one_image_at_a_time_is_not_divided_by_cores(
+    engine: str, serial: float, bytes_per_image: int, latency: int
+) -> None:
+    spec = profile(engine=engine, serialMicros=serial).spec
+    cost = InputCost(bytes_per_image=bytes_per_image)
+    assert latency_with_input_us(spec, TEN_MS, 8, cost, cores=10**6) == latency
+
+
+def test_where_no_profile_says_what_is_serial_it_is_assumed() -> None:
+    spec, cost = profile(engine="cudagraph").spec, InputCost(bytes_per_image=100_000)
+    assert latency_with_input_us(spec, 1, 10, cost, cores=10**6) == 10 * SERIAL_US
 
 
 @given(

@@ -114,6 +114,16 @@ def test_the_spread_between_nodes_is_measured_and_that_between_runs_the_largest(
     assert spread.node == pytest.approx(2**0.5 * 10 / 100)
 
 
+@pytest.mark.parametrize(
+    ("measured", "of_class"), [((80.5, 91.0, None), 91.0), ((None, None, None), None)], ids=["the most", "none says it"]
+)
+def test_what_is_serial_of_a_class_is_that_of_its_slowest_node(
+    measured: tuple[float | None, ...], of_class: float | None
+) -> None:
+    nodes = [node(f"n{number}", serialMicros=serial) for number, serial in enumerate(measured)]
+    assert aggregated(*nodes).spec.serial_micros == of_class
+
+
 def test_the_memory_of_a_class_is_that_of_its_smallest_node() -> None:
     nodes = node("a", maxMiniBatchSize=64), node("b", maxMiniBatchSize=512)
     assert aggregated(*nodes).spec.max_mini_batch_size == 64
