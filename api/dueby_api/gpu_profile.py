@@ -148,6 +148,15 @@ class ProfiledModel(Spec, frozen=True, kw_only=True):
     """fp32, tf32, bf16, fp16 or int8."""
 
 
+class DecodingRate(Spec, frozen=True, kw_only=True):
+    """How many photos of 640 x 480 pixels a GPU's worker reads and decodes with so many cores."""
+
+    cores: Annotated[int, Meta(ge=1, le=4096)]
+    """Cores that decode at the same time."""
+    images_per_second: Annotated[float, Meta(gt=0, le=10**9)]
+    """Photos a second."""
+
+
 class Device(LenientSpec, frozen=True, kw_only=True):
     """Facts about the device. All are optional, and others are ignored."""
 
@@ -199,6 +208,8 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """How much slower a CPU slice is while it decodes as well, relative to the sum of both times."""
     serial_micros: Annotated[float, Meta(ge=0, le=10**6)] | None = None
     """What a GPU's worker does for one image at a time, however many cores it has; absent: 100 is assumed."""
+    decoding: Annotated[tuple[DecodingRate, ...], Meta(max_length=64)] = ()
+    """What a GPU's worker makes of its cores, ascending; absent: each core is taken to do as much as one alone."""
     busy: bool = False
     """Whether the machine was busy with something else while it was measured."""
     cut_short: bool = False
@@ -228,6 +239,9 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
                 raise ValueError(f"steps: two rows of miniBatchSize {after}; keep one")
             if before > after:
                 raise ValueError(f"steps: must ascend in miniBatchSize, but {after} comes after {before}")
+        for before, after in pairwise(rate.cores for rate in self.decoding):
+            if before >= after:
+                raise ValueError(f"decoding: must ascend in cores, but {after} comes after {before}")
         if self.steps[-1].warmup_micros is None:
             raise ValueError(
                 f"steps: the largest size, {sizes[-1]}, has no warmupMicros, and there is no larger one to take it from"

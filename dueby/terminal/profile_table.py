@@ -65,6 +65,9 @@ def _facts(profile: GPUProfile) -> Iterator[str]:
     # Above 1, since a model that decoding doesn't slow down is the normal case and not worth a word.
     if spec.contention > 1:
         yield f"while decoding, {spec.contention:.2f} times as slow as model and decoding in sum"
+    if spec.serial_micros:
+        rate = MICROS_PER_SECOND / spec.serial_micros
+        yield f"a worker reads at most {rate:,.0f} images/s, however many cores decode"
     if spec.agreement:
         yield spec.agreement.sentence
     if spec.processes:

@@ -21,8 +21,8 @@ from dueby_profiler.machine.layouts import Layout, Slice
 from dueby_profiler.machine.limits import Limits, read_limits
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.budget import Budget
-from dueby_profiler.measuring.messages import Built, Contended, Point
-from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, contention_s
+from dueby_profiler.measuring.messages import Built, Contended, DecodingRates, Point
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, contention_s, decoding_s
 from dueby_profiler.measuring.rounds import MeasuringTarget, Survey
 from dueby_profiler.presets import Preset
 
@@ -62,6 +62,8 @@ class SimulatedMachine:
     """Devices with a given start-up, latency and memory, and with a clock that moves only while they work."""
 
     slices: int = 2
+    threads: int = 1
+    """Cores of a slice."""
     startup_s: float = 4.0
     build_s: float = 0.3
     latency_s: Callable[[int], float] = lambda size: 0.002 + 0.012 * size
@@ -86,6 +88,7 @@ class SimulatedMachine:
     hot_after_s: float = 0.0
     """... so long after a group was started."""
     contention: float = 1.2
+    serial_us: float = 80.0
     bursts: list[Burst] = field(default_factory=list)
     now_s: float = 1000.0
     groups: int = 0
@@ -105,7 +108,7 @@ class SimulatedMachine:
     def target(self, engine: EngineName, *, slowness: float = 1.0) -> MeasuringTarget:
         """Return an engine on this machine's only layout, which takes so many times the machine's latency."""
         gpu = runs_on(engine) == "gpu"
-        slices = tuple(Slice(threads=1, gpu=f"GPU-{i}" if gpu else None) for i in range(self.slices))
+        slices = tuple(Slice(threads=self.threads, gpu=f"GPU-{i}" if gpu else None) for i in range(self.slices))
         return MeasuringTarget(
             layout=Layout(device_class="NVIDIA-L4" if gpu else "cpu-1", slices=slices),
             engine=engine,
@@ -220,6 +223,14 @@ class SimulatedGroup:
         model_us, decode_us = 1e6 * machine.latency_s(self.size), 2000.0
         both_us = machine.contention * (model_us + self.size * decode_us)
         return [Contended(decode_us=decode_us, model_us=model_us, both_us=both_us) for _ in range(machine.slices)]
+
+    def decode(self, phase_s: float, cores: Sequence[int], folder: Path) -> list[DecodingRates]:
+        """See MeasuringGroup."""
+        machine = self.machine
+        machine.now_s += decoding_s(phase_s, cores)
+        decoded_us = tuple(max(machine.serial_us, 2000.0 / count) for count in cores)
+        rates = DecodingRates(serial_us=machine.serial_us, cores=tuple(cores), decoded_us=decoded_us)
+        return [rates for _ in range(machine.slices)]
 
 
 def some_facts(*, model: Model | None = None, device: Device | None = None) -> Facts:

@@ -31,6 +31,7 @@ from math import ceil, hypot, isqrt
 
 from dueby_api.engines import EngineName
 from dueby_planner.model.rule import quantile
+from dueby_planner.model.speedup import LINEAR, Speedup
 from dueby_planner.small_samples import Z95
 
 BILLION = 10**9
@@ -69,6 +70,8 @@ class DeviceChoice:
     """Cores of a GPU's worker: those of its share with which the GPU waits least; 0: a CPU slice has its own."""
     core_us: int = 0
     """What a mini-batch takes one core beside a GPU, to be read and decoded."""
+    speedup: Speedup = LINEAR
+    """What more cores than one make of that."""
     computed_us: int = 0
     """What L would be if a GPU's worker had any number of cores."""
     serial_us: int = 0

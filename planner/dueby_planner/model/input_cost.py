@@ -7,12 +7,13 @@ A CPU slice of k cores is shared by the model and the decoding, so their times a
 On a GPU they overlap, and the slowest of model, cores, interpreter and network decides. Its worker may have `cores` of
 its node:
 
-    L_job(b) = max(L(b), b (decode + get) / cores, b * serial, b * bytes / bandwidth)
+    L_job(b) = max(L(b), b (decode + get) / s(cores), b * serial, b * bytes / bandwidth)
 
-It gets as many of them as keep the GPU waiting no longer, so that whoever shares the node has the rest (cores.py).
-`serial` is what the worker does around the decoding of an image: under the interpreter's lock, so for one image at a
-time. On a CPU slice it is part of the contention, which is measured with it. Images without bytes are made up, and need
-none of it.
+s is their speed-up (speedup.py). It gets as many of them as keep the GPU waiting no longer, so that whoever shares the
+node has the rest (cores.py). `serial` is what the worker does around the decoding of an image: under the interpreter's
+lock, so for one image at a time. On a CPU slice it is part of the contention, which is measured with it. Images without
+bytes are made up, and need none of it.
+
 The warm-up W(b) grows by the same amount as the step.
 """
 
@@ -25,6 +26,7 @@ from dueby_api.engines import runs_on_cpu
 from dueby_api.gpu_profile import ProfileSpec
 from dueby_api.input_cost import InputCost
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_planner.model.speedup import speedup_of
 
 SERIAL_US = 100.0
 """What is assumed to be serial of an image where no profile says it."""
@@ -67,7 +69,7 @@ def latency_with_input_us(
         # Through its text, 1.1 is eleven tenths and not the binary number that is nearest to it.
         return ceil(Fraction(str(spec.contention)) * (latency_us + core_us / (spec.device.threads or 1)))
     work = work_beside_gpu(mini_batch_size, cost, spec.serial_micros)
-    return max(latency_us, -(-work.core_us // cores), work.wire_us, work.serial_us)
+    return max(latency_us, speedup_of(spec.decoding).step_us(work.core_us, cores), work.wire_us, work.serial_us)
 
 
 def _core_us(mini_batch_size: int, cost: InputCost) -> Fraction:

@@ -13,6 +13,7 @@ from dueby_api.classifiers import CLASSIFIERS, source_of, unknown_model
 from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import (
+    DecodingRate,
     GPUProfile,
     Latency,
     PredictedWarmup,
@@ -122,6 +123,7 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         serial_micros=max((p.spec.serial_micros for p in nodes if p.spec.serial_micros is not None), default=None),
         busy=any(p.spec.busy for p in nodes),
         cut_short=any(p.spec.cut_short for p in nodes),
+        decoding=_least_rates([p.spec.decoding for p in nodes]),
         latency_fit=None,
         observed=(),
         agreement=min((p.spec.agreement for p in nodes if p.spec.agreement), key=lambda a: a.closeness, default=None),
@@ -183,6 +185,13 @@ def _mean_step(size: int, rows: Sequence[Step]) -> Step:
         memory_mib=max(s.memory_mib or 0 for s in rows) or None,
         host_memory_mib=max(s.host_memory_mib or 0 for s in rows) or None,
     )
+
+
+def _least_rates(nodes: Sequence[Sequence[DecodingRate]]) -> tuple[DecodingRate, ...]:
+    """Return what every node makes of its cores, at the numbers of cores that all nodes with rates have measured."""
+    rates = [{rate.cores: rate.images_per_second for rate in rows} for rows in nodes if rows]
+    common = sorted(set.intersection(*map(set, rates))) if rates else []
+    return tuple(DecodingRate(cores=cores, images_per_second=min(row[cores] for row in rates)) for cores in common)
 
 
 def _worst(times: Sequence[Quantiles]) -> Quantiles:

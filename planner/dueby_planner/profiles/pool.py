@@ -19,6 +19,7 @@ from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.cores import cores_for
 from dueby_planner.model.input_cost import latency_with_input_us, work_beside_gpu
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
+from dueby_planner.model.speedup import speedup_of
 from dueby_planner.profiles.class_profiles import can_decode, class_profiles, matching, without_profile
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
@@ -171,6 +172,7 @@ def _choice(
     grown_us = max(0, latency_us - times.latency_us)
     on_cpu = runs_on_cpu(spec.engine)
     core_us, wire_us, serial_us = (0, 0, 0) if on_cpu else work_beside_gpu(size, cost, spec.serial_micros)
+    speedup = speedup_of(spec.decoding)
     waited_us = max(times.latency_us, wire_us)
     computed_us = max(waited_us, serial_us)
     return DeviceChoice(
@@ -186,8 +188,9 @@ def _choice(
         latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cores=cores),
         step_ratio=learned.ratio,
         interpolation=times.interpolation,
-        cores=0 if on_cpu else cores_for(core_us=core_us, computed_us=computed_us, most=cores),
+        cores=0 if on_cpu else cores_for(core_us=core_us, computed_us=computed_us, most=cores, speedup=speedup),
         core_us=core_us,
+        speedup=speedup,
         computed_us=computed_us,
         serial_us=serial_us if serial_us > waited_us else 0,
     )

@@ -16,6 +16,7 @@ from dueby_api.agreement import Agreement
 from dueby_api.classifiers import plain_name
 from dueby_api.engines import EngineName
 from dueby_api.gpu_profile import (
+    DecodingRate,
     Device,
     GPUProfile,
     Latency,
@@ -40,6 +41,7 @@ from dueby_profiler.analysis.statistics import (
     slowness,
     spread_error,
 )
+from dueby_profiler.measuring.messages import DecodingRates
 from dueby_profiler.presets import ENOUGH_GROUPS
 
 # Of a Kubernetes object.
@@ -81,6 +83,8 @@ def build_profile(measurements: Measurements, facts: Facts, largest: Largest) ->
         startup_micros=_startup(measurements),
         spread=Spread(run=run_spread(measurements)),
         contention=contention_factor(measurements.contentions),
+        serial_micros=serial_micros(measurements.decodings),
+        decoding=decoding_rates(measurements.decodings),
         busy=facts.busy,
         cut_short=facts.cut_short,
         remarks=facts.remarks,
@@ -155,6 +159,22 @@ def contention_factor(factors: Sequence[float]) -> float:
     """Return how much slower decoding beside the model is than the sum of both: the mean over processes, at least 1."""
     # Decoding can't make the model faster: a factor below 1 is noise.
     return round(max(1.0, fmean(factors)), 3) if factors else 1.0
+
+
+def serial_micros(decodings: Sequence[DecodingRates]) -> float | None:
+    """Return what a GPU's worker does for one image at a time: the mean over processes; None if none measured it."""
+    return round(fmean(rates.serial_us for rates in decodings), 1) if decodings else None
+
+
+def decoding_rates(decodings: Sequence[DecodingRates]) -> tuple[DecodingRate, ...]:
+    """Return the photos a second by cores: the mean over processes."""
+    if not decodings:
+        return ()
+    by_cores = zip(*(rates.decoded_us for rates in decodings), strict=True)
+    return tuple(
+        DecodingRate(cores=cores, images_per_second=round(1e6 / fmean(image_us), 1))
+        for cores, image_us in zip(decodings[0].cores, by_cores, strict=True)
+    )
 
 
 def _startup(measurements: Measurements) -> Quantiles:

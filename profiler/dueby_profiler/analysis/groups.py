@@ -78,6 +78,7 @@ class MeasuredGroups:
             rough_startups_us=first.rough_startups_us,
             rough_warmups_us=first.rough_warmups_us,
             contentions=better.contentions or first.contentions,
+            decodings=better.decodings or first.decodings,
         )
 
     @property

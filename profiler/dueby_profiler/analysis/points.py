@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from statistics import fmean
 from typing import TypeVar
 
-from dueby_profiler.measuring.messages import Built, Point
+from dueby_profiler.measuring.messages import Built, DecodingRates, Point
 
 Value = TypeVar("Value")
 
@@ -54,6 +54,8 @@ class Measurements:
     """Peak of the host's memory beside a GPU's, likewise."""
     contentions: list[float] = field(default_factory=list)
     """The contention factor of each process."""
+    decodings: list[DecodingRates] = field(default_factory=list)
+    """What each process beside a GPU made of its cores."""
     hot_us: list[tuple[int, float]] = field(default_factory=list)
     """Of each process that was run until its device was hot: the size, and the mean step at the end."""
     group_size: int = 1
@@ -142,6 +144,7 @@ class Measurements:
         self.hot_us.extend(other.hot_us)
         self.startups_us.extend(other.startups_us)
         self.contentions.extend(other.contentions)
+        self.decodings.extend(other.decodings)
         self.rough_startups_us.extend(other.rough_startups_us)
         self.rough_warmups_us.update(other.rough_warmups_us)
 
@@ -156,6 +159,7 @@ class Measurements:
             peak_mib=_grouped({s: p[number::devices] for s, p in self.peak_mib.items()}),
             host_mib=_grouped({s: p[number::devices] for s, p in self.host_mib.items()}),
             contentions=self.contentions[number::devices],
+            decodings=self.decodings[number::devices],
             hot_us=self.hot_us[number::devices],
             rough_startups_us=self.rough_startups_us,
             rough_warmups_us=self.rough_warmups_us,

@@ -37,6 +37,12 @@ class Layout:
         """Whether the devices are GPUs."""
         return self.slices[0].gpu is not None
 
+    @property
+    def core_counts(self) -> list[int]:
+        """1, 2, 4, ... up to the cores of a slice, and these."""
+        most = self.slices[0].threads
+        return sorted({most, *(2**power for power in range(most.bit_length()))})
+
 
 def cpu_layouts(limits: Limits) -> list[Layout]:
     """Return the layouts of this machine's cores, the smallest slices first.

@@ -3,7 +3,7 @@
 Model and decoding share the slice's cores, so their times add up. On top of that they push each other out of the caches
 and wait for each other: the sum promised 212 images/s where 157-178 were reached. So there are three phases, which all
 slices go through at the same time: decoding alone, the model alone, and both as a worker does it, with the worker's own
-reader and feed. The images cost as much as photos do: 640 x 480 pixels, 60-80 KB.
+reader and feed.
 """
 
 import os
@@ -12,24 +12,12 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
-import numpy as np
-
-from dueby_api.source import Source
 from dueby_profiler.measuring.bench import Bench, now_us
 from dueby_profiler.measuring.messages import Contend, Contended
+from dueby_profiler.measuring.photo_feed import BUFFERS_AHEAD, mini_batch_us, write_images
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import Fetcher
-from dueby_worker.images.jpeg import encode
-from dueby_worker.images.read_ahead import most_ahead, read_images
-from dueby_worker.output.parts import OpenPart
-from dueby_worker.work.feed import Feed, MiniBatch
-from dueby_worker.work.order import Item
-
-_WIDTH, _HEIGHT, _QUALITY = 640, 480, 80
-# A single image would stay in the cache.
-_IMAGES = 16
-# As in a worker: one buffer is ready while another is being filled.
-_BUFFERS_AHEAD = 2
+from dueby_worker.models.preprocessing import Pixels
 
 
 def run_contention(bench: Bench, contend: Contend) -> Contended:
@@ -42,21 +30,6 @@ def run_contention(bench: Bench, contend: Contend) -> Contended:
     model_us = _model_alone(bench, until_us=modelled_us)
     both_us = _both(bench, uris, until_us=end_us)
     return Contended(decode_us=decode_us, model_us=model_us, both_us=both_us)
-
-
-def write_images(folder: Path) -> list[str]:
-    """Write JPEG files with waves of colour and noise; return their URIs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH]
-    uris = []
-    for number in range(_IMAGES):
-        waves = [np.sin(x / (20 + 9 * c + number) + y / 33) * np.cos(y / (15 + 7 * c + number)) for c in range(3)]
-        noise = np.random.default_rng(number).normal(25, 12, size=(_HEIGHT, _WIDTH, 3))
-        pixels = (0.4 * 255 * (1 + np.stack(waves, axis=-1)) + noise).clip(0, 255).astype(np.uint8)
-        path = folder / f"{number}.jpg"
-        path.write_bytes(encode(pixels, quality=_QUALITY))
-        uris.append(path.as_uri())
-    return uris
 
 
 def _decode_alone(bench: Bench, uris: list[str], *, until_us: int) -> float:
@@ -89,36 +62,21 @@ def _model_alone(bench: Bench, *, until_us: int) -> float:
 
 def _both(bench: Bench, uris: list[str], *, until_us: int) -> float:
     """Return the time of a mini-batch whose images are read and decoded beside it, from one result to the next."""
-    engine, threads = bench.ready_engine(), bench.setup.threads
-    feed = Feed()
-    feed.supply(engine.buffer() for _ in range(engine.depth + _BUFFERS_AHEAD))
-    part = OpenPart(0, first=0, uris=uris, columns={})  # the feed needs a part; no rows are written
-    stretch = (Item(part=part, position=0, index=index, uri=uri) for index, uri in enumerate(cycle(uris)))
-    feed.start(
-        [stretch],
-        lambda items: read_images(
-            items,
-            source=Source(uri=uris[0]),
-            preprocessing=bench.loaded.preprocessing,
-            threads=threads,
-            ahead=most_ahead(threads=threads, mini_batch_size=bench.size),
-        ),
+    engine = bench.ready_engine()
+
+    def classify(pixels: Pixels) -> None:
+        engine.submit(pixels)
+        engine.collect()
+
+    return mini_batch_us(
+        uris,
+        [engine.buffer() for _ in range(engine.depth + BUFFERS_AHEAD)],
+        preprocessing=bench.loaded.preprocessing,
+        threads=bench.setup.threads,
+        size=bench.size,
+        until_us=until_us,
+        use=classify,
     )
-    moments: list[int] = []
-    try:
-        for batch in feed:
-            if isinstance(batch, MiniBatch):
-                engine.submit(batch.pixels)
-                engine.collect()
-                moments.append(now_us())
-                feed.give_back(batch)
-            # The first result is skipped: its buffers were filled while no model ran.
-            if len(moments) > 2 and moments[-1] >= until_us:
-                break
-    finally:
-        feed.stop()
-    steady = moments[1:]
-    return (steady[-1] - steady[0]) / (len(steady) - 1)
 
 
 def _repeat(once: Callable[[], None], *, until_us: int) -> int:

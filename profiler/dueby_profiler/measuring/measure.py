@@ -20,6 +20,7 @@ from dueby_profiler.measuring.messages import (
     Contend,
     Failed,
     MeanKnown,
+    MeasureDecoding,
     Message,
     NoMemory,
     Point,
@@ -161,8 +162,13 @@ def _answer(bench: Bench, message: Message, channel: Channel) -> None:
         from dueby_profiler.measuring.photos import compare_photos
 
         channel.send(compare_photos(bench, message))
-    else:
+    elif isinstance(message, MeasureDecoding):
         # Imported here, since it loads what reads and decodes images, which is not part of the start-up.
+        from dueby_profiler.measuring.decoding import run_decoding
+
+        bench.reporter.enter(Phase.CONTENDING, bench.size)
+        channel.send(run_decoding(bench, message))
+    else:
         from dueby_profiler.measuring.contention import run_contention
 
         bench.reporter.enter(Phase.CONTENDING, bench.size)

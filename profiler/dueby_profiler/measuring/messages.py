@@ -6,6 +6,7 @@
     go(limit) ────────────────▶   the first mini-batch, then steady steps ──▶ known  (mean known, or out of time)
     stop ─────────────────────▶   until here it keeps its cores busy      ──▶ point
     contend(moments) ─────────▶   decoding alone, model alone, both       ──▶ contended
+    decode(cores) ────────────▶   photos through so many cores, no model  ──▶ decoded
     agree(photos) ────────────▶   photos through the engine and plain fp32 ─▶ agreed
     end of input ─────────────▶   leaves
 
@@ -118,6 +119,32 @@ class Contended(Spec, frozen=True, kw_only=True):
     """A mini-batch whose images are decoded beside it, as a worker does."""
 
 
+class MeasureDecoding(Spec, frozen=True, kw_only=True):
+    """Measure what a worker makes of its cores: with a decoder that does nothing, then with each number of cores."""
+
+    cores: tuple[int, ...]
+    begin_us: int
+    phase_us: int
+    """How long each of the phases takes."""
+    folder: str
+    """Where to write the images."""
+
+    @property
+    def ends_us(self) -> list[int]:
+        """When the phases end."""
+        return [self.begin_us + number * self.phase_us for number in range(1, len(self.cores) + 2)]
+
+
+class DecodingRates(Spec, frozen=True, kw_only=True):
+    """The time of an image by the clock, in each phase."""
+
+    serial_us: float
+    """With a decoder that does nothing."""
+    cores: tuple[int, ...]
+    decoded_us: tuple[float, ...]
+    """With so many cores each."""
+
+
 class Agree(Spec, frozen=True, kw_only=True):
     """Compare the engine with plain fp32 on photos."""
 
@@ -155,8 +182,8 @@ class Failed(Spec, frozen=True, kw_only=True):
     message: str
 
 
-Measured = Built | MeanKnown | Point | Contended | Agreed
-Message = Setup | Build | StartSteps | StopSteps | Contend | Agree | Measured | NoMemory | Failed
+Measured = Built | MeanKnown | Point | Contended | DecodingRates | Agreed
+Message = Setup | Build | StartSteps | StopSteps | Contend | MeasureDecoding | Agree | Measured | NoMemory | Failed
 _KINDS: dict[str, type[Message]] = {
     "setup": Setup,
     "build": Build,
@@ -167,6 +194,8 @@ _KINDS: dict[str, type[Message]] = {
     "point": Point,
     "contend": Contend,
     "contended": Contended,
+    "decode": MeasureDecoding,
+    "decoded": DecodingRates,
     "agree": Agree,
     "agreed": Agreed,
     "noMemory": NoMemory,

@@ -32,8 +32,10 @@ from dueby_profiler.measuring.messages import (
     Built,
     Contend,
     Contended,
+    DecodingRates,
     Failed,
     MeanKnown,
+    MeasureDecoding,
     Message,
     NoMemory,
     Point,
@@ -49,7 +51,7 @@ from dueby_worker.system.end_with_parent import ending_with_me
 MEASURE = (sys.executable, "-m", "dueby_profiler.measuring.measure")
 # On top of the time that a process was given: a step, a build or slow imports may take minutes, a hang never ends.
 ANSWER_TIMEOUT_S = 300.0
-# Images are written and decoders loaded before the first phase of `contend` begins.
+# Images are written and decoders loaded before the first phase of `contend` or `decode` begins.
 _PREPARATION_S = 1.0
 # How much of a dead process's standard error to quote.
 _ERROR_CHARACTERS = 2000
@@ -85,6 +87,11 @@ class Crashed(DueByError):
 def contention_s(phase_s: float) -> float:
     """Return how long ProcessGroup.contend takes."""
     return _PREPARATION_S + 3 * phase_s
+
+
+def decoding_s(phase_s: float, cores: Sequence[int]) -> float:
+    """Return how long ProcessGroup.decode takes."""
+    return _PREPARATION_S + (1 + len(cores)) * phase_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +174,16 @@ class ProcessGroup:
         begin, decoded, modelled, end = (int(1e6 * (self._clock() + _PREPARATION_S + i * phase_s)) for i in range(4))
         message = Contend(moments_us=(begin, decoded, modelled, end), folder=str(folder))
         return self._ask(message, Contended, timeout_s=contention_s(phase_s) + ANSWER_TIMEOUT_S)
+
+    def decode(self, phase_s: float, cores: Sequence[int], folder: Path) -> list[DecodingRates]:
+        """Let every process decode with none of these numbers of cores and with each, all at the same time."""
+        message = MeasureDecoding(
+            cores=tuple(cores),
+            begin_us=int(1e6 * (self._clock() + _PREPARATION_S)),
+            phase_us=int(1e6 * phase_s),
+            folder=str(folder),
+        )
+        return self._ask(message, DecodingRates, timeout_s=decoding_s(phase_s, cores) + ANSWER_TIMEOUT_S)
 
     def agree(self, message: Agree) -> list[Agreement | None]:
         """Let every process compare its engine with plain fp32 on photos."""

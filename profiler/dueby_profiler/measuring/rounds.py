@@ -5,6 +5,7 @@
     rounds      start-up, warm-up and memory of one size, then all sizes        a group for each round
                 (on GPUs the two fastest)
     contention  decoding beside the model, at the fastest size                  the first round's group
+    decoding    on GPUs in its place: with 1, 2, 4, ... cores                   the same
 
 Rounds for which there is no time are left out. If all of them are, start-up and warm-up are those seen while the sizes
 grew. A round during which other programs were seen to use the cores is made again while there is time. If the rounds
@@ -26,8 +27,8 @@ from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.machine.interference import CpuTimes, foreign_cores
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.measuring.budget import Budget
-from dueby_profiler.measuring.messages import Built, Contended, Point
-from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, contention_s
+from dueby_profiler.measuring.messages import Built, Contended, DecodingRates, Point
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, contention_s, decoding_s
 from dueby_profiler.measuring.sweep import STEPS_OF_A_POINT, SweepEnd, next_size, warmup_sizes
 from dueby_profiler.presets import ENOUGH_GROUPS, Preset, builds_s
 
@@ -59,6 +60,9 @@ class MeasuringGroup(Protocol):
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:
         """Let every process decode, run its model, and do both, each for this long and all at the same time."""
+
+    def decode(self, phase_s: float, cores: Sequence[int], folder: Path) -> list[DecodingRates]:
+        """Let every process read photos and decode none, then with each number of cores, all at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,8 +241,8 @@ class Survey:
             others = others[:_OTHERS_ON_GPU]
         process = len(self.groups.every) * len(self.target.layout.slices)
         self.on_phase(f"fresh processes, first size {first}", self.budget.left_s)
-        contend = self._is_contention_due(budget)
-        steady = budget.without(contention_s(self.preset.contention_s) if contend else 0)
+        decoding_s = self._decoding_s(budget)
+        steady = budget.without(decoding_s)
         with self._fresh_processes() as (group, measurements):
             built = self._build(group, first)
             points = group.run(self._point_s(steady, 1 + len(others)))
@@ -249,7 +253,9 @@ class Survey:
                     self._build(group, size)
                     points = group.run(self._point_s(steady, len(others) - index))
                     measurements.add_steady(process, points)
-            if contend:
+            if decoding_s and self.target.layout.is_gpu:
+                self._decode(group, measurements)
+            elif decoding_s:
                 self._contend(group, measurements)
 
     def _first_size(self) -> int:
@@ -257,12 +263,24 @@ class Survey:
         seen = [self.groups.quiet_found.warmups_us, self.found.warmups_us]
         return min(warmup_sizes(self.found.sizes), key=lambda size: [len(warmups[size]) for warmups in seen])
 
-    def _is_contention_due(self, budget: Budget) -> bool:
+    def _decoding_s(self, budget: Budget) -> float:
+        """Return how long to measure what decoding costs in this round; 0 if that is known."""
         # A GPU computes while the host's cores decode, so only slices of cores have contention.
-        if self.target.layout.is_gpu or self.groups.quiet_found.contentions:
-            return False
+        if self.target.layout.is_gpu:
+            seconds = decoding_s(self.preset.contention_s, self.target.layout.core_counts)
+            # Engines that take long to build may leave no time for it.
+            is_known, is_needed = bool(self.groups.quiet_found.decodings), False
+        else:
+            seconds = contention_s(self.preset.contention_s)
+            is_known, is_needed = bool(self.groups.quiet_found.contentions), not self.found.contentions
         # Where it was disturbed, it is measured again if that leaves the steps as much of the round as it takes.
-        return not self.found.contentions or 2 * contention_s(self.preset.contention_s) <= budget.left_s
+        return 0.0 if is_known or not (is_needed or 2 * seconds <= budget.left_s) else seconds
+
+    def _decode(self, group: MeasuringGroup, measurements: Measurements) -> None:
+        """Measure what the workers of GPUs make of their cores."""
+        self.on_phase("decoding with more and more cores", self.budget.left_s)
+        cores = self.target.layout.core_counts
+        measurements.decodings.extend(group.decode(self.preset.contention_s, cores, self.target.folder))
 
     def _contend(self, group: MeasuringGroup, measurements: Measurements) -> None:
         """Measure contention at the fastest size of which enough mini-batches fit into a phase."""

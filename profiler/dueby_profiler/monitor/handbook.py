@@ -19,7 +19,7 @@ _PHASES = {
     Phase.CHECKING: "it compares the result of its very first mini-batch with plain fp32",
     Phase.STEADY: "it runs mini-batches one after the other",
     Phase.WAITING: "it waits for the profiler's next message",
-    Phase.CONTENDING: "it decodes, runs the model, and does both at once",
+    Phase.CONTENDING: "it decodes; beside a CPU slice it also runs the model, alone and meanwhile",
 }
 
 

@@ -19,7 +19,7 @@ from dueby_api.inference_job import Model
 from dueby_profiler.analysis.document import object_name
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout
-from dueby_profiler.measuring.messages import Built, Contended, Point
+from dueby_profiler.measuring.messages import Built, Contended, DecodingRates, Point
 from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.measuring.rounds import MeasuringGroup
 from dueby_profiler.monitor.journal import Journal
@@ -134,3 +134,7 @@ class _WatchedGroup:
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:
         """Let every process decode, run its model, and do both."""
         return self._group.contend(phase_s, folder)
+
+    def decode(self, phase_s: float, cores: Sequence[int], folder: Path) -> list[DecodingRates]:
+        """Let every process decode with so many cores each."""
+        return self._group.decode(phase_s, cores, folder)

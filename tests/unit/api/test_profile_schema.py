@@ -25,6 +25,11 @@ NAN, INFINITE = float("nan"), float("inf")
             id="rows out of order",
         ),
         pytest.param(
+            {"decoding": [{"cores": cores, "imagesPerSecond": 500.0} for cores in (1, 4, 4)]},
+            "spec.decoding: must ascend in cores, but 4 comes after 4",
+            id="one number of cores twice",
+        ),
+        pytest.param(
             {"steps": [step_document(64, 0, 1)]},
             "spec.steps[0].latencyMicros.mean: must be an integer of at least 1, but is 0",
             id="no latency",

@@ -77,7 +77,7 @@ def read_images(
     witnesses: Sequence[str] = (),
     retry: RetryPolicy = DEFAULT_RETRY,
     is_isolated: bool = False,
-    lists: ListDecoder | None = None,
+    begin: Begin | None = None,
     member_of: PlaceOf | None = None,
     paces: Paces | None = None,
 ) -> Generator[DecodedImage, None, None]:
@@ -88,7 +88,7 @@ def read_images(
     index; it is None for images that are objects of their own.
 
     The threads and children of this generator end when it is exhausted or closed. There are children if `is_isolated`:
-    an image may then kill its decoder. If there is a decoder of lists, images go to it, and it stays open.
+    an image may then kill its decoder. What is given to `begin` to decode takes the place of both, and is not ended.
     """
     if source.synthetic is not None:
         # Making one costs microseconds, so it needs no threads.
@@ -96,11 +96,10 @@ def read_images(
         return (DecodedImage(index, uri, synthetic.pixels(index), None) for index, uri in items)
     paces = paces or Paces()
     fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field, paces=paces)
-    if lists is not None:
-        begin, close = _begin_in(lists), lambda: None
-    else:
+    close = _keep_open
+    if begin is None:
         decode, close = _decoder(source, preprocessing, max_pixels, processes=threads if is_isolated else 0)
-        begin = _begin_here(decode, threads=threads)
+        begin = begin_here(decode, threads=threads)
     within = None if member_of is None else reader_of(fetcher, member_of, source=source, threads=READERS)
     if within is not None:
         wanted, in_flight = within.read(items, most=ahead), None
@@ -149,7 +148,11 @@ def _decoder(
     return tolerant.decode, tolerant.close
 
 
-def _begin_here(decode: Callable[[bytes], Picture], *, threads: int) -> Begin:
+def _keep_open() -> None:
+    """Leave what decodes to whoever has given it."""
+
+
+def begin_here(decode: Callable[[bytes], Picture], *, threads: int) -> Begin:
     """Return what decodes in the calling thread, of which so many do so at the same time."""
     decoding = threading.Semaphore(threads)
 
@@ -161,7 +164,8 @@ def _begin_here(decode: Callable[[bytes], Picture], *, threads: int) -> Begin:
     return begin
 
 
-def _begin_in(lists: ListDecoder) -> Begin:
+def begin_in(lists: ListDecoder) -> Begin:
+    """Return what lets images be decoded in lists."""
     return lambda data: lists.submit(data).result
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby_api.gpu_profile import DecodingRate
 from dueby_api.input_cost import InputCost
 from dueby_planner.answer import alternatives_sentence
 from dueby_planner.model.alternatives import fewer_with_cores
@@ -53,6 +54,39 @@ def test_more_cores_are_as_if_the_pool_had_been_built_with_them(few: int, more: 
     changed = with_cores(pool_with(few, decode_us=decode_us).groups, more)
     built = pool_with(max(few, more), decode_us=decode_us).groups
     assert [times(group.choices) for group in changed] == [times(group.choices) for group in built]
+
+
+def measured_pool(rates: dict[int, float], cores: int, decode_us: float) -> Pool:
+    """Return A100s whose workers may have so many cores, which were measured to decode so many images a second."""
+    rows = tuple(DecodingRate(cores=count, images_per_second=rates[count]) for count in sorted(rates))
+    measured = GPU.replace(spec=GPU.spec.replace(decoding=rows))
+    return build_pool(job().spec, [measured], {A100: 8}, cost=InputCost(decode_us=decode_us), cores={A100: cores})
+
+
+@given(
+    st.dictionaries(st.integers(1, 32), st.floats(100, 10_000), max_size=5),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.floats(0, 5_000),
+)
+def test_what_was_measured_of_cores_holds_however_they_come(
+    rates: dict[int, float], few: int, more: int, decode_us: float
+) -> None:
+    groups = measured_pool(rates, few, decode_us).groups
+    built = measured_pool(rates, max(few, more), decode_us).groups
+    assert times(with_cores(groups, more)[0].choices) == times(built[0].choices)
+    enough = enough_cores(groups)
+    if enough:
+        assert not enough_cores(with_cores(groups, enough))
+        assert enough_cores(with_cores(groups, enough - 1)) == enough
+
+
+def test_cores_that_get_in_each_others_way_are_planned_to_do_less() -> None:
+    def steps(rates: dict[int, float]) -> list[int]:
+        return [choice.latency_us for choice in measured_pool(rates, 4, 4_000).groups[0].choices]
+
+    assert steps({}) == [64_000, 256_000]
+    assert steps({1: 250.0, 4: 800.0}) == [80_000, 320_000]
 
 
 @given(st.floats(0, 5_000), st.integers(1, 8))

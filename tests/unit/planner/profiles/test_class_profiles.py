@@ -124,6 +124,14 @@ def test_what_is_serial_of_a_class_is_that_of_its_slowest_node(
     assert aggregated(*nodes).spec.serial_micros == of_class
 
 
+def test_what_a_class_makes_of_its_cores_is_what_every_node_does() -> None:
+    measured: tuple[dict[int, float], ...] = ({1: 500.0, 2: 900.0, 4: 1_500.0}, {1: 450.0, 2: 950.0}, {})
+    rows = ([{"cores": cores, "imagesPerSecond": rates[cores]} for cores in rates] for rates in measured)
+    nodes = [node(f"n{number}", decoding=decoding) for number, decoding in enumerate(rows)]
+    decoding = aggregated(*nodes).spec.decoding
+    assert [(rate.cores, rate.images_per_second) for rate in decoding] == [(1, 450.0), (2, 900.0)]
+
+
 def test_the_memory_of_a_class_is_that_of_its_smallest_node() -> None:
     nodes = node("a", maxMiniBatchSize=64), node("b", maxMiniBatchSize=512)
     assert aggregated(*nodes).spec.max_mini_batch_size == 64

@@ -13,7 +13,7 @@ from dueby_api.errors import Invalid
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.measuring.choices import ENGINE_FIELD
 from dueby_profiler.measuring.comparison import EngineComparison, compared_size, fastest, relative_rate
-from dueby_profiler.measuring.messages import Built, Contended, Point
+from dueby_profiler.measuring.messages import Built, Contended, DecodingRates, Point
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget
 from dueby_profiler.presets import FULL
@@ -43,6 +43,10 @@ class ScriptedGroup:
         return [a_point(8, starts_us=0, durations_us=[self.steps_us.pop(0)] * 5)]
 
     def contend(self, phase_s: float, folder: Path) -> list[Contended]:
+        """See MeasuringGroup."""
+        raise NotImplementedError
+
+    def decode(self, phase_s: float, cores: Sequence[int], folder: Path) -> list[DecodingRates]:
         """See MeasuringGroup."""
         raise NotImplementedError
 

@@ -151,6 +151,19 @@ def test_contention_is_measured_on_cpus_and_not_on_gpus() -> None:
     assert not SimulatedMachine().measured(QUICK, gpu=True).found.contentions
 
 
+def test_what_a_gpus_worker_makes_of_its_cores_is_measured_once() -> None:
+    machine = SimulatedMachine(threads=12, serial_us=250.0)
+    survey = machine.measured(QUICK, gpu=True)
+    assert [len(group.found.decodings) for group in survey.groups.every[:3]] == [0, machine.slices, 0]
+    spec = profile_of(survey).spec
+    assert spec.serial_micros == 250
+    rates = [(rate.cores, rate.images_per_second) for rate in spec.decoding]
+    assert rates == [(1, 500), (2, 1000), (4, 2000), (8, 4000), (12, 4000)]
+    assert survey.groups.counted_by_profile[1].decodings == survey.found.decodings[1:2]
+    on_cores = profile_of(SimulatedMachine().measured(QUICK)).spec
+    assert (on_cores.serial_micros, on_cores.decoding) == (None, ())
+
+
 def test_a_start_up_that_takes_nearly_all_of_the_time_still_gives_a_profile() -> None:
     machine = SimulatedMachine(startup_s=0.9 * QUICK.layout_s)
     survey = machine.measured(QUICK)
