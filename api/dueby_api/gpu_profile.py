@@ -205,7 +205,8 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     warmup_model: WarmupModel | None = None
     """W at sizes between the measured ones; absent: the next larger size's is used."""
     contention: Annotated[float, Meta(gt=0, le=100)] = 1.0
-    """How much slower a CPU slice is while it decodes as well, relative to the sum of both times."""
+    """How much slower a CPU slice is while it decodes as well, relative to the sum of both times. Of a GPU: how much
+    slower it computes while the host's cores decode. 1 where it was not measured."""
     serial_micros: Annotated[float, Meta(ge=0, le=10**6)] | None = None
     """What a GPU's worker does for one image at a time, however many cores it has; absent: 100 is assumed."""
     decoding: Annotated[tuple[DecodingRate, ...], Meta(max_length=64)] = ()

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dueby.terminal.tables import Column, fitted_table
+from dueby_api.engines import runs_on_cpu
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
@@ -64,7 +65,8 @@ def _facts(profile: GPUProfile) -> Iterator[str]:
         yield f"L between these sizes: {spec.latency_fit.kind}, standard error {spec.latency_fit.error:.1%}"
     # Above 1, since a model that decoding doesn't slow down is the normal case and not worth a word.
     if spec.contention > 1:
-        yield f"while decoding, {spec.contention:.2f} times as slow as model and decoding in sum"
+        alone = "model and decoding in sum" if runs_on_cpu(spec.engine) else "alone"
+        yield f"while decoding, {spec.contention:.2f} times as slow as {alone}"
     if spec.serial_micros:
         rate = MICROS_PER_SECOND / spec.serial_micros
         yield f"a worker reads at most {rate:,.0f} images/s, however many cores decode"

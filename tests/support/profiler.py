@@ -221,7 +221,8 @@ class SimulatedGroup:
         machine = self.machine
         machine.now_s += contention_s(phase_s)
         model_us, decode_us = 1e6 * machine.latency_s(self.size), 2000.0
-        both_us = machine.contention * (model_us + self.size * decode_us)
+        # A GPU computes while the cores decode.
+        both_us = machine.contention * (model_us + (0 if self.gpu else self.size * decode_us))
         return [Contended(decode_us=decode_us, model_us=model_us, both_us=both_us) for _ in range(machine.slices)]
 
     def decode(self, phase_s: float, cores: Sequence[int], folder: Path) -> list[DecodingRates]:

@@ -7,12 +7,16 @@ A CPU slice of k cores is shared by the model and the decoding, so their times a
 On a GPU they overlap, and the slowest of model, cores, interpreter and network decides. Its worker may have `cores` of
 its node:
 
-    L_job(b) = max(L(b), b (decode + get) / s(cores), b * serial, b * bytes / bandwidth)
+    L_job(b) = max(L'(b), b (decode + get) / s(cores), b * serial, b * bytes / bandwidth)
+    L'(b) = L(b) + (contention - 1) * min(L(b), b (decode + get) / s(cores))
 
 s is their speed-up (speedup.py). It gets as many of them as keep the GPU waiting no longer, so that whoever shares the
 node has the rest (cores.py). `serial` is what the worker does around the decoding of an image: under the interpreter's
 lock, so for one image at a time. On a CPU slice it is part of the contention, which is measured with it. Images without
 bytes are made up, and need none of it.
+
+What launches the GPU's work waits for the decoders' threads. Contention was measured while all of them decoded, so L'
+is longer for the part of the step in which they do.
 
 The warm-up W(b) grows by the same amount as the step.
 """
@@ -43,6 +47,10 @@ class WorkBesideGPU(NamedTuple):
     """Of the worker, for what it does for one image at a time."""
 
 
+NO_WORK = WorkBesideGPU(core_us=0, wire_us=0, serial_us=0)
+"""That of a CPU slice, which does everything itself."""
+
+
 # A job is planned again in each pass, at the same sizes and with the same cost.
 @lru_cache(maxsize=2**14)
 def work_beside_gpu(mini_batch_size: int, cost: InputCost, serial_us: float | None = None) -> WorkBesideGPU:
@@ -65,11 +73,27 @@ def latency_with_input_us(
 ) -> int:
     """Return L_job(b) in microseconds, rounded up. `cores` are what a GPU's worker may have."""
     if runs_on_cpu(spec.engine):
-        core_us = _core_us(mini_batch_size, cost)
-        # Through its text, 1.1 is eleven tenths and not the binary number that is nearest to it.
-        return ceil(Fraction(str(spec.contention)) * (latency_us + core_us / (spec.device.threads or 1)))
+        added_us = _core_us(mini_batch_size, cost) / (spec.device.threads or 1)
+        return ceil(_contention(spec) * (latency_us + added_us))
     work = work_beside_gpu(mini_batch_size, cost, spec.serial_micros)
-    return max(latency_us, speedup_of(spec.decoding).step_us(work.core_us, cores), work.wire_us, work.serial_us)
+    computed_us = computed_on_gpu_us(spec, latency_us, work, cores=cores)
+    return max(computed_us, speedup_of(spec.decoding).step_us(work.core_us, cores), work.wire_us, work.serial_us)
+
+
+def computed_on_gpu_us(spec: ProfileSpec, latency_us: int, work: WorkBesideGPU, *, cores: int) -> int:
+    """Return how long a GPU takes for a mini-batch while so many cores decode the next one, in microseconds."""
+    decoding_us = min(Fraction(latency_us), work.core_us / speedup_of(spec.decoding).at(cores))
+    return ceil(latency_us + (_contention(spec) - 1) * decoding_us)
+
+
+def stretched_us(spec: ProfileSpec, duration_us: int) -> int:
+    """Return what becomes of a duration of the model while all cores decode, in microseconds, rounded up."""
+    return ceil(_contention(spec) * duration_us)
+
+
+def _contention(spec: ProfileSpec) -> Fraction:
+    # Through its text, 1.1 is eleven tenths and not the binary number that is nearest to it.
+    return Fraction(str(spec.contention))
 
 
 def _core_us(mini_batch_size: int, cost: InputCost) -> Fraction:

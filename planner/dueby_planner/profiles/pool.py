@@ -17,7 +17,13 @@ from dueby_api.input_cost import FREE, InputCost
 from dueby_api.subject import profile_subject
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.cores import cores_for
-from dueby_planner.model.input_cost import latency_with_input_us, work_beside_gpu
+from dueby_planner.model.input_cost import (
+    NO_WORK,
+    computed_on_gpu_us,
+    latency_with_input_us,
+    stretched_us,
+    work_beside_gpu,
+)
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
 from dueby_planner.model.speedup import speedup_of
 from dueby_planner.profiles.class_profiles import can_decode, class_profiles, matching, without_profile
@@ -170,11 +176,10 @@ def _choice(
     startup = spec.startup_micros or Quantiles(p50=0, p95=0)
     latency_us = latency_with_input_us(spec, times.latency_us, size, cost, cores=cores)
     grown_us = max(0, latency_us - times.latency_us)
-    on_cpu = runs_on_cpu(spec.engine)
-    core_us, wire_us, serial_us = (0, 0, 0) if on_cpu else work_beside_gpu(size, cost, spec.serial_micros)
-    speedup = speedup_of(spec.decoding)
-    waited_us = max(times.latency_us, wire_us)
-    computed_us = max(waited_us, serial_us)
+    on_cpu, speedup = runs_on_cpu(spec.engine), speedup_of(spec.decoding)
+    work = NO_WORK if on_cpu else work_beside_gpu(size, cost, spec.serial_micros)
+    waited_us = max(computed_on_gpu_us(spec, times.latency_us, work, cores=cores), work.wire_us)
+    computed_us = max(waited_us, work.serial_us)
     return DeviceChoice(
         engine=spec.engine,
         mini_batch_size=size,
@@ -185,14 +190,14 @@ def _choice(
         start_spread_us=startup.p95 - startup.p50 + times.warmup.p95 - times.warmup.p50,
         profile=profile.name,
         # Contention stretches the error, too. On a GPU whose input decides, the error is more than needed.
-        latency_error_us=latency_with_input_us(spec, times.error_us, size, FREE, cores=cores),
+        latency_error_us=stretched_us(spec, times.error_us),
         step_ratio=learned.ratio,
         interpolation=times.interpolation,
-        cores=0 if on_cpu else cores_for(core_us=core_us, computed_us=computed_us, most=cores, speedup=speedup),
-        core_us=core_us,
+        cores=0 if on_cpu else cores_for(core_us=work.core_us, computed_us=computed_us, most=cores, speedup=speedup),
+        core_us=work.core_us,
         speedup=speedup,
         computed_us=computed_us,
-        serial_us=serial_us if serial_us > waited_us else 0,
+        serial_us=work.serial_us if work.serial_us > waited_us else 0,
     )
 
 

@@ -156,7 +156,7 @@ def is_spread_known(measurements: Measurements) -> bool:
 
 
 def contention_factor(factors: Sequence[float]) -> float:
-    """Return how much slower decoding beside the model is than the sum of both: the mean over processes, at least 1."""
+    """Return the contention of a profile: the mean over processes, at least 1."""
     # Decoding can't make the model faster: a factor below 1 is noise.
     return round(max(1.0, fmean(factors)), 3) if factors else 1.0
 

@@ -116,7 +116,7 @@ class Contended(Spec, frozen=True, kw_only=True):
     model_us: float
     """A mini-batch with nothing to decode."""
     both_us: float
-    """A mini-batch whose images are decoded beside it, as a worker does."""
+    """A mini-batch whose images are decoded beside it, as a worker does; on a GPU, one while all cores decode."""
 
 
 class MeasureDecoding(Spec, frozen=True, kw_only=True):

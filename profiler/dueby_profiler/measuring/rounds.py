@@ -4,8 +4,9 @@
     soak        on GPUs, the fastest size until they are hot                    the same group
     rounds      start-up, warm-up and memory of one size, then all sizes        a group for each round
                 (on GPUs the two fastest)
-    contention  decoding beside the model, at the fastest size                  the first round's group
-    decoding    on GPUs in its place: with 1, 2, 4, ... cores                   the same
+    contention  decoding beside the model, at the fastest size                  the first round's group; on GPUs the one
+                                                                                that explores, while they are hot
+    decoding    on GPUs, photos through 1, 2, 4, ... cores, and no model        the first round's group
 
 Rounds for which there is no time are left out. If all of them are, start-up and warm-up are those seen while the sizes
 grew. A round during which other programs were seen to use the cores is made again while there is time. If the rounds
@@ -34,6 +35,7 @@ from dueby_profiler.presets import ENOUGH_GROUPS, Preset, builds_s
 
 WhileAlive = Callable[["MeasuringGroup", int], None]
 """Called with a group that has grown its sizes, and with the peak memory of its processes in MiB."""
+_Measure = Callable[["MeasuringGroup", Measurements], None]
 OnPhase = Callable[[str, float], None]
 """Called with what is being done, and with the most seconds that the rest of this layout may take."""
 # Share of a layout's time; the rest is for the rounds, whose measurements count for more.
@@ -111,6 +113,8 @@ class Survey:
     """What NVML said of each GPU when it was hot."""
     build_s: dict[int, float] = field(default_factory=dict)
     """How long it lately took to build an engine of each size."""
+    built_size: int = 0
+    """The size of the engine that the processes have now; 0 before the first."""
 
     def __post_init__(self) -> None:
         target = self.target
@@ -148,6 +152,8 @@ class Survey:
                 peaks_mib = {1: max(point.device_mib for point in points)}
                 self._grow(group, measurements, peaks_mib, budget)
                 self._soak(group, measurements)
+                if self.target.layout.is_gpu and contention_s(self.preset.contention_s) <= self.budget.left_s:
+                    self._contend(group, measurements)
                 before_end(group, max(peaks_mib.values()))
         except (OutOfMemory, Crashed) as error:
             self._forget(error)
@@ -157,6 +163,7 @@ class Survey:
         """Start a group; yield it with what is to be filled with what it measures, and see whether it was disturbed."""
         # Whole groups only: the CPU time of processes that are still alive can't be told from that of others.
         before, measured = self.target.read_times(), self.groups.begin()
+        self.built_size = 0
         try:
             with self.target.open_group() as group:
                 yield group, measured.found
@@ -206,7 +213,7 @@ class Survey:
             self.gpu_states = self.target.gpu_states()
 
         self.on_phase("running until the device is hot", self.budget.left_s)
-        self._build(group, measurements.fastest_size())
+        self._build_if_other(group, measurements.fastest_size())
         measurements.add_hot(group.run(seconds, read_states))
 
     def measure(self) -> None:
@@ -241,8 +248,8 @@ class Survey:
             others = others[:_OTHERS_ON_GPU]
         process = len(self.groups.every) * len(self.target.layout.slices)
         self.on_phase(f"fresh processes, first size {first}", self.budget.left_s)
-        decoding_s = self._decoding_s(budget)
-        steady = budget.without(decoding_s)
+        due = self._decoding_due(budget)
+        steady = budget.without(sum(seconds for seconds, _ in due))
         with self._fresh_processes() as (group, measurements):
             built = self._build(group, first)
             points = group.run(self._point_s(steady, 1 + len(others)))
@@ -253,28 +260,32 @@ class Survey:
                     self._build(group, size)
                     points = group.run(self._point_s(steady, len(others) - index))
                     measurements.add_steady(process, points)
-            if decoding_s and self.target.layout.is_gpu:
-                self._decode(group, measurements)
-            elif decoding_s:
-                self._contend(group, measurements)
+            for _, measure in due:
+                measure(group, measurements)
 
     def _first_size(self) -> int:
         """Return the size whose warm-up the fewest processes have shown: quiet ones, or else any."""
         seen = [self.groups.quiet_found.warmups_us, self.found.warmups_us]
         return min(warmup_sizes(self.found.sizes), key=lambda size: [len(warmups[size]) for warmups in seen])
 
-    def _decoding_s(self, budget: Budget) -> float:
-        """Return how long to measure what decoding costs in this round; 0 if that is known."""
-        # A GPU computes while the host's cores decode, so only slices of cores have contention.
-        if self.target.layout.is_gpu:
-            seconds = decoding_s(self.preset.contention_s, self.target.layout.core_counts)
-            # Engines that take long to build may leave no time for it.
-            is_known, is_needed = bool(self.groups.quiet_found.decodings), False
-        else:
-            seconds = contention_s(self.preset.contention_s)
-            is_known, is_needed = bool(self.groups.quiet_found.contentions), not self.found.contentions
-        # Where it was disturbed, it is measured again if that leaves the steps as much of the round as it takes.
-        return 0.0 if is_known or not (is_needed or 2 * seconds <= budget.left_s) else seconds
+    def _decoding_due(self, budget: Budget) -> list[tuple[float, _Measure]]:
+        """Return what of decoding is to be measured in this round, and how many seconds that takes."""
+        quiet, is_gpu, phase_s = self.groups.quiet_found, self.target.layout.is_gpu, self.preset.contention_s
+        unknown: list[tuple[float, _Measure]] = []
+        if is_gpu and not quiet.decodings:
+            unknown.append((decoding_s(phase_s, self.target.layout.core_counts), self._decode))
+        if not quiet.contentions:
+            # That of a GPU was measured while the sizes grew, if there was time. Here it may take another engine.
+            building_s = max(self.build_s.values()) if is_gpu else 0
+            unknown.append((contention_s(phase_s) + building_s, self._contend))
+        due: list[tuple[float, _Measure]] = []
+        for seconds, measure in unknown:
+            # Engines for GPUs that take long to build may leave no time for it.
+            is_needed = not (is_gpu or self.found.contentions)
+            # Where it was disturbed, it is measured again if that leaves the steps as much of the round as it takes.
+            if is_needed or 2 * (seconds + sum(taken_s for taken_s, _ in due)) <= budget.left_s:
+                due.append((seconds, measure))
+        return due
 
     def _decode(self, group: MeasuringGroup, measurements: Measurements) -> None:
         """Measure what the workers of GPUs make of their cores."""
@@ -283,20 +294,29 @@ class Survey:
         measurements.decodings.extend(group.decode(self.preset.contention_s, cores, self.target.folder))
 
     def _contend(self, group: MeasuringGroup, measurements: Measurements) -> None:
-        """Measure contention at the fastest size of which enough mini-batches fit into a phase."""
+        """Measure contention at the fastest size of which enough mini-batches fit into a phase.
+
+        On a CPU slice the times of model and decoding add up, and it is by how much both together take longer than
+        that. On a GPU they overlap, and it is by how much the model alone takes longer.
+        """
         phase_us = 1e6 * self.preset.contention_s
         fitting = [size for size in self.found.sizes if _MIN_CONTENDING * self.found.mean_us(size) <= phase_us]
         size = max(fitting or self.found.sizes[:1], key=self.found.images_per_second)
         self.on_phase("decoding beside the model", self.budget.left_s)
-        self._build(group, size)
-        threads = self.target.layout.slices[0].threads
+        self._build_if_other(group, size)
+        layout = self.target.layout
         for times in group.contend(self.preset.contention_s, self.target.folder):
-            measurements.contentions.append(times.both_us / (times.model_us + size * times.decode_us / threads))
+            added_us = 0 if layout.is_gpu else size * times.decode_us / layout.slices[0].threads
+            measurements.contentions.append(times.both_us / (times.model_us + added_us))
 
     def _build(self, group: MeasuringGroup, size: int) -> list[Built]:
         built = group.build(size)
-        self.build_s[size] = 1e-6 * max(ready.build_us for ready in built)
+        self.build_s[size], self.built_size = 1e-6 * max(ready.build_us for ready in built), size
         return built
+
+    def _build_if_other(self, group: MeasuringGroup, size: int) -> None:
+        if self.built_size != size:
+            self._build(group, size)
 
     def _point_s(self, budget: Budget, turns: int) -> float:
         """Return the seconds of steady steps for the next size, of which there are `turns` left."""

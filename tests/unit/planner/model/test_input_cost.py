@@ -36,22 +36,31 @@ def test_on_a_cpu_slice_times_add_up(
 
 
 @pytest.mark.parametrize(
-    ("cost", "cores", "latency"),
+    ("cost", "cores", "contention", "latency"),
     [
-        pytest.param({}, 1, 10_000, id="free: the model alone"),
-        pytest.param({"decode_us": 1_000, "get_us": 200}, 1, 10_000, id="decoding hides behind the model"),
-        pytest.param({"decode_us": 1_000, "get_us": 500}, 1, 12_000, id="the CPUs are slower"),
-        pytest.param({"decode_us": 1_000, "get_us": 500}, 7, 10_000, id="enough CPUs"),
-        pytest.param({"decode_us": 10_001, "get_us": 0}, 7, 11_430, id="rounded up"),
+        pytest.param({}, 1, None, 10_000, id="free: the model alone"),
+        pytest.param({"decode_us": 1_000, "get_us": 200}, 1, None, 10_000, id="decoding hides behind the model"),
+        pytest.param({"decode_us": 1_000, "get_us": 500}, 1, None, 12_000, id="the CPUs are slower"),
+        pytest.param({"decode_us": 1_000, "get_us": 500}, 7, None, 10_000, id="enough CPUs"),
+        pytest.param({"decode_us": 10_001, "get_us": 0}, 7, None, 11_430, id="rounded up"),
         pytest.param(
-            {"bytes_per_image": 100_000, "bandwidth_bytes_per_s": 40_000_000}, 1, 20_000, id="the network is slower"
+            {"bytes_per_image": 100_000, "bandwidth_bytes_per_s": 40_000_000},
+            *(1, None, 20_000),
+            id="the network is slower",
         ),
-        pytest.param({"bytes_per_image": 10**9}, 1, 10_000, id="an unknown bandwidth is no limit"),
+        pytest.param({"bytes_per_image": 10**9}, 1, None, 10_000, id="an unknown bandwidth is no limit"),
+        pytest.param({}, 1, 1.5, 10_000, id="nothing to decode: no contention"),
+        pytest.param({"decode_us": 1_250}, 1, 1.5, 15_000, id="contention, where the cores decode all the time"),
+        pytest.param({"decode_us": 1_250}, 4, 1.5, 11_250, id="contention, where they decode for a quarter of it"),
+        pytest.param({"decode_us": 2_500}, 1, 1.5, 20_000, id="the CPUs are slower than the model beside them"),
+        pytest.param({"decode_us": 1_250}, 1, 1.1, 11_000, id="contention to the microsecond"),
     ],
 )
-def test_on_a_gpu_the_slowest_decides(cost: dict[str, float], cores: int, latency: int) -> None:
-    terms = FREE.replace(**cost)
-    assert latency_with_input_us(profile(engine="cudagraph").spec, TEN_MS, 8, terms, cores=cores) == latency
+def test_on_a_gpu_the_slowest_decides(
+    cost: dict[str, float], cores: int, contention: float | None, latency: int
+) -> None:
+    terms, spec = FREE.replace(**cost), profile(engine="cudagraph", contention=contention).spec
+    assert latency_with_input_us(spec, TEN_MS, 8, terms, cores=cores) == latency
 
 
 @pytest.mark.parametrize(
@@ -83,10 +92,22 @@ def test_where_no_profile_says_what_is_serial_it_is_assumed() -> None:
     st.integers(1, 512),
     st.floats(0, 10**6),
     st.integers(1, 64),
+    st.floats(1, 3),
 )
-def test_input_never_makes_a_step_faster(engine: str, latency: int, size: int, decode_us: float, cores: int) -> None:
-    cost = InputCost(decode_us=decode_us, get_us=0)
-    assert latency_with_input_us(profile(engine=engine).spec, latency, size, cost, cores=cores) >= latency
+def test_input_never_makes_a_step_faster_and_more_cores_none_slower(
+    engine: str, latency: int, size: int, decode_us: float, cores: int, contention: float
+) -> None:
+    cost, spec = InputCost(decode_us=decode_us, get_us=0), profile(engine=engine, contention=contention).spec
+    step_us = latency_with_input_us(spec, latency, size, cost, cores=cores)
+    assert latency <= latency_with_input_us(spec, latency, size, cost, cores=cores + 1) <= step_us
+
+
+def test_a_gpus_worker_gets_the_cores_that_suffice_for_what_the_gpu_takes_beside_them() -> None:
+    measured = profile(device_class="c", engine="cuda", contention=1.5, steps=[step_document(8, TEN_MS, 50_000)])
+    pool = build_pool(job().spec, [measured], {"c": 1}, cost=InputCost(decode_us=6_250, get_us=0), cores={"c": 8})
+    choice = pool.groups[0].choices[0]
+    # All eight cores would decode for 6.25 of the model's 10 ms, and four of them do it in the 13.125 ms that it takes.
+    assert (choice.computed_us, choice.latency_us, choice.cores) == (13_125, 13_125, 4)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "cudagraph"])

@@ -146,9 +146,18 @@ def test_cores_are_not_heated() -> None:
     assert SimulatedMachine(heat=1.5).measured(QUICK).found.heat == 1.0
 
 
-def test_contention_is_measured_on_cpus_and_not_on_gpus() -> None:
-    assert profile_of(SimulatedMachine(contention=1.3).measured(QUICK)).spec.contention == pytest.approx(1.3)
-    assert not SimulatedMachine().measured(QUICK, gpu=True).found.contentions
+@pytest.mark.parametrize("gpu", [False, True], ids=["cores", "GPU"])
+def test_what_decoding_costs_beside_the_model_is_in_the_profile(gpu: bool) -> None:
+    survey = SimulatedMachine(contention=1.3).measured(QUICK, gpu=gpu)
+    assert profile_of(survey).spec.contention == pytest.approx(1.3)
+    # Of a GPU while it is hot, and has its engine of the fastest size; of cores in the first round.
+    measured = [bool(group.found.contentions) for group in survey.groups.every]
+    assert [number for number, is_there in enumerate(measured) if is_there] == [0 if gpu else 1]
+
+
+def test_each_gpu_has_its_own_contention() -> None:
+    survey = SimulatedMachine(slices=4).measured(QUICK, gpu=True)
+    assert [len(found.contentions) for found in survey.groups.counted_by_profile] == [1, 1, 1, 1]
 
 
 def test_what_a_gpus_worker_makes_of_its_cores_is_measured_once() -> None:
