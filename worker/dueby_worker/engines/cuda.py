@@ -1,18 +1,21 @@
-"""PyTorch on an NVIDIA GPU, operation by operation: the engine `cuda`, and the parts that `cudagraph` shares with it.
+"""PyTorch on an NVIDIA GPU, operation by operation: the engine `cuda`, and the parts that others share with it.
 
 Two mini-batches are in flight. While one is computed, the bytes of the next (uint8, a quarter of fp32) are copied from
 pinned memory on a stream of their own. Only what the rows hold comes back.
 """
 
 import gc
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from dueby_api.engines import EngineName, Precision
+from dueby_worker.engines.memory_layout import LaidOut, in_faster_layout, mean_step_us
 from dueby_worker.engines.network import RowNetwork, tuned_network
 from dueby_worker.engines.torch_gpu import explain, read_gpu
 from dueby_worker.models.columns import Columns, OutputColumn, empty_columns
@@ -53,6 +56,7 @@ class CudaEngine:
         columns: Mapping[str, OutputColumn],
         shape: Shape,
         prepare: Prepare,
+        tries_layouts: bool = False,
     ) -> None:
         self.name = name
         self.precision = precision
@@ -62,7 +66,9 @@ class CudaEngine:
         self._in_flight: deque[BatchSlot] = deque()
         # Weights and slots were made on the default stream, which the two others don't wait for.
         torch.cuda.synchronize()
-        self._run: RunOnGPU = prepare_alone(prepare, network, shape, self._computing)
+        prepared = prepare_alone(prepare, network, shape, self._computing, tries_layouts=tries_layouts)
+        self.layout, self.layouts_us = prepared.layout, prepared.step_us
+        self._run: RunOnGPU = prepared.run
 
     def buffer(self) -> Pixels:
         """Return a new pinned array for a mini-batch."""
@@ -99,10 +105,25 @@ class CudaEngine:
         release_memory()
 
 
-def prepare_alone(prepare: Prepare, network: RowNetwork, shape: Shape, stream: torch.cuda.Stream) -> RunOnGPU:
+def prepare_alone(
+    prepare: Prepare, network: RowNetwork, shape: Shape, stream: torch.cuda.Stream, *, tries_layouts: bool = False
+) -> LaidOut[RunOnGPU]:
     """Prepare the network, which may capture a graph, while no other thread has the GPU decode."""
     with CAPTURE_LOCK:
-        return prepare(network, shape, stream)
+        prepare_now = partial(prepare, network, shape, stream)
+        if not tries_layouts:
+            return LaidOut(run=prepare_now())
+        return in_faster_layout(
+            network, prepare=prepare_now, time_us=partial(_time_us, shape, stream), release=release_memory
+        )
+
+
+def _time_us(shape: Shape, stream: torch.cuda.Stream, run: RunOnGPU) -> float:
+    """Return the mean time of a mini-batch that is on the GPU already, in microseconds."""
+    pixels = torch.zeros(shape, dtype=torch.uint8, device="cuda")
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.inference_mode(), torch.cuda.stream(stream):
+        return mean_step_us(partial(run, pixels), wait=stream.synchronize, clock=time.perf_counter)
 
 
 def release_memory() -> None:
@@ -150,9 +171,18 @@ def build(
 
 
 def make_engine(
-    *, name: EngineName, loaded: LoadedModel, mini_batch_size: int, precision: Precision, prepare: Prepare
+    *,
+    name: EngineName,
+    loaded: LoadedModel,
+    mini_batch_size: int,
+    precision: Precision,
+    prepare: Prepare,
+    tries_layouts: bool = True,
 ) -> CudaEngine:
-    """Return an engine on the current device that calls the network as `prepare` returns it."""
+    """Return an engine on the current device that calls the network as `prepare` returns it.
+
+    `tries_layouts` says whether it computes in the faster layout (memory_layout.py) or in the usual one.
+    """
     # On the host, torch only prepares images in the decoders' threads, which have a core each.
     torch.set_num_threads(1)
     switch_tf32(on=precision == "tf32")
@@ -166,6 +196,7 @@ def make_engine(
         columns=loaded.columns,
         shape=(mini_batch_size, side, side, 3),
         prepare=prepare,
+        tries_layouts=tries_layouts,
     )
 
 

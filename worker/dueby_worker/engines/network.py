@@ -1,4 +1,4 @@
-"""The network as torch runs it: from uint8 images to the columns of their rows, in the fastest layout and precision.
+"""The network as torch runs it: from uint8 images to the columns of their rows, at the job's precision.
 
 Batch norms are folded into the convolutions before them. That is exact up to rounding (3e-6 in the logits), and up to
 1.4 times as fast on CPUs, where a batch norm is another pass over memory. What is before and after the network (the
@@ -8,7 +8,7 @@ almost nothing, and 1,000 classes in bf16 would have ties.
 
 import copy
 from collections import Counter
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import fx, nn
@@ -29,6 +29,8 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+Layout = Literal["NHWC", "NCHW"]
+"""How maps lie in memory: all channels of a pixel side by side (channels last), or all pixels of a channel."""
 
 
 class Network(nn.Module):
@@ -41,6 +43,7 @@ class Network(nn.Module):
         super().__init__()
         self.module = module
         self.dtype = dtype
+        self.layout: Layout = "NHWC"
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (preprocessing.mean, preprocessing.std))
         # (x / 255 - mean) / std, rewritten as one multiplication and one addition for each channel.
         self.register_buffer("scale", (1 / (255 * std)).float().view(1, 3, 1, 1))
@@ -49,8 +52,8 @@ class Network(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalise the images and run the model."""
         # permute makes a view: NHWC bytes are a channels_last tensor, and stay one through every layer.
-        planes = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
-        return cast(torch.Tensor, self.module(planes.to(self.dtype)))
+        planes = (pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift).to(self.dtype)
+        return cast(torch.Tensor, self.module(planes if self.layout == "NHWC" else planes.contiguous()))
 
 
 class RowNetwork(nn.Module):
@@ -96,11 +99,32 @@ def tuned_network(loaded: LoadedModel, precision: Precision) -> RowNetwork:
     # torchvision's networks are known to be traced whole. Of others, the trial takes as long as four images do.
     images = None if source_of(loaded.name) is None else tried_images(loaded.preprocessing.crop_side)
     module = fold_batch_norms(loaded.module, images).to(dtype=dtype)
-    for tensor in (*module.parameters(), *module.buffers()):
+    network = RowNetwork(Network(module, loaded.preprocessing, dtype), loaded.rule).eval().requires_grad_(False)
+    lay_out(network, "NHWC")
+    return network
+
+
+def lay_out(network: RowNetwork, layout: Layout) -> None:
+    """Change how the network's weights lie in memory, and the maps that it makes."""
+    inner = cast(Network, network.network)
+    inner.layout = layout
+    for tensor in (*inner.module.parameters(), *inner.module.buffers()):
         # Module.to would do the same, but fails for tensors of five dimensions, which timm's Swin has.
         if tensor.dim() == 4:
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
-    return RowNetwork(Network(module, loaded.preprocessing, dtype), loaded.rule).eval().requires_grad_(False)
+            tensor.data = _laid_out(tensor.data, layout)
+
+
+def _laid_out(weights: torch.Tensor, layout: Layout) -> torch.Tensor:
+    if layout == "NHWC":
+        return weights.contiguous(memory_format=torch.channels_last)
+    # Not `contiguous`: it would leave weights of 1 x 1 as they are, whose strides may still say channels last, and one
+    # such tensor makes cuDNN compute in that layout.
+    return weights.clone(memory_format=torch.contiguous_format)
+
+
+def has_convolutions(network: RowNetwork) -> bool:
+    """Return whether the network has weights for which it matters how they lie in memory."""
+    return any(tensor.dim() == 4 for tensor in network.parameters())
 
 
 def fold_batch_norms(module: nn.Module, images: torch.Tensor | None = None) -> nn.Module:

@@ -109,6 +109,6 @@ def test_a_network_is_prepared_while_no_other_thread_has_the_gpu_decode() -> Non
 
     network: Any = torch.nn.Identity()
     stream: Any = None
-    assert prepare_alone(capture, network, (1, 2, 2, 3), stream) is network
+    assert prepare_alone(capture, network, (1, 2, 2, 3), stream).run is network
     assert held == [True]
     assert not CAPTURE_LOCK.locked()
