@@ -87,6 +87,8 @@ class Scale:
     cores: tuple[int, ...]
     gpu_decoder_cores: tuple[int, ...]
     """Those with which photos are decoded on the GPU."""
+    decoded_at_once: int
+    """Photos in a list that nvImageCodec decodes."""
     loops: tuple[str, ...]
     """The peers of pipeline_ways.py."""
     tests: str
@@ -113,6 +115,7 @@ GPU = Scale(
     fitted=128,
     cores=(2, 8, 16),
     gpu_decoder_cores=(2,),
+    decoded_at_once=64,
     # timm's as its defaults are differs in the layout of its tensors only.
     loops=("torchvision", "torchvision-tuned", "timm-tuned"),
     tests="tests",
@@ -136,8 +139,9 @@ STAND_IN = Scale(
     photos=8,
     fitted=2,
     cores=(2,),
-    # Nothing stands in for it.
+    # Nothing stands in for a worker's; nvImageCodec has a decoder for cores, too.
     gpu_decoder_cores=(),
+    decoded_at_once=2,
     loops=("torchvision-tuned", "timm"),
     tests="tests/unit/profiler/machine",
     timm_model="test_efficientnet",

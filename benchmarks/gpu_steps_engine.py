@@ -12,6 +12,7 @@ import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, pairwise
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -24,7 +25,7 @@ from dueby_api.engines import ENGINES, EngineName
 from dueby_api.inference_job import Model
 from dueby_profiler.machine.nvml import read_gpus, read_load
 from dueby_worker.engines.build import build_engine
-from dueby_worker.engines.cuda import used_mib
+from dueby_worker.engines.cuda import CudaEngine, used_mib
 from dueby_worker.engines.interface import Engine
 from dueby_worker.engines.onnx_export import export_onnx
 from dueby_worker.engines.parity import check_parity, made_up_images
@@ -54,12 +55,20 @@ def main() -> None:
                 name=engine, loaded=loaded, mini_batch_size=size, precision=options.precision, threads=1
             )
             build_s = time.perf_counter() - began
-            points.append({"miniBatchSize": size, "buildSeconds": build_s})
+            points.append({"miniBatchSize": size, "buildSeconds": build_s, "layouts": layouts_of(built)})
             points[-1] |= measure(built, size, loaded, options.hot_s if place == 0 else options.hot_s / 5)
             parity = check_parity(built, loaded)
             points[-1] |= {"parity": parity.sentence, "agrees": parity.ok}
             built.close()
     print(json.dumps({"engine": engine, "precision": options.precision, "points": points}))
+
+
+def layouts_of(engine: Engine) -> Mapping[str, Any] | None:
+    """The layout in which the engine computes, and the steps in those that it tried; None if it knows of none."""
+    if not isinstance(engine, CudaEngine):
+        return None
+    steps = {layout: round(step_us) for layout, step_us in engine.layouts_us.items() if isfinite(step_us)}
+    return {"chosen": engine.layout, "stepMicros": steps}
 
 
 def as_onnx(loaded: LoadedModel, size: int, folder: Path) -> LoadedModel:

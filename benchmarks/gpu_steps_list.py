@@ -79,25 +79,13 @@ def _steps(scale: Scale) -> Iterator[Step]:
         Step(name="tests", shows="the tests that need a GPU", minutes=4, run=run_tests, needs=found),
         *(_trial_step(trial, scale) for trial in first),
         Step(name=PROFILE, shows="a quick profile beside hot steps", minutes=4.5, run=profile, needs=found),
-        *(
-            Step(
-                name=run_name(cores),
-                shows=f"{scale.photos:,} JPEGs through `dueby run` with {cores} cores",
-                minutes=3,
-                run=partial(run_job, cores=cores),
-                needs=(PROFILE,),
-            )
-            for cores in scale.cores
-        ),
-        *(
-            Step(
-                name=f"{run_name(cores)}-gpu-decoder",
-                shows=f"the same with {cores} cores and `decoder: gpu`",
-                minutes=3,
-                run=partial(run_job, cores=cores, decoder="gpu"),
-                needs=(PROFILE,),
-            )
-            for cores in scale.gpu_decoder_cores
+        *_run_steps(scale),
+        Step(
+            name="decoder",
+            shows="what the GPU's decoder would gain by regions, and its unit for JPEGs",
+            minutes=1,
+            run=run_decoder,
+            needs=found,
         ),
         *(
             Step(
@@ -121,6 +109,25 @@ def _steps(scale: Scale) -> Iterator[Step]:
         *(_trial_step(trial, scale) for trial in scale.trials if trial not in first),
         Step(name="study", shows="the study's figures", minutes=4, run=study, needs=found, is_continued=True),
     )
+
+
+def _run_steps(scale: Scale) -> Iterator[Step]:
+    for cores in scale.cores:
+        yield Step(
+            name=run_name(cores),
+            shows=f"{scale.photos:,} JPEGs through `dueby run` with {cores} cores",
+            minutes=3,
+            run=partial(run_job, cores=cores),
+            needs=(PROFILE,),
+        )
+    for cores in scale.gpu_decoder_cores:
+        yield Step(
+            name=f"{run_name(cores)}-gpu-decoder",
+            shows=f"the same with {cores} cores and `decoder: gpu`",
+            minutes=3,
+            run=partial(run_job, cores=cores, decoder="gpu"),
+            needs=(PROFILE,),
+        )
 
 
 def _trial_step(trial: Trial, scale: Scale) -> Step:
@@ -311,8 +318,8 @@ def run_job(bench: Bench, *, cores: int, decoder: str = "cpu") -> Mapping[str, A
     allowed = sorted(os.sched_getaffinity(0))
     if cores > len(allowed):
         raise Skipped(f"there are {len(allowed)} cores here")
-    if decoder == "gpu" and find_spec("nvidia.nvimgcodec") is None:
-        raise Skipped("nvImageCodec isn't installed here; pip install 'dueby[gpu-decoding]' brings it")
+    if decoder == "gpu":
+        _require_codec()
     peers, sink = prepare(bench), rows_folder(bench, cores)
     shutil.rmtree(sink, ignore_errors=True)
     job = {
@@ -356,6 +363,21 @@ def run_job(bench: Bench, *, cores: int, decoder: str = "cpu") -> Mapping[str, A
         "busyCores": cost.cpu_s / cost.wall_s,
         "peakMiB": cost.peak_mib,
     }
+
+
+def _require_codec() -> None:
+    # find_spec raises where not even the package around it is there.
+    if find_spec("nvidia") is None or find_spec("nvidia.nvimgcodec") is None:
+        raise Skipped("nvImageCodec isn't installed here; pip install 'dueby[gpu-decoding]' brings it")
+
+
+def run_decoder(bench: Bench) -> Mapping[str, Any]:
+    """How fast nvImageCodec decodes photos in full, and the regions alone that a model sees."""
+    _require_codec()
+    scale, peers = bench.scale, prepare(bench)
+    words = ["--photos", str(peers.pictures), "--device", scale.device, "--seconds", str(scale.hot_s / 5)]
+    found: Mapping[str, Any] = bench.run_script("gpu_steps_decoder.py", *words, "--list", str(scale.decoded_at_once))
+    return found
 
 
 def rows_folder(bench: Bench, cores: int) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 NAME = "gpu"
 Document = Mapping[str, Any]
 ENGINE_HEAD = (
-    *("engine", "size", "build, s", "W, ms", "L of 5 steps, ms", "L hot, ms", "images/s hot"),
+    *("engine", "size", "build, s", "layout", "W, ms", "L of 5 steps, ms", "L hot, ms", "images/s hot"),
     *("CPU ms a step", "GPU MiB", "host MiB", "MHz", "W of power"),
 )
 PROFILE_HEAD = ("size", "profile's L, ms", "L hot, ms", "profile over hot")
@@ -14,6 +14,7 @@ RUN_HEAD = (
     *("cores", "images/s", "once it runs", "size", "step, ms", "L by its profile, ms"),
     *("decoding, ms an image", "CPU ms an image", "busy cores"),
 )
+DECODER_HEAD = ("nvImageCodec with", "in full, images/s", "regions, images/s", "of the pixels", "differ by, of 255")
 PEER_HEAD = ("beside it", "images/s", "once it runs", "CPU ms an image", "same best class")
 # Of EfficientNet-B0 in mini-batches of 256. NVIDIA's DeepLearningExamples have the figure of an A100.
 GOALS = (
@@ -45,6 +46,8 @@ def _tables(document: Document) -> Iterator[str]:
         yield _table(PROFILE_HEAD, _profile_rows(results["profile"]))
     if rows := [_run_row(result) for name, result in results.items() if name.startswith("run-")]:
         yield _table(RUN_HEAD, rows)
+    if "decoder" in results:
+        yield _table(DECODER_HEAD, [_decoder_row(*found) for found in results["decoder"]["backends"].items()])
     if rows := [_peer_row(name, result) for name, result in results.items() if name.startswith(("loop-", "timm"))]:
         yield _table(PEER_HEAD, rows)
 
@@ -66,6 +69,7 @@ def _engine_rows(result: Mapping[str, Any]) -> Iterator[Sequence[str]]:
             f"{result['engine']}, {result['precision']}",
             str(point["miniBatchSize"]),
             f"{point['buildSeconds']:.1f}",
+            _layout(point["layouts"]),
             _ms(point["warmupMicros"]),
             _ms(point["firstStepsMicros"]),
             _ms(point["hotMicros"]),
@@ -76,6 +80,15 @@ def _engine_rows(result: Mapping[str, Any]) -> Iterator[Sequence[str]]:
             _or_none(gpu.get("sm_clock_mhz"), ".0f"),
             _or_none(gpu.get("power_w"), ".0f"),
         )
+
+
+def _layout(layouts: Mapping[str, Any] | None) -> str:
+    """The chosen layout, with how many times as long a step takes in the other one."""
+    if layouts is None:
+        return ""
+    chosen, steps = layouts["chosen"], layouts["stepMicros"]
+    others = (f" ({name} {us / steps[chosen]:.2f})" for name, us in steps.items() if name != chosen)
+    return "".join([chosen, *others])
 
 
 def _profile_rows(result: Mapping[str, Any]) -> Iterator[Sequence[str]]:
@@ -95,6 +108,16 @@ def _run_row(result: Mapping[str, Any]) -> Sequence[str]:
         _ms(result["decodeMicros"]),
         _ms(result["cpuMicrosAnImage"]),
         f"{result['busyCores']:.1f}",
+    )
+
+
+def _decoder_row(name: str, found: Mapping[str, Any]) -> Sequence[str]:
+    return (
+        f"its {name}",
+        _or_none(found["inFull"], ",.0f"),
+        _or_none(found["regions"], ",.0f"),
+        f"{found['regionsOfPixels']:.0%}",
+        _or_none(found["largestDifference"], "d"),
     )
 
 

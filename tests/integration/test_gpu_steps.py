@@ -61,6 +61,9 @@ def test_the_steps_find_what_they_are_there_for(done: Path) -> None:
     assert found["profile"]["overHot"]["1"] > 0
     assert found["run-2-cores"]["imagesPerSecond"] > 0
     assert found["run-2-cores"]["decodeMicros"] > 0
+    decoded = found["decoder"]["backends"]["cores"]
+    assert decoded["compared"] == found["decoder"]["photos"] == STAND_IN.decoded_at_once
+    assert (decoded["largestDifference"], decoded["inFull"] > 0, decoded["regions"] > 0) == (0, True, True)
     for way in STAND_IN.loops:
         assert found[f"loop-{way}"]["sameTop1"] > 0.8
     assert found["timm-compiled"]["imagesPerSecond"] > 0

@@ -176,6 +176,7 @@ def test_the_tables_have_what_was_measured_on_a_gpu() -> None:
     point = {
         "miniBatchSize": 256,
         "buildSeconds": 4.21,
+        "layouts": {"chosen": "NHWC", "stepMicros": {"NHWC": 25_000, "NCHW": 30_250}},
         "warmupMicros": 30_000,
         "firstStepsMicros": 20_000,
         "hotMicros": 25_600,
@@ -186,15 +187,21 @@ def test_the_tables_have_what_was_measured_on_a_gpu() -> None:
         "gpu": {"sm_clock_mhz": 1410.0, "power_w": 310.4},
     }
     engine = {"engine": "cudagraph", "precision": "fp16", "points": [point]}
+    decoder = {
+        "multiprocessors": {"inFull": 3_210.4, "regions": 3_900, "regionsOfPixels": 0.596, "largestDifference": 2},
+        "unit": {"inFull": None, "regions": None, "regionsOfPixels": 0.596, "largestDifference": None},
+    }
     times = {"latencyMicros": {"256": 25_000}, "hotMicros": {"256": 25_600}, "overHot": {"256": 0.977}}
     steps = [
         {"step": "cudagraph-fp16", "state": "ok", "result": engine},
         {"step": "cuda-fp16", "state": "failed", "result": {}},
         {"step": "profile", "state": "ok", "result": times},
+        {"step": "decoder", "state": "ok", "result": {"backends": decoder}},
     ]
     tables = markdown({"standIn": False, "steps": steps})
-    assert (
-        "| cudagraph, fp16 | 256 | 4.2 | 30.00 | 20.00 | 25.60 | 10,000 | 1.50 | 2,048 | 3,000 | 1410 | 310 |" in tables
-    )
+    row = "30.00 | 20.00 | 25.60 | 10,000 | 1.50 | 2,048 | 3,000 | 1410 | 310"
+    assert f"| cudagraph, fp16 | 256 | 4.2 | NHWC (NCHW 1.21) | {row} |" in tables
+    assert "| its multiprocessors | 3,210 | 3,900 | 60% | 2 |" in tables
+    assert "| its unit |  |  | 60% |  |" in tables
     assert "| 256 | 25.00 | 25.60 | 0.977 |" in tables
     assert "Failed" not in tables
