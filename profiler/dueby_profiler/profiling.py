@@ -18,7 +18,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.source import Source
 from dueby_profiler.analysis.document import Facts, build_profile
-from dueby_profiler.analysis.remarks import describe_heat, remarks
+from dueby_profiler.analysis.remarks import describe_heat, describe_name, remarks
 from dueby_profiler.machine.autogroup import advice
 from dueby_profiler.machine.interference import BUSY_CORES, read_times
 from dueby_profiler.machine.layouts import Layout
@@ -252,12 +252,13 @@ class _LayoutProfiler:
         return agreement
 
     def _documents(self, survey: Survey, *, busy: bool, agreement: Agreement | None) -> list[GPUProfile]:
-        devices = self.machine.devices(self.choice.layout)
+        layout, found = self.choice.layout, survey.groups.counted_by_profile
+        devices, names = self.machine.devices(layout), self.machine.other_names(layout)
         states = survey.gpu_states or [{}] * len(devices)
         profiles = []
-        for device, measurements, state in zip(devices, survey.groups.counted_by_profile, states, strict=True):
-            remarks_on_heat = tuple(describe_heat(state, measurements.heat))
-            for clause in remarks_on_heat:
+        for device, name, measurements, state in zip(devices, names, found, states, strict=True):
+            remarks_on_gpu = (*describe_name(name), *describe_heat(state, measurements.heat))
+            for clause in remarks_on_gpu:
                 self.listener.on_message(f"{self.choice.layout.device_class}: {clause}.")
             facts = Facts(
                 device_class=self.choice.layout.device_class,
@@ -269,7 +270,7 @@ class _LayoutProfiler:
                 busy=busy,
                 agreement=agreement,
                 cut_short=survey.end in (SweepEnd.TIME, SweepEnd.CRASH),
-                remarks=remarks_on_heat,
+                remarks=remarks_on_gpu,
             )
             profiles.append(build_profile(measurements, facts, survey.largest(measurements)))
         return profiles

@@ -65,6 +65,12 @@ def describe_certainty(measurements: Measurements) -> str:
     return "; ".join(clauses)
 
 
+def describe_name(other_name: str | None) -> Iterator[str]:
+    """Yield what the driver calls a GPU whose class has another name: one of two products on a node with one label."""
+    if other_name:
+        yield f"the driver calls this GPU {other_name}"
+
+
 def describe_heat(state: Mapping[str, float], heat: float) -> Iterator[str]:
     """Yield clauses on a GPU of which NVML has said this at the end of a long run, and whose steps took `heat` times as
     long then.

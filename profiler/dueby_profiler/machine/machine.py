@@ -73,6 +73,11 @@ class Machine:
         """Return whether a process computes on one of the layout's GPUs now."""
         return any(nvml.is_used(slice_.gpu) for slice_ in layout.slices if slice_.gpu)
 
+    def other_names(self, layout: Layout) -> list[str | None]:
+        """Return what the driver calls each of the layout's devices, where it is a GPU whose class has another name."""
+        names = {gpu.uuid: gpu.other_name for gpu in self.gpus}
+        return [names.get(device.uuid or "") for device in self.devices(layout)]
+
     def devices(self, layout: Layout) -> list[Device]:
         """Return the devices that get a profile of their own: each GPU, but only one of a CPU's slices, which are all
         alike.
@@ -107,7 +112,10 @@ def one_device(machine: Machine, device_class: str, *, threads: int, gpu: bool) 
             f"a pod on a device of the class {device_class} sees no NVIDIA GPU; check the driver and the container "
             "toolkit on its node",
         )
-    named = replace(machine.gpus[0], product=device_class)
+    found = machine.gpus[0]
+    # A slice's class ends with the resource's name, which is spelt otherwise.
+    is_alike = found.product.casefold() == device_class.casefold()
+    named = replace(found, product=device_class, other_name=None if is_alike else found.product)
     only = Slice(threads=threads, gpu=named.uuid, is_only_gpu=len(machine.gpus) == 1)
     part = Layout(device_class=device_class, slices=(only,))
     return replace(machine, gpus=(named,), part=part)

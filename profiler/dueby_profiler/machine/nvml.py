@@ -39,6 +39,8 @@ class Gpu:
     memory_mib: int | None
     """None for a GPU that shares the host's."""
     driver: str
+    other_name: str | None = None
+    """What the driver calls it, where the cluster's name for its class says something else."""
 
 
 def read_gpus() -> list[Gpu]:

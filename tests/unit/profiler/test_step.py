@@ -13,6 +13,7 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_api.step_config import ProfileConfig
 from dueby_profiler import profiling
+from dueby_profiler.analysis.remarks import describe_name
 from dueby_profiler.machine.limits import Limits
 from dueby_profiler.machine.machine import Machine, one_device
 from dueby_profiler.machine.nvml import Gpu
@@ -37,6 +38,22 @@ def test_a_pod_measures_its_gpu_under_the_clusters_name_for_it() -> None:
     assert [(place.gpu, place.threads) for place in layout.slices] == [("GPU-1", 2)]
     assert part.usable_mib(layout) == int(0.9 * 24_000)
     assert [device.uuid for device in part.devices(layout)] == ["GPU-1"]
+
+
+@pytest.mark.parametrize(
+    ("product", "device_class", "name"),
+    [
+        pytest.param("NVIDIA-L4", "NVIDIA-L4", None, id="the same"),
+        pytest.param("NVIDIA-A100-MIG-1g.5gb", "NVIDIA-A100-mig-1g.5gb", None, id="a slice"),
+        pytest.param("NVIDIA-L4", "NVIDIA-A100", "NVIDIA-L4", id="the second product of a node with one label"),
+    ],
+)
+def test_a_gpu_that_is_not_what_its_class_is_called_is_told_of(
+    product: str, device_class: str, name: str | None
+) -> None:
+    part = one_device(machine(replace(GPU, product=product)), device_class, threads=2, gpu=True)
+    assert part.other_names(part.layouts[0]) == [name]
+    assert [*describe_name(name)] == ([f"the driver calls this GPU {name}"] if name else [])
 
 
 def test_a_pod_with_one_gpu_leaves_it_to_the_container_runtime_which() -> None:

@@ -37,8 +37,8 @@ gpus = nvml.read_gpus()
 print(json.dumps([[dataclasses.astuple(gpu), nvml.is_used(gpu.uuid)] for gpu in gpus]))
 """
     assert run_with_nvml(driver, script) == [
-        [[WHOLE, "NVIDIA-A100-SXM4-40GB", 40_960, "570.86.15"], True],
-        [[SLICE, "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", 5120, "570.86.15"], False],
+        [[WHOLE, "NVIDIA-A100-SXM4-40GB", 40_960, "570.86.15", None], True],
+        [[SLICE, "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", 5120, "570.86.15", None], False],
     ]
 
 
