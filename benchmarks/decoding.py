@@ -1,7 +1,8 @@
 """What decoding costs: from a JPEG's bytes to its place in a mini-batch, three ways.
 
     python benchmarks/decoding.py           # two minutes; writes results/decoding.json
-    python benchmarks/decoding.py --threads 1,2,4,8    # and images a second of several threads, by the clock
+    python benchmarks/decoding.py --threads 1,2,4,8    # and images a second of several threads, by the clock, and
+                                                       # what a worker takes whose decoder does nothing
 
 - DueBy: decode_image, which is what workers and the index step call, into a mini-batch of uint8;
 - torchvision's fastest way: decode_jpeg, resize and center_crop of transforms.v2 on uint8, into a mini-batch of uint8;
@@ -32,7 +33,11 @@ from torchvision.transforms._presets import ImageClassification
 from torchvision.transforms.functional import InterpolationMode, to_tensor
 from torchvision.transforms.v2 import functional as v2
 
+from dueby_profiler.measuring.bench import now_us
+from dueby_profiler.measuring.photo_feed import BUFFERS_AHEAD, mini_batch_us
 from dueby_worker.images.decode import decode_image
+from dueby_worker.images.picture import Picture
+from dueby_worker.images.read_ahead import begin_here
 from dueby_worker.models.preprocessing import Preprocessing
 from photos import QUALITY, write_photos
 from pipeline_table import machine, ratio, spread
@@ -51,6 +56,7 @@ ROUNDS = 30
 # Standard deviation of the grain, of 255.
 GRAIN = 4.0
 THREADED_S = 4.0
+MINI_BATCH = 64
 
 uint8_rows = np.empty((1, SIDE, SIDE, 3), np.uint8)
 uint8_planes = torch.empty((1, 3, SIDE, SIDE), dtype=torch.uint8)
@@ -186,8 +192,28 @@ def measure_threads(files: Sequence[bytes], counts: Sequence[int]) -> list[dict[
         with ThreadPoolExecutor(count) as pool:
             began = time.perf_counter()
             done = sum(pool.map(work, [began + THREADED_S] * count))
-            rows.append({"threads": count, "imagesPerSecond": done / (time.perf_counter() - began)})
+            rate = done / (time.perf_counter() - began)
+        rows.append({"threads": count, "imagesPerSecond": rate, "serialMicros": measure_serial(files, count)})
     return rows
+
+
+def measure_serial(files: Sequence[bytes], threads: int) -> float:
+    """What a worker takes for an image with so many threads whose decoder does nothing, by the clock."""
+    black = Picture(pixels=np.zeros((SIDE, SIDE, 3), np.uint8))
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.jpg" for number in range(len(files))]
+        for path, data in zip(paths, files, strict=True):
+            path.write_bytes(data)
+        batch_us = mini_batch_us(
+            [path.as_uri() for path in paths],
+            [np.zeros((MINI_BATCH, SIDE, SIDE, 3), np.uint8) for _ in range(1 + BUFFERS_AHEAD)],
+            preprocessing=PREPROCESSING,
+            threads=threads,
+            size=MINI_BATCH,
+            until_us=now_us() + int(1e6 * THREADED_S),
+            begin=begin_here(lambda data: black, threads=threads),
+        )
+    return batch_us / MINI_BATCH
 
 
 def print_table(result: dict[str, Any]) -> None:
@@ -201,7 +227,10 @@ def print_table(result: dict[str, Any]) -> None:
         cells = [f"{row['megapixels']:g} megapixels, {kind}", f"{row['kilobytes']:,}", *speeds, *ratios]
         print(f"| {' | '.join(cells)} |")
     for row in result.get("threads", ()):
-        print(f"{row['threads']} threads: {row['imagesPerSecond']:.0f} images/s by the clock")
+        print(
+            f"{row['threads']} threads: {row['imagesPerSecond']:.0f} images/s by the clock; "
+            f"a worker does {row['serialMicros']:.0f} us for one image at a time"
+        )
 
 
 def _digits(value: float) -> str:
