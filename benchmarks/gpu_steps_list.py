@@ -275,6 +275,7 @@ def profile(bench: Bench) -> Mapping[str, Any]:
     return {
         "engine": spec.engine,
         "latencyMicros": steps,
+        "contention": spec.contention,
         "hotMicros": hot,
         "overHot": {size: steps[size] / hot[size] for size in steps if size in hot},
         "maxMiniBatchSize": spec.max_mini_batch_size,

@@ -9,7 +9,7 @@ ENGINE_HEAD = (
     *("engine", "size", "build, s", "layout", "W, ms", "L of 5 steps, ms", "L hot, ms", "images/s hot"),
     *("CPU ms a step", "GPU MiB", "host MiB", "MHz", "W of power"),
 )
-PROFILE_HEAD = ("size", "profile's L, ms", "L hot, ms", "profile over hot")
+PROFILE_HEAD = ("size", "profile's L, ms", "while all cores decode, ms", "L hot, ms", "profile over hot")
 RUN_HEAD = (
     *("cores", "images/s", "once it runs", "size", "step, ms", "L by its profile, ms"),
     *("decoding, ms an image", "CPU ms an image", "busy cores"),
@@ -94,7 +94,7 @@ def _layout(layouts: Mapping[str, Any] | None) -> str:
 def _profile_rows(result: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     for size, latency_us in result["latencyMicros"].items():
         hot_us, ratio = result["hotMicros"].get(size), result["overHot"].get(size)
-        yield size, _ms(latency_us), _ms(hot_us), _or_none(ratio, ".3f")
+        yield size, _ms(latency_us), _ms(result["contention"] * latency_us), _ms(hot_us), _or_none(ratio, ".3f")
 
 
 def _run_row(result: Mapping[str, Any]) -> Sequence[str]:

@@ -59,6 +59,7 @@ def test_the_steps_find_what_they_are_there_for(done: Path) -> None:
         assert all(point["agrees"] and point["steps"] >= 5 and point["hotMicros"] > 0 for point in points)
     assert found["profile"]["engine"] == "eager"
     assert found["profile"]["overHot"]["1"] > 0
+    assert found["profile"]["contention"] >= 1
     assert found["run-2-cores"]["imagesPerSecond"] > 0
     assert found["run-2-cores"]["decodeMicros"] > 0
     decoded = found["decoder"]["backends"]["cores"]

@@ -191,7 +191,8 @@ def test_the_tables_have_what_was_measured_on_a_gpu() -> None:
         "multiprocessors": {"inFull": 3_210.4, "regions": 3_900, "regionsOfPixels": 0.596, "largestDifference": 2},
         "unit": {"inFull": None, "regions": None, "regionsOfPixels": 0.596, "largestDifference": None},
     }
-    times = {"latencyMicros": {"256": 25_000}, "hotMicros": {"256": 25_600}, "overHot": {"256": 0.977}}
+    hot = {"hotMicros": {"256": 25_600}, "overHot": {"256": 0.977}}
+    times = {"latencyMicros": {"256": 25_000}, "contention": 1.1, **hot}
     steps = [
         {"step": "cudagraph-fp16", "state": "ok", "result": engine},
         {"step": "cuda-fp16", "state": "failed", "result": {}},
@@ -203,5 +204,5 @@ def test_the_tables_have_what_was_measured_on_a_gpu() -> None:
     assert f"| cudagraph, fp16 | 256 | 4.2 | NHWC (NCHW 1.21) | {row} |" in tables
     assert "| its multiprocessors | 3,210 | 3,900 | 60% | 2 |" in tables
     assert "| its unit |  |  | 60% |  |" in tables
-    assert "| 256 | 25.00 | 25.60 | 0.977 |" in tables
+    assert "| 256 | 25.00 | 27.50 | 25.60 | 0.977 |" in tables
     assert "Failed" not in tables
