@@ -23,7 +23,7 @@ from dueby_profiler.machine.autogroup import is_in_effect
 from support.ended import mark_ended, wait_for_others
 from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
 from support.kind.cluster import has_docker
-from support.kind.kind_cluster import CLUSTER, remove_cluster
+from support.kind.kind_cluster import end_cluster
 from support.lanes import E2E, INTEGRATION, LANES, UNDISTURBED
 from support.shared_run import IS_FIRST, RUN
 from support.small_disk import may_mount
@@ -153,8 +153,7 @@ def pytest_unconfigure() -> None:
     """Remove the tests' home, and what the processes of this run have shared once the last of them has ended."""
     shutil.rmtree(HOME, ignore_errors=True)
     if IS_FIRST:
-        if CLUSTER.exists():
-            remove_cluster()
+        end_cluster()
         shutil.rmtree(RUN, ignore_errors=True)
 
 
@@ -170,6 +169,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Have undisturbed tests wait, which is no part of their time, and note that a test has ended."""
     wait_for_others(item)
+    if item.path.parent == INTEGRATION / UNDISTURBED:
+        # Its nodes take a fifth of a core with nothing to do, and no test needs it any more.
+        end_cluster()
     try:
         return (yield)
     finally:

@@ -7,8 +7,8 @@ import pytest
 
 from support.kind.cluster import Cluster
 from support.kind.kind_cluster import CLUSTER, cluster_in, make_cluster
+from support.kind.model import profile_document
 from support.lanes import lane_of
-from support.run import profile_document
 from support.shared_run import RUN, locked
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from support.kind.cluster import OPERATOR_NAMESPACE, Cluster
 from support.kind.cluster_job import (
+    SLOW,
     condition,
     indices_of,
     parts_in,
@@ -23,16 +24,15 @@ from support.kind.cluster_job import (
     wait_until_told,
     workers_of,
 )
-from support.kind.gpus import SMALL, gpus_of_a_class, job_on_gpus
+from support.kind.gpus import gpus_of_a_class, job_on_gpus
 from support.report_page import words_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Of 8 images: a GPU does 100 a second, or 50. With 50 there is half a minute until a job that needs nearly all of its
 # time is planned, and a busy machine takes ten seconds.
 LATENCY_US, LONG_LATENCY_US = 80_000, 160_000
-# A job of so many is not done before a shorter one has come and gone: its workers have a quarter of a core each, and an
-# image takes a millisecond of one.
-MANY, SLOW = 40_000, {"requests": {**SMALL["requests"], "cpu": "250m"}, "limits": {"cpu": "250m"}}
+# Two slow workers are not done with so many before a shorter job has come and gone.
+MANY = 40_000
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def start_slow_job(
     cluster: Cluster, name: str, folder: Path, *, on: str, parts: int, gpus: int = 2, **spec: Any
 ) -> None:
     """Start a job that takes long on so many devices, and wait until so many parts of it are there."""
-    document = job_on_gpus(cluster, name, images=MANY, device_class=on, **spec)
+    document = job_on_gpus(cluster, name, images=MANY * gpus // 2, device_class=on, **spec)
     document["spec"]["gpus"]["max"] = gpus
     document["spec"]["worker"]["resources"] = SLOW
     cluster.apply(document)

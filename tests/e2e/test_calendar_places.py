@@ -16,7 +16,7 @@ from dueby_operator.cluster.nodes import SLICE_CPUS
 from support.kind.cluster import Cluster
 from support.kind.cluster_job import condition, indices_of, job, share_folder, wait_until_told
 from support.kind.gpus import GPU, SMALL, gpus_of_a_class, job_on_gpus
-from support.run import MODEL, profile_document
+from support.kind.model import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Of 8 images: a device does 100 a second.

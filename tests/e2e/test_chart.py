@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from support.kind.cluster import CHART, CPU_VALUES, Cluster, call
-from support.kind.cluster_job import indices_of, job, share_photos
+from support.kind.cluster_job import SLOW, indices_of, job, share_photos
 from support.kind.images import OPERATOR_IMAGE, WORKER_IMAGE
 from support.kind.prometheus import prometheus_beside
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"
 RBAC = "rbac.authorization.k8s.io"
 # Half a minute of work for one slice.
-MANY = 6000
+MANY = 3000
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,9 @@ def test_every_query_of_the_dashboard_has_data_while_a_job_runs(cluster: Cluster
             watched.append(f"watched-{len(watched)}")
             folder = share_photos(cluster, watched[-1], MANY)
             # From the beginning: half a minute after a job's start, the rate of waiting jobs no longer knows of it.
-            cluster.apply(job(cluster, watched[-1]))
+            document = job(cluster, watched[-1])
+            document["spec"]["worker"]["resources"] = SLOW
+            cluster.apply(document)
             cluster.wait(is_answered, "every query has data, or the job is over")
         assert not open_queries
         here = f'{{namespace="{cluster.namespace}"}}'

@@ -5,7 +5,7 @@ import pytest
 
 from support.kind.cluster import Cluster
 from support.kind.cluster_job import condition, indices_of, job, parts_in, share_photos, wait_until_told
-from support.run import MODEL
+from support.kind.model import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 PHOTOS = 200

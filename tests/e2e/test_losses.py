@@ -124,7 +124,7 @@ def finish_name(cluster: Cluster, name: str) -> str:
 
 def test_a_quota_without_room_is_waited_for_and_respected(cluster: Cluster) -> None:
     folder = share_photos(cluster, "quota", 300)
-    cluster.kubectl("create", "namespace", "team")
+    cluster.make_namespace("team")
     cluster.kubectl("create", "quota", "small", "-n", "team", "--hard=requests.cpu=500m")
     document = job(cluster, "quota", deadline="30m")
     document["metadata"]["namespace"] = "team"
@@ -140,9 +140,7 @@ def test_a_quota_without_room_is_waited_for_and_respected(cluster: Cluster) -> N
 
 
 def test_under_pod_security_restricted_everything_runs(cluster: Cluster) -> None:
-    enforce = "pod-security.kubernetes.io/enforce=restricted"
-    cluster.kubectl("create", "namespace", "strict")
-    cluster.kubectl("label", "namespace", "strict", enforce)
+    cluster.make_namespace("strict", **{"pod-security.kubernetes.io/enforce": "restricted"})
     metadata = {"name": "rows", "namespace": "strict"}
     asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     # An audience of its own, as a cloud's identity wants one: no right in Kubernetes goes with it.

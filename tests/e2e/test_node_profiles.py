@@ -16,14 +16,14 @@ from support.kind.forger import forged, remove_forger, start_forger
 from support.kind.gpus import add_gpus, remove_gpus, set_gpus
 from support.kind.images import WORKER_IMAGE
 from support.kind.many_steps import job_of_many_steps, rows_of_many_steps
+from support.kind.model import MODEL
 from support.lanes import CONTROL_PLANE, nodes_of
-from support.run import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLASS, DRIVER = "NVIDIA-T4", "nvidia.com/cuda.driver-version.full"
 # An engine on CPUs, since there is no GPU behind the label: what is measured are the cores beside it.
 ASKED = {**MODEL, "imageSize": 72}
-NAME = "nvidia-t4-mobilenet-v3-small-72-fp32-eager"
+NAME = f"nvidia-t4-mobilenet-v3-small-72-fp32-{MODEL['engine']}"
 (HERE,), ELSEWHERE = nodes_of("test_node_profiles"), CONTROL_PLANE
 IMAGES = 60
 JOBS_AT_ONCE, TIMES_SHORTER, LARGEST = 3, 10, 32
@@ -279,7 +279,7 @@ def test_a_pods_token_writes_profiles_of_its_own_node_only(cluster: Cluster, for
     refused("replace", forged("by-a-person", ELSEWHERE), "a whole class")
     refused("delete", forged("of-another", HERE), HERE)
     # The last is what the operator has made of them.
-    made = "nvidia-fast-mobilenet-v3-small-64-fp32-eager"
+    made = f"nvidia-fast-mobilenet-v3-small-64-fp32-{MODEL['engine']}"
     cluster.kubectl("delete", "gprof", "by-a-person", "of-another", made, "--ignore-not-found")
 
 

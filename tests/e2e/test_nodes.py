@@ -8,8 +8,8 @@ import pytest
 from support.kind.cluster import Cluster
 from support.kind.cluster_job import condition, indices_of, job, share_photos
 from support.kind.gpus import SMALL, add_gpus, remove_gpus
+from support.kind.model import MODEL, profile_document
 from support.lanes import nodes_of
-from support.run import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLASS = "NVIDIA-A10"
@@ -74,9 +74,9 @@ def test_a_node_that_is_forty_percent_slower_is_a_class_of_its_own_until_it_reco
     cluster.wait(lambda: classes(cluster) == {CLASS, OWN}, "the slow node is a class of its own")
     shown = cluster.kubectl("get", "gprof")
     assert f"{OWN} " in shown
-    own = cluster.get("gprof", f"{STEM}-64-fp32-eager".replace("nvidia-a10", f"nvidia-a10-{SLOW}"))
+    own = cluster.get("gprof", f"{STEM}-64-fp32-{MODEL['engine']}".replace("nvidia-a10", f"nvidia-a10-{SLOW}"))
     assert own["spec"]["steps"][0]["latencyMicros"]["mean"] == SLOW_US
-    of_class = cluster.get("gprof", f"{STEM}-64-fp32-eager")
+    of_class = cluster.get("gprof", f"{STEM}-64-fp32-{MODEL['engine']}")
     assert of_class["spec"]["steps"][0]["latencyMicros"]["mean"] == FAST_US
 
     for name, images, planned in (("fast-first", 40, [CLASS]), ("both", 100, [CLASS, OWN])):
@@ -94,7 +94,7 @@ def test_a_node_that_is_forty_percent_slower_is_a_class_of_its_own_until_it_reco
 
     cluster.apply(measured_on(SLOW, FAST_US * 105 // 100))
     cluster.wait(lambda: classes(cluster) == {CLASS}, "the node is of its class again")
-    merged = cluster.get("gprof", f"{STEM}-64-fp32-eager")
+    merged = cluster.get("gprof", f"{STEM}-64-fp32-{MODEL['engine']}")
     assert merged["spec"]["steps"][0]["latencyMicros"]["mean"] == FAST_US * 205 // 200
 
 
@@ -111,8 +111,8 @@ def test_a_job_of_a_new_image_size_is_planned_on_a_prediction_and_leaves_no_prof
     assert done["status"]["phase"] == "Succeeded", done["status"]
     said = condition(done, "Profiled")
     assert (said["status"], said["reason"]) == ("True", "Predicted")
-    assert f"{STEM}-64-fp32-eager, at 64 px" in said["message"]
-    name = f"{STEM}-96-fp32-eager-predicted"
+    assert f"{STEM}-64-fp32-{MODEL['engine']}, at 64 px" in said["message"]
+    name = f"{STEM}-96-fp32-{MODEL['engine']}-predicted"
     assert [group["profile"] for group in done["status"]["plan"]["groups"]] == [name]
     assert any("is predicted from" in warning for warning in done["status"]["plan"]["warnings"])
     assert indices_of(folder / "rows") == list(range(images))

@@ -11,7 +11,7 @@ from support.kind.cluster import OPERATOR_NAMESPACE, Cluster, call
 from support.kind.cluster_job import indices_of, job, share_photos, wait_until_told
 from support.kind.example_jobs import example_documents
 from support.kind.gpus import GPU, add_gpus, remove_gpus
-from support.run import MODEL, profile_document
+from support.kind.model import MODEL, profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLASS = "NVIDIA-H100-PCIe"
@@ -19,7 +19,7 @@ ON_DEMAND = "dueby.dev/on-demand"
 IMAGES = 100
 # An engine on CPUs, since there is no GPU behind the label: what is measured are the cores beside it.
 NEW = {**MODEL, "imageSize": 80}
-NAME = "nvidia-h100-pcie-mobilenet-v3-small-80-fp32-eager"
+NAME = f"nvidia-h100-pcie-mobilenet-v3-small-80-fp32-{MODEL['engine']}"
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_model_that_was_never_measured_is_profiled_and_then_run(cluster: Clust
     assert indices_of(folder / "rows") == list(range(IMAGES))
 
     shown = table(cluster)
-    assert shown[NAME][:5] == [CLASS, NEW["name"], "80", "fp32", "eager"]
+    assert shown[NAME][:5] == [CLASS, NEW["name"], "80", "fp32", MODEL["engine"]]
     own = cluster.get("gprof", f"{NAME}-{gpu}")
     assert [row[5].isdecimal() and int(row[5]) > 0 for row in (shown[NAME], shown[f"{NAME}-{gpu}"])] == [True, True]
     assert shown[f"{NAME}-{gpu}"][6] == gpu

@@ -9,7 +9,7 @@ import pytest
 from support.kind.cluster import Cluster
 from support.kind.cluster_job import job, share_photos
 from support.kind.largest_objects import largest_objects
-from support.run import profile_document
+from support.kind.model import profile_document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 

@@ -26,6 +26,7 @@ from dueby_operator.jobs.pod_templates import (
     SCRATCH,
     DeviceRequest,
     PodRequest,
+    add_cache,
     cache_config,
     runs_step,
     step_pod,
@@ -96,15 +97,19 @@ def step_objects(owner: Owner, settings: OperatorSettings, step: StepName) -> Ob
     name, labels = step_job_name(owner, step), names.labels(owner.name, step)
     requests = {"cpu": "100m", "memory": "1Gi"}
     request = PodRequest(runs=runs_step(step), told=told_by(name), labels=labels, requests=requests)
-    identity = _identity(owner) if step == "index" else {"uid": owner.uid}
-    config = {**_STEP_CONFIGS[step](owner.job), **identity, **LISTENS}
+    pod, config = step_pod(owner.job.spec.worker, settings, request), {**_STEP_CONFIGS[step](owner.job), **LISTENS}
+    if step == "index":
+        add_cache(pod, settings)
+        config |= {**_identity(owner), **cache_config(settings)}
+    else:
+        config["uid"] = owner.uid
     return Objects(
         config_map=config_map_document(name, owner, {"config.json": config}, labels),
         job=job_document(
             name,
             owner,
             labels=labels,
-            pod=step_pod(owner.job.spec.worker, settings, request),
+            pod=pod,
             spec={"completions": 1, "parallelism": 1, "backoffLimit": 2},
         ),
     )

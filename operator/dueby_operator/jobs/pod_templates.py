@@ -117,7 +117,7 @@ def documents(parts: Iterable[Spec]) -> list[Document]:
     return [part.document() for part in parts]
 
 
-def _add_cache(pod: Document, settings: OperatorSettings) -> None:
+def add_cache(pod: Document, settings: OperatorSettings) -> None:
     """Mount the chart's volume for compiled models in the pod's container, if there is one."""
     if settings.cache is not None:
         pod["spec"]["volumes"].append({"name": "dueby-cache", **settings.cache.document()})
@@ -172,7 +172,7 @@ def device_pod(
             limits={**resource, **({"cpu": cpus} if request.on_cpu else {})},
         ),
     )
-    _add_cache(pod, settings)
+    add_cache(pod, settings)
     runtime_class = worker.runtime_class_name or settings.runtime_class
     if device.resource and runtime_class:
         pod["spec"]["runtimeClassName"] = runtime_class

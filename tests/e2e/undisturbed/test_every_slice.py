@@ -12,8 +12,9 @@ import pytest
 from support.kind.cluster import Cluster
 from support.kind.cluster_job import indices_of, job, share_photos, wait_until_told
 from support.kind.example_jobs import PHOTOS, example, run_example
+from support.kind.model import MODEL, profile_document
 from support.kind.s3_in_cluster import s3_credentials, start_s3
-from support.run import MODEL, profile_document, write_photos
+from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Eight images a step are 16,000 a second, which no core of ours keeps up with. At that rate one core alone would do

@@ -17,7 +17,8 @@ import pytest
 from support.fault_proxy import SLOW_DOWN, FaultProxy, Refusal, Request, fault_proxy
 from support.kind.cluster import NARROW, NARROW_REQUESTS_PER_S, Cluster, call
 from support.kind.cluster_job import condition, indices_of, job, share_folder, wait_for_end, wait_until_told, workers_of
-from support.run import MODEL, profile_document, write_photos
+from support.kind.model import MODEL, profile_document
+from support.run import write_photos
 from support.s3 import S3Server, versitygw_server
 
 pytestmark = [pytest.mark.cluster, pytest.mark.s3, pytest.mark.timeout(900, func_only=True)]

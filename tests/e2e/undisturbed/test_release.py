@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from support.kind.chart import WITHOUT_GPUS
 from support.kind.cluster import CHART, OPERATOR_NAMESPACE, Cluster
-from support.kind.cluster_job import condition, indices_of, job, share_photos
+from support.kind.cluster_job import SLOW, condition, indices_of, job, share_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"
 # Work for one slice that takes several times as long as an upgrade and a rollback.
-MANY = 24_000
+MANY = 8000
 
 
 @pytest.fixture
@@ -28,6 +29,16 @@ def workers_of(cluster: Cluster, name: str) -> dict[str, str]:
     return {pod["metadata"]["uid"]: pod["status"]["phase"] for pod in pods}
 
 
+def start_slow_job(cluster: Cluster, name: str) -> Path:
+    """Start a job and return its folder once it runs."""
+    folder = share_photos(cluster, name, MANY)
+    document = job(cluster, name)
+    document["spec"]["worker"]["resources"] = SLOW
+    cluster.apply(document)
+    cluster.wait_for_phase(name, "Running")
+    return folder
+
+
 def page_listeners(cluster: Cluster) -> list[bool]:
     """Whether the calendar's page is on the operator's loopback, and on its pod's address."""
     connect = "print(socket.socket().connect_ex((host, 8082)) == 0)"
@@ -37,9 +48,7 @@ def page_listeners(cluster: Cluster) -> list[bool]:
 
 
 def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, restored: None) -> None:
-    folder = share_photos(cluster, "upgraded", MANY)
-    cluster.apply(job(cluster, "upgraded"))
-    cluster.wait_for_phase("upgraded", "Running")
+    folder = start_slow_job(cluster, "upgraded")
     workers = workers_of(cluster, "upgraded")
 
     assert page_listeners(cluster) == [True, False]
@@ -67,9 +76,7 @@ def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, r
 def test_uninstalled_it_keeps_definitions_and_jobs_and_installed_again_goes_on(
     cluster: Cluster, restored: None
 ) -> None:
-    folder = share_photos(cluster, "orphaned", MANY)
-    cluster.apply(job(cluster, "orphaned"))
-    cluster.wait_for_phase("orphaned", "Running")
+    folder = start_slow_job(cluster, "orphaned")
     workers = workers_of(cluster, "orphaned")
 
     cluster.helm("uninstall", "dueby", "--wait")

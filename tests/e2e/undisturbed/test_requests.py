@@ -17,7 +17,7 @@ from dueby_operator.kube.job_list import UNDER_WAY
 from support.kind.audit import is_list_of_jobs, received
 from support.kind.cluster import OPERATOR_NAMESPACE, Cluster
 from support.kind.cluster_job import job, share_photos, wait_until_told
-from support.run import MODEL
+from support.kind.model import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 READS = {"get", "list", "watch"}

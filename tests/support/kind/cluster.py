@@ -26,22 +26,46 @@ OPERATOR_NAMESPACE = "dueby"
 CPU_VALUES = CHART / "values-cpu.yaml"
 # A bucket that serves little, for all jobs that read of it.
 NARROW, NARROW_REQUESTS_PER_S = "s3://narrow/", 8
-# And what differs: images of this code, a profiler and a core for what tests call GPUs, that bucket, and the operator
-# beside the control plane, for tests take the other nodes away.
+# Where the shared folder is inside the node, and what is kept there of networks for all pods: the second worker that
+# starts with a network takes a core for a second, and not for three.
+SHARED = "/shared"
+KEPT = "kept"
+# And what differs: images of this code, a profiler and a core for what tests call GPUs, that bucket, a claim to that
+# folder, and the operator beside the control plane, for tests take the other nodes away.
 VALUES = {
     "image.tag": TAG,
     "worker.image.tag": TAG,
     "worker.gpuCpus": "1",
     "profiler.enabled": "true",
+    "worker.cache.persistentVolumeClaim.claimName": KEPT,
     "calendarPage.enabled": "true",
     "stores[0].prefix": NARROW,
     "stores[0].requestsPerSecond": str(NARROW_REQUESTS_PER_S),
     "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
     "tolerations[0].operator": "Exists",
 }
-# Where the shared folder is inside the node.
-SHARED = "/shared"
 NEEDED = ("docker", "kind", "kubectl", "helm")
+
+
+def claim(namespace: str, name: str, *, folder: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a claim and its volume: a folder of the shared one, by the claim's name unless it has another."""
+    volume = f"{namespace}-{name}"  # which is in no namespace
+    access = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    storage, there = {"storage": "1Gi"}, {"hostPath": {"path": f"{SHARED}/{folder or name}"}}
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {**access, **there, "capacity": storage},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {**access, "volumeName": volume, "resources": {"requests": storage}},
+        },
+    )
 
 
 def has_docker() -> bool:
@@ -94,8 +118,13 @@ class Cluster:
         config = yaml.safe_load(self.kubeconfig.read_text())
         config["contexts"][0]["context"]["namespace"] = namespace
         path.write_text(yaml.safe_dump(config))
-        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        self.make_namespace(namespace)
         return replace(self, kubeconfig=path, namespace=namespace, lane=self.lane if lane is None else lane)
+
+    def make_namespace(self, name: str, **labels: str) -> None:
+        """Make a namespace with what jobs need in it, unless it is there."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+        self.apply(namespace, *claim(name, KEPT))
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Return what kubectl prints."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from support.kind.cluster import SHARED, Cluster
+from support.kind.cluster import Cluster, claim
 from support.kind.images import REPOSITORY
-from support.run import MODEL
+from support.kind.model import MODEL
 
 EXAMPLES = REPOSITORY / "examples" / "cluster"
 PHOTOS = 120
@@ -39,29 +39,13 @@ def for_tests(cluster: Cluster, document: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def claimed(cluster: Cluster, name: str) -> Iterator[Path]:
     """Make a claim that every node can mount; give its folder, which the nodes share with this machine."""
-    # Volumes are in no namespace.
-    volume = f"{cluster.namespace}-{name}"
-    folder = cluster.shared / volume
+    volume, request = claim(cluster.namespace, name, folder=f"{cluster.namespace}-{name}")
+    folder = cluster.shared / volume["metadata"]["name"]
     folder.mkdir()
     folder.chmod(0o777)
-    access = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    storage = {"storage": "1Gi"}
-    cluster.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": volume},
-            "spec": {**access, "capacity": storage, "hostPath": {"path": f"{SHARED}/{volume}"}},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": name},
-            "spec": {**access, "volumeName": volume, "resources": {"requests": storage}},
-        },
-    )
+    cluster.apply(volume, request)
     yield folder
-    cluster.kubectl("delete", f"pvc/{name}", f"pv/{volume}", "--wait=false")
+    cluster.kubectl("delete", f"pvc/{name}", f"pv/{volume['metadata']['name']}", "--wait=false")
 
 
 def run_example(cluster: Cluster, document: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import yaml
 
 from support.kind.cluster import Cluster
 from support.kind.images import OPERATOR_IMAGE
-from support.run import profile_document
+from support.kind.model import profile_document
 
 API = "rbac.authorization.k8s.io"
 

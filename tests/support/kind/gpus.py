@@ -7,11 +7,12 @@ from typing import Any
 
 from support.kind.cluster import Cluster
 from support.kind.cluster_job import job
-from support.run import profile_document
+from support.kind.model import profile_document
 
 GPU, LABEL, EACH = "nvidia.com/gpu", "nvidia.com/gpu.product", 4
-# Workers so small that four of them fit on a node of two cores.
-SMALL = {"requests": {"cpu": "300m", "memory": "500Mi"}}
+# Workers so small that four of them fit on a node of two cores. With no more than this of a core, an image takes them a
+# millisecond, on a busy machine or not, and few of the cores that other tests wait for.
+SMALL = {"requests": {"cpu": "300m", "memory": "500Mi"}, "limits": {"cpu": "300m"}}
 # The kubelet takes a change of the capacity over into what it allocates at its next report only, ten seconds
 # later: what was removed would still be there for the next test. So both are changed at once.
 _PATHS = tuple(f"/status/{part}/{GPU.replace('/', '~1')}" for part in ("capacity", "allocatable"))

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from support.kind.cluster import MAX_WAIT_S, OPERATOR_NAMESPACE, SHARED, VALUES, Cluster, call
+from support.kind.cluster import KEPT, MAX_WAIT_S, OPERATOR_NAMESPACE, SHARED, VALUES, Cluster, call, claim
 from support.kind.images import NAME, OPERATOR_IMAGE, WORKER_IMAGE, build_images
 from support.lanes import CONTROL_PLANE, LANE_LABEL, LANES, WORKER_NODES
-from support.shared_run import RUN
+from support.shared_run import RUN, locked
 
 # The folder of the cluster that this run of the tests has made, once it is complete.
 CLUSTER = RUN / "cluster"
@@ -27,9 +27,10 @@ def make_cluster(folder: Path) -> Cluster:
     """Make it: images, a control plane, the nodes of each lane, and the chart."""
     build_images()
     shared = folder / "shared"
-    # Whoever mounts something in it, for all nodes to see, has made it before.
-    shared.mkdir(exist_ok=True)
-    shared.chmod(0o777)
+    for writable in (shared, shared / KEPT):
+        # Whoever mounts something in it, for all nodes to see, has made it before.
+        writable.mkdir(exist_ok=True)
+        writable.chmod(0o777)
     remove_cluster()
     kubeconfig = folder / KUBECONFIG
     image = os.environ.get("KIND_NODE_IMAGE")
@@ -46,6 +47,7 @@ def make_cluster(folder: Path) -> Cluster:
     # On two cores there is one left for a worker only if the name server has one replica less.
     cluster.kubectl("scale", "deployment", "coredns", "-n", "kube-system", "--replicas=1")
     cluster.install()
+    cluster.apply(*claim(OPERATOR_NAMESPACE, KEPT))
     return cluster
 
 
@@ -70,6 +72,14 @@ def load_image(image: str, nodes: Iterable[str], *, shared: Path) -> None:
         command = ["ctr", "-n", "k8s.io", "images", "import", "--local", "--digests", "--snapshotter=overlayfs", there]
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda node: call("docker", "exec", node, *command), nodes))
+
+
+def end_cluster() -> None:
+    """Remove the cluster of this run of the tests, if there is one."""
+    with locked("cluster"):
+        if CLUSTER.exists():
+            remove_cluster()
+            CLUSTER.unlink()
 
 
 def remove_cluster() -> None:

@@ -265,6 +265,16 @@ def test_a_worker_keeps_compiled_models_in_a_folder_of_its_own_on_the_charts_vol
     assert not mount.get("readOnly")
 
 
+def test_an_index_step_finds_there_what_workers_know_of_models_and_a_finish_step_needs_none() -> None:
+    settings = replace(SETTINGS, cache=read_cache(json.dumps(CLAIM)))
+    index, finish = step_objects(owner(), settings, "index"), step_objects(owner(), settings, "finish")
+    (mount,) = [one for one in pod_of(index.job)["containers"][0]["volumeMounts"] if one["name"] == "dueby-cache"]
+    assert {"name": mount["name"], **CLAIM} in pod_of(index.job)["volumes"]
+    assert cache_folder_of(index) == cache_folder_of(workers(settings=settings)) == f"{mount['mountPath']}/compiled"
+    assert "dueby-cache" not in [one["name"] for one in pod_of(finish.job)["volumes"]]
+    assert "cacheDir" not in json.loads(step_objects(owner(), SETTINGS, "index").config_map["data"]["config.json"])
+
+
 def test_without_a_volume_a_worker_keeps_them_as_long_as_its_pod_is_there() -> None:
     made = workers()
     assert cache_folder_of(made) == "/tmp/dueby"
