@@ -1,7 +1,7 @@
 """Seven nights of a bucket that grows, by the CronJob of the documentation, with kills: each photo has one row.
 
-Workers, an index step and the operator are killed. Photos are put by way of S3, so that their ETags
-say which of them have changed.
+Workers, an index step and the operator are killed. Photos are put by way of S3, so that their ETags say which of them
+have changed.
 """
 
 import io

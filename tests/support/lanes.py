@@ -31,11 +31,7 @@ LANES = (
     Lane(
         nodes=1,
         files=(
-            "test_first_line",
-            "test_examples_in_cluster",
-            "test_images",
-            "test_dra",
-            "test_nights",
+            *("test_first_line", "test_examples_in_cluster", "test_images", "test_dra", "test_nights"),
             "test_calendar",
         ),
     ),

@@ -13,7 +13,7 @@ from support.kind.cluster_job import SLOW, condition, indices_of, job, share_pho
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"
 # Work for one slice that takes several times as long as an upgrade and a rollback.
-MANY = 8000
+MANY = 6000
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from support.kind.cluster import SHARED, Cluster
 from support.kind.model import MODEL
 from support.run import write_photos
 
-# Of workers that take four milliseconds for a photo, on a busy machine or not, and little of the cores that other tests
-# wait for.
-SLOW = {"requests": {"cpu": "150m", "memory": "500Mi"}, "limits": {"cpu": "150m"}}
+# Of workers that take five milliseconds for an image, on a busy machine or not, and leave the cores to other tests.
+SLOW = {"requests": {"cpu": "100m", "memory": "500Mi"}, "limits": {"cpu": "100m"}}
 
 
 def job(cluster: Cluster, name: str, **spec: Any) -> dict[str, Any]:
