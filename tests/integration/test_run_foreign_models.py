@@ -23,6 +23,7 @@ def test_a_folder_of_timm_runs_to_rows_that_say_what_timm_says(tmp_path: Path) -
     model = {"name": "timm/test_vit", "weights": timm_folder(tmp_path / "model", network), "imageSize": SIDE}
     profile = profile_document()
     profile["spec"]["model"] |= {"name": model["name"], "imageSize": SIDE}
+    profile["spec"]["engine"] = "eager"
     job = Job(folder=tmp_path, spec={"model": model | {"engine": "eager"}}, profile=profile)
     transform = create_transform(**resolve_data_config({}, model=network))
 
@@ -52,6 +53,7 @@ def test_a_function_of_ones_own_runs_to_rows_that_say_what_its_network_says(
     name = "python/birds:make"
     profile = profile_document()
     profile["spec"]["model"] |= {"name": name, "imageSize": 224}
+    profile["spec"]["engine"] = "eager"
     job = Job(folder=tmp_path, spec={"model": {"name": name, "engine": "eager"}}, profile=profile)
     monkeypatch.chdir(tmp_path)
 

@@ -16,7 +16,7 @@ from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_worker.images.decode import decode_image
 from dueby_worker.models.loading import load_model
-from support.run import MODEL, SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
+from support.run import MODEL, SIDE, SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
 from support.source_tree import REPOSITORY
 
 PHOTOS = 160
@@ -37,7 +37,7 @@ def plain_embedding(photo: Path) -> np.ndarray:
     import torch
 
     loaded = load_model(
-        Model(name=str(MODEL["name"]), weights="none", image_size=64), Output(kind="Embedding", normalize=True)
+        Model(name=str(MODEL["name"]), weights="none", image_size=SIDE), Output(kind="Embedding", normalize=True)
     )
     pixels = torch.from_numpy(decode_image(photo.read_bytes(), loaded.preprocessing).pixels).permute(2, 0, 1) / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (loaded.preprocessing.mean, loaded.preprocessing.std))
