@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
-from support.run import SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
+from support.run import SIDE, SMALL_PARTS_US, Job, kill, profile_document, wait_until, write_photos
 
 PHOTOS = 240
 
@@ -83,7 +83,7 @@ def test_a_full_sink_needs_neither_time_nor_a_profile_and_another_models_rows_ar
     assert sorted((job.sink / "_dueby" / "runs").iterdir()) == runs
     job.write(model=job.spec["model"] | {"imageSize": 96})
     assert job.run() == 2, job.said()
-    assert "its image size was 64 (now 96)" in job.said()
+    assert f"its image size was {SIDE} (now 96)" in job.said()
 
 
 @pytest.mark.parametrize("source", [{}, {"source": {"synthetic": {}}, "images": 2 * PHOTOS}], ids=["files", "made"])
@@ -292,9 +292,9 @@ def test_what_is_wrong_with_the_job_is_one_sentence_and_code_2(make_job: MakeJob
 
 def test_a_job_of_an_image_size_that_was_not_measured_runs_on_what_another_predicts(make_job: MakeJob) -> None:
     larger = profile_document()
-    larger["spec"]["model"]["imageSize"] = 96
+    larger["spec"]["model"]["imageSize"] = 256
     job = make_job(profile=larger)
 
     assert job.run() == 0, job.said()
     assert_each_image_once(job, PHOTOS)
-    assert "is predicted from cpu-1, at 96 px, and was not measured" in " ".join(job.said().split())
+    assert "is predicted from cpu-1, at 256 px, and was not measured" in " ".join(job.said().split())

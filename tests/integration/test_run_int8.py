@@ -42,7 +42,7 @@ def make_job(tmp_path: Path) -> Iterator[Callable[..., Job]]:
 
 
 def test_a_job_at_int8_is_quantized_once_and_gone_on_with(make_job: Callable[..., Job]) -> None:
-    job = make_job(40, MODEL)
+    job = make_job(40, {**MODEL, "imageSize": 64})
     assert job.run() == 0, job.said()
     assert "quantizing to int8: 40 images" in job.said()
     (kept,) = (job.sink / "_dueby" / "int8").iterdir()

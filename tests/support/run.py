@@ -25,7 +25,7 @@ MAX_WAIT_S = 400.0
 MARK = "DUEBY_TEST_JOB"
 # With OpenVINO the second worker with a network needs no PyTorch: it starts in a third of the time of a core. An image
 # takes a millisecond, so that a job isn't over before a test has interrupted it.
-SIDE = 160
+SIDE = 224
 MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": SIDE, "engine": "openvino"}
 
 
