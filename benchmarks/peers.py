@@ -1,4 +1,4 @@
-"""Ray Data, Daft, SPDL, a DataLoader loop and DueBy, side by side: the same photos, networks, weights and cores.
+"""Ray Data, Daft, SPDL, loops by hand and DueBy, side by side: the same photos, networks, weights and cores.
 
     python benchmarks/peers.py [--photos N] [--rounds R] [--cores 1 2] [--ways NAME ...] [--models NAME ...] [--check]
     python benchmarks/peers.py --table benchmarks/results/peers.json [--into docs/benchmarks.md]
@@ -8,9 +8,10 @@ FFmpeg's libraries (libavfilter and libavdevice 4 to 9), which the system must h
 
 Three tasks: decode and prepare alone; EfficientNet-Lite0 with its real weights; ResNet-18, as in the comparison that
 Ray and Daft published of each other, with weights that are random but fixed. Each peer runs as its documentation says,
-in the first round, and with all of our tuning that it can take, in all rounds. Where there are several numbers of
-cores, the smaller ones have a round less. Every way runs in fresh processes, from nothing to the last row on disk, and
-writes a row for each photo; labels and scores are compared at the end, and the command fails if they differ.
+in the first round, and with all of our tuning that it can take, in all rounds. Loops by hand are what a person writes
+for ncnn and OpenVINO in thirty lines. Where there are several numbers of cores, the smaller ones have a round less.
+Every way runs in fresh processes, from nothing to the last row on disk, and writes a row for each photo; labels and
+scores are compared at the end, and the command fails if they differ.
 
 Rounds are interleaved and the order is drawn again in each, so that a change of the machine hits all alike. Ratios are
 taken within a round. Writes results/peers.json, or the file of -o, and prints the tables of docs/benchmarks.md; --into

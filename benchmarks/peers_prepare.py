@@ -1,8 +1,9 @@
 """What peers.py needs before it measures: photos, networks with one set of weights for all, DueBy's profiles.
 
 EfficientNet-Lite0 has its real weights, from a Python package. There are none of ResNet-18 without the internet: its
-weights are random but fixed, and tell photos apart (random_weights.py). Each network lies in the folder three times: as
-a state_dict, as DueBy's eager engine runs it, for the tuned peers to map into memory, and its preset as JSON.
+weights are random but fixed, and tell photos apart (random_weights.py). Each network lies in the folder in several
+forms: as a state_dict, as DueBy's eager engine runs it, for the tuned peers to map into memory, and as loops by hand
+open it. Its preset is there as JSON.
 
 A profile is what `dueby profile` measures once on a machine for a model, so its time is no job's. It is measured here
 in less time, for slices of one core.
@@ -11,6 +12,7 @@ in less time, for slices of one core.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -25,8 +27,9 @@ from dueby_profiler.machine.machine import this_machine
 from dueby_profiler.presets import QUICK
 from dueby_profiler.profiling import profile_machine
 from dueby_worker.engines.build import available_engines
+from dueby_worker.engines.ncnn_network import convert
 from dueby_worker.engines.network import tuned_network
-from dueby_worker.models.loading import load_model
+from dueby_worker.models.loading import LoadedModel, load_model
 from peers_task import DECODE
 from photos import ORIGINALS, write_photos
 from random_weights import write_resnet18
@@ -49,6 +52,7 @@ def write_networks(folder: Path, photos: Path, models: Sequence[str]) -> None:
         torch.save(loaded.module.state_dict(), folder / f"{model}.pth")
         torch.save(tuned_network(loaded, "fp32"), folder / f"{model}.tuned.pt")
         found = loaded.preprocessing
+        write_by_hand(loaded, folder)
         preset = {
             "resize": found.resize_side,
             "crop": found.crop_side,
@@ -58,6 +62,20 @@ def write_networks(folder: Path, photos: Path, models: Sequence[str]) -> None:
         }
         (folder / f"{model}.json").write_text(json.dumps(preset))
     (folder / f"{DECODE}.json").write_text((folder / f"{RESNET18}.json").read_text())
+
+
+def write_by_hand(loaded: LoadedModel, folder: Path) -> None:
+    """The network as loops by hand open it, in the form of each library that is installed."""
+    side = loaded.preprocessing.crop_side
+    if find_spec("ncnn"):
+        convert(loaded, require(folder / f"{loaded.name}.ncnn"))
+    if find_spec("openvino"):
+        import openvino
+
+        network = openvino.convert_model(
+            loaded.module.eval(), example_input=torch.zeros(1, 3, side, side), input=[-1, 3, side, side]
+        )
+        openvino.save_model(network, folder / f"{loaded.name}.xml", compress_to_fp16=False)
 
 
 def spec_of(model: str, folder: Path, engine: str = "auto") -> Model:

@@ -60,7 +60,7 @@ def read_task(parser: argparse.ArgumentParser) -> Task:
 
 
 class Rows:
-    """The rows of a peer that has one process for them."""
+    """The rows of a peer, or of one of its processes."""
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Any]] = {"path": [], "label": [], "score": [], "at": [], "worker": []}
@@ -71,10 +71,10 @@ class Rows:
         for name, values in added.items():
             self._columns[name].extend(values)
 
-    def write(self, path: Path) -> None:
+    def write(self, folder: Path, *, name: str = "rows") -> None:
         """Write the file."""
-        path.mkdir()
-        pq.write_table(pa.table(self._columns), path / "rows.parquet")
+        folder.mkdir(exist_ok=True)
+        pq.write_table(pa.table(self._columns), folder / f"{name}.parquet")
 
 
 def done_by_me(count: int) -> dict[str, list[Any]]:

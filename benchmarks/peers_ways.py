@@ -48,6 +48,8 @@ class Way:
     """Threads of the network in each of its processes."""
     engine: str = ""
     """DueBy's."""
+    needs_network: bool = False
+    """Whether it has no part in the task without one."""
 
 
 def _all(cores: int) -> int:
@@ -63,9 +65,11 @@ WAYS = (
     Way(name="spdl-tuned", title="SPDL, tuned", package="spdl", program="spdl", threads=_all),
     Way(name="ray-tuned", title="Ray Data, tuned", package="ray", program="ray"),
     Way(name="daft-tuned", title="Daft, tuned", package="daft", program="daft"),
-    Way(name="dueby-eager", title="DueBy, eager", engine="eager"),
-    Way(name="dueby-openvino", title="DueBy, OpenVINO", package="openvino", engine="openvino"),
-    Way(name="dueby-ncnn", title="DueBy, ncnn", package="ncnn", engine="ncnn"),
+    Way(name="openvino", title="OpenVINO, by hand", package="openvino", program="openvino", needs_network=True),
+    Way(name="ncnn", title="ncnn, by hand", package="ncnn", program="ncnn", needs_network=True),
+    Way(name="dueby-eager", title="DueBy, eager", engine="eager", needs_network=True),
+    Way(name="dueby-openvino", title="DueBy, OpenVINO", package="openvino", engine="openvino", needs_network=True),
+    Way(name="dueby-ncnn", title="DueBy, ncnn", package="ncnn", engine="ncnn", needs_network=True),
     # Only for the task without a network.
     Way(name="dueby-decode", title="DueBy", program="dueby_decode"),
 )
@@ -110,7 +114,7 @@ class Group:
     def has(self, way: Way) -> bool:
         """Whether the way has this task: DueBy has one of its own where there is no network."""
         if self.model == DECODE:
-            return way.name == "dueby-decode" or not way.name.startswith("dueby")
+            return not way.needs_network
         return way.name != "dueby-decode"
 
 
