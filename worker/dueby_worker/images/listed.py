@@ -91,6 +91,10 @@ class ListDecoder:
         self._lists = threading.Thread(target=self._decode_lists, name="images-lists", daemon=True)
         self._lists.start()
 
+    def begin(self, data: bytes) -> Callable[[], Picture]:
+        """Begin to decode the file, as submit does; return what waits for its picture."""
+        return self.submit(data).result
+
     def submit(self, data: bytes) -> Future[Picture]:
         """Begin to decode the file, once there is room for it; return what has its picture or raises as decode_image.
 

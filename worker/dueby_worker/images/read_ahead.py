@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
@@ -32,9 +31,6 @@ from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.storage.paced import Paces
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import TooLarge, Unavailable
-
-if TYPE_CHECKING:
-    from dueby_worker.images.listed import ListDecoder
 
 # Decodes an image or begins to, and returns what waits for the picture. Both may raise UnreadableImage.
 Begin = Callable[[bytes], Callable[[], Picture]]
@@ -162,11 +158,6 @@ def begin_here(decode: Callable[[bytes], Picture], *, threads: int) -> Begin:
         return lambda: picture
 
     return begin
-
-
-def begin_in(lists: ListDecoder) -> Begin:
-    """Return what lets images be decoded in lists."""
-    return lambda data: lists.submit(data).result
 
 
 class _Reader:

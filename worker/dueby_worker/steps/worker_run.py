@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dueby_api.errors import Invalid
 from dueby_api.step_config import CAREFUL_AFTER, WorkConfig
-from dueby_worker.images.read_ahead import DecodedImage, begin_in, most_ahead, read_images
+from dueby_worker.images.read_ahead import DecodedImage, most_ahead, read_images
 from dueby_worker.index.frozen_index import Index, resolve_index
 from dueby_worker.models.columns import Columns
 from dueby_worker.models.preprocessing import Preprocessing
@@ -224,7 +224,7 @@ class WorkerRun:
             witnesses=self._index.witnesses,
             retry=replace(DEFAULT_RETRY, waits=self._progress.source_waits),
             is_isolated=self._is_careful,
-            begin=None if self._lists is None else begin_in(self._lists),
+            begin=None if self._lists is None else self._lists.begin,
             member_of=self._index.member_of,
             paces=self._paces,
         )

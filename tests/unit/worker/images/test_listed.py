@@ -22,7 +22,7 @@ from dueby_worker.images.geometry import plan_cut, turn
 from dueby_worker.images.listed import ListDecoder
 from dueby_worker.images.nvimgcodec import Cutter, NvImageCodec, open_codec
 from dueby_worker.images.picture import Picture
-from dueby_worker.images.read_ahead import DecodedImage, begin_in, read_images
+from dueby_worker.images.read_ahead import DecodedImage, read_images
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.system.capture_lock import CAPTURE_LOCK
@@ -269,7 +269,7 @@ def read(paths: Sequence[Path], lists: ListDecoder | None, *, ahead: int = 8) ->
             preprocessing=SMALL,
             threads=2,
             ahead=ahead,
-            begin=None if lists is None else begin_in(lists),
+            begin=None if lists is None else lists.begin,
         )
     )
 
@@ -305,7 +305,7 @@ def test_one_can_stop_reading_at_any_time(codec: Counted, tmp_path: Path) -> Non
             preprocessing=SMALL,
             threads=2,
             ahead=8,
-            begin=begin_in(lists),
+            begin=lists.begin,
         )
         next(images)
         images.close()
