@@ -32,7 +32,7 @@ COUNTS_ON = {
     "study": {"core", "worker", "profiler", "study"},
     "tests": {"core", "operator", "worker", *MODELS, "ncnn", "lance", "profiler", "study", "dev"},
     "docs": {"core", "worker", "docs"},
-    "benchmarks": {"core", "operator", "worker", *MODELS, "int8", "gpu-decoding", "profiler", "study", "dev", "bench"},
+    "benchmarks": {"core", "operator", "worker", *MODELS, "ncnn", "int8", "gpu-decoding", "profiler", "study", "dev"},
     "examples": {"core", "operator", "worker", "profiler", "dev"},
 }
 NOT_IMPORTED = {
