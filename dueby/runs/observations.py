@@ -27,7 +27,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.words import counted
 from dueby_operator.model.observations import Observation, observation_of, row_of
-from dueby_planner.model.input_cost import latency_with_input_us
+from dueby_planner.model.input_cost import step_with_input
 from dueby_planner.profiles.observed import moderated, with_job
 from dueby_profiler.files import write_text
 
@@ -66,7 +66,7 @@ def _planned_at_first(processes: Sequence[Process]) -> int:
 def _observation(process: Process, profile: GPUProfile, cost: InputCost, *, now_us: int) -> Observation:
     size, input_us = process.assignment.choice.mini_batch_size, 0
     if runs_on_cpu(profile.spec.engine):
-        input_us = latency_with_input_us(profile.spec, 0, size, cost, cores=1)
+        input_us = step_with_input(profile.spec, 0, size, cost, cores=1).latency_us
     age_us = (process.ended_us or now_us) - process.created_us
     return observation_of(process.assignment, process.progress, age_us=age_us, input_us=input_us)
 

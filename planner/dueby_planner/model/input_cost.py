@@ -36,7 +36,20 @@ SERIAL_US = 100.0
 """What is assumed to be serial of an image where no profile says it."""
 
 
-class WorkBesideGPU(NamedTuple):
+class StepWithInput(NamedTuple):
+    """A step of a job, in microseconds, each rounded up."""
+
+    latency_us: int
+    """L_job(b)."""
+    computed_us: int
+    """What it would be if a GPU's worker had any number of cores; on a CPU slice L(b)."""
+    core_us: int
+    """What reading and decoding a mini-batch takes one core beside a GPU; 0 on a CPU slice."""
+    serial_us: int
+    """What a GPU's worker does for one image at a time, where that takes longer than GPU and network; else 0."""
+
+
+class _WorkBesideGPU(NamedTuple):
     """What a mini-batch takes while the GPU computes another one, in microseconds, rounded up."""
 
     core_us: int
@@ -47,43 +60,25 @@ class WorkBesideGPU(NamedTuple):
     """Of the worker, for what it does for one image at a time."""
 
 
-NO_WORK = WorkBesideGPU(core_us=0, wire_us=0, serial_us=0)
-"""That of a CPU slice, which does everything itself."""
-
-
-# A job is planned again in each pass, at the same sizes and with the same cost.
-@lru_cache(maxsize=2**14)
-def work_beside_gpu(mini_batch_size: int, cost: InputCost, serial_us: float | None = None) -> WorkBesideGPU:
-    """Return what the images of a mini-batch take besides the GPU. `serial_us` is the profile's; None: assumed."""
-    wire_us = Fraction(0)
-    if cost.bandwidth_bytes_per_s:
-        wire_us = (
-            mini_batch_size * Fraction(cost.bytes_per_image) * MICROS_PER_SECOND / Fraction(cost.bandwidth_bytes_per_s)
-        )
-    each_us = Fraction(str(SERIAL_US if serial_us is None else serial_us)) if cost.bytes_per_image else 0
-    return WorkBesideGPU(
-        core_us=ceil(_core_us(mini_batch_size, cost)),
-        wire_us=ceil(wire_us),
-        serial_us=ceil(mini_batch_size * each_us),
-    )
-
-
-def latency_with_input_us(
+def step_with_input(
     spec: ProfileSpec, latency_us: int, mini_batch_size: int, cost: InputCost, *, cores: int
-) -> int:
-    """Return L_job(b) in microseconds, rounded up. `cores` are what a GPU's worker may have."""
+) -> StepWithInput:
+    """Return the step of a job whose model takes `latency_us` alone. `cores` are what a GPU's worker may have."""
     if runs_on_cpu(spec.engine):
         added_us = _core_us(mini_batch_size, cost) / (spec.device.threads or 1)
-        return ceil(_contention(spec) * (latency_us + added_us))
-    work = work_beside_gpu(mini_batch_size, cost, spec.serial_micros)
-    computed_us = computed_on_gpu_us(spec, latency_us, work, cores=cores)
-    return max(computed_us, speedup_of(spec.decoding).step_us(work.core_us, cores), work.wire_us, work.serial_us)
-
-
-def computed_on_gpu_us(spec: ProfileSpec, latency_us: int, work: WorkBesideGPU, *, cores: int) -> int:
-    """Return how long a GPU takes for a mini-batch while so many cores decode the next one, in microseconds."""
-    decoding_us = min(Fraction(latency_us), work.core_us / speedup_of(spec.decoding).at(cores))
-    return ceil(latency_us + (_contention(spec) - 1) * decoding_us)
+        total_us = ceil(_contention(spec) * (latency_us + added_us))
+        return StepWithInput(latency_us=total_us, computed_us=latency_us, core_us=0, serial_us=0)
+    work = _work_beside_gpu(mini_batch_size, cost, spec.serial_micros)
+    decoding_us = work.core_us / speedup_of(spec.decoding).at(cores)
+    slowed_us = ceil(latency_us + (_contention(spec) - 1) * min(Fraction(latency_us), decoding_us))
+    waited_us = max(slowed_us, work.wire_us)
+    computed_us = max(waited_us, work.serial_us)
+    return StepWithInput(
+        latency_us=max(computed_us, ceil(decoding_us)),
+        computed_us=computed_us,
+        core_us=work.core_us,
+        serial_us=work.serial_us if work.serial_us > waited_us else 0,
+    )
 
 
 def stretched_us(spec: ProfileSpec, duration_us: int) -> int:
@@ -94,6 +89,23 @@ def stretched_us(spec: ProfileSpec, duration_us: int) -> int:
 def _contention(spec: ProfileSpec) -> Fraction:
     # Through its text, 1.1 is eleven tenths and not the binary number that is nearest to it.
     return Fraction(str(spec.contention))
+
+
+# A job is planned again in each pass, at the same sizes and with the same cost.
+@lru_cache(maxsize=2**14)
+def _work_beside_gpu(mini_batch_size: int, cost: InputCost, serial_us: float | None) -> _WorkBesideGPU:
+    """Return what the images of a mini-batch take besides the GPU. `serial_us` is the profile's; None: assumed."""
+    wire_us = Fraction(0)
+    if cost.bandwidth_bytes_per_s:
+        wire_us = (
+            mini_batch_size * Fraction(cost.bytes_per_image) * MICROS_PER_SECOND / Fraction(cost.bandwidth_bytes_per_s)
+        )
+    each_us = Fraction(str(SERIAL_US if serial_us is None else serial_us)) if cost.bytes_per_image else 0
+    return _WorkBesideGPU(
+        core_us=ceil(_core_us(mini_batch_size, cost)),
+        wire_us=ceil(wire_us),
+        serial_us=ceil(mini_batch_size * each_us),
+    )
 
 
 def _core_us(mini_batch_size: int, cost: InputCost) -> Fraction:

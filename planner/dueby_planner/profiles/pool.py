@@ -17,13 +17,7 @@ from dueby_api.input_cost import FREE, InputCost
 from dueby_api.subject import profile_subject
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.cores import cores_for
-from dueby_planner.model.input_cost import (
-    NO_WORK,
-    computed_on_gpu_us,
-    latency_with_input_us,
-    stretched_us,
-    work_beside_gpu,
-)
+from dueby_planner.model.input_cost import step_with_input, stretched_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
 from dueby_planner.model.speedup import speedup_of
 from dueby_planner.profiles.class_profiles import can_decode, class_profiles, matching, without_profile
@@ -174,16 +168,13 @@ def _choice(
 ) -> DeviceChoice:
     spec, size = learned.spec, times.mini_batch_size
     startup = spec.startup_micros or Quantiles(p50=0, p95=0)
-    latency_us = latency_with_input_us(spec, times.latency_us, size, cost, cores=cores)
-    grown_us = max(0, latency_us - times.latency_us)
-    on_cpu, speedup = runs_on_cpu(spec.engine), speedup_of(spec.decoding)
-    work = NO_WORK if on_cpu else work_beside_gpu(size, cost, spec.serial_micros)
-    waited_us = max(computed_on_gpu_us(spec, times.latency_us, work, cores=cores), work.wire_us)
-    computed_us = max(waited_us, work.serial_us)
+    step, speedup = step_with_input(spec, times.latency_us, size, cost, cores=cores), speedup_of(spec.decoding)
+    grown_us = max(0, step.latency_us - times.latency_us)
+    wanted = cores_for(core_us=step.core_us, computed_us=step.computed_us, most=cores, speedup=speedup)
     return DeviceChoice(
         engine=spec.engine,
         mini_batch_size=size,
-        latency_us=latency_us,
+        latency_us=step.latency_us,
         start_us=startup.p95 + times.warmup.p95 + grown_us,
         expected_start_us=startup.p50 + times.warmup.p50 + grown_us,
         expected_warmup_us=times.warmup.p50 + grown_us,
@@ -193,11 +184,11 @@ def _choice(
         latency_error_us=stretched_us(spec, times.error_us),
         step_ratio=learned.ratio,
         interpolation=times.interpolation,
-        cores=0 if on_cpu else cores_for(core_us=work.core_us, computed_us=computed_us, most=cores, speedup=speedup),
-        core_us=work.core_us,
+        cores=0 if runs_on_cpu(spec.engine) else wanted,
+        core_us=step.core_us,
         speedup=speedup,
-        computed_us=computed_us,
-        serial_us=work.serial_us if work.serial_us > waited_us else 0,
+        computed_us=step.computed_us,
+        serial_us=step.serial_us,
     )
 
 

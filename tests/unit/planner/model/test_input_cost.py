@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.input_cost import FREE, InputCost
-from dueby_planner.model.input_cost import SERIAL_US, latency_with_input_us
+from dueby_planner.model.input_cost import SERIAL_US, step_with_input
 from dueby_planner.profiles.pool import build_pool
 from support.planner import job, profile, step_document
 
@@ -32,7 +32,7 @@ def test_on_a_cpu_slice_times_add_up(
 ) -> None:
     spec = profile(engine="openvino", device=device, contention=contention).spec
     terms = FREE.replace(**cost)
-    assert latency_with_input_us(spec, TEN_MS, 8, terms, cores=99) == latency
+    assert step_with_input(spec, TEN_MS, 8, terms, cores=99).latency_us == latency
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_on_a_gpu_the_slowest_decides(
     cost: dict[str, float], cores: int, contention: float | None, latency: int
 ) -> None:
     terms, spec = FREE.replace(**cost), profile(engine="cudagraph", contention=contention).spec
-    assert latency_with_input_us(spec, TEN_MS, 8, terms, cores=cores) == latency
+    assert step_with_input(spec, TEN_MS, 8, terms, cores=cores).latency_us == latency
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_what_is_done_for_one_image_at_a_time_is_not_divided_by_cores(
 ) -> None:
     spec = profile(engine=engine, serialMicros=serial).spec
     cost = InputCost(bytes_per_image=bytes_per_image)
-    assert latency_with_input_us(spec, TEN_MS, 8, cost, cores=10**6) == latency
+    assert step_with_input(spec, TEN_MS, 8, cost, cores=10**6).latency_us == latency
 
 
 def test_where_no_profile_says_what_is_serial_it_is_assumed() -> None:
     spec, cost = profile(engine="cudagraph").spec, InputCost(bytes_per_image=100_000)
-    assert latency_with_input_us(spec, 1, 10, cost, cores=10**6) == 10 * SERIAL_US
+    assert step_with_input(spec, 1, 10, cost, cores=10**6).latency_us == 10 * SERIAL_US
 
 
 @given(
@@ -98,8 +98,8 @@ def test_input_never_makes_a_step_faster_and_more_cores_none_slower(
     engine: str, latency: int, size: int, decode_us: float, cores: int, contention: float
 ) -> None:
     cost, spec = InputCost(decode_us=decode_us, get_us=0), profile(engine=engine, contention=contention).spec
-    step_us = latency_with_input_us(spec, latency, size, cost, cores=cores)
-    assert latency <= latency_with_input_us(spec, latency, size, cost, cores=cores + 1) <= step_us
+    step_us = step_with_input(spec, latency, size, cost, cores=cores).latency_us
+    assert latency <= step_with_input(spec, latency, size, cost, cores=cores + 1).latency_us <= step_us
 
 
 def test_a_gpus_worker_gets_the_cores_that_suffice_for_what_the_gpu_takes_beside_them() -> None:
