@@ -167,6 +167,7 @@ def build(
         mini_batch_size=mini_batch_size,
         precision=precision,
         prepare=lambda network, shape, stream: network,
+        tries_layouts=True,
     )
 
 
@@ -177,7 +178,7 @@ def make_engine(
     mini_batch_size: int,
     precision: Precision,
     prepare: Prepare,
-    tries_layouts: bool = True,
+    tries_layouts: bool = False,
 ) -> CudaEngine:
     """Return an engine on the current device that calls the network as `prepare` returns it.
 

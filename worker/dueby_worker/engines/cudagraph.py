@@ -28,7 +28,12 @@ def build(
     # The model's threads are the GPU's, and a captured graph can't be kept.
     del threads, cache_dir
     return cuda.make_engine(
-        name="cudagraph", loaded=loaded, mini_batch_size=mini_batch_size, precision=precision, prepare=capture
+        name="cudagraph",
+        loaded=loaded,
+        mini_batch_size=mini_batch_size,
+        precision=precision,
+        prepare=capture,
+        tries_layouts=True,
     )
 
 

@@ -64,7 +64,6 @@ def build(
         mini_batch_size=mini_batch_size,
         precision=precision,
         prepare=partial(compile_and_capture, cache_dir=cache_dir),
-        tries_layouts=False,
     )
 
 
