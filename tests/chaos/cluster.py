@@ -20,9 +20,10 @@ import yaml
 from support.kind.cluster import Cluster, call
 from support.kind.images import OPERATOR_IMAGE, WORKER_IMAGE
 from support.kind.kube_api import NotFoundError
+from support.kind.model import profile_document
 from support.kind.s3_in_cluster import S3_IMAGE, start_s3
 from support.lanes import CONTROL_PLANE
-from support.run import profile_document, write_photos
+from support.run import write_photos
 
 S3_NAMESPACE, S3_ROWS = "chaos-s3", "rows"
 # A crowd has a namespace of its own, since whoever has more than is read waits with all jobs.

@@ -24,7 +24,7 @@ from dueby_operator.resources.crds import profile_crd
 from support.hostile import SCHEMA, accepted
 from support.planner import A100, job_document
 from support.planner import profile_document as measured_document
-from support.run import profile_document
+from support.run import MODEL, profile_document
 from support.schema_values import objects, plain, values_of
 
 Document = dict[str, Any]
@@ -114,9 +114,6 @@ def refusals(folder: Path, capsys: pytest.CaptureFixture[str], **spec: Any) -> l
         assert captured.out == ""
         said.append(captured.err.removeprefix(f"dueby {command}: "))
     return said
-
-
-MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64, "engine": "eager"}
 
 
 @pytest.mark.parametrize(

@@ -11,21 +11,21 @@ import pytest
 
 from dueby.inputs.needs import needing, require_linux
 from dueby_api.errors import Invalid
-from support.run import profile_document
+from support.run import MODEL, SIDE, profile_document
 from support.source_modules import MODULES
 
 # What `pip install .` brings, with what that brings, and what isn't on PyPI.
 SMALL = {"jinja2", "markupsafe", "msgspec", "pulp", "yaml", "rich"}
-JOB = """\
+JOB = f"""\
 apiVersion: dueby.dev/v1alpha1
 kind: InferenceJob
-metadata: {name: small}
+metadata: {{name: small}}
 spec:
   images: 100
   deadline: 10m
-  model: {name: mobilenet_v3_small, imageSize: 64}
-  source: {uri: photos}
-  sink: {uri: results}
+  model: {{name: {MODEL["name"]}, imageSize: {SIDE}}}
+  source: {{uri: photos}}
+  sink: {{uri: results}}
 """
 PLAN, CALENDAR = "plan -f job.yaml --profiles profile.yaml --pool cpu-1=4", "calendar -f list.json"
 LIST = '{"apiVersion": "v1", "kind": "List", "items": []}'
