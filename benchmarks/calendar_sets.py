@@ -32,9 +32,9 @@ from dueby_planner.model.rule import Spreads
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar import make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline
-from dueby_planner.schedule.free_devices import idle_pool
+from dueby_planner.schedule.free_devices import idle_pool, less
 from dueby_planner.schedule.place import place
-from dueby_planner.schedule.reservation import take
+from dueby_planner.schedule.reservation import claims_of
 from dueby_planner.schedule.verify import verify_calendar
 
 RESULTS = Path(__file__).parent / "results"
@@ -151,7 +151,7 @@ def fits_one_by_one(jobs: list[Drawn], devices: int) -> bool:
         reservation = place(job.problem, free)
         if reservation is None:
             return False
-        free = take(free, reservation, {})
+        free = less(free, claims_of(reservation, {}))
     return True
 
 

@@ -1,6 +1,6 @@
 """The calendar of several jobs as documents spell it: what `dueby plan -o json` prints for more than one job.
 
-Inside the program it is dueby_planner.schedule.calendar.Calendar, which dueby_planner/schedule/explain.py turns into
+Inside the program it is dueby_planner.schedule.calendar.Calendar, which dueby/planned_calendar.py turns into
 this, and nothing else does.
 """
 

@@ -90,8 +90,7 @@ def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int
 
 def _print_calendar(calendar: "Calendar", output: str, *, now_us: int, is_verbose: bool) -> None:
     """Print the calendar on stdout as `print_answer` does a plan."""
-    from dueby.planned_calendar import shown_plan
-    from dueby_planner.schedule.explain import calendar_answer
+    from dueby.planned_calendar import calendar_answer, shown_plan
 
     answer = calendar_answer(calendar)
     if output in ("json", "yaml"):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
-from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
+from dueby_planner.schedule.calendar import Calendar, make_calendar
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement, StoredWindow
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, FreeDevices, Step, idle_pool
 from dueby_planner.schedule.hand_over import RunningJob
 from dueby_planner.schedule.reservation import Reservation

@@ -7,7 +7,7 @@ In the order in which it is read:
     schedule        the answer, step by step
     watch, lag      a job alone: its first plan; does what it has suffice, and what is the least change
     stores          the limits of the stores that several jobs read
-    ledger          what workers have until when, and so what is free over time, for whom
+    held_devices    what workers have until when, and so what is free over time, for whom
     usable          a job on the devices that it may use, as the calendar takes it
     place_all       what was promised is kept; the calendar of the jobs that wait or lag, and whose fault it is if none
     begin           what of a placement begins now, and how the rest is kept

@@ -22,16 +22,16 @@ when its devices are expected to be free: whoever has them may be a little late.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from math import ceil
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.capacity import DeviceChoice, capacity
 from dueby_planner.model.problem import Problem
-from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow, by_deadline, with_images
-from dueby_planner.schedule.draft import GIVING_WAY, MAX_TRIED, Draft, Placed, place_in_front
-from dueby_planner.schedule.free_devices import PROMISED, CalendarPool, Free, Taken, without
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement, StoredWindow, by_deadline, with_images
+from dueby_planner.schedule.draft import GIVING_WAY, MAX_TRIED, Draft, place_in_front
+from dueby_planner.schedule.free_devices import PROMISED, CalendarPool, Free, Taken, less
 from dueby_planner.schedule.hand_over import RunningJob, hand_over
 from dueby_planner.schedule.place_job import (
     DeviceTime,
@@ -47,7 +47,9 @@ from dueby_planner.schedule.reservation import (
     Tables,
     Window,
     charged,
+    claims_of,
     device_us,
+    devices_in,
     done_by,
     least_within,
 )
@@ -62,8 +64,8 @@ def keep_stored(jobs: Sequence[CalendarJob], pool: CalendarPool) -> Draft:
     for kind in PROMISED:
         for job in by_deadline(jobs, kind):
             if job.stored and (reservation := stored_reservation(job, expected.left(kind))):
-                expected.take(reservation, job.limits)
-                draft.add(job, reservation, beside=kind, kept=True)
+                expected.take(claims_of(reservation, job.limits))
+                draft.add(Placement(job=job, reservation=reservation, beside=kind, kept=True))
     return draft
 
 
@@ -117,7 +119,7 @@ def _place_late(late: Sequence[CalendarJob], draft: Draft) -> Draft:
     for job in late:
         draft = draft.without(job.name)
         if _is_little_late(job, draft.left("Hard")) and (found := reserve_soon(job, draft.left("Hard"))):
-            draft.add(job, found, beside="Hard")
+            draft.add(Placement(job=job, reservation=found, beside="Hard"))
             draft.keep([job.name])
     return draft
 
@@ -159,8 +161,9 @@ def _place_all_again(draft: Draft, placed: Sequence[CalendarJob], new: Sequence[
     if not new:
         return None
     names = {job.name for job in new}
-    found = place_set([*placed, *new], draft.free, draft.pool, optional=names, at_least=len(placed) + 1)
-    return draft.only(Placed(*each, "Hard", kept=False) for each in found) if found else None
+    change_us, at_least = draft.pool.change_us, len(placed) + 1
+    placements = place_set([*placed, *new], draft.free, change_us=change_us, optional=names, at_least=at_least)
+    return draft.only(placements) if placements else None
 
 
 def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
@@ -168,7 +171,7 @@ def _place_hard(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
     alone = draft.only(draft.hard)
     for job in jobs:
         if draft.place(job, *GIVING_WAY):
-            alone.copy(draft.placed[job.name])
+            alone.add(draft.placed[job.name])
         elif alone.place(job, "Hard"):
             draft = alone.only(alone.hard)
     return draft
@@ -192,10 +195,11 @@ def _add(draft: Draft, jobs: Sequence[CalendarJob], beside: DeadlineClass, *, op
 
     Those that are optional are left out where they have none.
     """
-    found = place_set(jobs, draft.left(beside), draft.pool, optional={job.name for job in optional})
-    for job, reservation in found or ():
-        draft.add(job, reservation, beside=beside)
-    return found is not None
+    names, change_us = {job.name for job in optional}, draft.pool.change_us
+    placements = place_set(jobs, draft.left(beside), beside=beside, change_us=change_us, optional=names)
+    for placement in placements or ():
+        draft.add(placement)
+    return placements is not None
 
 
 def _placed_again(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
@@ -206,33 +210,17 @@ def _placed_again(draft: Draft, new: Sequence[CalendarJob]) -> Draft | None:
     return _place_all_again(draft, [placed.job for placed in promised], candidates)
 
 
-@dataclass(frozen=True)
-class _Devices:
-    """Devices that are given windows one after the other."""
-
-    count: int
-    windows: tuple[Window, ...] = ()
-
-    @property
-    def images(self) -> int:
-        return sum(window.images for window in self.windows)
-
-    def is_free(self, from_us: int) -> bool:
-        return not self.windows or self.windows[-1].to_us <= from_us
-
-
 def stored_reservation(job: CalendarJob, free: Free) -> Reservation | None:
     """Return what is stored for the job if it can be kept beside what has been taken from `free`; else None."""
     windows: defaultdict[str, list[tuple[Window, int]]] = defaultdict(list)
-    left = dict(free)
+    left = free
     for stored in sorted((each for each in job.stored if each.to_us > 0), key=lambda each: each.from_us):
         missing = stored.count
         for name, window in _windows(job, stored, left):
             there = least_within(left, name, job.limits, window.from_us, window.to_us)
             if count := min(missing, there):
                 windows[name].append((window, count))
-                for of_name, taken in charged(name, Taken(window.from_us, window.to_us, count), job.limits):
-                    left[of_name] = without(left[of_name], [taken])
+                left = less(left, charged(name, Taken(window.from_us, window.to_us, count), job.limits))
                 missing -= count
             if not missing:
                 break
@@ -276,25 +264,29 @@ def _window(problem: Problem, choice: DeviceChoice, from_us: int, to_us: int) ->
 
 def _lanes(name: str, windows: Sequence[tuple[Window, int]]) -> list[Lane]:
     """Return the windows by device. A device that has ended and has done the most goes on: levels are nested."""
-    lanes: list[_Devices] = []
+    lanes: list[Lane] = []
     for window, count in sorted(windows, key=lambda each: (each[0].from_us, -each[0].to_us)):
         while count:
-            idle = [lane for lane in lanes if lane.is_free(window.from_us)]
-            lane = max(idle, key=lambda each: each.images, default=_Devices(count))
-            if lane in lanes:
+            ended = [lane for lane in lanes if lane.windows[-1].to_us <= window.from_us]
+            lane = max(
+                ended,
+                key=lambda each: sum(window.images for window in each.windows),
+                default=Lane(group=name, count=count, windows=()),
+            )
+            if ended:
                 lanes.remove(lane)
             taken = min(count, lane.count)
-            lanes.append(_Devices(taken, (*lane.windows, window)))
+            lanes.append(replace(lane, count=taken, windows=(*lane.windows, window)))
             if lane.count > taken:
-                lanes.append(_Devices(lane.count - taken, lane.windows))
+                lanes.append(replace(lane, count=lane.count - taken))
             count -= taken
-    return [Lane(group=name, count=lane.count, windows=lane.windows) for lane in lanes]
+    return lanes
 
 
 def _is_enough(job: CalendarJob, reservation: Reservation) -> bool:
     """Return whether the devices are accepted at the deadline, and no more than the job may have."""
     problem = job.problem
-    count = sum(lane.count for lane in reservation)
+    count = devices_in(reservation)
     for name in {lane.group for lane in reservation}:
         held = sum(lane.count for lane in reservation if lane.group == name)
         if held > sum(group.count for group in problem.groups if group.device_class == name):

@@ -9,8 +9,8 @@ wait so.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_api.plan import PlannedGroup
@@ -26,27 +26,28 @@ from dueby_api.words import counted
 from dueby_planner.answer import device_word, planned_store
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.problem import NEVER_US, Problem
-from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
+from dueby_planner.schedule.calendar import Calendar, make_calendar
+from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.explain import has_idle_devices, refuse_beside_others, until_then_sentence, waiting_sentence
-from dueby_planner.schedule.free_devices import CLASSES, PROMISED, YIELDING
-from dueby_planner.schedule.job import Assignment, JobKey, ScheduledJob, StartReason
-from dueby_planner.schedule.lag import LagMemory, OngoingWorker, workers_of_window
-from dueby_planner.schedule.ledger import (
-    BesideOthers,
+from dueby_planner.schedule.free_devices import CLASSES, PROMISED, YIELDING, CalendarPool
+from dueby_planner.schedule.held_devices import (
+    FreeNow,
     HeldDevice,
-    Ledger,
-    open_ledger,
-    taken_by_placements,
+    claims_of_all,
+    pool_beside,
     used_by_others,
     without_others,
 )
+from dueby_planner.schedule.job import Assignment, JobKey, ScheduledJob, StartReason
+from dueby_planner.schedule.lag import LagMemory, OngoingWorker, workers_of_window
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Wait, WorkDecision
 from dueby_planner.schedule.reservation import (
     Reservation,
     Window,
     begins_us,
     devices_at_most,
+    devices_in,
     done_by,
     ends_us,
     expected_finish_us,
@@ -55,170 +56,114 @@ from dueby_planner.schedule.reservation import (
 )
 from dueby_planner.schedule.usable import Usable
 from dueby_planner.schedule.verify import verify_calendar
-from dueby_planner.schedule.watch import cut_missing, cut_orphaned, decide_workers, expect_finish_us, pause_us
+from dueby_planner.schedule.watch import NewWorker, assign, decide_workers, expect_finish_us, pause_us
 
 # A window that begins within this time is begun at once on a device that is idle until then.
 EARLY_US = 35 * MICROS_PER_SECOND
+Begun = tuple[WorkDecision, Mapping[str, int]]
+"""What is done about a job, and the devices by group on which workers are started now."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
-    """What there is for one job, beside what all others hold and have reserved."""
+class Candidate:
+    """A job of the calendar, and what there is for it now."""
 
-    key: JobKey
-    groups: DeviceGroups
-    beside: BesideOthers
+    usable: Usable
+    placement: Placement
+    calendar: Calendar
+    now: FreeNow
     """What is free beside all others."""
     idle: Mapping[str, int]
     """Devices by group on which a worker could be started now."""
 
+    @property
+    def job(self) -> ScheduledJob:
+        """The job."""
+        return self.usable.job
 
-@dataclass(frozen=True, kw_only=True)
-class Due:
-    """Devices of a lane whose window begins now."""
+    @property
+    def groups(self) -> DeviceGroups:
+        """The devices of all jobs."""
+        return self.usable.groups
 
-    lane: int
-    """Its place in the reservation."""
-    group: str
-    device_class: str
-    count: int
-    window: Window
+    @cached_property
+    def part_size(self) -> int:
+        """The images of a part: those of its sink's grid, or of one for its windows."""
+        problem, reservation = self.placement.job.problem, self.placement.reservation
+        if size := self.job.part_size or problem.part_size:
+            return size
+        until_us = max(problem.time_us, finish_at_confidence_us(reservation, problem))
+        able = done_by(reservation, until_us, problem.max_iterations)
+        choices = [window.choice for lane in reservation for window in lane.windows]
+        return part_size_for(problem, able, choices, gpus=devices_in(reservation))
 
+    def due(self) -> tuple[int, ...]:
+        """Return how many devices of each lane of the reservation begin now.
 
-def due(placement: Placement, room: Room, *, least_us: Callable[[Window], int]) -> list[Due]:
-    """Return what can be started now of the windows that have begun.
+        A window that begins soon has begun if its device is idle until then. One that is shorter than _least_us(), or
+        in which nothing can be done any more, is not worth a start.
+        """
+        left, counts = Counter(self.idle), []
+        for lane in self.placement.reservation:
+            first, name = lane.windows[0], lane.group
+            is_worth_it = first.images > 0 and first.to_us - max(0, first.from_us) >= self._least_us(first)
+            count = min(lane.count, max(0, left[name])) if first.from_us <= EARLY_US and is_worth_it else 0
+            # What is kept for nobody leaves alone what others wait to begin on.
+            if count and (first.from_us > 0 or self.placement.job.deadline_class in YIELDING):
+                before = self.idle[name] - left[name]
+                others = self.now.devices(self.job.key, {name: count + before}, first.from_us)[name]
+                count = max(0, others - before)
+            left[name] -= count
+            counts.append(count)
+        return tuple(counts)
 
-    A window that begins soon has begun if its device is idle until then. One that is shorter than `least_us`, or in
-    which nothing can be done any more, is not worth a start.
-    """
-    left = Counter(room.idle)
-    found: list[Due] = []
-    for number, lane in enumerate(placement.reservation):
-        first, name = lane.windows[0], lane.group
-        is_worth_it = first.images > 0 and first.to_us - max(0, first.from_us) >= least_us(first)
-        if first.from_us > EARLY_US or not is_worth_it:
-            continue
-        count = min(lane.count, max(0, left[name]))
-        # What is kept for nobody leaves alone what others wait to begin on.
-        if count and (first.from_us > 0 or placement.job.deadline_class in YIELDING):
-            wanted_now = {name: count + room.idle[name] - left[name]}
-            others = room.beside.idle(room.key, wanted_now, first.from_us)[name]
-            count = max(0, others - (room.idle[name] - left[name]))
-        left[name] -= count
-        if count:
-            device_class = room.groups.class_of(name)
-            found.append(Due(lane=number, group=name, device_class=device_class, count=count, window=first))
-    return found
+    def _least_us(self, window: Window) -> int:
+        """Return how long a window has to be: for a job that gives way and won't end in it, two starts and a part."""
+        first = sum(lane.count * lane.windows[0].images for lane in self.placement.reservation)
+        if self.job.deadline_class in PROMISED or first >= self.placement.job.problem.images:
+            return 0
+        choice = window.choice
+        return pause_us([choice.start_us]) + -(-self.part_size // choice.mini_batch_size) * choice.latency_us
 
-
-def assign_windows(job: ScheduledJob, starting: Sequence[Due], *, part_size: int) -> tuple[Assignment, ...]:
-    """Return a worker for each device: with runs of missing parts, or as a helper if the job has workers."""
-    devices = [each for each in starting for _ in range(each.count)]
-    images = [min(each.window.images, job.images) for each in devices]
-    is_first = job.revision == 0
-    shares = cut_missing(job, images, part_size=part_size) if is_first else cut_orphaned(job, images)
-    return tuple(
-        Assignment(
-            worker=f"w{number}",
-            revision=job.revision + 1,
-            device_class=each.device_class,
-            choice=each.window.choice,
-            iterations=max(0, most // each.window.choice.mini_batch_size - 1),
-            share=share,
-            # Kueue would start all workers of a Job again if one were stopped: they end with the job.
-            until_us=None if job.is_queued else job.now_us + each.window.to_us,
+    def plan(self, counts: Sequence[int] = ()) -> PlanStatus:
+        """Return status.plan of a job that is planned by windows; `counts` are of due()."""
+        problem, reservation, now_us = self.placement.job.problem, self.placement.reservation, self.job.now_us
+        finish_us = finish_at_confidence_us(reservation, problem)
+        return PlanStatus(
+            revision=0,
+            gpus=devices_at_most(reservation),
+            lower_bound=problem.fewest() or devices_at_most(reservation),
+            proof="Calendar",
+            proof_sentence=_proof(problem, reservation),
+            confidence=problem.confidence,
+            probability=round(probability_by(reservation, problem, problem.time_us), 6),
+            part_size=self.part_size,
+            expected_finish=format_time(now_us + expected_finish_us(reservation, problem)),
+            finish_at_confidence=format_time(now_us + finish_us),
+            slack=format_duration(problem.time_us - finish_us),
+            warnings=problem.pool.warnings,
+            groups=tuple(
+                PlannedGroup(
+                    device_class=self.groups.class_of(lane.group),
+                    engine=lane.windows[0].choice.engine,
+                    count=count,
+                    mini_batch_size=lane.windows[0].choice.mini_batch_size,
+                    iterations=max(0, lane.windows[0].images // lane.windows[0].choice.mini_batch_size - 1),
+                    profile=lane.windows[0].choice.profile,
+                    paced=True if lane.windows[0].choice.unpaced else None,
+                )
+                for lane, count in zip(reservation, counts, strict=False)
+                if count
+            ),
+            store=planned_store(problem),
+            windows=window_statuses(_still_reserved(reservation, counts), self.groups, now_us=now_us),
         )
-        for number, (each, most, share) in enumerate(zip(devices, images, shares, strict=True), job.next_number)
-    )
 
-
-def still_reserved(placement: Placement, starting: Sequence[Due]) -> Reservation:
-    """Return the reservation without what is started now."""
-    started = {each.lane: each.count for each in starting}
-    kept = []
-    for number, lane in enumerate(placement.reservation):
-        gone = started.get(number, 0)
-        kept += [replace(lane, count=gone, windows=lane.windows[1:]), replace(lane, count=lane.count - gone)]
-    return tuple(lane for lane in kept if lane.count and lane.windows)
-
-
-def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
-    """Return what the workers will do that have the windows, whether these begin now or later."""
-    return tuple(
-        worker
-        for number, lane in enumerate(reservation)
-        for window in lane.windows
-        for worker in workers_of_window(
-            number, window.choice, from_us=window.from_us, to_us=window.to_us, count=lane.count
-        )
-    )
-
-
-def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> tuple[WindowStatus, ...]:
-    """Return the windows as a status has them, by time; those of one class that are the same together."""
-    counts: Counter[tuple[Window, str]] = Counter()
-    for lane in reservation:
-        for window in lane.windows:
-            counts[window, groups.class_of(lane.group)] += lane.count
-    found = sorted(counts.items(), key=lambda item: (item[0][0].from_us, item[0][0].to_us, item[0][1]))
-    return tuple(
-        WindowStatus(
-            device_class=device_class,
-            engine=window.choice.engine,
-            from_time=format_exact_time(now_us + window.from_us),
-            to_time=format_exact_time(now_us + window.to_us),
-            count=count,
-            mini_batch_size=window.choice.mini_batch_size,
-            images=count * window.images,
-        )
-        for (window, device_class), count in found
-    )[:MAX_WINDOWS]
-
-
-def reserved_plan(
-    placement: Placement, groups: DeviceGroups, *, now_us: int, starting: Sequence[Due], part_size: int
-) -> PlanStatus:
-    """Return status.plan of a job that is planned by windows: what starts now, and what is reserved."""
-    problem, reservation = placement.job.problem, placement.reservation
-    finish_us = finish_at_confidence_us(reservation, problem)
-    return PlanStatus(
-        revision=0,
-        gpus=devices_at_most(reservation),
-        lower_bound=problem.fewest() or devices_at_most(reservation),
-        proof="Calendar",
-        proof_sentence=_proof(problem, reservation),
-        confidence=problem.confidence,
-        probability=round(probability_by(reservation, problem, problem.time_us), 6),
-        part_size=part_size,
-        expected_finish=format_time(now_us + expected_finish_us(reservation, problem)),
-        finish_at_confidence=format_time(now_us + finish_us),
-        slack=format_duration(problem.time_us - finish_us),
-        warnings=problem.pool.warnings,
-        groups=tuple(
-            PlannedGroup(
-                device_class=each.device_class,
-                engine=each.window.choice.engine,
-                count=each.count,
-                mini_batch_size=each.window.choice.mini_batch_size,
-                iterations=max(0, each.window.images // each.window.choice.mini_batch_size - 1),
-                profile=each.window.choice.profile,
-                paced=True if each.window.choice.unpaced else None,
-            )
-            for each in starting
-        ),
-        store=planned_store(problem),
-        windows=window_statuses(still_reserved(placement, starting), groups, now_us=now_us),
-    )
-
-
-def part_size_of(placement: Placement) -> int:
-    """Return the images of a part of a job that is planned by windows, unless its sink has a grid already."""
-    problem, reservation = placement.job.problem, placement.reservation
-    able = done_by(
-        reservation, max(problem.time_us, finish_at_confidence_us(reservation, problem)), problem.max_iterations
-    )
-    choices = [window.choice for lane in reservation for window in lane.windows]
-    return problem.part_size or part_size_for(problem, able, choices, gpus=sum(lane.count for lane in reservation))
+    def forecast_us(self) -> int | None:
+        """Return when its workers and its windows together will have done what is left; None if it has no workers."""
+        if not self.job.alive:
+            return None
+        return expect_finish_us(replace(self.job, reserved=reserved_workers(self.placement.reservation)))
 
 
 def _proof(problem: Problem, reservation: Reservation) -> str:
@@ -230,21 +175,45 @@ def _proof(problem: Problem, reservation: Reservation) -> str:
     return f"Without other jobs {counted(fewest, word)} would be enough."
 
 
-def devices_by_group(starting: Iterable[Due]) -> Counter[str]:
-    """Return how many devices of each group are taken."""
-    taken: Counter[str] = Counter()
-    for each in starting:
-        taken[each.group] += each.count
-    return taken
+def _still_reserved(reservation: Reservation, counts: Sequence[int]) -> Reservation:
+    """Return the reservation without what begins now."""
+    if not counts:
+        return reservation
+    kept = []
+    for lane, count in zip(reservation, counts, strict=True):
+        kept += [replace(lane, count=count, windows=lane.windows[1:]), replace(lane, count=lane.count - count)]
+    return tuple(lane for lane in kept if lane.count and lane.windows)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Begun:
-    """What is done about the job."""
+def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
+    """Return what the workers will do that have the windows, whether these begin now or later."""
+    return tuple(
+        worker
+        for number, lane in enumerate(reservation)
+        for from_us, to_us, choice, _ in lane.windows
+        for worker in workers_of_window(number, choice, from_us=from_us, to_us=to_us, count=lane.count)
+    )
 
-    work: WorkDecision
-    begun: Mapping[str, int] = field(default_factory=dict)
-    """Devices by group on which workers are started now."""
+
+def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> tuple[WindowStatus, ...]:
+    """Return the windows as a status has them, by time; those of one class that are the same together."""
+    counts: Counter[tuple[Window, str]] = Counter()
+    for lane in reservation:
+        for window in lane.windows:
+            counts[window, groups.class_of(lane.group)] += lane.count
+    in_order = sorted(counts.items(), key=lambda item: (item[0][0].from_us, item[0][0].to_us, item[0][1]))
+    return tuple(
+        WindowStatus(
+            device_class=device_class,
+            engine=window.choice.engine,
+            from_time=format_exact_time(now_us + window.from_us),
+            to_time=format_exact_time(now_us + window.to_us),
+            count=count,
+            mini_batch_size=window.choice.mini_batch_size,
+            images=count * window.images,
+        )
+        for (window, device_class), count in in_order[:MAX_WINDOWS]
+    )
 
 
 def urgency(placement: Placement) -> tuple[bool, int, int, str]:
@@ -254,63 +223,45 @@ def urgency(placement: Placement) -> tuple[bool, int, int, str]:
     return is_late, begin, CLASSES.index(placement.job.deadline_class), placement.job.name
 
 
-def decide_placed(usable: Usable, placement: Placement, calendar: Calendar, room: Room) -> Begun:
+def decide_placed(candidate: Candidate) -> Begun:
     """Return what to do now about a job for which there is a placement in the calendar."""
-    job, reservation = usable.job, placement.reservation
-    if not reservation:
-        return Begun(work=_unplaced(usable, placement, calendar))
-    if not job.has_started and (found := _at_once(usable, placement, room)):
-        return found
-    if starting := due(placement, room, least_us=_least_us(job, placement)):
-        return _begin(usable, _start(job, placement, room, starting), devices_by_group(starting))
-    if job.deadline_class == "BestEffort":  # nothing is kept for it
-        return Begun(work=_wait(usable, placement, calendar))
-    return Begun(work=_reserve(job, placement, calendar, room))
+    if not candidate.placement.reservation:
+        return _unplaced(candidate), {}
+    if not candidate.job.has_started and (begun := _at_once(candidate)):
+        return begun
+    if any(counts := candidate.due()):
+        return _start(candidate, counts)
+    if candidate.job.deadline_class == "BestEffort":  # nothing is kept for it
+        return _wait(candidate), {}
+    return _reserve(candidate), {}
 
 
-def _least_us(job: ScheduledJob, placement: Placement) -> Callable[[Window], int]:
-    """Return how long a window has to be: for a job that gives way and won't end in it, two starts and a part."""
-    first = sum(lane.count * lane.windows[0].images for lane in placement.reservation)
-    if job.deadline_class in PROMISED or first >= placement.job.problem.images:
-        return lambda window: 0
-    part_size = job.part_size or part_size_of(placement)
-
-    def least_us(window: Window) -> int:
-        choice = window.choice
-        return pause_us([choice.start_us]) + -(-part_size // choice.mini_batch_size) * choice.latency_us
-
-    return least_us
-
-
-def _at_once(usable: Usable, placement: Placement, room: Room) -> Begun | None:
+def _at_once(candidate: Candidate) -> Begun | None:
     """Return the start of an ordinary plan, if devices that nobody needs before its end are enough for one."""
-    job, problem = usable.job, placement.job.problem
+    job, placement = candidate.job, candidate.placement
+    problem, groups = placement.job.problem, candidate.groups
     horizon_us = max(problem.time_us, ends_us(placement.reservation))
-    idle = {group.device_class: max(0, room.idle.get(group.device_class, 0)) for group in problem.groups}
+    idle = {group.device_class: max(0, candidate.idle.get(group.device_class, 0)) for group in problem.groups}
     if not _would_do(problem, idle, horizon_us):
         return None
-    free = room.beside.idle(job.key, idle, horizon_us)
+    free = candidate.now.devices(job.key, idle, horizon_us)
     if not _would_do(problem, free, horizon_us):
         return None
-    work = decide_workers(job.with_more(by_class(free, room.groups)))
-    action = work.action
-    if not isinstance(action, Start) or action.verdict is None:
+    work = decide_workers(job.with_more(by_class(free, groups)))
+    if not isinstance(work.action, Start) or work.action.verdict is None:
         return None
-    plan = action.verdict.plan
+    plan = work.action.verdict.plan
     if plan is None or plan.finish_at_confidence_us > horizon_us or placement.is_in_time > plan.is_in_time:
         return None
-    return _begin(usable, work, spread(action.assignments, free, room.groups))
+    taken = spread(work.action.assignments, free, groups)
+    return on_nodes(work, work.action, job.key, taken, groups), taken
 
 
-def _begin(usable: Usable, work: WorkDecision, taken: Mapping[str, int]) -> Begun:
-    return Begun(work=on_nodes(work, usable.job.key, taken, usable.groups), begun=taken)
-
-
-def on_nodes(work: WorkDecision, key: JobKey, taken: Mapping[str, int], groups: DeviceGroups) -> WorkDecision:
-    """Return the start of workers with the nodes of the groups whose devices they take."""
-    if not isinstance(work.action, Start):
-        return work
-    return replace(work, action=replace(work.action, nodes=groups.nodes_among(key, taken)))
+def on_nodes(
+    work: WorkDecision, start: Start, key: JobKey, taken: Mapping[str, int], groups: DeviceGroups
+) -> WorkDecision:
+    """Return the decision to start workers with the nodes of the groups whose devices they take."""
+    return replace(work, action=replace(start, nodes=groups.nodes_among(key, taken)))
 
 
 def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bool:
@@ -340,24 +291,41 @@ def by_class(free: Mapping[str, int], groups: DeviceGroups) -> Counter[str]:
     return counts
 
 
-def _start(job: ScheduledJob, placement: Placement, room: Room, starting: list[Due]) -> WorkDecision:
-    part_size = job.part_size or part_size_of(placement)
-    plan = reserved_plan(placement, room.groups, now_us=job.now_us, starting=starting, part_size=part_size)
-    first: StartReason = "Resumed" if job.parts_there else "Started"
+def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
+    """Return the start of the windows that begin now."""
+    job, placement = candidate.job, candidate.placement
+    lanes = [(lane, count) for lane, count in zip(placement.reservation, counts, strict=True) if count]
+    workers = [
+        NewWorker(
+            device_class=candidate.groups.class_of(lane.group),
+            choice=lane.windows[0].choice,
+            images=min(lane.windows[0].images, job.images),
+            # Kueue would start all workers of a Job again if one were stopped: they end with the job.
+            until_us=None if job.is_queued else job.now_us + lane.windows[0].to_us,
+        )
+        for lane, count in lanes
+        for _ in range(count)
+    ]
+    reason: StartReason = "Resumed" if job.parts_there else "Started"
+    if job.has_started:
+        reason = job.news or ("WorkerLost" if job.lost_all else "WindowBegins")
     start = Start(
-        assignments=assign_windows(job, starting, part_size=part_size),
-        part_size=part_size,
-        reason=_why_again(job) if job.has_started else first,
-        by_windows=plan,
+        assignments=assign(job, workers, part_size=None if job.has_started else candidate.part_size),
+        part_size=candidate.part_size,
+        reason=reason,
+        by_windows=candidate.plan(counts),
     )
-    quiet_us = job.now_us + pause_us(each.window.choice.start_us for each in starting)
-    return WorkDecision(
+    taken: Counter[str] = Counter()
+    for lane, count in lanes:
+        taken[lane.group] += count
+    work = WorkDecision(
         action=start,
-        lag=LagMemory(quiet_until_us=quiet_us),
+        lag=LagMemory(quiet_until_us=job.now_us + pause_us(worker.choice.start_us for worker in workers)),
         is_short=not placement.is_in_time,
-        expected_finish_us=_forecast_us(job, placement)
+        expected_finish_us=candidate.forecast_us()
         or job.now_us + expected_finish_us(placement.reservation, placement.job.problem),
     )
+    return on_nodes(work, start, job.key, taken, candidate.groups), taken
 
 
 def keep_windows(job: ScheduledJob) -> WorkDecision:
@@ -366,21 +334,12 @@ def keep_windows(job: ScheduledJob) -> WorkDecision:
     return WorkDecision(lag=job.lag, waits_for_windows=True, expected_finish_us=finish_us)
 
 
-def _forecast_us(job: ScheduledJob, placement: Placement) -> int | None:
-    """Return when a job's workers and its windows together will have done what is left; None if it has no workers."""
-    return expect_finish_us(replace(job, reserved=reserved_workers(placement.reservation))) if job.alive else None
-
-
-def _why_again(job: ScheduledJob) -> StartReason:
-    return job.news or ("WorkerLost" if job.lost_all else "WindowBegins")
-
-
-def _reserve(job: ScheduledJob, placement: Placement, calendar: Calendar, room: Room) -> WorkDecision:
-    part_size = job.part_size or part_size_of(placement)
-    plan = reserved_plan(placement, room.groups, now_us=job.now_us, starting=(), part_size=part_size)
+def _reserve(candidate: Candidate) -> WorkDecision:
+    job, placement, plan = candidate.job, candidate.placement, candidate.plan()
     begins = begins_us(placement.reservation)
     if begins > EARLY_US:
-        plan = plan.replace(proof_sentence=plan.proof_sentence + until_then_sentence(placement.job, calendar))
+        store = until_then_sentence(placement.job, candidate.calendar)
+        plan = plan.replace(proof_sentence=plan.proof_sentence + store)
     starts_us = job.now_us + begins
     if placement.kept:
         # As the status has it: a window that waits for its device stays where it should have begun.
@@ -392,34 +351,34 @@ def _reserve(job: ScheduledJob, placement: Placement, calendar: Calendar, room: 
         action=Reserve(plan=plan, starts_us=starts_us),
         lag=job.lag,
         is_short=not placement.is_in_time,
-        expected_finish_us=_forecast_us(job, placement),
+        expected_finish_us=candidate.forecast_us(),
     )
 
 
-def _unplaced(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
+def _unplaced(candidate: Candidate) -> WorkDecision:
     """Return that a job is refused, or what it waits for."""
-    job = usable.job
+    job, placement, calendar = candidate.job, candidate.placement, candidate.calendar
     if job.goes_on or placement.action != "Refuse":
-        return _wait(usable, placement, calendar)
+        return _wait(candidate)
     if placement.job.problem.fewest() is not None:
-        return WorkDecision(action=refuse_beside_others(usable, placement, calendar), lag=job.lag)
-    alone = decide_workers(job.with_more(usable.devices))
+        return WorkDecision(action=refuse_beside_others(candidate.usable, placement, calendar), lag=job.lag)
+    alone = decide_workers(job.with_more(candidate.usable.devices))
     # What a quota leaves no room for can be had once there is more room.
     if not isinstance(alone.action, Refuse) or job.has_quota:
-        return _wait(usable, placement, calendar)
+        return _wait(candidate)
     if has_idle_devices(calendar, placement.job):
         return alone
-    refuse = refuse_beside_others(usable, placement, calendar)
+    refuse = refuse_beside_others(candidate.usable, placement, calendar)
     return replace(alone, action=replace(refuse, verdict=alone.action.verdict))
 
 
-def _wait(usable: Usable, placement: Placement, calendar: Calendar) -> WorkDecision:
-    job, hold = usable.job, Wait(message=waiting_sentence(usable, placement, calendar))
+def _wait(candidate: Candidate) -> WorkDecision:
+    message = waiting_sentence(candidate.usable, candidate.placement, candidate.calendar)
     return WorkDecision(
-        action=hold,
-        lag=job.lag,
-        is_short=job.has_started,
-        expected_finish_us=_forecast_us(job, placement),
+        action=Wait(message=message),
+        lag=candidate.job.lag,
+        is_short=candidate.job.has_started,
+        expected_finish_us=candidate.forecast_us(),
     )
 
 
@@ -435,16 +394,15 @@ class Turns:
         key = usable.job.key
         if not self._waits_for_others(usable, placement):
             return None
-        ledger = self._ledger
-        calendar = make_calendar([placement.job], ledger.pool())
+        calendar = make_calendar([placement.job], self._pool)
         verify_calendar(calendar)
-        (found,) = calendar.placements
-        there = {group.name: group.devices for group in self._groups.of(key)}
-        room = Room(key=key, groups=self._groups, beside=BesideOthers(ledger, {}), idle=ledger.idle(key, there, 1))
-        work = decide_placed(usable, found, calendar, room).work
+        (alone,) = calendar.placements
+        now = FreeNow(self._groups, self._pool)
+        idle = now.devices(key, {group.name: group.devices for group in self._groups.of(key)}, 1)
+        work, _ = decide_placed(Candidate(usable=usable, placement=alone, calendar=calendar, now=now, idle=idle))
         if not isinstance(work.action, Start):
             return None
-        self._ledger = ledger.take(taken_by_placements({key: found}))
+        self._pool = self._pool.less(alone.claims())
         return work
 
     def _waits_for_others(self, usable: Usable, placement: Placement) -> bool:
@@ -456,7 +414,7 @@ class Turns:
         return any(used_by_others(limit, self._holds) for limit in limits)
 
     @cached_property
-    def _ledger(self) -> Ledger:
+    def _pool(self) -> CalendarPool:
         """What is left beside those that were put into their queues."""
-        alone = open_ledger(without_others(self._groups, self._holds), self._holds)
-        return alone.take(taken_by_placements(self._placed))
+        alone = pool_beside(without_others(self._groups, self._holds), self._holds)
+        return alone.less(claims_of_all(self._placed))

@@ -13,45 +13,19 @@ jobs need more device time than there is (cut.py). Without one it is held, since
 for it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.deadline_classes import Action
 from dueby_planner.schedule.arrivals import keep_stored, place_arrivals
-from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement, by_deadline
 from dueby_planner.schedule.cut import Cut, Cuts
 from dueby_planner.schedule.draft import GIVING_WAY, MAX_TRIED, Draft, HandingOver, place_in_front
-from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, FreeDevices, Step, Taken, without
+from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, Taken, without
 from dueby_planner.schedule.hand_over import RunningJob
-from dueby_planner.schedule.place_job import Advice, Advices, can_be_done, place_job, reserve_soon
-from dueby_planner.schedule.reservation import Reservation, begins_us, done_by, ends_us
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """What is done with one job."""
-
-    job: CalendarJob
-    action: Action
-    reservation: Reservation = ()
-    """Empty if the job is refused, or has to wait."""
-    kept: bool = False
-    """Whether the reservation is the stored one."""
-    beside: DeadlineClass = "BestEffort"
-    """The class on whose table of free devices the job was placed: in its windows, running workers of the classes below
-    that one have to give way. For a reservation that was kept it is the job's own class."""
-    is_urgent: bool = False
-    """Whether the job is Relaxed and can't wait any longer, and is placed like a Soft one."""
-
-    @property
-    def is_in_time(self) -> bool:
-        """Whether the deadline is met at the job's confidence; what was kept does what it has to do at least."""
-        problem = self.job.problem
-        rule = self.job.rule_for_kept if self.kept else problem.rule
-        count = sum(lane.count for lane in self.reservation)
-        return count > 0 and rule.accepts(done_by(self.reservation, problem.time_us, problem.max_iterations), count)
+from dueby_planner.schedule.place_job import Advice, advise, can_be_done, place_job, reserve_soon
+from dueby_planner.schedule.reservation import Reservation, begins_us, ends_us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +42,8 @@ class Calendar:
     """What is left of the pool's tables of free devices beside the reservations of Hard and Soft jobs."""
     cut: Cut | None
     """Why a Hard job is refused, where that was proved by device time."""
-    advice: Mapping[str, Advice]
-    """What would give the Hard jobs a place that have none, by name. Relaxed and BestEffort jobs would give way."""
+    advice: Callable[[str], Advice]
+    """What would give a Hard job a place that has none, by its name. Relaxed and BestEffort jobs would give way."""
 
     @property
     def is_feasible(self) -> bool:
@@ -98,12 +72,18 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
     without_place = [job for job in by_deadline(jobs, "Hard") if job.name not in draft.placed]
     cuts = _cuts(without_place, jobs, draft, running)
     return Calendar(
-        placements=tuple(_placement(job, draft, is_cut=job.name in cuts, is_urgent=job.name in urgent) for job in jobs),
+        placements=tuple(
+            replace(
+                draft.placed.get(job.name) or Placement(job=job), is_cut=job.name in cuts, is_urgent=job.name in urgent
+            )
+            for job in jobs
+        ),
         pool=draft.pool,
         handing_over=draft.handing_over,
         left=left,
         cut=next(iter(cuts.values()), None),
-        advice=Advices({job.name: job for job in without_place}, left["Hard"]),
+        # To make it may take longer than the calendar, and few are asked for it.
+        advice=cache(lambda name: advise(next(job for job in without_place if job.name == name), left["Hard"])),
     )
 
 
@@ -125,27 +105,8 @@ def _cuts(
     cuts: dict[str, Cut] = {}
     for job in without_place:
         if cut := finder.find(job):
-            cuts[job.name] = cut if cuts else finder.shortened(cut, job)
+            cuts[job.name] = cut if cuts else finder.shortened(cut)
     return cuts
-
-
-def _placement(job: CalendarJob, draft: Draft, *, is_cut: bool, is_urgent: bool) -> Placement:
-    placed = draft.placed.get(job.name)
-    if placed is None:
-        if job.deadline_class != "Hard":
-            action: Action = "Wait"
-        else:
-            action = "Refuse" if is_cut or job.problem.fewest() is None else "Hold"
-        return Placement(job=job, action=action, is_urgent=is_urgent)
-    found = Placement(
-        job=placed.job,
-        action="Start" if begins_us(placed.reservation) == 0 else "Reserve",
-        reservation=placed.reservation,
-        kept=placed.kept,
-        beside=placed.beside,
-        is_urgent=is_urgent,
-    )
-    return found if found.is_in_time or job.deadline_class == "BestEffort" else replace(found, action="StartLate")
 
 
 # A late job has the fewest devices that end within this part of the earliest end.
@@ -157,7 +118,7 @@ _WAITED_STARTS = 2
 def place_soon(draft: Draft, job: CalendarJob, beside: DeadlineClass) -> None:
     """Give the job the fewest devices that end little later than all that are left would, if it ever ends."""
     if reservation := reserve_soon(job, draft.left(beside), later=LATER):
-        draft.add(job, reservation, beside=beside)
+        draft.add(Placement(job=job, reservation=reservation, beside=beside))
 
 
 def place_late_soft(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
@@ -168,7 +129,7 @@ def place_late_soft(draft: Draft, jobs: Iterable[CalendarJob]) -> Draft:
         if in_front:
             draft = in_front
         elif behind:
-            draft.add(job, behind, beside="Soft")
+            draft.add(Placement(job=job, reservation=behind, beside="Soft"))
     return draft
 
 
@@ -201,10 +162,13 @@ def place_relaxed(draft: Draft, jobs: Sequence[CalendarJob]) -> set[str]:
 
 def place_now(draft: Draft, job: CalendarJob) -> None:
     """Give a BestEffort job devices that are idle now, if there are any for long enough to do something."""
-    idle = {name: _idle_now(steps) for name, steps in draft.left("BestEffort").items()}
+    idle = {
+        name: tuple(step._replace(free=min(step.free, steps[0].free)) for step in steps)
+        for name, steps in draft.left("BestEffort").items()
+    }
     reservation = place_job(job, idle, soon=True) or reserve_soon(job, idle, later=LATER)
     if reservation and begins_us(reservation) == 0:
-        draft.add(job, reservation, beside="BestEffort")
+        draft.add(Placement(job=job, reservation=reservation, beside="BestEffort"))
 
 
 def _can_wait(job: CalendarJob, free: Free) -> bool:
@@ -214,8 +178,3 @@ def _can_wait(job: CalendarJob, free: Free) -> bool:
         name: without(steps, [Taken(0, wait_us, max(step.free for step in steps))]) for name, steps in free.items()
     }
     return can_be_done(job, later, job.problem.time_us)
-
-
-def _idle_now(steps: FreeDevices) -> FreeDevices:
-    """Return what is free of the devices that are free now."""
-    return tuple(Step(step.from_us, step.to_us, min(step.free, steps[0].free)) for step in steps)

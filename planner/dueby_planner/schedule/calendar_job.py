@@ -1,4 +1,4 @@
-"""A job of the calendar, in which order jobs are placed, and the device time that a job takes at least.
+"""A job of the calendar and its place, in which order jobs are placed, and the device time that a job takes at least.
 
 Of a job that runs b images in L at best, N images take at least N L / b of device time. Each start loses at least
 S + W - L of it, and no device does more than what it can from now to a time, which says how many starts there are at
@@ -12,9 +12,12 @@ from functools import cached_property
 from math import lcm
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_planner.deadline_classes import Action
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.rule import Rule
+from dueby_planner.schedule.free_devices import Taken
 from dueby_planner.schedule.lag import OngoingWorker
+from dueby_planner.schedule.reservation import Reservation, begins_us, claims_of, devices_in, done_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,47 @@ class CalendarJob:
         """The rule that says whether what is stored still does."""
         rule = self.problem.rule
         return rule if self.least_images is None else replace(rule, images=self.least_images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """What is done with one job."""
+
+    job: CalendarJob
+    reservation: Reservation = ()
+    """Empty if the job is refused, or has to wait."""
+    kept: bool = False
+    """Whether the reservation is the stored one."""
+    beside: DeadlineClass = "BestEffort"
+    """The class on whose table of free devices the job was placed: in its windows, running workers of the classes below
+    that one have to give way. For a reservation that was kept it is the job's own class."""
+    is_urgent: bool = False
+    """Whether the job is Relaxed and can't wait any longer, and is placed like a Soft one."""
+    is_cut: bool = False
+    """Whether it is proved that the job and others need more device time than there is."""
+
+    @cached_property
+    def is_in_time(self) -> bool:
+        """Whether the deadline is met at the job's confidence; what was kept does what it has to do at least."""
+        problem = self.job.problem
+        rule = self.job.rule_for_kept if self.kept else problem.rule
+        done = done_by(self.reservation, problem.time_us, problem.max_iterations)
+        return bool(done) and rule.accepts(done, devices_in(self.reservation))
+
+    @cached_property
+    def action(self) -> Action:
+        """What to do now."""
+        if self.reservation:
+            if not self.is_in_time and self.job.deadline_class != "BestEffort":
+                return "StartLate"
+            return "Start" if begins_us(self.reservation) == 0 else "Reserve"
+        if self.job.deadline_class != "Hard":
+            return "Wait"
+        return "Refuse" if self.is_cut or self.job.problem.fewest() is None else "Hold"
+
+    def claims(self, *, change_us: int = 0) -> list[tuple[str, Taken]]:
+        """Return what it takes of devices and of the job's limits, with the time that devices take to change hands."""
+        return claims_of(self.reservation, self.job.limits, change_us=change_us)
 
 
 def with_images(job: CalendarJob, images: int) -> CalendarJob:

@@ -9,16 +9,11 @@ devices as it may hold.
 If a job finds too little, the jobs that keep it from the time it would need, those that keep these from theirs, and so
 on, are together too many. The time that a job would need is all before it holds as many devices as it may.
 
-This is a search in floats; what it finds is proved in integers.
-
-The proof that a set of jobs can't be done: they need more device time than there is for them.
-
-What each job takes at least (calendar_job.py) is held against all devices, whoever has them now. What there is until
-the last deadline is counted exactly: at each moment the devices of the classes that jobs with a later deadline may use,
-and no more than these jobs may hold together. All of it is integers, without any margin: what is impossible here is
-impossible at every confidence.
-
-Such jobs are sought among those that may use the same classes, or fewer.
+This is a search in floats, among jobs that may use the same classes, or fewer. What it finds is proved in integers: the
+jobs need more device time than there is for them. What each job takes at least (calendar_job.py) is held against all
+devices, whoever has them now. What there is until the last deadline is counted exactly: at each moment the devices of
+the classes that jobs with a later deadline may use, and no more than these jobs may hold together. There is no margin:
+what is impossible here is so at every confidence.
 """
 
 from bisect import bisect_left
@@ -140,6 +135,8 @@ class Cut:
 
     jobs: tuple[CalendarJob, ...]
     """By deadline."""
+    refused: CalendarJob
+    """The one of them without which the others can be done."""
     until_us: int
     """The last deadline among them."""
     needed_us: int
@@ -174,7 +171,7 @@ class Cuts:
             with_it = [*alike[:place], refused, *alike[place:]]
             chosen = [with_it[number] for number in sorted(found)]
             if self._is_proof(chosen, refused):
-                return self._cut(chosen)
+                return self._cut(chosen, refused)
         return None
 
     def _filling(self, names: frozenset[str]) -> tuple[list[CalendarJob], Filling]:
@@ -187,14 +184,14 @@ class Cuts:
     def _demand(self, job: CalendarJob) -> Demand:
         return Demand(self._needed_us(job) or 0, job.problem.time_us, job.problem.most)
 
-    def shortened(self, cut: Cut, refused: CalendarJob) -> Cut:
+    def shortened(self, cut: Cut) -> Cut:
         """Leave out the jobs without which it is a cut as well, the smallest first; the refused one stays."""
-        jobs = list(cut.jobs)
+        jobs, refused = list(cut.jobs), cut.refused
         for job in sorted((job for job in cut.jobs if job is not refused), key=lambda job: self._needed_us(job) or 0):
             rest = [other for other in jobs if other is not job]
             if self._is_proof(rest, refused):
                 jobs = rest
-        return self._cut(jobs)
+        return self._cut(jobs, refused)
 
     def _is_proof(self, jobs: Sequence[CalendarJob], refused: CalendarJob) -> bool:
         """Return whether the jobs can't all be done, and this is not so without the refused one: some may be late."""
@@ -204,9 +201,10 @@ class Cuts:
     def _is_cut(self, jobs: Sequence[CalendarJob]) -> bool:
         return self._total_us(jobs) > available_us(jobs, self._whole)
 
-    def _cut(self, jobs: Sequence[CalendarJob]) -> Cut:
+    def _cut(self, jobs: Sequence[CalendarJob], refused: CalendarJob) -> Cut:
         return Cut(
             jobs=tuple(jobs),
+            refused=refused,
             until_us=jobs[-1].problem.time_us,
             needed_us=self._total_us(jobs),
             available_us=available_us(jobs, self._whole),

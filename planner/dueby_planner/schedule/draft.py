@@ -7,27 +7,17 @@ once more beside that one. So no promise is broken, and nobody else moves.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement, by_deadline
 from dueby_planner.schedule.free_devices import CalendarPool, Free
 from dueby_planner.schedule.place_job import place_job
-from dueby_planner.schedule.reservation import Reservation, Tables, begins_us, ends_us
+from dueby_planner.schedule.reservation import Tables, begins_us, ends_us
 
 GIVING_WAY: tuple[DeadlineClass, ...] = ("BestEffort", "Relaxed", "Soft")
 """The tables that a Hard or a Soft job is placed on, in this order: first beside all workers."""
 HandingOver = Mapping[str, Sequence[str]]
 """Names of workers by that of their job."""
-
-
-class Placed(NamedTuple):
-    """What one job has, and on which table it was placed."""
-
-    job: CalendarJob
-    reservation: Reservation
-    beside: DeadlineClass
-    kept: bool
 
 
 class Draft:
@@ -36,9 +26,9 @@ class Draft:
     def __init__(
         self,
         pool: CalendarPool,
-        placed: Iterable[Placed] = (),
+        placed: Iterable[Placement] = (),
         *,
-        tight: Iterable[Placed] = (),
+        tight: Iterable[Placement] = (),
         handing_over: HandingOver | None = None,
     ) -> None:
         self.pool = pool
@@ -46,14 +36,14 @@ class Draft:
         """Promised Hard jobs that are a little late, or in time with no image to spare. No other one moves them."""
         self.handing_over = handing_over or {}
         """Workers of running jobs that are to stop: the pool is as if they were."""
-        self.placed: dict[str, Placed] = {}
+        self.placed: dict[str, Placement] = {}
         """By the job's name."""
-        self._tables = Tables(pool.free, change_us=pool.change_us)
+        self._tables = Tables(pool.free)
         for each in (*self.tight.values(), *placed):
-            self.copy(each)
+            self.add(each)
 
     @property
-    def hard(self) -> list[Placed]:
+    def hard(self) -> list[Placement]:
         """The Hard jobs that are in time, but for those without an image to spare."""
         return [
             each for name, each in self.placed.items() if each.job.deadline_class == "Hard" and name not in self.tight
@@ -64,7 +54,7 @@ class Draft:
         """What there is for Hard jobs if all that may be moved are placed again."""
         return self.only(()).left("Hard")
 
-    def only(self, placed: Iterable[Placed]) -> "Draft":
+    def only(self, placed: Iterable[Placement]) -> "Draft":
         """Return a calendar with these jobs, and those that nobody moves."""
         return Draft(self.pool, placed, tight=self.tight.values(), handing_over=self.handing_over)
 
@@ -77,27 +67,23 @@ class Draft:
         """Return what is left beside the workers of this class and of those above it."""
         return self._tables.left(beside)
 
-    def add(self, job: CalendarJob, reservation: Reservation, *, beside: DeadlineClass, kept: bool = False) -> None:
-        """Give the job its windows, which are left beside the workers of this class and of those above it."""
-        self.copy(Placed(job, reservation, beside, kept))
+    def add(self, placed: Placement) -> None:
+        """Give the job its windows, which are left beside the workers of a class and of those above it."""
+        self.placed[placed.job.name] = placed
+        self._tables.take(placed.claims(change_us=self.pool.change_us))
 
     def place(self, job: CalendarJob, *tables: DeadlineClass) -> bool:
         """Place the job on the first of these tables on which it is in time; return whether there is one."""
         for beside in tables:
             reservation = place_job(job, self.left(beside))
             if reservation is not None:
-                self.add(job, reservation, beside=beside)
+                self.add(Placement(job=job, reservation=reservation, beside=beside))
                 return True
         return False
 
     def keep(self, names: Iterable[str]) -> None:
         """Let nobody move these jobs, which have places."""
         self.tight |= {name: self.placed[name] for name in names}
-
-    def copy(self, placed: Placed) -> None:
-        """Give the job what it has in another calendar."""
-        self.placed[placed.job.name] = placed
-        self._tables.take(placed.reservation, placed.job.limits)
 
 
 # So many jobs are tried in a pass, each beside all that is reserved. Of more those with the earliest deadlines are.
@@ -127,14 +113,14 @@ def place_in_front(job: CalendarJob, draft: Draft, place: Callable[[Draft], bool
     return None
 
 
-def _may_wait(placed: Placed, job: CalendarJob) -> bool:
+def _may_wait(placed: Placement, job: CalendarJob) -> bool:
     """Return whether the Hard job is in time, is due later than the other, and may have devices that this one wants."""
     is_in_time = ends_us(placed.reservation) <= placed.job.problem.time_us
     is_later = placed.job.problem.time_us > job.problem.time_us
     return is_in_time and is_later and bool(placed.job.device_names & job.device_names)
 
 
-def _is_met(placed: Placed, other: Placed, draft: Draft) -> bool:
+def _is_met(placed: Placement, other: Placement, draft: Draft) -> bool:
     """Return whether windows of both are at the same time, or closer than a device can change hands."""
     change_us = 2 * draft.pool.change_us
     begin_us, end_us = begins_us(other.reservation) - change_us, ends_us(other.reservation) + change_us
@@ -143,7 +129,7 @@ def _is_met(placed: Placed, other: Placed, draft: Draft) -> bool:
     )
 
 
-def _place_again(draft: Draft, moving: Sequence[Placed]) -> str | None:
+def _place_again(draft: Draft, moving: Sequence[Placement]) -> str | None:
     """Place the Hard jobs again; return the name of the first that would be late, and None if all are in time."""
     jobs = by_deadline(placed.job for placed in moving)
     return next((job.name for job in jobs if not draft.place(job, *GIVING_WAY)), None)

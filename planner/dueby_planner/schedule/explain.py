@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.units import (
     MICROS_PER_SECOND,
@@ -12,15 +11,14 @@ from dueby_api.units import (
     format_duration,
     format_time_at_least,
     parse_time_us,
-    seconds,
 )
 from dueby_api.words import counted
 from dueby_planner.answer import alternatives_sentence, device_word, limit_words, never_sentence, reason_sentence
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.model.plan import Infeasible, plan_fewest
 from dueby_planner.model.problem import NEVER_US, Problem
-from dueby_planner.schedule.calendar import Calendar, Placement
-from dueby_planner.schedule.calendar_job import CalendarJob
+from dueby_planner.schedule.calendar import Calendar
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.cut import Cut
 from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.free_devices import FreeDevices, least_free
@@ -28,16 +26,6 @@ from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.place import usable
 from dueby_planner.schedule.place_job import Advice, can_be_done, within_limits
 from dueby_planner.schedule.request import Refuse
-from dueby_planner.schedule.reservation import (
-    Lane,
-    Window,
-    device_us,
-    devices_at_most,
-    expected_finish_us,
-    finish_at_confidence_us,
-    probability_by,
-    starts,
-)
 from dueby_planner.schedule.stores import is_store
 from dueby_planner.schedule.usable import Usable
 
@@ -75,19 +63,15 @@ def waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -
 
 
 def refuse_beside_others(usable: Usable, placement: Placement, calendar: Calendar) -> Refuse:
-    called, class_of = _called_by(usable.job), usable.groups.class_of
+    job, class_of, advice = usable.job, usable.groups.class_of, calendar.advice(placement.job.name)
     return Refuse(
-        sentence=refusal_sentence(calendar, placement, called=called, class_of=class_of),
-        alternatives=_alternatives(placement, calendar, usable),
-    )
-
-
-def _alternatives(placement: Placement, calendar: Calendar, usable: Usable) -> AlternativesStatus:
-    advice, job = calendar.advice[placement.job.name], usable.job
-    earliest_us = advice.earliest_us
-    return AlternativesStatus(
-        earliest_deadline=None if earliest_us is None else format_time_at_least(job.now_us + earliest_us),
-        extra_gpus=fewest_by_class(advice, usable.groups.class_of),
+        sentence=refusal_sentence(calendar, placement, called=_called_by(job), class_of=class_of),
+        alternatives=AlternativesStatus(
+            earliest_deadline=None
+            if advice.earliest_us is None
+            else format_time_at_least(job.now_us + advice.earliest_us),
+            extra_gpus=fewest_by_class(advice, class_of),
+        ),
     )
 
 
@@ -111,29 +95,30 @@ def refusal_sentence(
     return f"{reason_sentence(alone)} {_advice(calendar, job, class_of)}"
 
 
+def _without_stores(job: CalendarJob) -> Iterator[tuple[str, CalendarJob]]:
+    """Yield each limit of a store that binds the job, and the job without it."""
+    for store in filter(is_store, job.limits):
+        yield store, replace(job, limits={name: costs for name, costs in job.limits.items() if name != store})
+
+
 def _store_in_the_way(job: CalendarJob, calendar: Calendar) -> str | None:
     """Return the limit of a store without which the job would have a place; None if there is no such one."""
-    left = calendar.left[job.deadline_class]
-    for store in filter(is_store, job.limits):
-        others = {name: costs for name, costs in job.limits.items() if name != store}
-        if can_be_done(replace(job, limits=others), left, job.problem.time_us):
-            return store
-    return None
+    left, until_us = calendar.left[job.deadline_class], job.problem.time_us
+    return next((store for store, without in _without_stores(job) if can_be_done(without, left, until_us)), None)
 
 
 def until_then_sentence(job: CalendarJob, calendar: Calendar) -> str:
     """Return which store a job that begins later waits for, after a space; empty if it isn't one."""
-    left = calendar.left[job.deadline_class]
-    for store in filter(is_store, job.limits):
-        others = {name: costs for name, costs in job.limits.items() if name != store}
-        now, without = (within_limits(replace(job, limits=costs), left) for costs in (job.limits, others))
+    now = within_limits(job, calendar.left[job.deadline_class])
+    for store, unbound in _without_stores(job):
+        without = within_limits(unbound, calendar.left[job.deadline_class])
         if any(least_free(without[name], 0, 1) > least_free(now[name], 0, 1) == 0 for name in now):
             return f" Until then other jobs take the {store}."
     return ""
 
 
 def cut_sentence(calendar: Calendar, cut: Cut, called: Called, class_of: Callable[[str], str]) -> str:
-    refused = next(job for job in cut.jobs if job.name in calendar.advice)
+    refused = cut.refused
     others = [called(job.name) for job in cut.jobs if job is not refused]
     word = device_word(refused.problem.pool)
     needed, there = (f"{time} {word}-{unit}" for time, unit in _apart(cut.needed_us, cut.available_us))
@@ -155,7 +140,7 @@ def _told_of(jobs: Sequence[str | None]) -> Iterator[str]:
 
 def _advice(calendar: Calendar, job: CalendarJob, class_of: Callable[[str], str]) -> str:
     """Return what would give the job a place beside the others."""
-    advice = calendar.advice[job.name]
+    advice = calendar.advice(job.name)
     more = fewest_by_class(advice, class_of)
     ways = [f"{count:,} more {name}{limit_words(job.problem, count)}" for name, count in more.items()]
     if advice.earliest_us is not None:
@@ -252,72 +237,3 @@ def _apart(more_us: int, less_us: int) -> list[tuple[str, str]]:
         if more != less:
             break
     return [(more, unit), (less, unit)]
-
-
-def calendar_answer(calendar: Calendar) -> CalendarAnswer:
-    """Return the calendar as a document. Its times count from now."""
-    cut = calendar.cut
-    warnings = [warning for found in calendar.placements for warning in found.job.problem.pool.warnings]
-    return CalendarAnswer(
-        feasible=calendar.is_feasible,
-        proof="Calendar" if calendar.is_feasible else "Cut" if cut else "NoScheduleFound",
-        jobs=tuple(_planned_job(found) for found in calendar.placements),
-        pool=tuple(
-            PlannedPool(device_class=name, devices=count, peak=_peak(calendar, name))
-            for name, count in calendar.pool.whole.items()
-        ),
-        cut=_planned_cut(calendar, cut) if cut else None,
-        # Jobs of one model have the same profiles, and the same warnings.
-        warnings=tuple(dict.fromkeys(warnings)),
-    )
-
-
-def _planned_job(found: Placement) -> PlannedJob:
-    job, held, problem = found.job, found.reservation, found.job.problem
-    answer = PlannedJob(
-        name=job.name, deadline_class=job.deadline_class, action=found.action, lower_bound=problem.fewest()
-    )
-    if not held:
-        return answer
-    return answer.replace(
-        gpus=devices_at_most(held),
-        probability=probability_by(held, problem, problem.time_us),
-        expected_seconds=seconds(expected_finish_us(held, problem)),
-        slack_seconds=seconds(problem.time_us - finish_at_confidence_us(held, problem)),
-        starts=starts(held),
-        gpu_seconds=seconds(device_us(held)),
-        windows=tuple(
-            _planned_window(lane, window)
-            for window, lane in sorted(
-                ((window, lane) for lane in held for window in lane.windows),
-                key=lambda pair: (pair[0].from_us, pair[1].group, pair[0].to_us),
-            )
-        ),
-    )
-
-
-def _planned_window(lane: Lane, window: Window) -> PlannedWindow:
-    return PlannedWindow(
-        device_class=lane.group,
-        engine=window.choice.engine,
-        from_seconds=seconds(window.from_us),
-        to_seconds=seconds(window.to_us),
-        count=lane.count,
-        mini_batch_size=window.choice.mini_batch_size,
-        images=lane.count * window.images,
-    )
-
-
-def _peak(calendar: Calendar, name: str) -> int:
-    lanes = (lane for found in calendar.placements for lane in found.reservation if lane.group == name)
-    return devices_at_most(tuple(lanes))
-
-
-def _planned_cut(calendar: Calendar, cut: Cut) -> PlannedCut:
-    return PlannedCut(
-        jobs=tuple(job.name for job in cut.jobs),
-        until=seconds(cut.until_us),
-        needed_gpu_seconds=seconds(cut.needed_us),
-        available_gpu_seconds=seconds(cut.available_us),
-        sentence=cut_sentence(calendar, cut, str, str),
-    )

@@ -12,8 +12,8 @@ Times are integer microseconds from now.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from types import MappingProxyType
@@ -63,11 +63,14 @@ def always_free(count: int) -> FreeDevices:
     return (Step(0, NEVER_US, count),)
 
 
-def without(free: FreeDevices, taken: Sequence[Taken]) -> FreeDevices:
-    """Return what is free beside what is taken: nothing where more is taken than was free."""
+def without(free: FreeDevices, taken: Sequence[Taken], *, least: int = 0) -> FreeDevices:
+    """Return what is free beside what is taken: nothing, or `least`, where more is taken than was free.
+
+    Where fewer than no devices are taken, they are given back.
+    """
     if len(taken) <= _MANY:
         for each in taken:
-            free = _without_one(free, each)
+            free = _without_one(free, each, least)
         return free
     changes: defaultdict[int, int] = defaultdict(int)
     before = 0
@@ -79,7 +82,7 @@ def without(free: FreeDevices, taken: Sequence[Taken]) -> FreeDevices:
         changes[each.to_us] += each.devices
     times = sorted(changes)
     counts = accumulate(changes[time_us] for time_us in times)
-    return _joined(zip(times, [*times[1:], NEVER_US], counts, strict=True))
+    return _joined(zip(times, [*times[1:], NEVER_US], counts, strict=True), least)
 
 
 def least_free(free: FreeDevices, from_us: int, to_us: int) -> int:
@@ -146,7 +149,7 @@ def _between(free: FreeDevices, from_us: int, to_us: int) -> FreeDevices:
     return free[max(0, first) : bisect_left(free, to_us, key=_BEGIN)]
 
 
-def _without_one(free: FreeDevices, taken: Taken) -> FreeDevices:
+def _without_one(free: FreeDevices, taken: Taken, least: int) -> FreeDevices:
     from_us, to_us, devices = taken
     steps = _between(free, from_us, to_us)
     if not steps or not devices:
@@ -158,15 +161,15 @@ def _without_one(free: FreeDevices, taken: Taken) -> FreeDevices:
     changed = [(at_us, until_us, there - devices) for at_us, until_us, there in steps]
     changed[0] = (max(from_us, head[0]), *changed[0][1:])
     changed[-1] = (changed[-1][0], min(to_us, tail[1]), changed[-1][2])
-    return free[:begin] + _joined([*free[begin:first], head, *changed, tail, *free[end - 1 : end]]) + free[end:]
+    return free[:begin] + _joined([*free[begin:first], head, *changed, tail, *free[end - 1 : end]], least) + free[end:]
 
 
-def _joined(steps: Iterable[tuple[int, int, int]]) -> FreeDevices:
-    """Return the steps, those together that have the same number, and at least none."""
+def _joined(steps: Iterable[tuple[int, int, int]], least: int = 0) -> FreeDevices:
+    """Return the steps, those together that have the same number, and at least so many."""
     joined: list[Step] = []
-    before = -1
+    before: int | None = None
     for from_us, to_us, there in steps:
-        count = there if there > 0 else 0
+        count = there if there > least else least
         if from_us >= to_us:
             continue
         if count == before:
@@ -180,6 +183,8 @@ def _joined(steps: Iterable[tuple[int, int, int]]) -> FreeDevices:
 Free = Mapping[str, FreeDevices]
 """Free devices over time, by the name of the devices. Of names that are missing there are none. The units of limits
 (devices.py) are counted like devices, under names of their own."""
+Claims = Iterable[tuple[str, Taken]]
+"""What is taken, by the same names."""
 
 CHANGE_US = 5 * MICROS_PER_SECOND
 """From the end of a worker until its device is seen to be free: what a device takes to change hands."""
@@ -207,10 +212,26 @@ class CalendarPool:
     """What a device takes to change hands: so long before and after a window that is given out again, it is no other
     job's. Windows that were given out before are kept where they are, even if they have come closer."""
 
+    def less(self, claims: Claims, *, of: Collection[DeadlineClass] = CLASSES) -> "CalendarPool":
+        """Return what is left beside what is taken. `of` are the deadline classes from which it is kept."""
+        if not (taken := list(claims)):
+            return self
+        free, expected = (
+            {kind: less(left, taken) if kind in of else left for kind, left in table.items()}
+            for table in (self.free, self.expected)
+        )
+        return replace(self, free=free, expected=expected)
 
-def less(free: Free, taken: Mapping[str, Sequence[Taken]]) -> Free:
-    """Return what is left beside what is taken, by name."""
-    return {**free, **{name: without(free[name], of_name) for name, of_name in taken.items() if name in free}}
+
+def less(free: Free, claims: Claims, *, least: int = 0) -> Free:
+    """Return what is left beside what is taken; `least` is as in without()."""
+    taken: defaultdict[str, list[Taken]] = defaultdict(list)
+    for name, each in claims:
+        taken[name].append(each)
+    return {
+        **free,
+        **{name: without(free[name], of_name, least=least) for name, of_name in taken.items() if name in free},
+    }
 
 
 def idle_pool(

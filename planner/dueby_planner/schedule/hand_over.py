@@ -20,15 +20,15 @@ Each try takes as long as a calendar does. So where many jobs have no place, a f
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, sqrt
 
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_planner.schedule.calendar_job import CalendarJob
-from dueby_planner.schedule.draft import Draft, HandingOver, Placed
-from dueby_planner.schedule.free_devices import CalendarPool, Free, Taken, less
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement
+from dueby_planner.schedule.draft import Draft, HandingOver
+from dueby_planner.schedule.free_devices import CalendarPool, Claims, Free, Taken, less
 from dueby_planner.schedule.lag import HYSTERESIS
 from dueby_planner.schedule.place import free_us
 from dueby_planner.schedule.place_job import DeviceTime, can_be_done, place_set, time_alone_us, within_limits
@@ -92,12 +92,13 @@ class Stopped:
 
     def free(self, free: Free) -> Free:
         """Return what is free then, if the workers that stay do so for as long as they may."""
-        longer = [
-            (running, worker.devices, Taken(worker.ends_us, worker.may_stay_us, 1))
+        longer = (
+            claim
             for running, staying in self._staying
             for worker in staying
-        ]
-        return _beside(given_back(free, self._workers), longer)
+            for claim in _claims(running, worker, worker.ends_us, worker.may_stay_us, 1)
+        )
+        return less(given_back(free, self._workers), longer)
 
     def pool(self, pool: CalendarPool) -> CalendarPool:
         """Return the pool as it is then.
@@ -109,12 +110,20 @@ class Stopped:
 
 def given_back(free: Free, stopped: Workers) -> Free:
     """Return what is free if these workers are stopped, and their jobs have no others."""
-    given = [
-        (running, each.devices, Taken(each.gives_way_us, each.ends_us, -1))
-        for running, each in stopped
-        if each.gives_way_us is not None
-    ]
-    return _beside(free, given)
+    return less(
+        free,
+        (
+            claim
+            for running, worker in stopped
+            if worker.gives_way_us is not None
+            for claim in _claims(running, worker, worker.gives_way_us, worker.ends_us, -1)
+        ),
+    )
+
+
+def _claims(running: RunningJob, worker: RunningWorker, from_us: int, to_us: int, devices: int) -> Claims:
+    """Return what the job takes more of the worker's devices, and with them of its limits, between two times."""
+    return charged(worker.devices, Taken(from_us, to_us, devices), running.job.limits) if from_us < to_us else ()
 
 
 def _rest(running: RunningJob, workers: Sequence[RunningWorker]) -> CalendarJob | None:
@@ -133,16 +142,6 @@ def _rest(running: RunningJob, workers: Sequence[RunningWorker]) -> CalendarJob 
     return replace(
         running.job, stored=(), problem=replace(problem, images=images, max_gpus=problem.most - len(staying))
     )
-
-
-def _beside(free: Free, taken: Iterable[tuple[RunningJob, str, Taken]]) -> Free:
-    """Return what is left beside what these jobs take of devices, and with them of their limits."""
-    by_name: defaultdict[str, list[Taken]] = defaultdict(list)
-    for running, devices, each in taken:
-        if each.from_us < each.to_us:
-            for name, of_name in charged(devices, each, running.job.limits):
-                by_name[name].append(of_name)
-    return less(free, by_name)
 
 
 # So many sets of workers are tried for one job.
@@ -214,8 +213,9 @@ class _Search:
 
     def may_find(self) -> bool:
         """Return whether the job would be in time if all these workers were stopped, and went on never."""
-        is_time_enough = self._seemingly_needed <= len(self._order)
-        return is_time_enough and self._is_done_on(given_back(self._draft.left("Hard"), self._order), self._job)
+        if self._seemingly_needed > len(self._order):
+            return False
+        return self._is_done_on(given_back(self._draft.left("Hard"), self._order), self._job)
 
     def has_device_time(self) -> bool:
         """Return whether there seems to be enough for all Hard jobs if as few workers are stopped as seem to be needed.
@@ -266,22 +266,20 @@ class _Search:
     def _is_done_on(self, free: Free, job: CalendarJob) -> bool:
         return can_be_done(job, free, job.problem.time_us)
 
-    def _promised(self, stopped: Stopped) -> list[Placed]:
+    def _promised(self, stopped: Stopped) -> list[Placement]:
         """Return the Hard jobs that have a place, but for what is placed again of those that hand over."""
         return [each for each in self._draft.hard if each.job.name not in stopped.names]
 
     def _draft_without(self, stopped: Stopped) -> Draft | None:
         """Return the draft with all Hard jobs placed again if these workers are stopped; None if not all fit."""
         pool = stopped.pool(self._draft.pool)
-        tight = [each._replace(beside="Hard") for each in self._draft.tight.values()]
+        tight = [replace(each, beside="Hard") for each in self._draft.tight.values()]
         # Workers that stay may do so longer, on devices that a job which nobody moves has after them.
         if not are_free(((each.reservation, each.job.limits) for each in tight), pool.free["Hard"]):
             return None
         draft = Draft(pool, tight=tight, handing_over=stopped.names)
         jobs = [*(each.job for each in self._promised(stopped)), *stopped.rests(), self._job]
-        placed = place_set(jobs, draft.left("Hard"), pool)
-        if placed is None:
-            return None
-        for job, reservation in placed:
-            draft.add(job, reservation, beside="Hard")
-        return draft
+        placements = place_set(jobs, draft.left("Hard"), change_us=pool.change_us)
+        for placement in placements or ():
+            draft.add(placement)
+        return draft if placements else None

@@ -21,9 +21,9 @@ from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
-from dueby_planner.model.capacity import DeviceChoice, PoolGroup
+from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.feed import StoreFeed, feed_of
-from dueby_planner.model.problem import NEVER_US
+from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.schedule.lag import FRESH, LagMemory, OngoingWorker
 
@@ -404,11 +404,26 @@ class ScheduledJob:
             namespace=self.key[0] or None,
             agreement=self.agreement,
         )
-        groups = (_at_ratio(group, self.shown_ratios.get(group.device_class)) for group in pool.groups)
-        return replace(pool, groups=tuple(groups)) if self.shown_ratios else pool
+        shown = self.shown_ratios
+        groups = (
+            replace(group, choices=tuple(choice.at_ratio(shown[group.device_class]) for choice in group.choices))
+            if group.device_class in shown
+            else group
+            for group in pool.groups
+        )
+        return replace(pool, groups=tuple(groups)) if shown else pool
 
-
-def _at_ratio(group: PoolGroup, shown: float | None) -> PoolGroup:
-    if shown is None:
-        return group
-    return replace(group, choices=tuple(choice.at_ratio(shown) for choice in group.choices))
+    def problem(self, pool: Pool, images: int) -> Problem:
+        """Return the problem of so many images on these devices."""
+        return Problem(
+            pool=pool,
+            images=images,
+            time_us=self.time_us,
+            confidence=self.spec.planned_confidence,
+            max_gpus=self.max_devices,
+            reserve=self.spec.gpus.reserve,
+            max_iterations=self.spec.gpus.max_iterations,
+            part_size=self.part_size,
+            max_part=self.spec.output.max_part,
+            feed=self.feed,
+        )

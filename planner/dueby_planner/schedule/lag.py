@@ -16,7 +16,7 @@ slack would give devices back towards its end and use up its margin (simulated, 
 the rule, none with it).
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import heappop, heappush
@@ -55,6 +55,11 @@ class OngoingWorker:
             # Less than 0 is left if the job's limit was lowered below what the worker has already run.
             mini_batches = min(mini_batches, max(0, self.iterations_left))
         return mini_batches * self.mini_batch_size
+
+
+def images_within(workers: Iterable[OngoingWorker], time_us: int) -> int:
+    """Return the images that these workers can still do in this time."""
+    return sum(worker.images_within(time_us) for worker in workers)
 
 
 def workers_of_window(
@@ -125,9 +130,9 @@ def read_lag(
     `unwanted` are workers that are not stopped for being too many, because nobody would gain by their devices.
     """
     left, quiet = rule.images, LagMemory(quiet_until_us=now_us + pause_us)
-    if sum(worker.images_within(time_us) for worker in ongoing) >= left:
+    if images_within(ongoing, time_us) >= left:
         spare = _spare(ongoing, rule, promised_us, unwanted)
-        if spare and now_us >= memory.quiet_until_us and not _ends_within(pause_us, ongoing, left):
+        if spare and now_us >= memory.quiet_until_us and images_within(ongoing, pause_us) < left:
             return WorkerChange(give_back=spare, memory=quiet)
         return WorkerChange(memory=LagMemory(quiet_until_us=memory.quiet_until_us))
     lows = memory.low_readings + 1
@@ -150,7 +155,7 @@ def finish_us(ongoing: Sequence[OngoingWorker], left: int) -> int | None:
         return 0
 
     def suffices(time_us: int) -> bool:
-        return sum(worker.images_within(time_us) for worker in ongoing) >= left
+        return images_within(ongoing, time_us) >= left
 
     # With r the rate of all, each starts after its rest and does a mini-batch more than its rate at most.
     rate = sum(worker.mini_batch_size / worker.latency_us for worker in ongoing)
@@ -201,11 +206,6 @@ def _spare(ongoing: Sequence[OngoingWorker], rule: Rule, promised_us: int, unwan
     return spare if others and enough and rule.accepts(others, len(others)) else None
 
 
-def _ends_within(time_us: int, ongoing: Sequence[OngoingWorker], left: int) -> bool:
-    """Return whether the workers will have done what is left by then."""
-    return sum(worker.images_within(time_us) for worker in ongoing) >= left
-
-
 def _additions(
     ongoing: Sequence[OngoingWorker],
     free: Sequence[PoolGroup],
@@ -216,7 +216,7 @@ def _additions(
     max_iterations: int | None,
 ) -> tuple[list[tuple[Capacity, int]], bool]:
     """Return the fewest devices that close the gap, and False; if none do, all that bring the end forward, and True."""
-    missing = left * (1 + HYSTERESIS) - sum(worker.images_within(time_us) for worker in ongoing)
+    missing = left * (1 + HYSTERESIS) - images_within(ongoing, time_us)
     capacities = best_capacities(free, time_us=time_us, max_iterations=max_iterations)
     most = min(max_added, sum(c.group.count for c in capacities))
 

@@ -8,16 +8,11 @@ certificate. Of equal levels those come first that are free for longest.
 `levelled` takes the smallest levels that are enough instead: those that are free for the shortest time, so that others
 keep the long ones. That places sets of jobs which the fewest devices for each can't be placed for.
 
-Of the k levels one gives back what isn't needed: the smallest one, or the largest if they are levelled. With `reserve`
-or `maxIterations` all of them do.
-
-Give back the device time that a job with `reserve` or `maxIterations` would hold without using it.
-
-`place` gives all levels of a job but one their whole spans: it takes k levels only where k - 1 of them can't do the
-images in all of the time. With two limits more levels are needed, but not for all of the time: the f largest levels do
-not count (`reserve`), and a worker that has run M iterations does nothing more (`maxIterations`). The windows of such
-jobs end when the job is done at its confidence, or when their workers have run M iterations if that is earlier. By then
-the devices have done the same, so the rule accepts them, and the job ends no later.
+Of the k levels one gives back what isn't needed: the smallest one, or the largest if they are levelled. The others have
+their whole spans: k levels are taken only where k - 1 of them can't do the images in all of the time. Where the f
+largest levels do not count (`reserve`), or a worker does nothing more after M iterations (`maxIterations`), more levels
+are needed, but not for all of the time. The windows of such jobs end when the job is done at its confidence, or when
+their workers have run M iterations if that is earlier.
 """
 
 import heapq

@@ -11,7 +11,8 @@ those are promised to nobody else meanwhile: what the others get is found again 
 because of one reading.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from dueby_api.conditions import Reason
@@ -20,33 +21,28 @@ from dueby_api.units import format_duration
 from dueby_api.words import counted
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.model.problem import Problem
-from dueby_planner.schedule.calendar import Calendar, Placement, make_calendar
-from dueby_planner.schedule.calendar_job import CalendarJob
+from dueby_planner.schedule.calendar import Calendar, make_calendar
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.devices import DeviceGroups, devices_by_class, share_of
 from dueby_planner.schedule.explain import share_sentence
-from dueby_planner.schedule.free_devices import CLASSES, PROMISED, Taken
+from dueby_planner.schedule.free_devices import CLASSES, PROMISED, CalendarPool, Taken
 from dueby_planner.schedule.hand_over import RunningJob
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
-from dueby_planner.schedule.ledger import Ledger, taken_by_placements
 from dueby_planner.schedule.request import Refuse
 from dueby_planner.schedule.reservation import begins_us, charged
 from dueby_planner.schedule.usable import stored_windows
 from dueby_planner.schedule.verify import verify_calendar
 
 
-def keep_promised(ledger: Ledger, jobs: Sequence[PromisedJob | ScheduledJob], groups: DeviceGroups) -> Ledger:
+def keep_promised(pool: CalendarPool, jobs: Iterable[PromisedJob | ScheduledJob], groups: DeviceGroups) -> CalendarPool:
     """Return what is free beside what was promised to these jobs. Soft jobs' is not kept from Hard ones."""
+    claims: dict[DeadlineClass, list[tuple[str, Taken]]] = {kind: [] for kind in CLASSES}
+    for job in jobs:
+        with suppress(Exception):  # that may be why it is left alone, and the others don't suffer for it
+            claims[job.deadline_class] += [*taken_by_status(job, groups)]
     for kind in PROMISED:
-        taken = [each for job in jobs if job.deadline_class == kind for each in _promised_to(job, groups)]
-        ledger = ledger.take(taken, of=CLASSES[CLASSES.index(kind) :])
-    return ledger
-
-
-def _promised_to(job: PromisedJob | ScheduledJob, groups: DeviceGroups) -> list[tuple[str, Taken]]:
-    try:
-        return list(taken_by_status(job, groups))
-    except Exception:  # that may be why it is left alone, and the others don't suffer for it
-        return []
+        pool = pool.less(claims[kind], of=CLASSES[CLASSES.index(kind) :])
+    return pool
 
 
 def taken_by_status(job: ScheduledJob | PromisedJob, groups: DeviceGroups) -> Iterable[tuple[str, Taken]]:
@@ -59,12 +55,6 @@ def taken_by_status(job: ScheduledJob | PromisedJob, groups: DeviceGroups) -> It
             left -= count
             if count:
                 yield from charged(name, Taken(*times, count), groups.costs(job.key))
-
-
-def taken_by_class(jobs: Iterable[ScheduledJob], kind: DeadlineClass, groups: DeviceGroups) -> list[tuple[str, Taken]]:
-    """Return what is still reserved for the jobs of a deadline class, as their statuses say."""
-    found = [job for job in jobs if job.deadline_class == kind and job.windows]
-    return [taken for job in found for taken in taken_by_status(job, groups)]
 
 
 def find_refusal(wanted: CalendarJob, job: ScheduledJob, groups: DeviceGroups) -> Refuse | None:
@@ -114,48 +104,34 @@ class Placing:
     placed: Placements = field(default_factory=dict)
     handing_over: Mapping[JobKey, Sequence[str]] = field(default_factory=dict)
     """Workers that are to stop, so that Hard jobs that have no place otherwise get their devices."""
+    faults: Mapping[JobKey, Exception] = field(default_factory=dict)
+    """What was raised for jobs without which the others can be placed."""
     errors: tuple[Exception, ...] = ()
     """Why they were placed one by one, where none of them alone is the reason."""
 
 
 def place_all(
-    wanted: Mapping[JobKey, CalendarJob],
-    ledger: Ledger,
-    *,
-    running: Callable[[], Mapping[JobKey, RunningJob]],
-    blame: Callable[[JobKey, Exception], None],
+    wanted: Mapping[JobKey, CalendarJob], pool: CalendarPool, running: Mapping[JobKey, RunningJob]
 ) -> Placing:
     """Return each job's placement beside what is free; `running` are the Hard jobs that run.
 
-    A job without which the others can be placed is told to `blame`, with its fault.
+    If that raises, each is placed beside those before it, and none hands devices over: what it would do later moves
+    others.
     """
     if not wanted:
         return Placing()
     try:
-        return _place(wanted, ledger, running())
+        return _place(wanted, pool, running)
     except Exception as error:  # if one of them is the reason, it shows which without the others
-        placed, raised = _place_one_by_one(wanted, ledger)
-        for key, own in raised.items():
-            blame(key, own)
-        return Placing(placed=placed, errors=() if raised else (error,))
-
-
-def _place_one_by_one(
-    wanted: Mapping[JobKey, CalendarJob], ledger: Ledger
-) -> tuple[Placements, Mapping[JobKey, Exception]]:
-    """Place each beside those before it; return what has raised for one, too.
-
-    None hands devices over: what it would do later moves others.
-    """
-    found: dict[JobKey, tuple[Placement, Calendar]] = {}
-    raised: dict[JobKey, Exception] = {}
-    for key, job in sorted(wanted.items(), key=lambda item: _precedence(item[1])):
-        left = ledger.take(taken_by_placements({key: placement for key, (placement, _) in found.items()}))
-        try:
-            found |= _place({key: job}, left, {}).placed
-        except Exception as error:  # whatever it is, it is this job's alone
-            raised[key] = error
-    return found, raised
+        placed: dict[JobKey, tuple[Placement, Calendar]] = {}
+        faults: dict[JobKey, Exception] = {}
+        for key, job in sorted(wanted.items(), key=lambda item: _precedence(item[1])):
+            left = pool.less(claim for placement, _ in placed.values() for claim in placement.claims())
+            try:
+                placed |= _place({key: job}, left, {}).placed
+            except Exception as own:  # whatever it is, it is this job's alone
+                faults[key] = own
+        return Placing(placed=placed, faults=faults, errors=() if faults else (error,))
 
 
 def _precedence(job: CalendarJob) -> tuple[int, bool, int]:
@@ -164,12 +140,12 @@ def _precedence(job: CalendarJob) -> tuple[int, bool, int]:
     return CLASSES.index(job.deadline_class), is_new, job.problem.time_us
 
 
-def _place(wanted: Mapping[JobKey, CalendarJob], ledger: Ledger, running: Mapping[JobKey, RunningJob]) -> Placing:
-    calendar = make_calendar(list(wanted.values()), ledger.pool(), running=list(running.values()))
+def _place(wanted: Mapping[JobKey, CalendarJob], pool: CalendarPool, running: Mapping[JobKey, RunningJob]) -> Placing:
+    calendar = make_calendar(list(wanted.values()), pool, running=list(running.values()))
     verify_calendar(calendar)
     keys = {each.job.name: key for key, each in running.items()} | {job.name: key for key, job in wanted.items()}
     return Placing(
-        placed={keys[found.job.name]: (found, calendar) for found in calendar.placements},
+        placed={keys[placement.job.name]: (placement, calendar) for placement in calendar.placements},
         handing_over={keys[name]: workers for name, workers in calendar.handing_over.items()},
     )
 
@@ -177,37 +153,39 @@ def _place(wanted: Mapping[JobKey, CalendarJob], ledger: Ledger, running: Mappin
 def place_beside_noise(
     wanted: Mapping[JobKey, CalendarJob],
     jobs: Mapping[JobKey, ScheduledJob],
-    ledger: Ledger,
-    *,
-    running: Callable[[], Mapping[JobKey, RunningJob]],
-    blame: Callable[[JobKey, Exception], None],
+    pool: CalendarPool,
+    groups: DeviceGroups,
+    running: Mapping[JobKey, RunningJob],
 ) -> tuple[Placing, frozenset[JobKey]]:
     """Return the jobs' placements as place_all does, and the jobs that keep their windows instead of having one."""
     kept: frozenset[JobKey] = frozenset()
+    faults: dict[JobKey, Exception] = {}
     errors: tuple[Exception, ...] = ()
     while True:
-        beside = keep_promised(ledger, [jobs[key] for key in sorted(kept)], ledger.groups)
-        found = place_all(wanted, beside, running=_without(running, kept), blame=blame)
-        errors = errors or found.errors
-        placed_again = {key: placement for key, (placement, _) in found.placed.items() if _is_placed_again(placement)}
-        noise = frozenset(key for key, placement in placed_again.items() if _may_be_noise(jobs[key], placement))
-        reasons = placed_again.keys() - noise - found.handing_over.keys()
-        moving = {placed_again[key].job.deadline_class for key in reasons if placed_again[key].is_in_time}
-        staying = frozenset(key for key in noise if not _moves_with(placed_again[key], moving))
+        beside = keep_promised(pool, [jobs[key] for key in sorted(kept)], groups)
+        placing = place_all(wanted, beside, {key: job for key, job in running.items() if key not in kept})
+        faults |= placing.faults
+        errors = errors or placing.errors
+        placing = replace(placing, faults=faults, errors=errors)
+        again = {
+            key: placement
+            for key, (placement, _) in placing.placed.items()
+            if placement.job.deadline_class in PROMISED and not placement.kept
+        }
+        noise = frozenset(key for key, placement in again.items() if _may_be_noise(jobs[key], placement))
+        reasons = again.keys() - noise - placing.handing_over.keys()
+        moving = {again[key].job.deadline_class for key in reasons if again[key].is_in_time}
+        staying = frozenset(key for key in noise if not _moves_with(again[key], moving))
         if not staying:
-            return replace(found, errors=errors), kept
+            return placing, kept
         if not moving:
             # Who keeps its windows needs nobody's devices yet.
-            gone = staying | found.handing_over.keys()
-            left = {key: each for key, each in found.placed.items() if key not in gone}
-            return Placing(placed=left, errors=errors), kept | staying
+            gone = staying | placing.handing_over.keys()
+            left = {key: placed for key, placed in placing.placed.items() if key not in gone}
+            return replace(placing, placed=left, handing_over={}), kept | staying
         # Few passes come so far, and hardly any a third time.
         kept |= noise if kept else staying
-        wanted = {key: wanted[key] for key in found.placed if key in wanted and key not in kept}
-
-
-def _is_placed_again(placement: Placement) -> bool:
-    return placement.job.deadline_class in PROMISED and not placement.kept
+        wanted = {key: wanted[key] for key in placing.placed if key in wanted and key not in kept}
 
 
 def _may_be_noise(job: ScheduledJob, placement: Placement) -> bool:
@@ -221,10 +199,3 @@ def _moves_with(placement: Placement, moving: Collection[DeadlineClass]) -> bool
     if placement.job.deadline_class == "Soft" and "Hard" in moving:
         return bool(placement.reservation)
     return bool(moving) and placement.is_in_time
-
-
-def _without(
-    running: Callable[[], Mapping[JobKey, RunningJob]], kept: Collection[JobKey]
-) -> Callable[[], Mapping[JobKey, RunningJob]]:
-    """Return the running jobs without those that are to stay as they are."""
-    return lambda: {key: job for key, job in running().items() if key not in kept}

@@ -18,19 +18,18 @@ jobs before it are levelled (place.py), for m = 1, 2, 4, 8, 16. That finds most 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import accumulate, pairwise
 from operator import itemgetter
 
+from dueby_api.inference_job import DeadlineClass
 from dueby_api.status import MAX_WINDOWS
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import capacity
 from dueby_planner.model.problem import NEVER_US, Problem, find_least_near
-from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement, by_deadline
 from dueby_planner.schedule.free_devices import (
-    CalendarPool,
     Free,
     FreeDevices,
     Step,
@@ -38,6 +37,7 @@ from dueby_planner.schedule.free_devices import (
     before,
     combined,
     lasting,
+    less,
     rounded,
 )
 from dueby_planner.schedule.place import free_us, place, suffices, usable
@@ -46,7 +46,6 @@ from dueby_planner.schedule.reservation import (
     Window,
     device_us,
     ends_us,
-    take,
     windows_stored,
 )
 
@@ -124,16 +123,8 @@ def within_limits(job: CalendarJob, free: Free) -> Free:
 
 def _within(devices: FreeDevices, units: FreeDevices, cost: int) -> tuple[FreeDevices, FreeDevices]:
     """Return the devices for which there are units, and the units that are left beside these."""
-    there = combined(devices, units, partial(_affordable, cost))
-    return there, combined(units, there, partial(_rest, cost))
-
-
-def _affordable(cost: int, devices: int, units: int) -> int:
-    return min(devices, units // cost)
-
-
-def _rest(cost: int, units: int, devices: int) -> int:
-    return units - cost * devices
+    there = combined(devices, units, lambda count, left: min(count, left // cost))
+    return there, combined(units, there, lambda left, count: left - cost * count)
 
 
 def ends_together(reservation: Reservation) -> bool:
@@ -183,26 +174,6 @@ class Advice:
     """By class; a class of which no number would do is left out."""
 
 
-class Advices(Mapping[str, Advice]):
-    """Advice for jobs by name, made when it is asked for: that can take longer than the calendar."""
-
-    def __init__(self, jobs: Mapping[str, CalendarJob], free: Free) -> None:
-        """`free` is what others leave."""
-        self._jobs, self._free = jobs, free
-        self._made: dict[str, Advice] = {}
-
-    def __getitem__(self, name: str) -> Advice:
-        if name not in self._made:
-            self._made[name] = advise(self._jobs[name], self._free)
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._jobs)
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-
 def advise(job: CalendarJob, free: Free) -> Advice:
     """Return what would be enough beside what others hold. `free` is what they leave."""
     problem = job.problem
@@ -237,62 +208,99 @@ def _more(problem: Problem, free: Free, name: str) -> int | None:
     return find_least_near(enough, 1, near=1, most=_MAX_MORE)
 
 
-Reservations = list[tuple[CalendarJob, Reservation]]
 # So many jobs are levelled at most: where that finds a place at all, more are hardly ever needed.
 _MAX_LEVELLED = 16
 
 
 def place_set(
-    jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool, *, optional: Collection[str] = (), at_least: int = 0
-) -> Reservations | None:
-    """Return reservations on what is `free` of the pool with which the jobs are in time; None if none were found.
+    jobs: Iterable[CalendarJob],
+    free: Free,
+    *,
+    beside: DeadlineClass = "Hard",
+    change_us: int = 0,
+    optional: Collection[str] = (),
+    at_least: int = 0,
+) -> list[Placement] | None:
+    """Return placements on what is `free` beside a class with which the jobs are in time; None if none were found.
 
-    None as well if they would be fewer than `at_least`.
+    None as well if they would be fewer than `at_least`. `change_us` is what a device takes to change hands.
 
     The `optional` jobs, by name, are left out where no place is found for them, or where one of the others finds none
     beside them. Once no place has been found for one although jobs were levelled, none are levelled for another one:
     where one job finds no place, others seldom do, and to try it for each takes long.
     """
-    placed: Reservations = []
-    left = [free]
-    """What is left beside the first 0, 1, 2, ... of them."""
     queue = by_deadline(jobs)
     names = frozenset[str]().union(*(job.device_names for job in queue))
+    row = _Row(free, beside, change_us)
     may_level, leave_out, at = True, 1, 0
-    while len(placed) + len(queue) - at >= at_least:
+    while len(row.placed) + len(queue) - at >= at_least:
         if at == len(queue):
-            return placed
+            return row.placed
         job, is_optional = queue[at], queue[at].name in optional
         at += 1
-        if (reservation := place_job(job, left[-1])) is not None:
-            placed.append((job, reservation))
-            left.append(_less(left[-1], job, reservation, pool))
+        if row.add(job):
             continue
-        if (may_level or not is_optional) and _has_room(job, left[-1], names):
-            if _make_room(job, placed, left, pool):
+        # To level jobs moves device time, and makes none.
+        may_try = may_level or not is_optional
+        if may_try and time_alone_us(job) <= free_us(row.left[-1], job.problem.time_us, names):
+            if row.level(job):
                 continue
             may_level = may_level and not is_optional
         if not is_optional:
             # Go back to before the last optional jobs, and on without them; each time it is twice as many.
-            first = _latest(placed, optional, leave_out)
+            first = _latest(row.placed, optional, leave_out)
             if first is None:
                 return None
-            began = queue.index(placed[first][0])
-            del placed[first:], left[first + 1 :]
+            began = queue.index(row.placed[first].job)
+            row.cut(first)
             queue[began:at] = [each for each in queue[began:at] if each.name not in optional]
             at, leave_out = began, 2 * leave_out
     return None
 
 
-def _latest(placed: Reservations, optional: Collection[str], count: int) -> int | None:
+class _Row:
+    """Jobs that are placed one after the other."""
+
+    def __init__(self, free: Free, beside: DeadlineClass, change_us: int) -> None:
+        self._beside, self._change_us = beside, change_us
+        self.placed: list[Placement] = []
+        self.left = [free]
+        """What is left beside the first 0, 1, 2, ... of them."""
+
+    def add(self, job: CalendarJob, *, levelled: bool = False) -> bool:
+        """Place the job on what is left; return whether it has a place there."""
+        reservation = place_job(job, self.left[-1], levelled=levelled)
+        if reservation is None:
+            return False
+        self.placed.append(Placement(job=job, reservation=reservation, beside=self._beside))
+        self.left.append(less(self.left[-1], self.placed[-1].claims(change_us=self._change_us)))
+        return True
+
+    def cut(self, first: int) -> tuple[list[Placement], list[Free]]:
+        """Take the jobs away from that place on; return what was there."""
+        gone = self.placed[first:], self.left[first + 1 :]
+        del self.placed[first:], self.left[first + 1 :]
+        return gone
+
+    def level(self, job: CalendarJob) -> bool:
+        """Level the job and as many before it as are needed; return whether that gives it a place."""
+        before = 1
+        while before <= _MAX_LEVELLED:
+            first = max(0, len(self.placed) - before)
+            placed, left = self.cut(first)
+            if all(self.add(each, levelled=True) for each in (*(old.job for old in placed), job)):
+                return True
+            self.placed[first:], self.left[first + 1 :] = placed, left
+            if not first:
+                return False
+            before *= 2
+        return False
+
+
+def _latest(placed: Sequence[Placement], optional: Collection[str], count: int) -> int | None:
     """Return where the last `count` optional jobs begin, or all of them if they are fewer; None if there are none."""
-    at = [index for index, (job, _) in enumerate(placed) if job.name in optional]
+    at = [index for index, placement in enumerate(placed) if placement.job.name in optional]
     return at[-count:][0] if at else None
-
-
-def _has_room(job: CalendarJob, free: Free, names: Iterable[str]) -> bool:
-    """Return whether the job's device time is left: to level jobs moves device time, and makes none."""
-    return time_alone_us(job) <= free_us(free, job.problem.time_us, names)
 
 
 def time_alone_us(job: CalendarJob) -> int:
@@ -300,38 +308,6 @@ def time_alone_us(job: CalendarJob) -> int:
     idle = {name: always_free(count) for name, count in usable(job.problem).items()}
     alone = place(job.problem, idle)
     return NEVER_US if alone is None else device_us(alone)
-
-
-def _make_room(job: CalendarJob, placed: Reservations, left: list[Free], pool: CalendarPool) -> bool:
-    """Level the job and as many before it as are needed; return whether that gives it a place."""
-    before = 1
-    while before <= _MAX_LEVELLED:
-        first = max(0, len(placed) - before)
-        jobs = [*(each for each, _ in placed[first:]), job]
-        if again := _levelled(jobs, left[first], pool):
-            placed[first:], left[first + 1 :] = again
-            return True
-        if not first:
-            return False
-        before *= 2
-    return False
-
-
-def _levelled(jobs: Iterable[CalendarJob], free: Free, pool: CalendarPool) -> tuple[Reservations, list[Free]] | None:
-    placed: Reservations = []
-    left = []
-    for job in jobs:
-        reservation = place_job(job, free, levelled=True)
-        if reservation is None:
-            return None
-        placed.append((job, reservation))
-        free = _less(free, job, reservation, pool)
-        left.append(free)
-    return placed, left
-
-
-def _less(free: Free, job: CalendarJob, reservation: Reservation, pool: CalendarPool) -> Free:
-    return take(free, reservation, job.limits, change_us=pool.change_us)
 
 
 # Jobs that are placed again may take less than they did, but in benchmarks/calendar_speed.py by less than this part.
@@ -344,41 +320,35 @@ class DeviceTime:
     def __init__(self, takes: Iterable[tuple[CalendarJob, int]], free: Free) -> None:
         self._takes = sorted(takes, key=lambda each: each[0].problem.time_us)
         self._free = free
-        self._found: dict[frozenset[str], _Left] = {}
+        self._left: dict[frozenset[str], Callable[[int], float]] = {}
+        """By names of devices, the least that is left by a time and by each later deadline."""
 
     def left_us(self, from_us: int, names: frozenset[str]) -> float:
         """Return the least that is left by that time and by each later deadline, of devices of these names.
 
         Jobs that may have other devices, too, are not counted.
         """
-        if names not in self._found:
-            takes = [(job.problem.time_us, us) for job, us in self._takes if job.device_names <= names]
-            self._found[names] = _Left(takes, self._free, names)
-        return self._found[names].by_us(from_us)
+        if names not in self._left:
+            self._left[names] = self._least_left(names)
+        return self._left[names](from_us)
 
-
-class _Left:
-    """What is left of devices of some names beside jobs, by their deadlines, which ascend."""
-
-    def __init__(self, takes: list[tuple[int, int]], free: Free, names: Iterable[str]) -> None:
-        self._tables = [
+    def _least_left(self, names: frozenset[str]) -> Callable[[int], float]:
+        takes = [(job.problem.time_us, took_us) for job, took_us in self._takes if job.device_names <= names]
+        tables = [
             (steps, [0, *accumulate((step.to_us - step.from_us) * step.free for step in steps)])
             for name in names
-            if (steps := free.get(name, ()))
+            if (steps := self._free.get(name, ()))
         ]
-        self._deadlines = [until_us for until_us, _ in takes]
-        self._taken = [0, *accumulate(took_us for _, took_us in takes)]
-        left = [self._left_us(until_us) for until_us in self._deadlines]
-        self._least = [*reversed([*accumulate(reversed(left), min)])]
-        """By each of them and by all later ones."""
+        deadlines = [until_us for until_us, _ in takes]
+        taken = [0, *accumulate(took_us for _, took_us in takes)]
 
-    def by_us(self, from_us: int) -> float:
-        later = self._least[bisect_right(self._deadlines, from_us) :]
-        return min([self._left_us(from_us), *later[:1]])
+        def left_us(until_us: int) -> float:
+            there_us = 0
+            for steps, totals in tables:
+                at = max(0, bisect_left(steps, until_us, key=itemgetter(0)) - 1)
+                there_us += totals[at] + (until_us - steps[at].from_us) * steps[at].free
+            return _AND_SAVED * there_us - taken[bisect_right(deadlines, until_us)]
 
-    def _left_us(self, until_us: int) -> float:
-        there_us = 0
-        for steps, totals in self._tables:
-            at = max(0, bisect_left(steps, until_us, key=itemgetter(0)) - 1)
-            there_us += totals[at] + (until_us - steps[at].from_us) * steps[at].free
-        return _AND_SAVED * there_us - self._taken[bisect_right(self._deadlines, until_us)]
+        # By each deadline and by all later ones.
+        least = [*accumulate(map(left_us, reversed(deadlines)), min)][::-1]
+        return lambda from_us: min([left_us(from_us), *least[bisect_right(deadlines, from_us) :][:1]])

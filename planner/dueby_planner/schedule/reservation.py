@@ -10,7 +10,6 @@ A reservation is taken from the tables of all classes. It fits into the one that
 be where workers run, which give way to it: there nothing is left.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -47,12 +46,13 @@ class Lane:
     windows: tuple[Window, ...]
     """One after the other."""
 
-    def taken(self) -> list[Taken]:
-        """Return the devices that it takes."""
-        return [Taken(window.from_us, window.to_us, self.count) for window in self.windows]
-
 
 Reservation = tuple[Lane, ...]
+
+
+def devices_in(reservation: Reservation) -> int:
+    """Return how many devices are held, at whatever time."""
+    return sum(lane.count for lane in reservation)
 
 
 def devices_at_most(reservation: Reservation) -> int:
@@ -144,10 +144,12 @@ def _from_its_begin(reservation: Reservation) -> Reservation:
 
 @lru_cache(_REMEMBERED)
 def _accepted_after_us(reservation: Reservation, rule: Rule, max_iterations: int | None) -> int:
-    count = sum(lane.count for lane in reservation)
-    return find_least(
-        lambda time_us: rule.accepts(done_by(reservation, time_us, max_iterations), count), 0, ends_us(reservation)
-    )
+    count = devices_in(reservation)
+
+    def suffices(time_us: int) -> bool:
+        return rule.accepts(done_by(reservation, time_us, max_iterations), count)
+
+    return find_least(suffices, 0, ends_us(reservation))
 
 
 @lru_cache(_REMEMBERED)
@@ -166,9 +168,8 @@ def _probability_after(reservation: Reservation, rule: Rule, max_iterations: int
         return rule.surplus(done_by(reservation, length_us, max_iterations, margins), z) >= 0
 
     probability = confidence_of(suffice)
-    count = sum(lane.count for lane in reservation)
     # The rule decides in integers and this search in floats, which may differ by a hair.
-    if rule.accepts(done_by(reservation, length_us, max_iterations), count):
+    if rule.accepts(done_by(reservation, length_us, max_iterations), devices_in(reservation)):
         return max(probability, rule.confidence)
     return probability
 
@@ -195,13 +196,22 @@ def charged(name: str, taken: Taken, limits: Costs) -> Iterator[tuple[str, Taken
             yield limit, taken._replace(devices=cost * taken.devices)
 
 
+def claims_of(reservation: Reservation, limits: Costs, *, change_us: int = 0) -> list[tuple[str, Taken]]:
+    """Return what the reservation takes, with the time that devices take to change hands."""
+    return [
+        claim
+        for lane in reservation
+        for from_us, to_us, *_ in lane.windows
+        for claim in charged(lane.group, Taken(max(0, from_us - change_us), to_us + change_us, lane.count), limits)
+    ]
+
+
 class Tables:
     """What is left for each deadline class, while reservations are made."""
 
-    def __init__(self, free: Mapping[DeadlineClass, Free], *, change_us: int = 0) -> None:
+    def __init__(self, free: Mapping[DeadlineClass, Free]) -> None:
         self._free = free
-        self._change_us = change_us
-        self._claims: defaultdict[str, list[Taken]] = defaultdict(list)
+        self._claims: list[tuple[str, Taken]] = []
         self._left: dict[DeadlineClass, Free] = {}
         """Only of the classes that were asked for: most jobs fit into the first table that is tried."""
 
@@ -211,38 +221,18 @@ class Tables:
             self._left[beside] = less(self._free[beside], self._claims)
         return self._left[beside]
 
-    def take(self, reservation: Reservation, limits: Costs) -> None:
-        """Take what is reserved, and what it costs of limits, from every table."""
-        claims = _claims(reservation, limits, self._change_us)
-        for name, of_name in claims.items():
-            self._claims[name] += of_name
+    def take(self, claims: Sequence[tuple[str, Taken]]) -> None:
+        """Take what is reserved from every table."""
+        self._claims += claims
         for beside, left in self._left.items():
             self._left[beside] = less(left, claims)
-
-
-def take(free: Free, reservation: Reservation, limits: Costs, *, change_us: int = 0) -> Free:
-    """Return what is left beside what is reserved, with the time that devices take to change hands, and its limits."""
-    return less(free, _claims(reservation, limits, change_us))
 
 
 def are_free(held: Iterable[tuple[Reservation, Costs]], free: Free) -> bool:
     """Return whether all of these reservations fit on what is free, and within what is free of their limits."""
     for reservation, limits in held:
         for lane in reservation:
-            for window in lane.taken():
-                there = least_within(free, lane.group, limits, window.from_us, window.to_us)
-                if there < window.devices:
-                    return False
-            free = take(free, (lane,), limits)
+            if any(least_within(free, lane.group, limits, *window[:2]) < lane.count for window in lane.windows):
+                return False
+            free = less(free, claims_of((lane,), limits))
     return True
-
-
-def _claims(reservation: Reservation, limits: Costs, change_us: int) -> dict[str, list[Taken]]:
-    """Return what the reservation takes of each name and of limits, with the time that devices take to change hands."""
-    claims: defaultdict[str, list[Taken]] = defaultdict(list)
-    for lane in reservation:
-        for window in lane.taken():
-            taken = window._replace(from_us=max(0, window.from_us - change_us), to_us=window.to_us + change_us)
-            for name, of_name in charged(lane.group, taken, limits):
-                claims[name].append(of_name)
-    return claims

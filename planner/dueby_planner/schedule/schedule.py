@@ -10,13 +10,12 @@
 What raises for one job is that job's fault, and the others are scheduled without it.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.schedule.begin import (
-    Room,
+    Candidate,
     Turns,
     by_class,
     decide_placed,
@@ -27,23 +26,28 @@ from dueby_planner.schedule.begin import (
 )
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.devices import IdleDevices
-from dueby_planner.schedule.free_devices import CHANGE_US, CLASSES, PROMISED, YIELDING, Taken
+from dueby_planner.schedule.free_devices import CHANGE_US, CLASSES, PROMISED, YIELDING, CalendarPool, Taken
 from dueby_planner.schedule.hand_over import RunningJob
-from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob, StartReason
-from dueby_planner.schedule.ledger import (
-    BesideOthers,
+from dueby_planner.schedule.held_devices import (
+    FreeNow,
     HeldDevice,
-    Ledger,
+    claims_of_all,
     find_holds,
     find_leaving,
-    open_ledger,
-    taken_by_placements,
+    pool_beside,
 )
-from dueby_planner.schedule.place_all import Placements, find_refusal, keep_promised, place_beside_noise, taken_by_class
+from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob, StartReason
+from dueby_planner.schedule.place_all import (
+    Placements,
+    find_refusal,
+    keep_promised,
+    place_beside_noise,
+    taken_by_status,
+)
 from dueby_planner.schedule.request import ScheduleReply, ScheduleRequest, Start, WorkDecision
 from dueby_planner.schedule.reservation import Reservation
 from dueby_planner.schedule.stops import find_in_time, find_unwanted, find_who_gives_way, running_job, stop
-from dueby_planner.schedule.stores import shared_names
+from dueby_planner.schedule.stores import shares_store
 from dueby_planner.schedule.usable import Usables
 from dueby_planner.schedule.watch import decide_workers, images_to_place
 
@@ -76,10 +80,11 @@ class _Scheduling:
         self.joint_errors: tuple[Exception, ...] = ()
         self.idle = IdleDevices(self._groups)
         self._usables = Usables(self._groups)
-        self._ledger = Ledger(groups=self._groups, free={}, expected={})
+        self._pool = CalendarPool(whole={}, free={}, expected={})
+        """What is free beside the workers that run, and beside what is kept for jobs that are not placed."""
         self._own: dict[JobKey, list[HeldDevice]] = {}
         """What each job's workers have, and what they will have."""
-        self._beside: dict[DeadlineClass, Ledger] = {}
+        self._beside: dict[DeadlineClass, CalendarPool] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
         self._in_time: Mapping[str, frozenset[JobKey]] = {}
         """By group, the jobs that wait for it, where all of them are in time."""
@@ -103,7 +108,7 @@ class _Scheduling:
         for kind in YIELDING:
             above = CLASSES[: CLASSES.index(kind)]
             taken = {key: found for key, found in placements.items() if found.job.deadline_class in above}
-            self._beside[kind] = self._ledger.take(taken_by_placements(taken))
+            self._beside[kind] = self._pool.less(claims_of_all(taken))
             for job in self._running(kind):
                 if job.key not in self.work and job.key not in placements:
                     self._guarded(job.key, self._watch, job)
@@ -123,10 +128,7 @@ class _Scheduling:
         try:
             step(*arguments)
         except Exception as error:  # whatever it is, it is this job's alone
-            self._blame(key, error)
-
-    def _blame(self, key: JobKey, error: Exception) -> None:
-        self.errors[key] = error
+            self.errors[key] = error
 
     def _open_jobs(self) -> list[ScheduledJob]:
         return [job for key, job in self._jobs.items() if key not in self.errors]
@@ -141,23 +143,22 @@ class _Scheduling:
         for job in self._open_jobs():
             self._guarded(job.key, self._hold, job)
         self._in_time = find_in_time(self._open_jobs(), self._groups)
-        beside_workers = open_ledger(self._groups, self._holds, leave_us=self._grace_us + CHANGE_US)
-        self._ledger = keep_promised(beside_workers, self._untouched(), self._groups)
-        hard, soft = (taken_by_class(self._open_jobs(), kind, self._groups) for kind in PROMISED)
-        self._beside = {"Hard": self._ledger.take(hard), "Soft": self._ledger.take([*hard, *soft])}
+        beside_workers = pool_beside(self._groups, self._holds, leave_us=self._grace_us + CHANGE_US)
+        self._pool = keep_promised(beside_workers, self._untouched(), self._groups)
+        beside = self._pool
+        for kind in PROMISED:
+            own = [job for job in self._open_jobs() if job.deadline_class == kind]
+            beside = beside.less(claim for job in own for claim in taken_by_status(job, self._groups))
+            self._beside[kind] = beside
 
     def _share_stores(self) -> None:
         """Bound what jobs that read one store take of it together."""
-        untouched = self._untouched()
-        feeds = [*(job.feed for job in self._jobs.values()), *(job.feed for job in untouched)]
-        readers = Counter(name for feed in feeds for name in shared_names(feed))
-        shared = {name for name, count in readers.items() if count > 1}
         sharing: list[ScheduledJob] = []
         for job in self._open_jobs():
-            if shared & shared_names(job.feed):
+            if shares_store(job.feed):
                 self._guarded(job.key, self._share, job, sharing)
         if sharing:
-            self._groups = self._usables.with_stores(sharing, untouched)
+            self._groups = self._usables.with_stores(sharing, self._untouched())
             self.idle = IdleDevices(self._groups)
 
     def _share(self, job: ScheduledJob, sharing: list[ScheduledJob]) -> None:
@@ -184,18 +185,19 @@ class _Scheduling:
     def _watch(self, job: ScheduledJob) -> None:
         """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
         horizon_us = max(1, job.time_us)
-        free = self._beside[job.deadline_class].idle(job.key, self._offered(job), horizon_us)
+        now = FreeNow(self._groups, self._beside[job.deadline_class])
+        free = now.devices(job.key, self._offered(job), horizon_us)
         unwanted = find_unwanted(self._own[job.key], free, self._in_time)
         job = replace(job.with_more(by_class(free, self._groups)), unwanted=unwanted)
         work = decide_workers(job)
         self.work[job.key] = job, work
         if isinstance(work.action, Start):
             devices = spread(work.action.assignments, free, self._groups)
-            self.work[job.key] = job, on_nodes(work, job.key, devices, self._groups)
+            self.work[job.key] = job, on_nodes(work, work.action, job.key, devices, self._groups)
             begun = self._groups.charged(job.key, devices)
             taken = [(name, Taken(0, horizon_us, count)) for name, count in begun.items()]
-            self._ledger = self._ledger.take(taken)
-            self._beside = {kind: ledger.take(taken) for kind, ledger in self._beside.items()}
+            self._pool = self._pool.less(taken)
+            self._beside = {kind: pool.less(taken) for kind, pool in self._beside.items()}
             self.idle.take(job.key, devices)
 
     def _offered(self, job: ScheduledJob) -> dict[str, int]:
@@ -210,15 +212,17 @@ class _Scheduling:
             self._guarded(job.key, self._ask_for_place, job, wanted)
         # Who is helped, or stops a worker, does so beside what is reserved for it.
         acting = [self._jobs[key] for key, (_, work) in self.work.items() if work.action is not None]
-        self._ledger = keep_promised(self._ledger, acting, self._groups)
-        found, noise = place_beside_noise(
-            wanted, self._jobs, self._ledger, running=self._running_jobs, blame=self._blame
-        )
-        self._handing_over, self.joint_errors = found.handing_over, found.errors
+        self._pool = keep_promised(self._pool, acting, self._groups)
+        running: dict[JobKey, RunningJob] = {}
+        for job in self._running("Hard") if wanted else ():
+            self._guarded(job.key, self._enter_running, job, running)
+        placing, noise = place_beside_noise(wanted, self._jobs, self._pool, self._groups, running)
+        self._handing_over, self.joint_errors = placing.handing_over, placing.errors
+        self.errors |= placing.faults
         for key in noise:
             self.work[key] = self._jobs[key], keep_windows(self._jobs[key])
-        self._ledger = keep_promised(self._ledger, [self._jobs[key] for key in noise], self._groups)
-        return found.placed
+        self._pool = keep_promised(self._pool, [self._jobs[key] for key in noise], self._groups)
+        return placing.placed
 
     def _ask_for_place(self, job: ScheduledJob, wanted: dict[JobKey, CalendarJob]) -> None:
         if not job.could_use_devices or not self._usables.are_there(job):
@@ -233,13 +237,6 @@ class _Scheduling:
             if refuse := find_refusal(wanted[job.key], job, self._groups):
                 self.work[job.key] = job, WorkDecision(action=refuse)
                 del wanted[job.key]
-
-    def _running_jobs(self) -> Mapping[JobKey, RunningJob]:
-        """Return the Hard jobs that run and have something left to do."""
-        found: dict[JobKey, RunningJob] = {}
-        for job in self._running("Hard"):
-            self._guarded(job.key, self._enter_running, job, found)
-        return found
 
     def _enter_running(self, job: ScheduledJob, found: dict[JobKey, RunningJob]) -> None:
         if job.images_left and self._usables.are_there(job):
@@ -258,20 +255,22 @@ class _Scheduling:
         # What is kept for nobody is left to those that are promised something.
         counting = PROMISED if classes == PROMISED else CLASSES
         given = {key: found for key, (found, _) in placed.items() if found.job.deadline_class in counting}
-        beside = BesideOthers(self._ledger, given)
+        now = FreeNow(self._groups, self._pool, given)
         for key in sorted(of_class, key=lambda key: urgency(of_class[key])):
             job = self._jobs[key]
-            self._guarded(job.key, self._decide_one, job, placed, beside)
+            self._guarded(job.key, self._decide_one, job, placed, now)
 
-    def _decide_one(self, job: ScheduledJob, placed: Placements, beside: BesideOthers) -> None:
+    def _decide_one(self, job: ScheduledJob, placed: Placements, now: FreeNow) -> None:
         placement, calendar = placed[job.key]
         if work := self._turns.queue_up(self._usables.of(job), placement):
             self.work[job.key] = job, work
             return
-        room = Room(key=job.key, groups=self._groups, beside=beside, idle=self._offered(job))
-        found = decide_placed(self._usables.of(job), placement, calendar, room)
-        self.idle.take(job.key, found.begun)
-        self.work[job.key] = job, found.work
+        candidate = Candidate(
+            usable=self._usables.of(job), placement=placement, calendar=calendar, now=now, idle=self._offered(job)
+        )
+        work, begun = decide_placed(candidate)
+        self.idle.take(job.key, begun)
+        self.work[job.key] = job, work
 
     def _decide_alone(self, job: ScheduledJob) -> None:
         self.work[job.key] = job, decide_workers(job)

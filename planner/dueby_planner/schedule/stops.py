@@ -20,13 +20,13 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from dueby_planner.schedule.begin import reserved_workers, window_statuses
-from dueby_planner.schedule.calendar import Placement
+from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.devices import DeviceGroups, Limit
 from dueby_planner.schedule.free_devices import CLASSES
 from dueby_planner.schedule.hand_over import RunningJob, RunningWorker
+from dueby_planner.schedule.held_devices import HeldDevice, costs_of, used_by_others
 from dueby_planner.schedule.job import JobKey, ScheduledJob, StartReason
 from dueby_planner.schedule.lag import HYSTERESIS
-from dueby_planner.schedule.ledger import HeldDevice, by_readiness, costs_of, used_by_others
 from dueby_planner.schedule.request import Stop, WorkDecision, without
 from dueby_planner.schedule.reservation import Reservation, Window, finish_at_confidence_us
 from dueby_planner.schedule.usable import Usable
@@ -79,7 +79,8 @@ def _ask(
         for hold, _ in having
         if hold.can_give_way and hold.done_us > hold.gives_way_us and hold.key not in handing_over
     )
-    for hold in by_readiness(candidates):
+    # Those first whose time is up, then the least important.
+    for hold in sorted(candidates, key=lambda hold: (hold.until_us is None, -_rank(hold), hold.key, hold.worker)):
         at_us = hold.gives_way_us
         wanted = sum(
             count

@@ -39,9 +39,9 @@ def is_store(limit: str) -> bool:
     return _MARK in limit
 
 
-def shared_names(feed: StoreFeed | None) -> frozenset[str]:
-    """Return the names of the limits that jobs with this feed share with others."""
-    return frozenset(name for name, _, _ in _shared(feed)) if feed else frozenset()
+def shares_store(feed: StoreFeed | None) -> bool:
+    """Return whether a limit of the job's store binds other jobs, too."""
+    return feed is not None and bool(_shared(feed))
 
 
 def store_uses(problem: Problem) -> tuple[StoreUse, ...]:

@@ -13,7 +13,7 @@ from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
 from dueby_planner.schedule.devices import DeviceGroups, devices_by_class
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
-from dueby_planner.schedule.lag import OngoingWorker, workers_of_window
+from dueby_planner.schedule.lag import OngoingWorker, images_within, workers_of_window
 from dueby_planner.schedule.stores import StoreUse, store_uses, window_uses, with_stores
 from dueby_planner.schedule.watch import ongoing
 
@@ -58,7 +58,6 @@ class Usable:
     def demand(self) -> CalendarJob:
         """Return all that is left of a running job, to be done by the workers that it has and others."""
         job = self.job
-        problem = self._whole_problem().within_feed()
         gone = {
             worker.name
             for worker in job.alive
@@ -68,11 +67,11 @@ class Usable:
         return CalendarJob(
             name=job.name,
             deadline_class=job.deadline_class,
-            problem=problem,
+            problem=self._whole_problem().within_feed(),
             goes_on=True,
             limits=self.groups.costs(job.key),
             at_work=tuple(worker for worker in workers if worker.name not in gone),
-            elsewhere=sum(worker.images_within(max(0, job.time_us)) for worker in workers if worker.name in gone),
+            elsewhere=images_within((worker for worker in workers if worker.name in gone), max(0, job.time_us)),
         )
 
     def to_place(self, *, images: int, least: int | None = None) -> CalendarJob:
@@ -110,14 +109,12 @@ class Usable:
 
     def store_uses(self) -> tuple[StoreUse, ...]:
         """Return what a device of each class takes of the stores that the job shares with others."""
-        return tuple(use._replace(costs=self._by_class(use.costs)) for use in store_uses(self._whole_problem()))
 
-    def _by_class(self, costs: Mapping[str, int]) -> Mapping[str, int]:
-        most: dict[str, int] = {}
-        for name, cost in costs.items():
-            device_class = self.groups.class_of(name)
-            most[device_class] = max(cost, most.get(device_class, 0))
-        return most
+        def by_class(costs: Mapping[str, int]) -> dict[str, int]:
+            # Of several groups of a class the largest cost counts: it comes last.
+            return {self.groups.class_of(name): cost for name, cost in sorted(costs.items(), key=lambda item: item[1])}
+
+        return tuple(use._replace(costs=by_class(use.costs)) for use in store_uses(self._whole_problem()))
 
     def _whole_problem(self) -> Problem:
         """Return all that is left of the job, on all devices, those of its workers among them."""
@@ -125,19 +122,11 @@ class Usable:
 
     def _problem(self, images: int) -> Problem:
         job = self.job
-        gpus = job.spec.gpus
-        return Problem(
-            pool=self.for_more,
-            images=max(1, images),
-            time_us=job.time_us,
-            confidence=job.spec.planned_confidence,
-            max_gpus=None if job.max_devices is None else max(0, job.max_devices - len(job.alive)),
-            reserve=0 if job.alive else gpus.reserve,
-            max_iterations=gpus.max_iterations,
-            part_size=job.part_size,
-            max_part=job.spec.output.max_part,
-            feed=job.feed,
-        )
+        alone = job.problem(self.for_more, max(1, images))
+        if not job.alive:
+            return alone
+        most = None if job.max_devices is None else max(0, job.max_devices - len(job.alive))
+        return replace(alone, max_gpus=most, reserve=0)
 
     def reserved(self) -> tuple[OngoingWorker, ...]:
         """Return what the devices will do that are reserved for the job from a later time on."""
@@ -146,14 +135,15 @@ class Usable:
             for group in self.pool.groups
             for choice in group.choices
         }
-        found: list[OngoingWorker] = []
-        now_us = self.job.now_us
-        for number, window in enumerate(self.job.windows):
-            choice = choices.get((window.device_class, window.engine, window.mini_batch_size))
-            if choice is not None:
-                from_us, to_us = (parse_time_us(each) - now_us for each in (window.from_time, window.to_time))
-                found += workers_of_window(number, choice, from_us=from_us, to_us=to_us, count=window.count)
-        return tuple(found)
+        stored = zip(self.job.windows, stored_windows(self.job, self.groups), strict=True)
+        return tuple(
+            worker
+            for number, (status, window) in enumerate(stored)
+            if (choice := choices.get((status.device_class, window.engine, window.mini_batch_size)))
+            for worker in workers_of_window(
+                number, choice, from_us=window.from_us, to_us=window.to_us, count=window.count
+            )
+        )
 
 
 class Usables:

@@ -12,7 +12,8 @@ from itertools import pairwise
 from dueby_planner.model.capacity import capacity
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.verify import WrongPlan
-from dueby_planner.schedule.calendar import Calendar, Placement
+from dueby_planner.schedule.calendar import Calendar
+from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.cut import Cut
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, always_free
 from dueby_planner.schedule.reservation import Costs, Reservation, Window

@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
+from typing import NamedTuple
 
-from dueby_api.grid import Grid, Share
+from dueby_api.grid import Grid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.parts import all_parts, parts_of_runs
 from dueby_planner.deadline_classes import Verdict, judge
-from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence
+from dueby_planner.model.capacity import DeviceChoice, at_confidence
 from dueby_planner.model.feed import more_fed, paced_groups, rate_of_step
-from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import NEVER_US, Problem
-from dueby_planner.model.rule import Rule
 from dueby_planner.model.shares import cut_runs
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar import LATER
@@ -33,6 +32,7 @@ from dueby_planner.schedule.lag import (
     WorkerChange,
     finish_by_parts_us,
     finish_us,
+    images_within,
     read_lag,
 )
 from dueby_planner.schedule.request import Refuse, Start, Stop, WorkDecision, stoppable, without
@@ -60,12 +60,18 @@ def watch(job: ScheduledJob, pool: Pool) -> WorkDecision:
     change = _read_lag(job, pool, there)
     action = _action_of(job, change)
     is_kept = change.give_back is not None and action is None
+    after = job
+    if isinstance(action, Start):
+        helpers = [WorkerModel(assignment=a, state="starting", created_us=job.now_us) for a in action.assignments]
+        after = replace(job, reserved=(*job.reserved, *ongoing(job, helpers)))
+    elif action:
+        after = without(job, action)
     return WorkDecision(
         action=action,
         # What doesn't change begins no pause.
         lag=replace(job.lag, low_readings=0) if is_kept else change.memory,
         is_short=change.is_short,
-        expected_finish_us=expect_finish_us(_changed_by(action, job)),
+        expected_finish_us=expect_finish_us(after),
     )
 
 
@@ -107,11 +113,11 @@ def whose_time_is_up(job: ScheduledJob) -> frozenset[str]:
 
 def _others_do_the_rest(job: ScheduledJob) -> bool:
     """Return whether the workers whose time is not up are expected to be done by the deadline."""
-    time_us = max(0, job.deadline_us - job.now_us)
+    time_us = max(0, job.time_us)
     untils_us = ((worker, worker.assignment.until_us) for worker in _admitted(job))
     staying = [worker for worker, until_us in untils_us if until_us is None or until_us > job.now_us]
     there = [_ongoing(worker, job, is_up=False) for worker in staying]
-    return sum(worker.images_within(time_us) for worker in there) >= job.images_left
+    return images_within(there, time_us) >= job.images_left
 
 
 def forecast_us(job: ScheduledJob) -> int | None:
@@ -145,7 +151,7 @@ def images_to_place(job: ScheduledJob) -> tuple[int, int]:
     are taken to be admitted now.
     """
     left = job.images_left
-    done = sum(worker.images_within(max(0, job.time_us)) for worker in ongoing(job, job.alive))
+    done = images_within(ongoing(job, job.alive), max(0, job.time_us))
     if not job.has_started:
         return left, max(1, ceil(left * (1 - HYSTERESIS)))
     return max(0, ceil(left * (1 + HYSTERESIS)) - done), max(1, left - done)
@@ -157,25 +163,28 @@ def pause_us(starts_us: Iterable[int]) -> int:
 
 
 def _read_lag(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> WorkerChange:
-    rule = Rule(
-        images=job.images_left,
-        confidence=job.spec.planned_confidence,
-        spreads=pool.spreads,
-        reserve=job.spec.gpus.reserve,
-        part_size=job.part_size,
-    )
+    feed, confidence, most = job.feed, job.spec.planned_confidence, job.max_devices
+    busy = [worker.assignment.device_class for worker in job.alive]
+    groups = pool.groups if feed is None else paced_groups(pool.groups, feed.rate)
+    max_added = max(0, (sum(job.counts.values()) if most is None else most) - len(there))
+    if feed is not None:
+        taken = [rate_of_step(worker.mini_batch_size, worker.latency_us) for worker in there]
+        max_added = min(max_added, more_fed(feed, pool.groups, taken))
     return read_lag(
         [*there, *job.reserved],
-        _free_groups(job, pool),
-        rule=rule,
-        time_us=job.deadline_us - job.now_us,
+        [
+            replace(group, count=max(0, group.count - busy.count(group.device_class)))
+            for group in at_confidence(groups, confidence, run=0.0)
+        ],
+        rule=job.problem(pool, job.images_left).rule,
+        time_us=job.time_us,
         promised_us=min(job.promised_us or job.deadline_us, job.deadline_us) - job.now_us,
-        max_added=_max_more(job, pool, there),
+        max_added=max_added,
         now_us=job.now_us,
         pause_us=pause_us(worker.assignment.choice.start_us for worker in job.workers),
         memory=job.lag,
         # What is idle costs nobody anything.
-        at_once=job.news is not None or not there or job.spec.deadline_class == "Relaxed",
+        at_once=job.news is not None or not there or job.deadline_class == "Relaxed",
         max_iterations=job.spec.gpus.max_iterations,
         # Who edits a job to need fewer devices sees it have fewer.
         unwanted=() if job.news == "Edited" else job.unwanted,
@@ -188,23 +197,17 @@ def _action_of(job: ScheduledJob, change: WorkerChange) -> Start | Stop | None:
         return None if job.news == "WorkerLost" else Stop(workers=(change.give_back,), reason=job.news or "Ahead")
     if not change.add:
         return None
+    # Long after the deadline there is time for more images than the job has.
+    helpers = [
+        NewWorker(able.group.device_class, able.choice, min(able.images, job.images))
+        for able, count in change.add
+        for _ in range(count)
+    ]
     return Start(
-        assignments=assign_helpers(job, change.add),
+        assignments=assign(job, helpers),
         part_size=job.part_size or job.images,
         reason=job.news or "Lagging",
     )
-
-
-def _changed_by(action: Start | Stop | None, job: ScheduledJob) -> ScheduledJob:
-    """Return the job with what the workers will do that are started now, and without those that are stopped."""
-    match action:
-        case Start(assignments=assignments):
-            helpers = [WorkerModel(assignment=a, state="starting", created_us=job.now_us) for a in assignments]
-            return replace(job, reserved=(*job.reserved, *ongoing(job, helpers)))
-        case Stop():
-            return without(job, action)
-        case None:
-            return job
 
 
 def _finish_by_parts_us(job: ScheduledJob, there: Sequence[OngoingWorker]) -> int | None:
@@ -252,48 +255,22 @@ def _ongoing(worker: WorkerModel, job: ScheduledJob, *, is_up: bool) -> OngoingW
     )
 
 
-def _free_groups(job: ScheduledJob, pool: Pool) -> list[PoolGroup]:
-    """Return the pool without the devices that living workers have."""
-    busy = [worker.assignment.device_class for worker in job.alive]
-    groups = pool.groups if job.feed is None else paced_groups(pool.groups, job.feed.rate)
-    return [
-        PoolGroup(
-            device_class=group.device_class,
-            count=max(0, group.count - busy.count(group.device_class)),
-            choices=group.choices,
-            available_us=group.available_us,
-        )
-        for group in at_confidence(groups, job.spec.planned_confidence, run=0.0)
-    ]
-
-
-def _max_more(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> int:
-    """Return how many workers may be added: as many as the job may have, and as the store feeds beside the others."""
-    most = job.max_devices
-    more = max(0, (sum(job.counts.values()) if most is None else most) - len(there))
-    if job.feed is None:
-        return more
-    taken = [rate_of_step(worker.mini_batch_size, worker.latency_us) for worker in there]
-    return min(more, more_fed(job.feed, pool.groups, taken))
-
-
 def find_hanging(job: ScheduledJob) -> tuple[str, ...]:
-    """Return the workers that do nothing and say so, for too long."""
-    return tuple(worker.name for worker in job.alive if worker.state != "queued" and _is_hanging(worker, job.now_us))
-
-
-def _is_hanging(worker: WorkerModel, now_us: int) -> bool:
-    """Return whether the worker says itself that it has done nothing for too long.
+    """Return the workers that say themselves that they have done nothing for too long.
 
     Silence alone is none: an image may be on its way, or a NetworkPolicy between it and the operator, and a process
     that answers nobody is restarted by the kubelet, which asks it from beside it.
     """
-    choice = worker.assignment.choice
-    if worker.answers_since_us is None or worker.waits_for:
-        return False
-    if worker.last_step_us is None:
-        return now_us - worker.answers_since_us > HANG_US + HANG_STEPS * choice.start_us
-    return now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
+
+    def is_hanging(worker: WorkerModel) -> bool:
+        choice = worker.assignment.choice
+        if worker.state == "queued" or worker.answers_since_us is None or worker.waits_for:
+            return False
+        if worker.last_step_us is None:
+            return job.now_us - worker.answers_since_us > HANG_US + HANG_STEPS * choice.start_us
+        return job.now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
+
+    return tuple(worker.name for worker in job.alive if is_hanging(worker))
 
 
 def find_over_limit(job: ScheduledJob) -> tuple[str, ...]:
@@ -303,7 +280,7 @@ def find_over_limit(job: ScheduledJob) -> tuple[str, ...]:
     stopped = [worker.name for worker in there if worker.name in barred]
     kept = [worker for worker in there if worker.name not in barred]
     if gpus.max is not None and len(kept) > gpus.max:
-        time_us = max(0, job.deadline_us - job.now_us)
+        time_us = max(0, job.time_us)
         by_ability = sorted(kept, key=lambda worker: (worker.images_within(time_us), worker.name))
         stopped += [worker.name for worker in by_ability[: len(kept) - gpus.max]]
     return tuple(stopped)
@@ -317,52 +294,40 @@ CAUSES_TO_STOP: tuple[tuple[Callable[[ScheduledJob], tuple[str, ...]], StartReas
 them, one worker is given back where the others do as well without it (lag.py); for others' sake see stops.py."""
 
 
-def assign_plan(job: ScheduledJob, plan: Plan) -> tuple[Assignment, ...]:
-    """Return one worker per planned device, with runs of missing parts in the ratio of what each is planned to do."""
-    devices = [group for group in plan.groups for _ in range(group.count)]
-    shares = cut_missing(job, [group.images_each for group in devices], part_size=plan.part_size)
-    return tuple(
-        Assignment(
-            worker=f"w{number}",
-            revision=1,
-            device_class=group.device_class,
-            choice=group.choice,
-            iterations=group.iterations,
-            share=share,
-        )
-        for number, (group, share) in enumerate(zip(devices, shares, strict=True))
-    )
+class NewWorker(NamedTuple):
+    """What a worker is to do that is started now."""
+
+    device_class: str
+    choice: DeviceChoice
+    images: int
+    until_us: int | None = None
+    """When its device is meant for others, in microseconds since 1970; None: it may be kept to the end."""
 
 
-def assign_helpers(job: ScheduledJob, added: Sequence[tuple[Capacity, int]]) -> tuple[Assignment, ...]:
-    """Return helpers on the parts that lost workers left. With none of those, they take from everybody's tails."""
-    devices = [capacity for capacity, count in added for _ in range(count)]
-    # Long after the deadline there is time for more images than the job has.
-    images = [min(capacity.images, job.images) for capacity in devices]
-    shares = cut_orphaned(job, images)
+def assign(job: ScheduledJob, workers: Sequence[NewWorker], *, part_size: int | None = None) -> tuple[Assignment, ...]:
+    """Return what these workers are started with: with runs of parts in the ratio of what each is to do.
+
+    A job's first workers do all missing parts; `part_size` is of its grid, which may be new. Later ones, without it,
+    are helpers: they do what lost workers left, and where that is nothing, they take from everybody's tails.
+    """
+    if part_size is None:
+        shares = (worker.assignment.share for worker in job.alive)
+        parts = job.missing_parts - parts_of_runs((share.first, share.end) for share in shares)
+    else:
+        parts = all_parts(Grid(images=job.images, part_size=part_size).parts) - job.parts_there
+    runs = cut_runs(parts, [worker.images for worker in workers])
     return tuple(
         Assignment(
             worker=f"w{number}",
             revision=job.revision + 1,
-            device_class=capacity.group.device_class,
-            choice=capacity.choice,
-            iterations=max(0, most // capacity.choice.mini_batch_size - 1),
+            device_class=worker.device_class,
+            choice=worker.choice,
+            iterations=max(0, worker.images // worker.choice.mini_batch_size - 1),
             share=share,
+            until_us=worker.until_us,
         )
-        for number, (capacity, most, share) in enumerate(zip(devices, images, shares, strict=True), job.next_number)
+        for number, (worker, share) in enumerate(zip(workers, runs, strict=True), job.next_number)
     )
-
-
-def cut_missing(job: ScheduledJob, images: Sequence[int], *, part_size: int) -> tuple[Share, ...]:
-    """Return a run of missing parts for each worker by what it is to do, on a grid that may be new."""
-    grid = Grid(images=job.images, part_size=job.part_size or part_size)
-    return cut_runs(all_parts(grid.parts) - job.parts_there, images)
-
-
-def cut_orphaned(job: ScheduledJob, images: Sequence[int]) -> tuple[Share, ...]:
-    """Return a run for each worker of the missing parts that are in no living worker's share."""
-    shares = (worker.assignment.share for worker in job.alive)
-    return cut_runs(job.missing_parts - parts_of_runs((share.first, share.end) for share in shares), images)
 
 
 # A late job has the fewest devices that end within this share of the earliest end.
@@ -371,14 +336,20 @@ SLOWER = Fraction(1, LATER)
 
 def plan_first(job: ScheduledJob, pool: Pool) -> WorkDecision:
     """Return the start of the plan, or the refusal."""
-    verdict = _judge(_problem_of(job, pool), job)
+    verdict = _judge(replace(job.problem(pool, job.images_left), objective=job.spec.objective), job)
     plan = verdict.plan
     if plan is None or verdict.action not in ("Start", "StartLate"):
         return WorkDecision(action=Refuse(verdict=verdict))
+    # A sink that was begun before keeps its grid.
+    part_size = job.part_size or plan.part_size
+    workers = [
+        NewWorker(group.device_class, group.choice, group.images_each)
+        for group in plan.groups
+        for _ in range(group.count)
+    ]
     start = Start(
-        assignments=assign_plan(job, plan),
-        # A sink that was begun before keeps its grid.
-        part_size=job.part_size or plan.part_size,
+        assignments=assign(job, workers, part_size=part_size),
+        part_size=part_size,
         reason="Resumed" if job.parts_there else "Started",
         verdict=verdict,
     )
@@ -391,39 +362,23 @@ def plan_first(job: ScheduledJob, pool: Pool) -> WorkDecision:
     )
 
 
-def _problem_of(job: ScheduledJob, pool: Pool) -> Problem:
-    gpus = job.spec.gpus
-    return Problem(
-        pool=pool,
-        images=job.images_left,
-        time_us=job.deadline_us - job.now_us,
-        confidence=job.spec.planned_confidence,
-        objective=job.spec.objective,
-        max_gpus=job.max_devices,
-        reserve=gpus.reserve,
-        max_iterations=gpus.max_iterations,
-        part_size=job.part_size,
-        max_part=job.spec.output.max_part,
-        feed=job.feed,
-    )
-
-
 def _judge(problem: Problem, job: ScheduledJob) -> Verdict:
     """Return the verdict; if only one class may be used, that of the class that needs the fewest devices."""
     # What Relaxed and BestEffort jobs may have is idle, and they start on it like Soft ones. So does a Hard job whose
     # workers are gone: it goes on, however late.
-    found: DeadlineClass = "Hard" if job.spec.deadline_class == "Hard" and not job.had_workers else "Soft"
+    kind: DeadlineClass = "Hard" if job.spec.deadline_class == "Hard" and not job.had_workers else "Soft"
     groups = [group for group in problem.pool.groups if group.count]
     if not job.is_queued or len(groups) < 2:
-        return judge(problem, found, slower=SLOWER)
+        return judge(problem, kind, slower=SLOWER)
     alone = [replace(problem, pool=replace(problem.pool, groups=(group,))) for group in groups]
-    return min((judge(each, found, slower=SLOWER) for each in alone), key=_preference)
 
+    def preference(verdict: Verdict) -> tuple[bool, bool, int, int]:
+        """Order verdicts: a plan first, then in time, then few devices, then an early finish."""
+        plan = verdict.plan
+        order = (plan.gpus, plan.expected_finish_us) if plan else (0, 0)
+        return plan is None, bool(verdict.infeasible), *order
 
-def _preference(verdict: Verdict) -> tuple[bool, bool, int, int]:
-    """Order verdicts: a plan first, then in time, then few devices, then an early finish."""
-    plan = verdict.plan
-    return (plan is None, bool(verdict.infeasible), plan.gpus if plan else 0, plan.expected_finish_us if plan else 0)
+    return min((judge(each, kind, slower=SLOWER) for each in alone), key=preference)
 
 
 def decide_workers(job: ScheduledJob) -> WorkDecision:

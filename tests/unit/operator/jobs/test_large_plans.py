@@ -22,9 +22,8 @@ from dueby_operator.jobs.pod_state import worker_models
 from dueby_operator.model.actions import StartWorkers
 from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.model.writes import Create
-from dueby_planner.model.capacity import Capacity, PoolGroup
 from dueby_planner.schedule.job import MAX_WORKERS, Assignment, WorkerModel
-from dueby_planner.schedule.watch import assign_helpers
+from dueby_planner.schedule.watch import NewWorker, assign
 from support.decisions import SETTINGS, a_batch, infj, job, look, pod_of, started, worker_job_of
 from support.operator import NOW, choice, model, worker
 from support.profiling import A100, L4, gpu_node, nodes
@@ -168,14 +167,12 @@ def test_the_status_of_a_job_on_thousands_of_gpus_has_room_even_if_each_node_is_
 
 
 class TestHelpers:
-    CAPACITY = Capacity(
-        group=PoolGroup(device_class="cpu-1", count=9, choices=(choice(),)), choice=choice(), images=160
-    )
+    HELPER = NewWorker("cpu-1", choice(), images=160)
 
     def test_a_helpers_number_is_that_of_nobody_that_is_there(self) -> None:
         """Workers of a Job that was deleted are seen no more."""
         there = (worker("w3", first=0, end=10), worker("w4", first=10, end=20))
-        (helper,) = assign_helpers(model(workers=there, part_size=500), [(self.CAPACITY, 1)])
+        (helper,) = assign(model(workers=there, part_size=500), [self.HELPER])
         assert helper.worker == "w5"
 
     def test_the_places_of_workers_that_are_gone_are_kept_empty(self) -> None:
@@ -186,13 +183,13 @@ class TestHelpers:
         kept = [worker(f"w{n}", first=first, end=end) for n, (first, end) in enumerate([(8, 12), (0, 3), (5, 9)])]
         lost = worker("w3", first=3, end=20, state="lost")
         there = model(workers=(*kept, lost), part_size=500, parts_there=parts_of({4}))
-        (helper,) = assign_helpers(there, [(self.CAPACITY, 1)])
+        (helper,) = assign(there, [self.HELPER])
         assert (helper.share.first, helper.share.end) == (3, 20)
 
     def test_a_loss_among_thousands_is_made_up_for_at_once(self) -> None:
         kept = [worker(f"w{n}", first=100 * n, end=100 * n + 100) for n in range(1, 4096)]
         there = model(workers=tuple(kept), part_size=1, images=409_600)
         began = time.process_time()
-        (helper,) = assign_helpers(there, [(self.CAPACITY, 1)])
+        (helper,) = assign(there, [self.HELPER])
         assert (helper.share.first, helper.share.end) == (0, 100)
         assert time.process_time() - began < 5

@@ -64,7 +64,7 @@ def test_a_job_that_is_too_large_alone_is_advised_beside_the_others() -> None:
     assert sentence.startswith("The only device that the job may use can do at most 1,")
     assert "images in 2ms at confidence 0.99. A deadline of" in sentence
     assert sentence.endswith(" or 1 more a would be enough.")
-    earliest_us = calendar.advice["late"].earliest_us
+    earliest_us = calendar.advice("late").earliest_us
     assert earliest_us is not None
     assert actions(planned(early, too_large(time=earliest_us))) == {"early": "Start", "late": "Reserve"}
 

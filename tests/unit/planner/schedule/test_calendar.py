@@ -138,7 +138,7 @@ def test_a_hard_job_that_no_pool_of_this_kind_can_do_leaves_the_others_alone() -
     calendar = planned(hopeless, other)
     assert actions(calendar) == {"hopeless": "Refuse", "other": "Start"}
     assert not calendar.is_feasible
-    advice = calendar.advice["hopeless"]
+    advice = calendar.advice("hopeless")
     # One device is free all the time, and the other one after 100 us.
     assert advice.earliest_us is not None
     later = calendar_job("hopeless", images=10**6, time=advice.earliest_us)
@@ -150,7 +150,7 @@ def test_the_advice_is_the_least_number_of_devices() -> None:
     jobs = [calendar_job(name, images=90, time=100) for name in ("a", "b", "c", "d")]
     calendar = planned(*jobs)
     assert list(actions(calendar).values()) == ["Start", "Start", "Refuse", "Refuse"]
-    assert calendar.advice["c"].more_devices == {"a": 1}
+    assert calendar.advice("c").more_devices == {"a": 1}
     three = [calendar_job(name, images=90, time=100, devices={"a": 3}) for name in ("a", "b", "c")]
     assert planned(*three).is_feasible
 

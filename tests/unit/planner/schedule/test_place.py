@@ -10,10 +10,11 @@ from dueby_planner.model.capacity import Margins
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import quantile
 from dueby_planner.schedule import reservation as reservation_module
-from dueby_planner.schedule.free_devices import Taken, always_free, without
+from dueby_planner.schedule.free_devices import Taken, always_free, less, without
 from dueby_planner.schedule.place import place
 from dueby_planner.schedule.reservation import (
     Reservation,
+    claims_of,
     device_us,
     devices_at_most,
     done_by,
@@ -110,7 +111,7 @@ def test_a_levelled_job_leaves_the_devices_to_others_that_are_free_for_longest()
     free = {"a": without(always_free(2), [Taken(50, 100, 1)])}
     assert spans(place(job.problem, free)) == [(0, 40, 1)]
     held = place(job.problem, free, levelled=True)
-    left = without(free["a"], [taken for lane in held or () for taken in lane.taken()])
+    left = less(free, claims_of(held or (), {}))["a"]
     # One of the two is still free for all of the time.
     assert min(step.free for step in left if step.from_us < 100) == 1
 

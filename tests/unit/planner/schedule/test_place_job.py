@@ -106,7 +106,7 @@ def test_the_earliest_deadline_is_the_one_by_which_it_has_a_place(
     free: list[tuple[int, int]], earliest_us: int | None
 ) -> None:
     pool, job = one_device(*free), staying("job", images=120, time=50)
-    assert online(pool, job).advice["job"].earliest_us == earliest_us
+    assert online(pool, job).advice("job").earliest_us == earliest_us
     if earliest_us is not None:
         for time_us in (earliest_us - 1, earliest_us):
             later = replace(job, problem=replace(job.problem, time_us=time_us))

@@ -17,8 +17,8 @@ SECOND = calendar_job("second", images=40, time=110, devices=ONE)
 def placed(*jobs: CalendarJob, optional: tuple[str, ...], at_least: int = 0) -> list[str] | None:
     """Return the names of the jobs that have a place on one device."""
     pool = idle_pool(ONE)
-    found = place_set(jobs, pool.free["Hard"], pool, optional=optional, at_least=at_least)
-    return None if found is None else [job.name for job, _ in found]
+    found = place_set(jobs, pool.free["Hard"], optional=optional, at_least=at_least)
+    return None if found is None else [placement.job.name for placement in found]
 
 
 def last(time: int) -> CalendarJob:
@@ -53,8 +53,8 @@ def test_only_optional_jobs_are_left_out(jobs: list[CalendarJob], data: st.DataO
     names = [job.name for job in jobs]
     optional = data.draw(st.sets(st.sampled_from(names)))
     pool = idle_pool({group.device_class: group.count for job in jobs for group in job.problem.groups})
-    found = place_set(jobs, pool.free["Hard"], pool, optional=optional)
+    found = place_set(jobs, pool.free["Hard"], optional=optional)
     if found is not None:
-        kept = [job.name for job, _ in found]
+        kept = [placement.job.name for placement in found]
         assert len(kept) == len(set(kept))
         assert set(names) - optional <= set(kept)

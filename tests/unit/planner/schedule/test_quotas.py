@@ -137,5 +137,5 @@ def test_the_check_notices_a_quota_that_is_exceeded() -> None:
 
 def test_a_job_is_not_told_to_add_devices_to_a_quota() -> None:
     first, second = bound("first", images=90, time=100), bound("second", images=90, time=150)
-    advice = online(with_quota(1), first, second).advice["second"]
+    advice = online(with_quota(1), first, second).advice("second")
     assert (advice.earliest_us, advice.more_devices) == (200, {})

@@ -7,8 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.calendar_job import CalendarJob
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, idle_pool
 from dueby_planner.schedule.place import suffices
 from dueby_planner.schedule.place_job import earliest_us

@@ -8,7 +8,8 @@ import pytest
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.verify import WrongPlan
-from dueby_planner.schedule.calendar import Calendar, Placement
+from dueby_planner.schedule.calendar import Calendar
+from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.free_devices import idle_pool
 from dueby_planner.schedule.reservation import Lane, Window
 from dueby_planner.schedule.verify import verify_calendar

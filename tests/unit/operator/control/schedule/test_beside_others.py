@@ -5,11 +5,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.schedule.calendar import Placement
+from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Limit
-from dueby_planner.schedule.free_devices import Step, Taken, always_free, without
+from dueby_planner.schedule.free_devices import CalendarPool, Step, Taken, always_free, without
+from dueby_planner.schedule.held_devices import GIVEN_OUT, FreeNow, claims_of_all
 from dueby_planner.schedule.job import JobKey
-from dueby_planner.schedule.ledger import GIVEN_OUT, BesideOthers, Ledger, taken_by_placements
 from dueby_planner.schedule.reservation import Lane, Window
 from support.calendar import CHOICE, calendar_job
 
@@ -45,18 +45,17 @@ def test_a_job_finds_the_same_beside_others_as_if_they_were_added_up_for_it_alon
     table: dict[str, tuple[Step, ...]] = {
         name: without(always_free(8), of_name) for name, of_name in zip(("a", "b", "quota"), taken, strict=True)
     }
-    ledger = Ledger(groups=groups, free={GIVEN_OUT: table}, expected={GIVEN_OUT: table})
+    pool = CalendarPool(whole={}, free={GIVEN_OUT: table}, expected={GIVEN_OUT: table})
     placements = {
         key: Placement(
             job=replace(calendar_job(key[1], images=1, time=100), limits=groups.costs(key)),
-            action="Reserve",
             reservation=tuple(reservation),
         )
         for key, reservation in zip(KEYS, reservations, strict=True)
     }
-    beside = BesideOthers(ledger, placements)
+    beside = FreeNow(groups, pool, placements)
     for key in KEYS:
         others = {other: placement for other, placement in placements.items() if other != key}
-        alone = ledger.take(taken_by_placements(others), of=(GIVEN_OUT,))
+        alone = FreeNow(groups, pool.less(claims_of_all(others), of=(GIVEN_OUT,)))
         wanted = {"a": 5, "b": 5}
-        assert beside.idle(key, wanted, within_us) == alone.idle(key, wanted, within_us)
+        assert beside.devices(key, wanted, within_us) == alone.devices(key, wanted, within_us)

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.schedule.calendar import Placement
+from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
+from dueby_planner.schedule.held_devices import HeldDevice
 from dueby_planner.schedule.job import JobKey
-from dueby_planner.schedule.ledger import HeldDevice
 from dueby_planner.schedule.reservation import Lane, Window
 from dueby_planner.schedule.stops import find_who_gives_way
 from support.calendar import CHOICE, calendar_job
@@ -45,7 +45,7 @@ def placed(
 ) -> dict[JobKey, Placement]:
     lane = Lane(group="a", count=devices, windows=(Window(begins, begins + 100, CHOICE, 10),))
     job = calendar_job("new", images=10, time=time, deadline_class=deadline_class)
-    return {NEW: Placement(job=job, action="Start", reservation=(lane,), beside=beside)}
+    return {NEW: Placement(job=job, reservation=(lane,), beside=beside)}
 
 
 def test_the_least_important_ones_give_way_and_no_more_than_are_wanted() -> None:

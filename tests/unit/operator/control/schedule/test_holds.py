@@ -7,7 +7,7 @@ import pytest
 
 from dueby_api.units import clock_time, parse_time_us
 from dueby_planner.schedule import schedule
-from dueby_planner.schedule.ledger import HeldDevice, open_ledger
+from dueby_planner.schedule.held_devices import HeldDevice, pool_beside
 from support.operator import SECOND
 from support.shared_cluster import SharedCluster
 
@@ -19,9 +19,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> list[HeldDevice]:
 
     def recorded(groups: Any, holds: list[HeldDevice], **options: Any) -> Any:
         found[:] = holds
-        return open_ledger(groups, holds, **options)
+        return pool_beside(groups, holds, **options)
 
-    monkeypatch.setattr(schedule, "open_ledger", recorded)
+    monkeypatch.setattr(schedule, "pool_beside", recorded)
     return found
 
 

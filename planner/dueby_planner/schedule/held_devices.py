@@ -2,40 +2,33 @@
 
 A deadline class finds free what workers of its own class and of those above it leave. Workers of the classes below give
 way to it, at the end of the part that they are at.
-
-What is free now for one job beside what all others of a calendar were given.
-
-Each job of the calendar asks for it. So what all of them were given is added up once, and the job's own part is given
-back: the work grows with the number of jobs, and not with its square.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import accumulate, pairwise
 from math import ceil
+from types import MappingProxyType
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.calendar import Placement
-from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, IdleDevices, Limit
+from dueby_planner.schedule.calendar_job import Placement
+from dueby_planner.schedule.devices import DeviceGroups, IdleDevices, Limit
 from dueby_planner.schedule.free_devices import (
     CHANGE_US,
     CLASSES,
     CalendarPool,
     Free,
-    FreeDevices,
     Taken,
     always_free,
+    least_free,
     less,
     without,
 )
 from dueby_planner.schedule.job import JobKey, ScheduledJob, WorkerModel
 from dueby_planner.schedule.lag import HYSTERESIS, finish_us
-from dueby_planner.schedule.reservation import charged
 from dueby_planner.schedule.watch import ongoing, pause_us, whose_time_is_up
 
 
@@ -74,66 +67,11 @@ class HeldDevice:
     """Whether its queue hasn't admitted it yet, and counts what it is to have as unused."""
 
 
-Table = Mapping[DeadlineClass, Free]
 GIVEN_OUT: DeadlineClass = "BestEffort"
 """The class on whose table devices are given out now: what is free beside all workers."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ledger:
-    """What is free of each group and of each limit over time, by deadline class."""
-
-    groups: DeviceGroups
-    free: Table
-    """With a margin, for what is to be given out."""
-    expected: Table
-    """As expected, for what was given out before."""
-
-    def pool(self) -> CalendarPool:
-        """Return it as the planner's calendar takes it."""
-        return CalendarPool(
-            whole={group.name: group.devices for group in self.groups.all}
-            | {limit.name: limit.units for limit in self.groups.limits},
-            free=self.free,
-            expected=self.expected,
-            change_us=CHANGE_US,
-        )
-
-    def take(self, taken: Iterable[tuple[str, Taken]], *, of: Collection[DeadlineClass] = CLASSES) -> "Ledger":
-        """Return what is left beside what is taken of each group and of each limit.
-
-        `of` are the deadline classes from which it is kept.
-        """
-        claims: dict[str, list[Taken]] = defaultdict(list)
-        for name, each in taken:
-            claims[name].append(each)
-        if not claims:
-            return self
-        free, expected = (
-            {kind: less(left, claims) if kind in of else left for kind, left in table.items()}
-            for table in (self.free, self.expected)
-        )
-        return replace(self, free=free, expected=expected)
-
-    def idle(
-        self, key: JobKey, devices: Mapping[str, int], within_us: int, *, least: Callable[[str], int] | None = None
-    ) -> dict[str, int]:
-        """Return how many of these devices by group are free for the job from now on for so long.
-
-        `least` says how many are free of each name all that time; by default they are those of the ledger.
-        """
-        least = least or (lambda name: self.least(name, within_us))
-        room = {limit: least(limit) for limit in self.groups.costs(key)}
-        there = {name: min(count, least(name)) for name, count in devices.items()}
-        return self.groups.within_limits(key, there, room)
-
-    def least(self, name: str, within_us: int) -> int:
-        """Return how many devices of a group, or units of a limit, are free from now on for so long."""
-        steps = self.free[GIVEN_OUT].get(name, ())
-        return min((step.free for step in steps if step.from_us < max(1, within_us)), default=0)
-
-
-def open_ledger(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: int = 1) -> Ledger:
+def pool_beside(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: int = 1) -> CalendarPool:
     """Return what is free beside these workers. `leave_us` is how long pods may take that are being deleted."""
     held: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
     """Who has how many devices of a group, or units of a limit."""
@@ -145,11 +83,19 @@ def open_ledger(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: 
     there = {group.name: group.idle + group.leaving + seen[group.name] for group in groups.all}
     away = {group.name: [Taken(*absence, group.devices) for absence in group.away] for group in groups.all}
     leaving = {group.name: group.leaving for group in groups.all}
-    unseen = {group.name: _unseen(group, there[group.name]) for group in groups.all}
-    leaving |= {limit.name: _leaving(limit, holds) for limit in groups.limits}
+    # Workers of jobs that are left alone in this pass, or not there any more, have the others.
+    unseen = {
+        group.name: max(0, min(group.devices, group.idle + group.leaving + group.worked_on) - there[group.name])
+        for group in groups.all
+    }
+    # Pods that are being deleted use them, and those that do other things for the jobs.
+    leaving |= {
+        limit.name: 0 if limit.others is None else max(0, limit.used - limit.others - _used(limit, holds))
+        for limit in groups.limits
+    }
     there |= {limit.name: max(0, limit.units - used_by_others(limit, holds)) for limit in groups.limits}
 
-    def table(*, surely: bool) -> Table:
+    def tables(*, surely: bool) -> Mapping[DeadlineClass, Free]:
         # Nobody knows when they are left, so nothing is given out on them, and what was given out before is kept.
         coming = {} if surely else unseen
         return {
@@ -168,15 +114,8 @@ def open_ledger(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: 
             for kind in CLASSES
         }
 
-    return Ledger(groups=groups, free=table(surely=True), expected=table(surely=False))
-
-
-def _unseen(group: DeviceGroup, seen: int) -> int:
-    """Return how many devices workers have of jobs that are left alone in this pass, or not there any more.
-
-    `seen` are those that are idle, are being given up, or that the other jobs' workers have.
-    """
-    return max(0, min(group.devices, group.idle + group.leaving + group.worked_on) - seen)
+    whole = {group.name: group.devices for group in groups.all} | {limit.name: limit.units for limit in groups.limits}
+    return CalendarPool(whole=whole, free=tables(surely=True), expected=tables(surely=False), change_us=CHANGE_US)
 
 
 def used_by_others(limit: Limit, holds: Iterable[HeldDevice]) -> int:
@@ -206,11 +145,6 @@ def _used(limit: Limit, holds: Iterable[HeldDevice]) -> int:
     return sum(cost for hold, cost in costs_of(limit, holds) if not hold.is_queued)
 
 
-def _leaving(limit: Limit, holds: Iterable[HeldDevice]) -> int:
-    """Return the units of pods that are being deleted, and of those that do other things for the jobs."""
-    return 0 if limit.others is None else max(0, limit.used - limit.others - _used(limit, holds))
-
-
 def costs_of(limit: Limit, holds: Iterable[HeldDevice]) -> list[tuple[HeldDevice, int]]:
     """Return the workers that the limit binds, with the units that each costs."""
     return [(hold, limit.costs[hold.key].get(hold.device_class, 0)) for hold in holds if hold.key in limit.costs]
@@ -227,69 +161,39 @@ def _held(holds: Iterable[tuple[HeldDevice, int]], kind: DeadlineClass, *, surel
     return [Taken(0, end_us, count) for end_us, count in ends.items()]
 
 
-def taken_by_placements(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
+def claims_of_all(placements: Mapping[JobKey, Placement]) -> list[tuple[str, Taken]]:
     """Return what these jobs were given, of each group and each limit."""
-    return [
-        each
-        for placement in placements.values()
-        for lane in placement.reservation
-        for taken in lane.taken()
-        for each in charged(lane.group, taken, placement.job.limits)
-    ]
+    return [claim for placement in placements.values() for claim in placement.claims()]
 
 
-class BesideOthers:
-    """What is free beside the placements of all jobs but the one that asks."""
+class FreeNow:
+    """What is free for one job from now on, beside what all others of a calendar were given.
 
-    def __init__(self, ledger: Ledger, given: Mapping[JobKey, Placement]) -> None:
-        """`ledger` is what is free beside the workers that run."""
-        self._ledger = ledger
-        self._taken: dict[JobKey, dict[str, list[Taken]]] = {}
-        all_taken: dict[str, list[Taken]] = defaultdict(list)
-        for key, placement in given.items():
-            own: dict[str, list[Taken]] = defaultdict(list)
-            for name, taken in taken_by_placements({key: placement}):
-                own[name].append(taken)
-                all_taken[name].append(taken)
-            self._taken[key] = own
-        free = ledger.free[GIVEN_OUT]
-        self._balances = {name: _Balance(steps, all_taken[name]) for name, steps in free.items() if name in all_taken}
+    Each job asks for it. So what all of them were given is added up once, and the job's own part is given back: the
+    work grows with the number of jobs, and not with its square.
+    """
 
-    def idle(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
-        """Return how many of these devices by group are free for the job from now on for so long."""
-        return self._ledger.idle(key, devices, within_us, least=lambda name: self._least(key, name, within_us))
+    def __init__(
+        self, groups: DeviceGroups, pool: CalendarPool, given: Mapping[JobKey, Placement] = MappingProxyType({})
+    ) -> None:
+        """`pool` is what is free beside the workers that run."""
+        self._groups = groups
+        self._given = given
+        self._balance = less(pool.free[GIVEN_OUT], claims_of_all(given), least=-NEVER_US)
+        """Below zero where more is taken than there is."""
 
-    def _least(self, key: JobKey, name: str, within_us: int) -> int:
-        if name not in self._balances:
-            return self._ledger.least(name, within_us)
-        end_us, own = max(1, within_us), self._taken.get(key, {}).get(name, ())
-        borders = sorted({0, end_us, *(at_us for each in own for at_us in each[:2] if 0 < at_us < end_us)})
-        counts = (
-            self._balances[name].least(from_us, to_us)
-            + sum(each.devices for each in own if each.from_us <= from_us and to_us <= each.to_us)
-            for from_us, to_us in pairwise(borders)
-        )
-        return max(0, min(counts))
+    def devices(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
+        """Return how many of these devices by group are free for the job for so long."""
+        own: dict[str, list[Taken]] = defaultdict(list)
+        for name, taken in self._given[key].claims() if key in self._given else ():
+            own[name].append(taken._replace(devices=-taken.devices))
 
+        def least(name: str) -> int:
+            free = without(self._balance.get(name, ()), own[name], least=-NEVER_US)
+            return max(0, least_free(free, 0, max(1, within_us)))
 
-class _Balance:
-    """What is free of one name over time beside all that is taken of it: below zero where more is taken."""
-
-    def __init__(self, free: FreeDevices, taken: Sequence[Taken]) -> None:
-        changes: defaultdict[int, int] = defaultdict(int)
-        for from_us, to_us, count in free:
-            changes[from_us] += count
-            changes[to_us] -= count
-        for from_us, to_us, count in taken:
-            changes[from_us] -= count
-            changes[to_us] += count
-        self._times = sorted(changes)
-        self._counts = list(accumulate(changes[at_us] for at_us in self._times))
-
-    def least(self, from_us: int, to_us: int) -> int:
-        """Return the least of it between two times."""
-        first = max(0, bisect_right(self._times, from_us) - 1)
-        return min(self._counts[first : bisect_left(self._times, to_us)])
+        there = {name: min(count, least(name)) for name, count in devices.items()}
+        return self._groups.within_limits(key, there, {limit: least(limit) for limit in self._groups.costs(key)})
 
 
 def find_holds(job: ScheduledJob, groups: DeviceGroups, idle: IdleDevices) -> list[HeldDevice]:
@@ -413,10 +317,3 @@ def _part_us(job: ScheduledJob, worker: WorkerModel) -> int:
 def _young_us(job: ScheduledJob, worker: WorkerModel) -> int:
     """Return for how long the worker may not be asked to give way, because it has just started."""
     return max(0, worker.created_us + pause_us([worker.assignment.choice.start_us]) - job.now_us)
-
-
-def by_readiness(holds: Iterable[HeldDevice]) -> list[HeldDevice]:
-    """Return the workers as they are asked to give way: those whose time is up first, then the least important."""
-    return sorted(
-        holds, key=lambda hold: (hold.until_us is None, -CLASSES.index(hold.deadline_class), hold.key, hold.worker)
-    )
