@@ -46,7 +46,7 @@ from dueby_planner.schedule.place_all import (
 )
 from dueby_planner.schedule.request import ScheduleReply, ScheduleRequest, Start, WorkDecision
 from dueby_planner.schedule.reservation import Reservation
-from dueby_planner.schedule.stops import find_in_time, find_unwanted, find_who_gives_way, running_job, stop
+from dueby_planner.schedule.stops import Waiting, find_unwanted, find_waiting, find_who_gives_way, running_job, stop
 from dueby_planner.schedule.stores import shares_store
 from dueby_planner.schedule.usable import Usables
 from dueby_planner.schedule.watch import decide_workers, images_to_place
@@ -86,8 +86,7 @@ class _Scheduling:
         """What each job's workers have, and what they will have."""
         self._beside: dict[DeadlineClass, CalendarPool] = {}
         """What is free for running jobs of each class: reserved devices of the classes above it are not."""
-        self._in_time: Mapping[str, frozenset[JobKey]] = {}
-        """By group, the jobs that wait for it, where all of them are in time."""
+        self._waiting = Waiting({}, {})
         self._turns = Turns(self._groups, (), {})
         self._handing_over: Mapping[JobKey, Sequence[str]] = {}
         """Workers that stop now so that Hard jobs that have no place otherwise get their devices."""
@@ -142,7 +141,7 @@ class _Scheduling:
         self._share_stores()
         for job in self._open_jobs():
             self._guarded(job.key, self._hold, job)
-        self._in_time = find_in_time(self._open_jobs(), self._groups)
+        self._waiting = find_waiting(self._open_jobs(), self._groups)
         beside_workers = pool_beside(self._groups, self._holds, leave_us=self._grace_us + CHANGE_US)
         self._pool = keep_promised(beside_workers, self._untouched(), self._groups)
         beside = self._pool
@@ -187,7 +186,7 @@ class _Scheduling:
         horizon_us = max(1, job.time_us)
         now = FreeNow(self._groups, self._beside[job.deadline_class])
         free = now.devices(job.key, self._offered(job), horizon_us)
-        unwanted = find_unwanted(self._own[job.key], free, self._in_time)
+        unwanted = find_unwanted(self._own[job.key], free, self._waiting, self._groups)
         job = replace(job.with_more(by_class(free, self._groups)), unwanted=unwanted)
         work = decide_workers(job)
         self.work[job.key] = job, work

@@ -7,8 +7,9 @@ like devices: workers of the namespace give way for what they use of it. Who wai
 there.
 
 **Keeping.** A running job keeps workers that it could do without where nobody would gain by them: there are idle
-devices, or the device would go to a job that has it reserved for a later time and is in time with that. Where none
-waits, a pod that isn't ours may.
+devices, or the device would go to a job that has it reserved for a later time and is in time with that. It keeps none
+by which another job would gain what it lacks of a limit, such as a store's. Where no job waits, a pod that isn't ours
+may.
 
 **Handing over.** Which running Hard jobs do so is sought by hand_over.py; here they become what it asks for, and their
 workers stop.
@@ -18,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from dueby_planner.schedule.begin import reserved_workers, window_statuses
 from dueby_planner.schedule.calendar_job import Placement
@@ -141,8 +143,17 @@ def _yields(hold: HeldDevice, placement: Placement, window: Window) -> bool:
     return not is_nearly_done or finish_at_confidence_us(placement.reservation, problem) + late_us > problem.time_us
 
 
-def find_in_time(jobs: Iterable[ScheduledJob], groups: DeviceGroups) -> Mapping[str, frozenset[JobKey]]:
-    """Return the jobs that wait for each group, where all of them are in time with what is reserved for them."""
+class Waiting(NamedTuple):
+    """Who waits for what."""
+
+    in_time: Mapping[str, frozenset[JobKey]]
+    """By group, the jobs that wait for it, where all of them are in time with what is reserved for them."""
+    short: Mapping[str, frozenset[JobKey]]
+    """By limit, the jobs in need of which not even one device has room within it."""
+
+
+def find_waiting(jobs: Iterable[ScheduledJob], groups: DeviceGroups) -> Waiting:
+    """Return who waits for each group and each limit."""
     in_time: set[JobKey] = set()
     in_need: set[JobKey] = set()
     for job in jobs:
@@ -152,16 +163,34 @@ def find_in_time(jobs: Iterable[ScheduledJob], groups: DeviceGroups) -> Mapping[
             in_need.add(job.key)
         elif job.windows:
             (in_time if job.is_in_time else in_need).add(job.key)
-    return {group.name: group.users & in_time for group in groups.all if not group.users & in_need}
+    return Waiting(
+        in_time={group.name: group.users & in_time for group in groups.all if not group.users & in_need},
+        short={
+            limit.name: frozenset(
+                key
+                for key in in_need & limit.costs.keys()
+                if min(filter(None, limit.costs[key].values()), default=0) > limit.units - limit.used
+            )
+            for limit in groups.limits
+        },
+    )
 
 
 def find_unwanted(
-    own: Iterable[HeldDevice], idle: Mapping[str, int], in_time: Mapping[str, frozenset[JobKey]]
+    own: Iterable[HeldDevice], idle: Mapping[str, int], waiting: Waiting, groups: DeviceGroups
 ) -> frozenset[str]:
-    """Return the names of a job's workers that it keeps. `idle` are devices by group; `in_time` is of find_in_time."""
-    return frozenset(
-        hold.worker for hold in own if idle.get(hold.group) or in_time.get(hold.group, frozenset()) - {hold.key}
-    )
+    """Return the names of a job's workers that it keeps; `idle` are devices by group.
+
+    Where a device is idle, another job may still gain by a worker less: by what that takes of a limit.
+    """
+
+    def is_kept(hold: HeldDevice) -> bool:
+        if not idle.get(hold.group) and not waiting.in_time.get(hold.group, frozenset()) - {hold.key}:
+            return False
+        costs = groups.costs(hold.key)
+        return not any(costs[limit].get(hold.group) and waiting.short[limit] - {hold.key} for limit in costs)
+
+    return frozenset(hold.worker for hold in own if is_kept(hold))
 
 
 def running_job(usable: Usable, holds: Iterable[HeldDevice], *, may_hand_over: bool) -> RunningJob:
