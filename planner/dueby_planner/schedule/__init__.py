@@ -12,11 +12,11 @@ In the order in which it is read:
     place_all       what was promised is kept; the calendar of the jobs that wait or lag, and whose fault it is if none
     begin           what of a placement begins now, and how the rest is kept
     stops           who gives way, and who is asked to
-    explain         sentences for people, and documents
+    explain         sentences for people
 
 and the calendar of jobs on devices that come and go, which `dueby plan` of several jobs asks directly:
 
-    calendar_job, reservation, free_devices             its values: jobs, windows, levels of free devices
+    calendar_job, reservation, free_devices             its values: jobs, placements, windows, levels
     calendar        the order of the deadline classes
     arrivals        what was given before is kept; new Hard and Soft jobs
     hand_over       running Hard jobs hand devices over

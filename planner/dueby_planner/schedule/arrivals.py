@@ -73,7 +73,9 @@ def place_arrivals(jobs: Sequence[CalendarJob], draft: Draft, running: Sequence[
     """Return the calendar with those of the Hard and Soft jobs that can be in time as well, or nearly."""
     if promised := [job for job in _without_place(jobs, draft, "Hard") if job.goes_on]:
         draft = _place_promised(promised, draft, running)
-        draft.keep(job.name for job in jobs if _is_squeezed(job, draft))
+        # Those that have a place for fewer images than they should have.
+        whole = {job.name: job.problem.images for job in jobs}
+        draft.keep([name for name, each in draft.placed.items() if each.job.problem.images < whole.get(name, 0)])
     hard, soft = _without_place(jobs, draft, "Hard"), _without_place(jobs, draft, "Soft")
     all_fit = bool(soft) and _add(draft, [*hard, *soft], "BestEffort", optional=soft)
     if not all_fit:
@@ -95,16 +97,12 @@ def _place_promised(promised: Sequence[CalendarJob], draft: Draft, running: Sequ
     draft = _make_room(promised, draft, running)
     draft = _place_hard(draft, map(_at_least, _without_place(promised, draft, "Hard")))
     if missing := _without_place(promised, draft, "Hard"):
-        draft = _squeezed(draft, [_at_least(job) for job in missing]) or draft
+        # As many of them as possible, if others spare no image.
+        names = frozenset[str]().union(*(job.device_names for job in missing))
+        others = [_at_least(job) if names & job.device_names else job for job in (each.job for each in draft.hard)]
+        draft = _place_all_again(draft, others, [_at_least(job) for job in missing]) or draft
         draft = _place_late(_without_place(missing, draft, "Hard"), draft)
     return draft
-
-
-def _squeezed(draft: Draft, jobs: Sequence[CalendarJob]) -> Draft | None:
-    """Return the calendar with as many of these jobs as possible if others spare no image; None if it is none."""
-    names = frozenset[str]().union(*(job.device_names for job in jobs))
-    others = (placed.job for placed in draft.hard)
-    return _place_all_again(draft, [_at_least(job) if names & job.device_names else job for job in others], jobs)
 
 
 def _place_late(late: Sequence[CalendarJob], draft: Draft) -> Draft:
@@ -118,8 +116,11 @@ def _place_late(late: Sequence[CalendarJob], draft: Draft) -> Draft:
     draft = _place_all_again(draft, others, [job for job in most if job.name not in draft.placed]) or draft
     for job in late:
         draft = draft.without(job.name)
-        if _is_little_late(job, draft.left("Hard")) and (found := reserve_soon(job, draft.left("Hard"))):
-            draft.add(Placement(job=job, reservation=found, beside="Hard"))
+        free = draft.left("Hard")
+        # It is little late if it can do most of the images that it has to do by its deadline.
+        is_little_late = can_be_done(_most_of(job), free, job.problem.time_us)
+        if is_little_late and (reservation := reserve_soon(job, free)):
+            draft.add(Placement(job=job, reservation=reservation, beside="Hard"))
             draft.keep([job.name])
     return draft
 
@@ -140,20 +141,10 @@ def _at_least(job: CalendarJob) -> CalendarJob:
     return job if job.least_images is None else with_images(job, job.least_images)
 
 
-def _is_squeezed(job: CalendarJob, draft: Draft) -> bool:
-    """Return whether the job has a place for fewer images than it should have."""
-    return job.name in draft.placed and draft.placed[job.name].job.problem.images < job.problem.images
-
-
 def _most_of(job: CalendarJob) -> CalendarJob:
     """Return the job with most of the images that it has to do."""
     least = _at_least(job)
     return with_images(least, ceil(least.problem.images * _MOST))
-
-
-def _is_little_late(job: CalendarJob, free: Free) -> bool:
-    """Return whether the job can do most of the images that it has to do by its deadline."""
-    return can_be_done(_most_of(job), free, job.problem.time_us)
 
 
 def _place_all_again(draft: Draft, placed: Sequence[CalendarJob], new: Sequence[CalendarJob]) -> Draft | None:

@@ -106,7 +106,9 @@ def place_in_front(job: CalendarJob, draft: Draft, place: Callable[[Draft], bool
         found = draft.without(job.name, *(placed.job.name for placed in moving))
         if not place(found):
             return None
-        stays = _place_again(found, moving)
+        again = by_deadline(placed.job for placed in moving)
+        # The first that would be late stays where it is.
+        stays = next((other.name for other in again if not found.place(other, *GIVING_WAY)), None)
         if stays is None:
             return found
         del can_wait[stays]
@@ -127,9 +129,3 @@ def _is_met(placed: Placement, other: Placement, draft: Draft) -> bool:
     return any(
         window.from_us < end_us and window.to_us > begin_us for lane in placed.reservation for window in lane.windows
     )
-
-
-def _place_again(draft: Draft, moving: Sequence[Placement]) -> str | None:
-    """Place the Hard jobs again; return the name of the first that would be late, and None if all are in time."""
-    jobs = by_deadline(placed.job for placed in moving)
-    return next((job.name for job in jobs if not draft.place(job, *GIVING_WAY)), None)

@@ -374,6 +374,11 @@ class ScheduledJob:
         """The workers that still do something, or will."""
         return tuple(worker for worker in self.workers if not worker.is_gone)
 
+    @property
+    def admitted(self) -> tuple[WorkerModel, ...]:
+        """Those of them that don't wait in a queue."""
+        return tuple(worker for worker in self.alive if worker.state != "queued")
+
     @cached_property
     def shown_ratios(self) -> Mapping[str, float]:
         """By device class, the factor for the measured L that its own workers show: where the profile was wrong."""

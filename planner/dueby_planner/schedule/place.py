@@ -64,8 +64,11 @@ def place(
 def _place(problem: Problem, free: Free, time_us: int, *, levelled: bool, soon: bool) -> Reservation | None:
     """Return the levels that the job holds, all but one of them for as long as they are free."""
     if not levelled:
-        # Most jobs need few of the devices, and to look at few levels takes less time.
-        few = _Levels(problem, free, time_us, most=_twice_the_least(problem, time_us))
+        # Most jobs need few of the devices, and to look at few levels takes less time: at twice as many as would be
+        # enough if all were free all the time, or some.
+        able = problem.capacities(time_us)
+        most = 2 + 2 * (problem.images // able[0].images) if able else 0
+        few = _Levels(problem, free, time_us, most=most)
         if (reservation := few.place(soon=soon)) and not few.is_cut_off:
             return reservation
     if not has_room(problem, free, time_us):
@@ -102,12 +105,6 @@ def usable(problem: Problem) -> Mapping[str, int]:
     return most
 
 
-def _twice_the_least(problem: Problem, time_us: int) -> int:
-    """Return twice the number of devices that would be enough if all were free all the time, or some."""
-    able = problem.capacities(time_us)
-    return 2 + 2 * (problem.images // able[0].images) if able else 0
-
-
 class _Levels:
     """What one job can do with each level of what is free until a time."""
 
@@ -131,7 +128,10 @@ class _Levels:
 
     def place(self, *, levelled: bool = False, soon: bool = False) -> Reservation | None:
         """Return the reservation; None if the job can't be done."""
-        offset = self._highest_offset() if levelled else 0
+        offset = 0
+        if levelled:  # as many of the largest as can be left to others
+            total = sum(run.levels for run in self._largest())
+            offset = find_least(lambda offset: self.fewest(offset + 1) is None, 0, total)
         count = self.fewest(offset)
         if count is None:
             return None
@@ -154,11 +154,6 @@ class _Levels:
         for run in self._rest:
             self._runs.append(run)
             yield run
-
-    def _highest_offset(self) -> int:
-        """Return how many of the largest levels can be left to others; 0 if the job can't be done at all."""
-        total = sum(run.levels for run in self._largest())
-        return find_least(lambda offset: self.fewest(offset + 1) is None, 0, total)
 
     def _runs_of(self, name: str, most: int | None) -> Iterator[LevelRun]:
         spans = sorted(self._spans[name])
@@ -285,14 +280,12 @@ def shortened(reservation: Reservation, problem: Problem) -> Reservation:
     if not problem.reserve and problem.max_iterations is None:
         return reservation
     end_us = finish_at_confidence_us(reservation, problem)
-    lanes = (_lane_until(lane, end_us, problem.max_iterations) for lane in reservation)
+    most = problem.max_iterations
+    lanes = []
+    for lane in reservation:
+        windows = (_window_until(window, end_us, most) for window in lane.windows if window.from_us < end_us)
+        lanes.append(replace(lane, windows=tuple(window for window in windows if window.images)))
     return tuple(lane for lane in lanes if lane.windows)
-
-
-def _lane_until(lane: Lane, end_us: int, max_iterations: int | None) -> Lane:
-    """Return the lane with those of its windows in which something is done by then."""
-    windows = (_window_until(window, end_us, max_iterations) for window in lane.windows if window.from_us < end_us)
-    return replace(lane, windows=tuple(window for window in windows if window.images))
 
 
 def _window_until(window: Window, end_us: int, max_iterations: int | None) -> Window:

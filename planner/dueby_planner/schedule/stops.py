@@ -75,6 +75,11 @@ def _ask(
     asked: list[HeldDevice] = []
     gained = 0
     counts = {(hold.key, hold.worker): count for hold, count in having}
+
+    def free_us(hold: HeldDevice) -> int:
+        """Return when the device comes free without being asked for."""
+        return hold.hands_over_us if hold.worker in handing_over.get(hold.key, ()) else hold.done_us
+
     # Who is about to be done anyway would not be gone sooner.
     candidates = (
         hold
@@ -89,17 +94,12 @@ def _ask(
             for placement, key, window, count in claims
             if window.from_us <= at_us and key != hold.key and _yields(hold, placement, window)
         )
-        coming = sum(count for other, count in having if _free_us(other, handing_over) <= at_us and other not in asked)
+        coming = sum(count for other, count in having if free_us(other) <= at_us and other not in asked)
         # Of a limit that was lowered, less than nothing may be unused.
         if wanted > 0 and wanted > unused + coming + gained:
             asked.append(hold)
             gained += counts[hold.key, hold.worker]
     return asked
-
-
-def _free_us(hold: HeldDevice, handing_over: Mapping[JobKey, Collection[str]]) -> int:
-    """Return when the device comes free without being asked for."""
-    return hold.hands_over_us if hold.worker in handing_over.get(hold.key, ()) else hold.done_us
 
 
 def _claims(placements: Mapping[JobKey, Placement]) -> Mapping[str, list[_Claim]]:

@@ -163,10 +163,7 @@ class Usables:
         """Return the devices with the limits of the stores that several jobs read, for all jobs that are found here."""
         uses = {job.key: window_uses(job) for job in promised}
         uses |= {job.key: self.of(job).store_uses() for job in jobs}
-        working = {
-            job.key: [worker.assignment.device_class for worker in job.alive if worker.state != "queued"]
-            for job in jobs
-        }
+        working = {job.key: [worker.assignment.device_class for worker in job.admitted] for job in jobs}
         self._groups = with_stores(self._groups, uses, working)
         self._found = {key: replace(usable, groups=self._groups) for key, usable in self._found.items()}
         return self._groups

@@ -89,13 +89,9 @@ def ongoing(job: ScheduledJob, workers: Iterable[WorkerModel] | None = None) -> 
 
     `workers` are others than these: a worker that waits in its queue is taken to be admitted now.
     """
-    found = _admitted(job) if workers is None else workers
+    found = job.admitted if workers is None else workers
     up = whose_time_is_up(job)
     return [_ongoing(worker, job, is_up=worker.name in up) for worker in found]
-
-
-def _admitted(job: ScheduledJob) -> list[WorkerModel]:
-    return [worker for worker in job.alive if worker.state != "queued"]
 
 
 def whose_time_is_up(job: ScheduledJob) -> frozenset[str]:
@@ -114,7 +110,7 @@ def whose_time_is_up(job: ScheduledJob) -> frozenset[str]:
 def _others_do_the_rest(job: ScheduledJob) -> bool:
     """Return whether the workers whose time is not up are expected to be done by the deadline."""
     time_us = max(0, job.time_us)
-    untils_us = ((worker, worker.assignment.until_us) for worker in _admitted(job))
+    untils_us = ((worker, worker.assignment.until_us) for worker in job.admitted)
     staying = [worker for worker, until_us in untils_us if until_us is None or until_us > job.now_us]
     there = [_ongoing(worker, job, is_up=False) for worker in staying]
     return images_within(there, time_us) >= job.images_left
@@ -219,7 +215,7 @@ def _finish_by_parts_us(job: ScheduledJob, there: Sequence[OngoingWorker]) -> in
     # With few parts each, one more or less matters.
     if part_size is None or job.least_done or missing > FEW_PARTS * len(there):
         return None
-    workers = _admitted(job)
+    workers = job.admitted
     # What a worker has done beside its open part, and not committed, is on its way into the sink.
     done = sum(worker.open_images // part_size for worker in workers)
     # One that has done nothing of its part is as good as free for it.
