@@ -49,7 +49,7 @@ def planned_groups(plan: Plan) -> tuple[PlannedGroup, ...]:
             # Most plans have no such size, so it is absent rather than false.
             interpolated=True if group.choice.interpolation else None,
             paced=True if group.choice.unpaced else None,
-            cores=group.choice.cores if group.choice.core_us else None,
+            cores=group.choice.cores if group.choice.beside and group.choice.beside.core_us else None,
         )
         for group in plan.groups
     )

@@ -30,8 +30,8 @@ from functools import cached_property
 from math import ceil, hypot, isqrt
 
 from dueby_api.engines import EngineName
+from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.model.rule import quantile
-from dueby_planner.model.speedup import LINEAR, Speedup
 from dueby_planner.small_samples import Z95
 
 BILLION = 10**9
@@ -68,21 +68,15 @@ class DeviceChoice:
     """How the times were interpolated; None if this size was measured."""
     cores: int = 0
     """Cores of a GPU's worker: those of its share with which the GPU waits least; 0: a CPU slice has its own."""
-    core_us: int = 0
-    """What a mini-batch takes one core beside a GPU, to be read and decoded."""
-    speedup: Speedup = LINEAR
-    """What more cores than one make of that."""
-    computed_us: int = 0
-    """What L would be if a GPU's worker had any number of cores."""
-    serial_us: int = 0
-    """What a GPU's worker does for one image at a time, where that takes longer than GPU and network; else 0."""
+    beside: GPUStep | None = None
+    """What a mini-batch takes a GPU and its worker; None on a CPU slice."""
     unpaced: "DeviceChoice | None" = None
     """What this would be if the store gave the device all that it can take; None if it does (feed.py)."""
 
     @property
     def is_bound_by_serial_work(self) -> bool:
         """Whether L is what a GPU's worker does for one image at a time, however many cores it has."""
-        return 0 < self.latency_us == self.serial_us
+        return self.unpaced is None and self.beside is not None and self.beside.is_bound_by_serial_work(self.cores)
 
     @property
     def planned_latency_us(self) -> int:
@@ -95,9 +89,7 @@ class DeviceChoice:
         return replace(
             self,
             latency_us=max(1, round(self.latency_us * longer)),
-            core_us=round(self.core_us * longer),
-            computed_us=round(self.computed_us * longer),
-            serial_us=round(self.serial_us * longer),
+            beside=self.beside and self.beside.longer(longer),
             step_ratio=step_ratio,
             unpaced=None,
         )

@@ -9,52 +9,39 @@ More cores never make a step longer. So what so many of them are enough for, mor
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
-from dueby_planner.model.speedup import LINEAR, Speedup
-
-
-def cores_for(*, core_us: int, computed_us: int, most: int, speedup: Speedup = LINEAR) -> int:
-    """Return the fewest cores, of `most`, with which a step is as short as with all of them; at least one."""
-    return min(speedup.fewest_cores(speedup.at(most)), _wanted(core_us, computed_us, speedup))
+from dueby_planner.model.input_cost import GPUStep
 
 
 def enough_cores(groups: Iterable[PoolGroup]) -> int:
     """Return how many cores each worker must have so that no GPU waits for decoding; 0 if none does now."""
-    return max((_wanted(each.core_us, each.computed_us, each.speedup) for each in _waiting(groups)), default=0)
+    return max((step.cores_to_keep_up(cores) for step, cores in _waiting(groups)), default=0)
 
 
 def present_cores(groups: Iterable[PoolGroup]) -> int:
     """Return the fewest cores that a worker has whose GPU would wait for decoding; one does."""
-    return min(choice.cores for choice in _waiting(groups))
+    return min(cores for _, cores in _waiting(groups))
 
 
 def with_cores(groups: Sequence[PoolGroup], cores: int) -> tuple[PoolGroup, ...]:
-    """Return the groups where each worker whose GPU would wait for decoding has so many cores, if it has fewer now."""
+    """Return the groups as if each GPU's worker could have so many cores, if it may have fewer now."""
     return tuple(
-        replace(group, choices=tuple(_with_cores(each, cores) if _waits(each) else each for each in group.choices))
-        for group in groups
+        replace(group, choices=tuple(_with_cores(choice, cores) for choice in group.choices)) for group in groups
     )
 
 
-def _wanted(core_us: int, computed_us: int, speedup: Speedup) -> int:
-    """Return the cores with which a mini-batch is decoded while another one is computed."""
-    return speedup.fewest_cores(Fraction(core_us, max(1, computed_us)))
-
-
-def _waiting(groups: Iterable[PoolGroup]) -> list[DeviceChoice]:
-    """Return the choices whose GPUs would wait for decoding."""
-    return [each for group in groups if group.count for each in group.choices if _waits(each)]
-
-
-def _waits(choice: DeviceChoice) -> bool:
-    return choice.cores > 0 and choice.core_us > choice.speedup.at(choice.cores) * choice.computed_us
+def _waiting(groups: Iterable[PoolGroup]) -> list[tuple[GPUStep, int]]:
+    """Return the steps, with their workers' cores, whose GPUs would wait for decoding."""
+    choices = [choice for group in groups if group.count for choice in group.choices]
+    return [(each.beside, each.cores) for each in choices if each.beside and each.beside.waits(each.cores)]
 
 
 def _with_cores(choice: DeviceChoice, cores: int) -> DeviceChoice:
     cores = max(choice.cores, cores)
-    latency_us = max(choice.computed_us, choice.speedup.step_us(choice.core_us, cores))
+    if choice.beside is None or cores == choice.cores:
+        return choice
+    latency_us = choice.beside.latency_us(cores)
     # W has grown by as much as L.
     less_us = choice.latency_us - latency_us
     return replace(

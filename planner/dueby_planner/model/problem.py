@@ -195,7 +195,7 @@ class Problem:
         return held
 
     def with_cores(self, cores: int) -> "Problem":
-        """Return the same problem where each worker whose GPU would wait for decoding has at least so many cores."""
+        """Return the same problem as if each GPU's worker could have at least so many cores."""
         return replace(self, pool=replace(self.pool, groups=with_cores(self.pool.groups, cores)))
 
     def with_more(self, device_class: str, more: int) -> "Problem":

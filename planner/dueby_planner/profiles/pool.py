@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dueby_api.agreement import Agreement
-from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.inference_job import JobSpec, Model
 from dueby_api.input_cost import FREE, InputCost
 from dueby_api.subject import profile_subject
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
-from dueby_planner.model.cores import cores_for
 from dueby_planner.model.input_cost import step_with_input, stretched_us
 from dueby_planner.model.rule import ASSUMED_SPREADS, WIDE_SPREAD, Spreads, quantile
-from dueby_planner.model.speedup import speedup_of
 from dueby_planner.profiles.class_profiles import can_decode, class_profiles, matching, without_profile
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
@@ -168,9 +165,8 @@ def _choice(
 ) -> DeviceChoice:
     spec, size = learned.spec, times.mini_batch_size
     startup = spec.startup_micros or Quantiles(p50=0, p95=0)
-    step, speedup = step_with_input(spec, times.latency_us, size, cost, cores=cores), speedup_of(spec.decoding)
+    step = step_with_input(spec, times.latency_us, size, cost, cores=cores)
     grown_us = max(0, step.latency_us - times.latency_us)
-    wanted = cores_for(core_us=step.core_us, computed_us=step.computed_us, most=cores, speedup=speedup)
     return DeviceChoice(
         engine=spec.engine,
         mini_batch_size=size,
@@ -184,11 +180,8 @@ def _choice(
         latency_error_us=stretched_us(spec, times.error_us),
         step_ratio=learned.ratio,
         interpolation=times.interpolation,
-        cores=0 if runs_on_cpu(spec.engine) else wanted,
-        core_us=step.core_us,
-        speedup=speedup,
-        computed_us=step.computed_us,
-        serial_us=step.serial_us,
+        cores=step.cores,
+        beside=step.beside,
     )
 
 

@@ -25,6 +25,7 @@ from dueby_planner.answer import (
     proof_sentence,
 )
 from dueby_planner.deadline_classes import Verdict, judge
+from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
 from support.planner import choice, group, pool, problem, store_feed
@@ -37,7 +38,8 @@ A = group(choice(64, SECOND, SECOND), name="a", count=4)
 B = group(choice(64, SECOND, SECOND, interpolation="L is interpolated"), name="b", count=4)
 # It is never warm in time, so no number of it is enough.
 # With two cores a step takes twice as long as what its GPU needs.
-UNFED = group(choice(64, SECOND, SECOND, cores=2, core_us=2 * SECOND, computed_us=SECOND // 2), name="gpu", count=4)
+BESIDE = GPUStep(model_us=SECOND // 2, core_us=2 * SECOND)
+UNFED = group(choice(64, SECOND, SECOND, cores=2, beside=BESIDE), name="gpu", count=4)
 SLOW = group(choice(64, SECOND, 10**9), name="slow", count=1)
 
 

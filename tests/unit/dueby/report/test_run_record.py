@@ -29,6 +29,7 @@ from dueby_api.run_record import (
 from dueby_api.schema import Spec
 from dueby_pages.wording import reason
 from dueby_planner.deadline_classes import judge
+from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.schedule.job import StartReason
 from support.planner import choice, group, problem, store_feed
 from support.run_record import BY_WINDOWS, SECOND, START_US, Written, assignment, process, record
@@ -52,7 +53,7 @@ FOR_THE_OPERATOR = {(PlannedWorker, name) for name in ("revision", "share", "sta
 
 
 # Three cores that decode a mini-batch before the GPU has done another one.
-BESIDE_GPU: dict[str, Any] = {"cores": 3, "core_us": 1_200_000, "computed_us": 500_000}
+BESIDE_GPU: dict[str, Any] = {"cores": 3, "beside": GPUStep(model_us=500_000, core_us=1_200_000)}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,8 @@
 """Cores beside GPUs: no more than shorten a step, and how many would be enough, by building the pool with them."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,8 @@ from dueby_api.input_cost import InputCost
 from dueby_planner.answer import alternatives_sentence
 from dueby_planner.model.alternatives import fewer_with_cores
 from dueby_planner.model.capacity import DeviceChoice
-from dueby_planner.model.cores import cores_for, enough_cores, with_cores
+from dueby_planner.model.cores import enough_cores, with_cores
+from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.model.plan import Infeasible, Plan, plan_fewest
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import Pool, build_pool
@@ -17,6 +21,8 @@ from support.examples import examples
 from support.planner import A100, job, profile, step_document
 
 SECOND = 10**6
+# As profiles write it, and how many cores a worker may have.
+CONTENTION, MOST = st.sampled_from(["1", "1.001", "1.1", "1.5", "3"]), st.integers(1, 200)
 # 64 images in 16 ms and 256 in 48 ms, so at best 5,333 images/s.
 GPU = profile(
     steps=[step_document(64, 16_000, 20_000), step_document(256, 48_000, 60_000)], startupMicros={"p50": 0, "p95": 0}
@@ -38,28 +44,22 @@ def times(pool_groups: tuple[DeviceChoice, ...]) -> list[tuple[int, int, int]]:
     return [(each.latency_us, each.start_us, each.expected_warmup_us) for each in pool_groups]
 
 
-@given(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 200))
-def test_a_worker_gets_the_fewest_cores_with_which_no_step_is_longer(core_us: int, computed_us: int, most: int) -> None:
-    def step_us(cores: int) -> int:
-        return max(computed_us, -(-core_us // cores))
+MICROS = st.integers(0, 10**6)
 
-    cores = cores_for(core_us=core_us, computed_us=computed_us, most=most)
+
+@given(st.builds(GPUStep, model_us=MICROS, core_us=MICROS, wire_us=MICROS, serial_us=MICROS), CONTENTION, MOST)
+def test_a_worker_gets_the_fewest_cores_with_which_no_step_is_longer(step: GPUStep, contention: str, most: int) -> None:
+    step = replace(step, contention=Fraction(contention))
+    cores = step.fewest_cores(most)
     assert 1 <= cores <= most
-    assert step_us(cores) == step_us(most) or cores == most
-    assert cores == 1 or step_us(cores - 1) > computed_us
+    assert step.latency_us(cores) == step.latency_us(most)
+    assert cores == 1 or step.latency_us(cores - 1) > step.latency_us(most)
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 5_000))
-def test_more_cores_are_as_if_the_pool_had_been_built_with_them(few: int, more: int, decode_us: float) -> None:
-    changed = with_cores(pool_with(few, decode_us=decode_us).groups, more)
-    built = pool_with(max(few, more), decode_us=decode_us).groups
-    assert [times(group.choices) for group in changed] == [times(group.choices) for group in built]
-
-
-def measured_pool(rates: dict[int, float], cores: int, decode_us: float) -> Pool:
+def measured_pool(rates: dict[int, float], cores: int, decode_us: float, contention: float = 1.0) -> Pool:
     """Return A100s whose workers may have so many cores, which were measured to decode so many images a second."""
     rows = tuple(DecodingRate(cores=count, images_per_second=rates[count]) for count in sorted(rates))
-    measured = GPU.replace(spec=GPU.spec.replace(decoding=rows))
+    measured = GPU.replace(spec=GPU.spec.replace(decoding=rows, contention=contention))
     return build_pool(job().spec, [measured], {A100: 8}, cost=InputCost(decode_us=decode_us), cores={A100: cores})
 
 
@@ -68,12 +68,13 @@ def measured_pool(rates: dict[int, float], cores: int, decode_us: float) -> Pool
     st.integers(1, 40),
     st.integers(1, 40),
     st.floats(0, 5_000),
+    CONTENTION.map(float),
 )
-def test_what_was_measured_of_cores_holds_however_they_come(
-    rates: dict[int, float], few: int, more: int, decode_us: float
+def test_more_cores_are_as_if_the_pool_had_been_built_with_them(
+    rates: dict[int, float], few: int, more: int, decode_us: float, contention: float
 ) -> None:
-    groups = measured_pool(rates, few, decode_us).groups
-    built = measured_pool(rates, max(few, more), decode_us).groups
+    groups = measured_pool(rates, few, decode_us, contention).groups
+    built = measured_pool(rates, max(few, more), decode_us, contention).groups
     assert times(with_cores(groups, more)[0].choices) == times(built[0].choices)
     enough = enough_cores(groups)
     if enough:
@@ -170,7 +171,8 @@ def test_no_more_cores_are_given_or_advised_than_the_serial_part_lets_be_of_use(
     enough = enough_cores(groups)
     assert times(with_cores(groups, enough)[0].choices) == times(endless[0].choices)
     for choice in groups[0].choices:
-        assert choice.cores == 1 or choice.core_us > (choice.cores - 1) * choice.computed_us
+        fewer = choice.cores - 1
+        assert not fewer or (choice.beside and choice.beside.latency_us(fewer) > choice.latency_us)
     if enough:
         assert times(with_cores(groups, enough - 1)[0].choices) != times(endless[0].choices)
 
