@@ -15,6 +15,7 @@ from dueby_planner.answer import (
     limit_words,
     proof_sentence,
     rate_words,
+    serial_sentences,
     starved_sentence,
     store_needed,
     sufficient_max,
@@ -113,7 +114,7 @@ def why_infeasible(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
         return f"{starved[:1].lower()}{starved[1:].removesuffix('.')} ({infeasible.proof})."
     return (
         f"{devices} can do at most {alternatives.largest_images:,} of {images} in {format_duration(problem.time_us)} "
-        f"at confidence {problem.confidence:g} ({infeasible.proof})."
+        f"at confidence {problem.confidence:g} ({infeasible.proof}).{serial_sentences(infeasible)}"
     )
 
 

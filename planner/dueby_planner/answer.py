@@ -202,8 +202,13 @@ def reason_sentence(infeasible: Infeasible) -> str:
         return sentence
     return (
         f"{_devices(problem)} that the job may use can do at most {_some(most, problem.images)} in "
-        f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}."
+        f"{format_duration(problem.time_us)} at confidence {problem.confidence:g}.{serial_sentences(infeasible)}"
     )
+
+
+def serial_sentences(infeasible: Infeasible) -> str:
+    """Return, after a space, that no number of cores feeds the GPUs; empty where it isn't so."""
+    return "".join(f" {capital(warning)}." for warning in infeasible.serial_warnings)
 
 
 def starved_sentence(infeasible: Infeasible) -> str:

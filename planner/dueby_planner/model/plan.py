@@ -14,6 +14,7 @@ of the job (feed.py): of those for which k devices are enough, the one with the 
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -22,6 +23,7 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import counted
 from dueby_planner.model.alternatives import Alternatives, fewer_with_cores, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
+from dueby_planner.model.cores import enough_cores
 from dueby_planner.model.feed import Within, rate_of
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.probability import probability_in_time
@@ -123,6 +125,14 @@ class Infeasible:
     proof: str
     alternatives: Alternatives
 
+    @cached_property
+    def serial_warnings(self) -> tuple[str, ...]:
+        """For each class whose GPUs would wait for their workers however many cores these had: that it would."""
+        if self.alternatives.worker_cores is not None:
+            return ()
+        fed = self.problem.with_cores(enough_cores(self.problem.pool.groups))
+        return _serial_warnings((capacity.group.device_class, capacity.choice) for capacity in fed.capacities())
+
 
 def plan_fewest(problem: Problem) -> Plan | Infeasible:
     """Return the plan with the fewest devices, or the proof that there is none, with alternatives."""
@@ -130,7 +140,8 @@ def plan_fewest(problem: Problem) -> Plan | Infeasible:
     gpus = problem.fewest()
     if gpus is not None:
         plan = _plan_for(problem, gpus, started)
-        return replace(plan, warnings=plan.warnings + _cores_warnings(problem, plan) + _serial_warnings(plan.groups))
+        serial = _serial_warnings((group.device_class, group.choice) for group in plan.groups)
+        return replace(plan, warnings=plan.warnings + _cores_warnings(problem, plan) + serial)
     # Of several ways, the one that does the most.
     way = max(problem.ways, key=lambda each: each.largest_sum)
     able = equal_devices(way.capacities())
@@ -282,12 +293,12 @@ def _cores_warnings(problem: Problem, plan: Plan) -> tuple[str, ...]:
     )
 
 
-def _serial_warnings(groups: tuple[PlanGroup, ...]) -> tuple[str, ...]:
+def _serial_warnings(chosen: Iterable[tuple[str, DeviceChoice]]) -> tuple[str, ...]:
     """Return a warning for each class whose GPUs would wait for their workers however many cores these had."""
     rates = {
-        group.device_class: group.choice.mini_batch_size * MICROS_PER_SECOND // group.choice.latency_us
-        for group in groups
-        if group.choice.is_bound_by_serial_work
+        device_class: choice.mini_batch_size * MICROS_PER_SECOND // choice.latency_us
+        for device_class, choice in chosen
+        if choice.is_bound_by_serial_work
     }
     return tuple(
         f"no number of cores feeds one worker on {name} more than {rate:,} images/s, and its GPU could do more: "

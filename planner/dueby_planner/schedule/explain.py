@@ -20,7 +20,6 @@ from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.cut import Cut
-from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.free_devices import FreeDevices, least_free
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.place import usable
@@ -48,7 +47,7 @@ def waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -
     if job.deadline_class == "Hard" and not (job.goes_on and job.time_us <= 0):
         sentence = refusal_sentence(calendar, placement, called=_called_by(job), class_of=groups.class_of)
     elif not is_possible:
-        sentence = never_sentence(_with_classes(problem, groups))
+        sentence = never_sentence(_with_classes(problem, groups.class_of))
     else:
         if store := _store_in_the_way(placement.job, calendar):
             return (
@@ -82,7 +81,7 @@ def refusal_sentence(
     cut, job = calendar.cut, found.job
     if cut is not None and job in cut.jobs:
         return cut_sentence(calendar, cut, called, class_of)
-    if not isinstance(alone := plan_fewest(job.problem), Infeasible):
+    if not isinstance(alone := plan_fewest(_with_classes(job.problem, class_of)), Infeasible):
         reason = "It does not fit beside the jobs before it"
         if store := _store_in_the_way(job, calendar):
             reason += f", which take the {store}"
@@ -169,9 +168,9 @@ def _until_when(job: ScheduledJob, problem: Problem) -> str:
     return f"It is tried again at each change until {clock_time(latest_us, now_us=now_us)}, its latest start."
 
 
-def _with_classes(problem: Problem, groups: DeviceGroups) -> Problem:
+def _with_classes(problem: Problem, class_of: Callable[[str], str]) -> Problem:
     """Return the problem with the device classes of its groups."""
-    of_class = (replace(each, device_class=groups.class_of(each.device_class)) for each in problem.pool.groups)
+    of_class = (replace(each, device_class=class_of(each.device_class)) for each in problem.pool.groups)
     return replace(problem, pool=replace(problem.pool, groups=tuple(of_class)))
 
 

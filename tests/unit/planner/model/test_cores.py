@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby.plan_words import why_infeasible
 from dueby_api.gpu_profile import DecodingRate
 from dueby_api.input_cost import InputCost
 from dueby_planner.answer import alternatives_sentence
@@ -189,6 +190,26 @@ def test_a_plan_says_that_no_number_of_cores_feeds_its_gpus() -> None:
     waits = plan_fewest(asked(serial_pool(300, cores=1), images=8_000, seconds=4))
     assert isinstance(waits, Plan)
     assert not [warning for warning in waits.warnings if "no number of cores" in warning]
+
+
+@pytest.mark.parametrize("cores", [pytest.param(8, id="enough cores"), pytest.param(1, id="too few, as it is")])
+def test_a_refusal_says_that_no_number_of_cores_feeds_its_gpus(cores: int) -> None:
+    refused = plan_fewest(asked(serial_pool(300, cores=cores), images=120_000, seconds=4))
+    assert isinstance(refused, Infeasible)
+    assert refused.alternatives.worker_cores is None
+    sentence = (
+        f" No number of cores feeds one worker on {A100} more than 3,333 images/s, and its GPU could do more: "
+        "more devices are faster; more cores, tars or another store are not. "
+    )
+    assert sentence in alternatives_sentence(refused)
+    assert sentence.rstrip() in why_infeasible(refused, str)
+
+
+def test_a_refusal_that_more_cores_would_lift_says_only_that() -> None:
+    refused = plan_fewest(asked(serial_pool(300, cores=1), images=95_000, seconds=4))
+    assert isinstance(refused, Infeasible)
+    assert refused.alternatives.worker_cores == 2
+    assert not refused.serial_warnings
 
 
 @pytest.mark.parametrize("cores", [1, 4])
