@@ -11,6 +11,7 @@ from dueby_api.agreement import Agreement
 from dueby_api.engines import EngineName, Precision
 from dueby_api.inference_job import MAX_MODEL_NAME, MAX_N
 from dueby_api.schema import LenientSpec, Meta, Spec, Time, field, require_time, validate
+from dueby_api.start_parts import StartParts
 from dueby_api.status import ProfileStatus
 
 Word = Annotated[str, Meta(max_length=253)]
@@ -121,6 +122,8 @@ class ObservedJob(Spec, frozen=True, kw_only=True):
     """Relative standard deviation of the step between those workers."""
     startup_micros: Annotated[tuple[Micros, ...], Meta(max_length=16)] = ()
     """S of its workers, ascending: from the pod's scheduling to the beginning of the first mini-batch; at most 16."""
+    start_parts: StartParts | None = None
+    """What S + W consisted of, with the wait for a node before it: the mean of each part over the workers."""
 
     def __post_init__(self) -> None:
         require_time("time", self.time)

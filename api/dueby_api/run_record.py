@@ -12,6 +12,7 @@ from dueby_api.inference_job import Model
 from dueby_api.input_cost import InputCost
 from dueby_api.plan import PlanAnswer, PlannedWorker
 from dueby_api.schema import LenientSpec, Meta, field
+from dueby_api.start_parts import StartParts
 from dueby_api.step_messages import ParityCheck
 
 RunVerdict = Literal["Succeeded", "Late", "Failed", "Interrupted"]
@@ -88,6 +89,8 @@ class WorkerRecord(LenientSpec, frozen=True, kw_only=True):
     """Its first mini-batch."""
     startup_us: float | None = field(default=None, name="startupMicros")
     """From the process's creation to its first mini-batch, without its wait for the plan."""
+    start_parts: StartParts = field(default_factory=dict)
+    """What that consists of."""
     parts_committed: int | None = None
     """Parts that it put into the sink."""
     parity: ParityCheck | None = None

@@ -12,6 +12,7 @@ from dueby_api.inference_job import MAX_N
 from dueby_api.input_cost import InputCost
 from dueby_api.parts import MAX_RUNS, PartsText
 from dueby_api.schema import LenientSpec, Meta, Spec, field
+from dueby_api.start_parts import StartParts
 
 Micros = Annotated[int, Meta(ge=0, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=MAX_N)]
@@ -99,6 +100,8 @@ class WorkerProgress(LenientSpec, frozen=True, kw_only=True):
     """W: its first mini-batch."""
     startup_us: Micros | None = field(default=None, name="startupMicros")
     """S: from the process's creation to its first mini-batch, without its wait for a plan."""
+    start_parts: StartParts = field(default_factory=dict)
+    """What S consists of, as far as it is over: import, load, images."""
     images_per_second: Annotated[float, Meta(ge=0, le=10**9)] | None = None
     """Rate over its recent mini-batches."""
     seconds_since_batch: Annotated[float, Meta(ge=0, le=10**9)] | None = None

@@ -157,6 +157,7 @@ class Record:
             step_us=progress.step_us,
             warmup_us=progress.warmup_us,
             startup_us=progress.startup_us,
+            start_parts=progress.start_parts,
             parts_committed=progress.parts_committed,
             parity=progress.parity,
         )

@@ -8,6 +8,7 @@ from rich.text import Text
 from dueby.terminal.tables import Column, fitted_table
 from dueby_api.engines import runs_on_cpu
 from dueby_api.gpu_profile import GPUProfile
+from dueby_api.start_parts import mean_parts, start_words
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
 
@@ -58,6 +59,8 @@ def _facts(profile: GPUProfile) -> Iterator[str]:
     spec = profile.spec
     if spec.startup_micros:
         yield f"start-up S {format_duration(spec.startup_micros.p50)} (p95 {format_duration(spec.startup_micros.p95)})"
+    if parts := mean_parts(job.start_parts or {} for job in spec.observed):
+        yield f"in jobs: {start_words(parts)}"
     yield f"MB {spec.max_mini_batch_size:,}{' (extrapolated)' if spec.extrapolated else ''}"
     if spec.spread.run is not None:
         yield f"spread between runs {spec.spread.run:.1%}"

@@ -70,6 +70,9 @@ def test_photos_become_rows_from_the_index_to_success(new_job: Any, tmp_path: Pa
     }
     assert summary["progress"]["parity"]["ok"]
     assert 0 < summary["progress"]["startupMicros"] < summary["seconds"] * 1e6
+    parts = summary["progress"]["startParts"]
+    assert (list(parts), sum(parts.values())) == (["import", "load", "images"], summary["progress"]["startupMicros"])
+    assert min(parts["import"], parts["load"]) > 0
 
     finished = job.finish().result()
     assert abs(finished.pop("finishedUnixMicros") / 1e6 - time.time()) < 60

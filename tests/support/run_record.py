@@ -101,6 +101,7 @@ def process(planned: Assignment, *, images: int, folder: Path) -> Process:
             observed_requests_per_second=40.0,
             warmup_us=SECOND,
             startup_us=SECOND,
+            start_parts={"import": 300_000, "load": 600_000, "images": 100_000},
             parity=ParityCheck(ok=True, max_difference=1e-6, same_top1=1.0, sentence="Within 0.000001 of eager."),
         ),
     )

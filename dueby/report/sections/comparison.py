@@ -7,6 +7,7 @@ from dueby.report.charts.workers import FINISHED
 from dueby.report.run import Run
 from dueby.report.sections.facts import Facts
 from dueby_api.run_record import WorkerRecord
+from dueby_api.start_parts import mean_parts, start_words
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_pages.charts.svg import Markup
 from dueby_pages.wording import change, counted, duration, number
@@ -80,8 +81,20 @@ def _overall(run: Run) -> Facts:
             "images per second, start-up included",
             f"{number(planned)} planned, {number(actual)} actual, {change(actual, planned)}",
         ),
+        *_starting(run),
         *_waiting(run),
     ]
+
+
+def _starting(run: Run) -> Facts:
+    """Return what the workers' start-ups and first mini-batches consisted of, as means."""
+    workers = list(run.workers.values())
+    parts = mean_parts(
+        worker.start_parts | ({} if worker.warmup_us is None else {"firstBatch": round(worker.warmup_us)})
+        for worker in workers
+        if worker.start_parts
+    )
+    return [("start-up, on average", start_words(parts))] if parts else []
 
 
 def _waiting(run: Run) -> Facts:

@@ -5,11 +5,13 @@ input says nothing about the device, and one with few steps not enough. What it 
 counted. Everything that the workers of a job have shown of one profile becomes one row in it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
+from types import MappingProxyType
 
 from dueby_api.gpu_profile import ObservedJob
+from dueby_api.start_parts import mean_parts
 from dueby_api.step_messages import WorkerProgress
 from dueby_api.units import from_micros
 from dueby_planner.profiles.observed import MAX_SPREAD, bounded_ratio, thin_out_starts
@@ -30,10 +32,18 @@ class Observation:
     ratio: float | None = None
     """Its mean step over the L of the profile; None if it says nothing about the device."""
     startup_us: int | None = None
+    start_parts: Mapping[str, int] = field(default_factory=dict)
+    """What that and the first mini-batch consisted of, in microseconds (dueby_api/start_parts.py)."""
 
 
 def observation_of(
-    assignment: Assignment, progress: WorkerProgress, *, age_us: int, startup_us: int | None = None, input_us: int = 0
+    assignment: Assignment,
+    progress: WorkerProgress,
+    *,
+    age_us: int,
+    startup_us: int | None = None,
+    start_parts: Mapping[str, int] = MappingProxyType({}),
+    input_us: int = 0,
 ) -> Observation:
     """Return what a worker has shown that has existed for `age_us` and has done a mini-batch.
 
@@ -48,7 +58,13 @@ def observation_of(
             # The ratio is to what was measured, whatever a plan made of that.
             ratio = step_us * choice.step_ratio / choice.latency_us
     is_possible = startup_us is not None and startup_us <= age_us
-    return Observation(profile=choice.profile, steps=steps, ratio=ratio, startup_us=startup_us if is_possible else None)
+    return Observation(
+        profile=choice.profile,
+        steps=steps,
+        ratio=ratio,
+        startup_us=startup_us if is_possible else None,
+        start_parts=start_parts if sum(start_parts.values()) <= age_us else {},
+    )
 
 
 def row_of(job: str, workers: Sequence[Observation], *, namespace: str = "", now_us: int) -> ObservedJob:
@@ -65,4 +81,5 @@ def row_of(job: str, workers: Sequence[Observation], *, namespace: str = "", now
         step_ratio=bounded_ratio(fmean(ratios)) if ratios else None,
         step_spread=None if spread is None else round(min(spread, MAX_SPREAD), 4),
         startup_micros=thin_out_starts([worker.startup_us for worker in workers if worker.startup_us is not None]),
+        start_parts=mean_parts(worker.start_parts for worker in workers) or None,
     )

@@ -69,14 +69,30 @@ def _is_plain(job: JobSnapshot) -> bool:
 
 def _observation(assignment: Assignment, pod: Pod, progress: WorkerProgress, *, now_us: int) -> Observation:
     age_us = now_us - (pod.metadata.created_us or now_us) + CLOCKS_US
-    return observation_of(assignment, progress, age_us=age_us, startup_us=_startup_us(pod, progress))
+    before = _parts_before(pod)
+    is_known = progress.startup_us is not None and "pull" in before
+    parts = progress.start_parts | before
+    if progress.warmup_us is not None:
+        parts["firstBatch"] = progress.warmup_us
+    return observation_of(
+        assignment,
+        progress,
+        age_us=age_us,
+        # From the pod's scheduling to its first mini-batch: pulling, starting, and what it reports.
+        startup_us=before["pull"] + (progress.startup_us or 0) if is_known else None,
+        start_parts=parts,
+    )
 
 
-def _startup_us(pod: Pod, progress: WorkerProgress) -> int | None:
-    """Return the time from the pod's scheduling to its first mini-batch: pulling, starting, and what it reports."""
+def _parts_before(pod: Pod) -> dict[str, int]:
+    """Return how long the pod waited for its node and then for its container, as far as it says so."""
+    created_us = pod.metadata.created_us
     scheduled = (c.last_transition_time for c in pod.status.conditions if c.type == SCHEDULED)
-    began_us = micros_of(next(scheduled, None)) or pod.metadata.created_us
+    scheduled_us = micros_of(next(scheduled, None))
     started_us = micros_of(pod.container.state.started_at) if pod.container else None
-    if progress.startup_us is None or began_us is None or started_us is None:
-        return None
-    return max(0, started_us - began_us) + progress.startup_us
+    parts = {}
+    if created_us is not None and scheduled_us is not None:
+        parts["schedule"] = max(0, scheduled_us - created_us)
+    if (began_us := scheduled_us or created_us) is not None and started_us is not None:
+        parts["pull"] = max(0, started_us - began_us)
+    return parts

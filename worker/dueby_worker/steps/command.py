@@ -184,7 +184,13 @@ def _work(options: argparse.Namespace) -> WorkResult:
 
     waited_us = loaded.waited_us if loaded else 0
     model = loaded.model_for(config) if loaded else None
-    return work(config, process_age_us=lambda: process_age_us() - waited_us, losses=read_losses(), model=model)
+    return work(
+        config,
+        process_age_us=lambda: process_age_us() - waited_us,
+        losses=read_losses(),
+        model=model,
+        imported_us=loaded.imported_us if loaded else None,
+    )
 
 
 def _load_early(path: Path) -> "Loaded":
@@ -192,7 +198,7 @@ def _load_early(path: Path) -> "Loaded":
     _require_environment(config.engine, config.threads)
     from dueby_worker.steps.early import load_early
 
-    return load_early(config)
+    return load_early(config, process_age_us=process_age_us)
 
 
 def _require_environment(engine: EngineName, threads: int) -> None:

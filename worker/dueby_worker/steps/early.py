@@ -13,6 +13,7 @@ import logging
 import os
 import select
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class Loaded:
     config: EarlyConfig
     model: "LoadedModel | None"
     """The job's model; None if its engine keeps the network from an earlier time, and opens it for the plan."""
+    imported_us: int
+    """How old the process was when it began to load the network."""
     waited_us: int
     """How long it was ready before it was told. A start-up takes that much less than its process is old."""
 
@@ -45,7 +48,9 @@ class Loaded:
         return self.model if is_same else None
 
 
-def load_early(config: EarlyConfig, *, told: int = _STDIN, limit_s: float = MAX_WAIT_S) -> Loaded:
+def load_early(
+    config: EarlyConfig, *, process_age_us: Callable[[], int], told: int = _STDIN, limit_s: float = MAX_WAIT_S
+) -> Loaded:
     """Load the model, then wait for a line from the file descriptor `told`, and return the model.
 
     Raise Transient if there is none in time, or never will be.
@@ -57,6 +62,7 @@ def load_early(config: EarlyConfig, *, told: int = _STDIN, limit_s: float = MAX_
     from dueby_worker.engines.build import engine_module
     from dueby_worker.steps.job_network import find_kept_network
 
+    imported_us = process_age_us()
     engine_module(config.engine)
     model = None
     if find_kept_network(config) is None:
@@ -66,7 +72,8 @@ def load_early(config: EarlyConfig, *, told: int = _STDIN, limit_s: float = MAX_
     began = time.monotonic()
     log.info("%s is loaded; waiting for the plan", config.model.name)
     _wait_for_line(told, limit_s=limit_s)
-    return Loaded(config=config, model=model, waited_us=round((time.monotonic() - began) * 1e6))
+    waited_us = round((time.monotonic() - began) * 1e6)
+    return Loaded(config=config, model=model, imported_us=imported_us, waited_us=waited_us)
 
 
 def _wait_for_line(told: int, *, limit_s: float) -> None:

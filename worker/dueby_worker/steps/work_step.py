@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 
 
 def work(
-    config: WorkConfig, *, process_age_us: Callable[[], int], losses: int = 0, model: "LoadedModel | None" = None
+    config: WorkConfig,
+    *,
+    process_age_us: Callable[[], int],
+    losses: int = 0,
+    model: "LoadedModel | None" = None,
+    imported_us: int | None = None,
 ) -> WorkResult:
     """Do the worker's share, help with other shares, and return the result. It was lost so many times before.
 
-    `model` is the job's if it is loaded already (early.py). `process_age_us` says how long this worker has been at it.
+    `model` is the job's if it is loaded already (early.py), and `imported_us` how old the process was before that.
+    `process_age_us` says how long this worker has been at it.
 
     The state in the result is "done" if every part is in the sink, and "spent" if parts are missing but the worker may
     run no further mini-batch.
@@ -48,7 +54,13 @@ def work(
         from dueby_worker.steps.worker_run import run_worker
 
         is_complete = run_worker(
-            config, store=store, progress=progress, process_age_us=process_age_us, losses=losses, model=model
+            config,
+            store=store,
+            progress=progress,
+            process_age_us=process_age_us,
+            losses=losses,
+            model=model,
+            imported_us=imported_us,
         )
     progress.enter("done" if is_complete else "spent")
     return WorkResult(

@@ -98,11 +98,13 @@ def run_worker(
     process_age_us: Callable[[], int],
     losses: int,
     model: "LoadedModel | None" = None,
+    imported_us: int | None = None,
 ) -> bool:
     """Do the share and help with other shares. Return whether every part is in the sink.
 
-    `model` is the job's model if it is loaded already.
+    `model` is the job's model if it is loaded already, and `imported_us` the process's age before that.
     """
+    progress.end_start_part("import", process_age_us() if imported_us is None else imported_us)
     network = open_network(config, model)
     is_careful = _is_careful(config, losses)
     with _decoder_of_lists(config, network.model.preprocessing, is_careful=is_careful) as lists:
@@ -163,6 +165,7 @@ class WorkerRun:
         self._known_parts.refresh()
         self._feed.start(self._order.stretches(retry_failed=self._config.retry_failed), self._read)
         engine = self._network.make_engine(self._read_quantized)
+        self._progress.end_start_part("load", process_age_us())
         self._feed.supply(engine.buffer() for _ in range(engine.depth + _BUFFERS_AHEAD))
         commits = Commits(
             store=self._store,

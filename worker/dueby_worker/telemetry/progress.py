@@ -11,9 +11,11 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal, get_args
 
 from dueby_api.grid import Share
+from dueby_api.start_parts import StartPart
 from dueby_api.step_messages import MAX_STORE_ERROR, ParityCheck, StoreWait, WorkerPhase, WorkerProgress
 
 # In the order in which a worker goes through them; "done" and "spent" are two ways to end.
@@ -166,6 +168,8 @@ class ProgressTracker:
     is_leaving: bool = False
     """Whether the worker was told to stop and finishes its open part."""
     startup_us: int | None = None
+    start_ends_us: dict[StartPart, int] = field(default_factory=dict)
+    """How old the process was when each part of its start-up was over, in their order."""
     last_batch_at: float | None = None
     """When the last mini-batch was done, in seconds since 1970 by this machine's clock: for people only."""
     parity: ParityCheck | None = None
@@ -191,10 +195,15 @@ class ProgressTracker:
             self.state = max(self.state, state, key=PHASES.index)
             self._last_sign_s = self.clock()
 
+    def end_start_part(self, part: StartPart, age_us: int) -> None:
+        """Note that a part of the start-up is over, so long after the process was created."""
+        with self.lock:
+            self.start_ends_us[part] = age_us
+
     def start_first_batch(self, startup_us: int) -> None:
         """Note that the first mini-batch begins, so long after the process was created."""
         with self.lock:
-            self.startup_us = startup_us
+            self.startup_us = self.start_ends_us["images"] = startup_us
 
     def add_step(self, *, step_us: int, model_us: int, images: int, input_us: int = 0) -> None:
         """Count a mini-batch that is done, with how long the loop waited for images meanwhile."""
@@ -271,6 +280,7 @@ class ProgressTracker:
                 mean_model_us=self.steps.mean_model_us,
                 warmup_us=self.steps.warmup_us,
                 startup_us=self.startup_us,
+                start_parts=self._start_parts(),
                 images_per_second=self.steps.images_per_second,
                 seconds_since_batch=self.seconds_since_batch,
                 waits_for=self.waits_for,
@@ -279,3 +289,8 @@ class ProgressTracker:
                 leaving=self.is_leaving,
                 parity=self.parity,
             )
+
+    def _start_parts(self) -> dict[str, int]:
+        # The kernel tells a process's age to 10 ms, so that of a later moment may look smaller.
+        ends = list(accumulate(self.start_ends_us.values(), max, initial=0))
+        return {part: end - begin for part, begin, end in zip(self.start_ends_us, ends, ends[1:], strict=False)}

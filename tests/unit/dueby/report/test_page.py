@@ -7,6 +7,7 @@ import pytest
 
 from dueby.report.charts.images import planned_points
 from dueby.report.run import FILES, parse_run
+from dueby_api.units import format_duration
 from support.report import RUN, due, edit, small_run
 from support.report_page import Elements, files_of, page_of, run_of, words_of
 from support.simulation import SampleRun
@@ -66,6 +67,22 @@ def test_the_time_for_which_workers_waited_for_images_is_shown(small: SampleRun)
     assert "waiting for images" not in words_of(page_of(run_of(small)))
     page = words_of(page_of(run_of(edit(small, "summary.json", inputWait=0.43))))
     assert "waiting for images 43% of the workers' time after their warm-up" in page.replace("\u2019", "'")
+
+
+def test_what_start_ups_consisted_of_is_shown(small: SampleRun) -> None:
+    assert "start-up, on average" not in words_of(page_of(run_of(small)))
+    workers = small.files["progress.json"]["workers"]
+    parts = [{"import": 400_000, "load": seconds * 10**6, "images": 100_000} for seconds in range(1, len(workers) + 1)]
+    told = {
+        name: worker | {"startParts": part, "warmupMicros": 250_000}
+        for (name, worker), part in zip(workers.items(), parts, strict=True)
+    }
+    page = words_of(page_of(run_of(edit(small, "progress.json", workers=told))))
+    mean = format_duration((1 + len(workers)) * 500_000)
+    assert (
+        f"start-up, on average process and imports 400ms, network and engine {mean}, first images 100ms, "
+        "first mini-batch 250ms"
+    ) in page
 
 
 def test_the_proof_is_in_the_headline(small: SampleRun) -> None:

@@ -98,6 +98,38 @@ def test_a_start_up_is_from_the_pods_scheduling_to_its_first_mini_batch() -> Non
     assert seen.pods[0].metadata.creation_timestamp == MADE
 
 
+PARTS = {"import": 500_000, "load": 1_200_000, "images": 300_000}
+
+
+@pytest.mark.parametrize(
+    ("answers", "parts"),
+    [
+        pytest.param(
+            [FINE | {"startParts": PARTS, "warmupMicros": 90_000}],
+            {"schedule": SECOND, "pull": 2 * SECOND, **PARTS, "firstBatch": 90_000},
+            id="what the pod shows, then what the worker reports",
+        ),
+        pytest.param([FINE], {"schedule": SECOND, "pull": 2 * SECOND}, id="a worker that reports none"),
+        pytest.param(
+            [FINE | {"startParts": PARTS}, FINE | {"startParts": PARTS | {"load": 2_000_000}}],
+            {"schedule": SECOND, "pull": 2 * SECOND, **PARTS, "load": 1_600_000},
+            id="the mean of two workers",
+        ),
+        pytest.param(
+            [FINE | {"startParts": {"pull": 7, "schedule": 7, "lunch": 7}}],
+            {"schedule": SECOND, "pull": 2 * SECOND},
+            id="parts that a worker can't know",
+        ),
+        pytest.param(
+            [FINE | {"startParts": {"load": 3600 * SECOND}}], {}, id="parts that are longer than the pod has existed"
+        ),
+    ],
+)
+def test_what_start_ups_consisted_of_is_noted(answers: list[Document | None], parts: dict[str, int]) -> None:
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": format_time(NOW + SECOND)}
+    assert rows(observed(over(*answers, conditions=[scheduled])))[0].start_parts == (parts or None)
+
+
 def test_the_ratio_is_to_what_was_measured_not_to_what_was_planned() -> None:
     rows_before = [{"job": f"u{n}", "time": MADE, "workers": 1, "steps": 1000, "stepRatio": 1.1} for n in range(3)]
     document = managed().document()

@@ -47,7 +47,7 @@ class TellsLater(logging.Handler):
 def test_told_it_has_the_model_of_its_configuration_and_no_other(pipe: tuple[int, int]) -> None:
     read, write = pipe
     os.write(write, b"\n")
-    loaded = load_early(CONFIG, told=read)
+    loaded = load_early(CONFIG, process_age_us=lambda: 7, told=read)
     os.close(write)
     assert loaded.model_for(work_config(MODEL)) is loaded.model
     assert loaded.model_for(work_config(MODEL.replace(image_size=96))) is None
@@ -59,7 +59,7 @@ def test_it_says_how_long_it_waited(pipe: tuple[int, int], caplog: pytest.LogCap
     teller = TellsLater(write, 0.2)
     early.log.addHandler(teller)
     try:
-        assert load_early(CONFIG, told=read, limit_s=60.0).waited_us >= 200_000
+        assert load_early(CONFIG, process_age_us=lambda: 7, told=read, limit_s=60.0).waited_us >= 200_000
     finally:
         early.log.removeHandler(teller)
     os.close(write)
@@ -69,11 +69,11 @@ def test_it_ends_with_a_sentence_if_whoever_started_it_lets_go(pipe: tuple[int, 
     read, write = pipe
     os.close(write)
     with pytest.raises(Transient, match="no plan came: the job is over"):
-        load_early(CONFIG, told=read)
+        load_early(CONFIG, process_age_us=lambda: 7, told=read)
 
 
 def test_it_does_not_wait_for_ever(pipe: tuple[int, int]) -> None:
     read, write = pipe
     with pytest.raises(Transient, match="no plan came within 0 s"):
-        load_early(CONFIG, told=read, limit_s=0.0)
+        load_early(CONFIG, process_age_us=lambda: 7, told=read, limit_s=0.0)
     os.close(write)

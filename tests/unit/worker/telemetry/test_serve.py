@@ -32,6 +32,9 @@ def a_progress(clock: Clock | None = None) -> ProgressTracker:
 
 def a_running_progress(clock: Clock | None = None, *, step_us: int = 100_000) -> ProgressTracker:
     progress = a_progress(clock)
+    progress.end_start_part("import", 400_000)
+    progress.end_start_part("load", 2_400_000)
+    progress.start_first_batch(2_500_000)
     progress.enter("warming")
     for _ in range(4):
         progress.add_step(step_us=step_us, model_us=step_us * 9 // 10, images=32, input_us=step_us // 20)
@@ -76,7 +79,8 @@ def test_progress_is_what_a_backend_reads(ask) -> None:  # type: ignore[no-untyp
         "modelMicros": 90_000,
         "modelMicrosMean": 90_000,
         "warmupMicros": 100_000,
-        "startupMicros": None,
+        "startupMicros": 2_500_000,
+        "startParts": {"import": 400_000, "load": 2_000_000, "images": 100_000},
         "imagesPerSecond": 320.0,
         "secondsSinceBatch": 0.0,
         "waitsFor": None,
