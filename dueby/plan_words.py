@@ -19,6 +19,7 @@ from dueby_planner.answer import (
     starved_sentence,
     store_needed,
     sufficient_max,
+    transcoding_needed,
     would_do_in_tars,
 )
 from dueby_planner.model.feed import MICRO, rate_of
@@ -136,6 +137,8 @@ def ways_out(infeasible: Infeasible, advise: Callable[[int], str]) -> list[tuple
     ]
     if needed := cores_needed(infeasible):
         ways.append(("for each worker", needed))
+    if needed := transcoding_needed(infeasible):
+        ways.append(("images in", needed))
     if needed := store_needed(infeasible):
         ways.append(("a limit of", needed))
     if would_do_in_tars(problem):

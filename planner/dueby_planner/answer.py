@@ -26,7 +26,7 @@ from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import find_alternatives
 from dueby_planner.model.cores import present_cores
 from dueby_planner.model.feed import MICRO, StoreFeed
-from dueby_planner.model.plan import Infeasible, Plan
+from dueby_planner.model.plan import SQUARES, Infeasible, Plan
 from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
 from dueby_planner.profiles.pool import Pool
 
@@ -269,6 +269,12 @@ def cores_needed(infeasible: Infeasible) -> str:
     return f"{counted(cores, 'core')}, in place of {present_cores(infeasible.problem.pool.groups)}"
 
 
+def transcoding_needed(infeasible: Infeasible) -> str:
+    """Return into what the images could be transcoded, and what that takes; empty if it is not enough."""
+    takes_us = infeasible.alternatives.transcoding_us
+    return "" if takes_us is None else f"{SQUARES}: one core needs at least {format_at_least(takes_us)} for it, once"
+
+
 def would_do_in_tars(problem: Problem) -> bool:
     """Return whether the job could be done if its single objects were in tars, of which one request reads many."""
     feed = problem.feed
@@ -315,6 +321,8 @@ def _ways(infeasible: Infeasible) -> list[str]:
         ways.append(f"lower the confidence to {alternatives.possible_confidence:g}")
     if needed := cores_needed(infeasible):
         ways.append(f"give each GPU's worker {needed}")
+    if needed := transcoding_needed(infeasible):
+        ways.append(f"transcode the images into {needed}")
     if needed := store_needed(infeasible):
         ways.append(f"have {needed}")
     if would_do_in_tars(problem):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import MAX_CONFIDENCE, MAX_N, MIN_CONFIDENCE
-from dueby_planner.model.cores import enough_cores, present_cores
+from dueby_planner.model.cores import enough_cores, present_cores, transcoding_us
 from dueby_planner.model.feed import rate_of_group
 from dueby_planner.model.problem import Problem, find_least, find_least_near
 
@@ -30,6 +30,9 @@ class Alternatives:
     """The largest confidence at which the job fits. 0.5 means the study's exact mode only; None that nothing fits."""
     worker_cores: int | None = None
     """How many cores each GPU's worker would need, where GPUs wait for decoding; None: more cores are not enough."""
+    transcoding_us: int | None = None
+    """What it takes one core at least to transcode the images into squares, where GPUs wait for decoding; None: that
+    is not enough."""
     store_rate: int | None = None
     """What the store would have to give, in millionths of an image a second; None: no faster store is enough."""
 
@@ -44,6 +47,7 @@ def find_alternatives(problem: Problem) -> Alternatives:
         extra_gpus={name: _extra(problem, name) for name in classes},
         possible_confidence=_possible_confidence(problem),
         worker_cores=_sufficient_cores(problem),
+        transcoding_us=fewer.transcoding_us if (fewer := fewer_in_squares(problem)) else None,
         store_rate=_sufficient_rate(problem),
     )
 
@@ -73,6 +77,26 @@ def fewer_with_cores(problem: Problem, gpus: int) -> FewerWithCores | None:
         return problem.with_cores(cores).fewest() == fewest
 
     return FewerWithCores(cores=find_least(suffices, 1, most), present=present_cores(groups), gpus=fewest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewerInSquares:
+    """Fewer devices that would do if the images were transcoded once into tars of squares of the wanted size."""
+
+    gpus: int
+    transcoding_us: int
+    """What that takes one core at least."""
+
+
+def fewer_in_squares(problem: Problem, gpus: int = MAX_N) -> FewerInSquares | None:
+    """Return how few devices would do for squares; None if these are not fewer, or if none waits for decoding."""
+    groups = problem.pool.groups
+    if not enough_cores(groups):
+        return None
+    fewest = problem.in_squares().fewest()
+    if fewest is None or fewest >= gpus:
+        return None
+    return FewerInSquares(gpus=fewest, transcoding_us=transcoding_us(groups, problem.images))
 
 
 def _sufficient_cores(problem: Problem) -> int | None:

@@ -31,6 +31,18 @@ def with_cores(groups: Sequence[PoolGroup], cores: int) -> tuple[PoolGroup, ...]
     )
 
 
+def in_squares(groups: Sequence[PoolGroup]) -> tuple[PoolGroup, ...]:
+    """Return the groups as if the images had been transcoded into squares of the wanted size, where that is known."""
+    return tuple(replace(group, choices=tuple(map(_in_squares, group.choices))) for group in groups)
+
+
+def transcoding_us(groups: Iterable[PoolGroup], images: int) -> int:
+    """Return the least that it takes one core to read and decode so many images, where GPUs would wait for that."""
+    choices = [each for group in groups if group.count for each in group.choices]
+    each_us = min(c.beside.core_us / c.mini_batch_size for c in choices if c.beside and c.beside.waits(c.cores))
+    return round(images * each_us)
+
+
 def _waiting(groups: Iterable[PoolGroup]) -> list[tuple[GPUStep, int]]:
     """Return the steps, with their workers' cores, whose GPUs would wait for decoding."""
     choices = [choice for group in groups if group.count for choice in group.choices]
@@ -41,12 +53,23 @@ def _with_cores(choice: DeviceChoice, cores: int) -> DeviceChoice:
     cores = max(choice.cores, cores)
     if choice.beside is None or cores == choice.cores:
         return choice
-    latency_us = choice.beside.latency_us(cores)
+    return _changed(replace(choice, cores=cores), choice.beside.latency_us(cores))
+
+
+def _in_squares(choice: DeviceChoice) -> DeviceChoice:
+    step = choice.beside
+    if step is None or step.square_us is None or step.square_us >= step.core_us:
+        return choice
+    step = replace(step, core_us=step.square_us)
+    return _changed(replace(choice, beside=step), step.latency_us(choice.cores))
+
+
+def _changed(choice: DeviceChoice, latency_us: int) -> DeviceChoice:
+    """Return the choice with another L."""
     # W has grown by as much as L.
     less_us = choice.latency_us - latency_us
     return replace(
         choice,
-        cores=cores,
         latency_us=latency_us,
         start_us=choice.start_us - less_us,
         expected_start_us=choice.expected_start_us - less_us,

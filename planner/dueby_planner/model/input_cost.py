@@ -32,8 +32,10 @@ from dueby_api.engines import runs_on_cpu
 from dueby_api.gpu_profile import DecodingRate, ProfileSpec
 from dueby_api.input_cost import InputCost
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_planner.model.speedup import LINEAR, Speedup, speedup_of
+from dueby_planner.model.speedup import LINEAR, Speedup, one_core_us, speedup_of
 
+PROFILED_PIXELS = 640 * 480
+"""Of the photos whose decoding a profile has."""
 SERIAL_US = 100.0
 """What is assumed to be serial of an image where no profile says it."""
 
@@ -52,6 +54,8 @@ class GPUStep:
     """Of the worker, for what it does for one image at a time."""
     contention: Fraction = Fraction(1)
     speedup: Speedup = LINEAR
+    square_us: int | None = None
+    """The most that it takes one core to read and decode as many squares of the wanted size; None if nobody knows."""
 
     def latency_us(self, cores: int) -> int:
         """Return L_job(b)."""
@@ -90,6 +94,7 @@ class GPUStep:
             core_us=round(self.core_us * ratio),
             wire_us=round(self.wire_us * ratio),
             serial_us=round(self.serial_us * ratio),
+            square_us=None if self.square_us is None else round(self.square_us * ratio),
         )
 
     def _fed_us(self, cores: int) -> int:
@@ -118,7 +123,10 @@ def step_with_input(
         added_us = _core_us(mini_batch_size, cost) / (spec.device.threads or 1)
         total_us = ceil(_exact(spec.contention) * (latency_us + added_us))
         return StepWithInput(latency_us=total_us)
-    return _beside_gpu(latency_us, mini_batch_size, cost, spec.serial_micros, spec.contention, spec.decoding, cores)
+    is_smaller = spec.model.image_size**2 <= PROFILED_PIXELS
+    return _beside_gpu(
+        latency_us, mini_batch_size, cost, spec.serial_micros, spec.contention, spec.decoding, cores, is_smaller
+    )
 
 
 def stretched_us(spec: ProfileSpec, duration_us: int) -> int:
@@ -136,8 +144,12 @@ def _beside_gpu(
     contention: float,
     decoding: tuple[DecodingRate, ...],
     cores: int,
+    is_smaller: bool,
 ) -> StepWithInput:
-    """Return the step beside a GPU, of a profile with this serial part (None: assumed), contention and decoding."""
+    """Return the step beside a GPU, of a profile with this serial part (None: assumed), contention and decoding.
+
+    `is_smaller` says that the model's images have no more pixels than the photos whose decoding was measured.
+    """
     wire_us = Fraction(0)
     if cost.bandwidth_bytes_per_s:
         wire_us = (
@@ -152,6 +164,7 @@ def _beside_gpu(
         # Decoders make no GPU faster, whatever a measurement says.
         contention=max(Fraction(1), _exact(contention)),
         speedup=speedup_of(decoding),
+        square_us=ceil(mini_batch_size * one_core_us(decoding)) if decoding and is_smaller else None,
     )
     return StepWithInput(latency_us=step.latency_us(cores), cores=step.fewest_cores(cores), beside=step)
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
-from dueby_api.units import MICROS_PER_SECOND
+from dueby_api.units import MICROS_PER_SECOND, format_at_least
 from dueby_api.words import counted
-from dueby_planner.model.alternatives import Alternatives, fewer_with_cores, find_alternatives
+from dueby_planner.model.alternatives import Alternatives, fewer_in_squares, fewer_with_cores, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
 from dueby_planner.model.cores import enough_cores
 from dueby_planner.model.feed import Within, rate_of
@@ -31,6 +31,9 @@ from dueby_planner.model.problem import Problem, equal_devices, find_least, take
 from dueby_planner.model.proof import CLOSED_FORM, judge_fewest, judge_most
 from dueby_planner.model.solver import ask_fewest, ask_most
 from dueby_planner.model.verify import verify_feed, verify_fewest, verify_plan
+
+SQUARES = "tars of squares of the model's size, of which answers may differ a little"
+"""What saves GPUs that wait for decoding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,14 +286,20 @@ def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tu
 
 
 def _cores_warnings(problem: Problem, plan: Plan) -> tuple[str, ...]:
-    """Return that more cores would save devices, where they wait for decoding."""
-    fewer = fewer_with_cores(problem, plan.gpus)
-    if fewer is None:
-        return ()
-    return (
-        f"GPUs wait for decoding: with {counted(fewer.cores, 'core')} for each worker, in place of {fewer.present}, "
-        f"{fewer.gpus:,} of the {plan.gpus:,} would do (spec.worker.resources, up to a GPU's share of its node)",
-    )
+    """Return that more cores, or smaller images, would save devices, where they wait for decoding."""
+    warnings, wait = [], "GPUs wait for decoding: "
+    if fewer := fewer_with_cores(problem, plan.gpus):
+        warnings.append(
+            f"{wait}with {counted(fewer.cores, 'core')} for each worker, in place of {fewer.present}, {fewer.gpus:,} "
+            f"of the {plan.gpus:,} would do (spec.worker.resources, up to a GPU's share of its node)"
+        )
+    if smaller := fewer_in_squares(problem, plan.gpus):
+        takes = format_at_least(smaller.transcoding_us)
+        warnings.append(
+            f"{wait}{smaller.gpus:,} of the {plan.gpus:,} would do if the images were transcoded once into {SQUARES}; "
+            f"that takes one core at least {takes}, on any machine"
+        )
+    return tuple(warnings)
 
 
 def _serial_warnings(chosen: Iterable[tuple[str, DeviceChoice]]) -> tuple[str, ...]:

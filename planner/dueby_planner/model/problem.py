@@ -16,7 +16,7 @@ from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
-from dueby_planner.model.cores import with_cores
+from dueby_planner.model.cores import in_squares, with_cores
 from dueby_planner.model.feed import StoreFeed, Way, paced_groups, ways_within
 from dueby_planner.model.rule import EqualDevices, Rule, first_devices
 from dueby_planner.profiles.pool import Pool
@@ -197,6 +197,11 @@ class Problem:
     def with_cores(self, cores: int) -> "Problem":
         """Return the same problem as if each GPU's worker could have at least so many cores."""
         return replace(self, pool=replace(self.pool, groups=with_cores(self.pool.groups, cores)))
+
+    def in_squares(self) -> "Problem":
+        """Return the same problem as if the images had been transcoded into tars of squares of the wanted size."""
+        feed = self.feed.in_tars() if self.feed and self.feed.is_of_single_objects else self.feed
+        return replace(self, pool=replace(self.pool, groups=in_squares(self.pool.groups)), feed=feed)
 
     def with_more(self, device_class: str, more: int) -> "Problem":
         """Return the same problem with more devices of one class, free now, and NGPU raised by as many."""

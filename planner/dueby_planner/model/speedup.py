@@ -12,6 +12,7 @@ from itertools import pairwise
 from math import ceil
 
 from dueby_api.gpu_profile import DecodingRate
+from dueby_api.units import MICROS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,18 @@ LINEAR = Speedup()
 """That of cores that don't get in each other's way."""
 
 
+def one_core_us(rates: Sequence[DecodingRate]) -> Fraction:
+    """Return how long one core takes for an image, in microseconds, by the fewest cores that were measured."""
+    return MICROS_PER_SECOND * rates[0].cores / Fraction(rates[0].images_per_second)
+
+
 # A profile is planned with in each pass, at each of its sizes.
 @lru_cache(maxsize=2**10)
 def speedup_of(rates: Sequence[DecodingRate]) -> Speedup:
     """Return the speed-up that was measured; linear if there are no rates."""
     if not rates:
         return LINEAR
-    one = Fraction(rates[0].images_per_second) / rates[0].cores
+    one = MICROS_PER_SECOND / one_core_us(rates)
     rows = list(LINEAR.rows)
     for rate in rates:
         if rate.cores > 1:

@@ -2,18 +2,19 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby.plan_words import why_infeasible
+from dueby.plan_words import ways_out, why_infeasible
 from dueby_api.gpu_profile import DecodingRate
 from dueby_api.input_cost import InputCost
 from dueby_planner.answer import alternatives_sentence
 from dueby_planner.model.alternatives import fewer_with_cores
 from dueby_planner.model.capacity import DeviceChoice
-from dueby_planner.model.cores import enough_cores, with_cores
+from dueby_planner.model.cores import enough_cores, in_squares, with_cores
 from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.model.plan import Infeasible, Plan, plan_fewest
 from dueby_planner.model.problem import Problem
@@ -83,6 +84,27 @@ def test_more_cores_are_as_if_the_pool_had_been_built_with_them(
         assert enough_cores(with_cores(groups, enough - 1)) == enough
 
 
+@given(
+    st.dictionaries(st.integers(1, 32), st.integers(100, 10_000), min_size=1, max_size=3),
+    st.integers(1, 40),
+    st.integers(0, 5_000),
+)
+def test_squares_are_as_if_each_image_took_no_longer_to_decode_than_what_was_measured(
+    rates: dict[int, int], cores: int, decode_us: int
+) -> None:
+    images_per_s, fewest = Fraction(rates[min(rates)]), min(rates)
+    square_us = min(Fraction(decode_us), SECOND * fewest / images_per_s)
+    measured = measured_pool({count: float(rates[count]) for count in rates}, cores, decode_us).groups[0]
+    # 64 and 256 images of a rate that is no float of microseconds.
+    for choice in in_squares((measured,))[0].choices:
+        core_us = ceil(choice.mini_batch_size * square_us)
+        assert choice.beside is not None
+        assert choice.beside.core_us == core_us
+        assert choice.latency_us == choice.beside.latency_us(choice.cores)
+        before = next(each for each in measured.choices if each.mini_batch_size == choice.mini_batch_size)
+        assert choice.latency_us - choice.start_us == before.latency_us - before.start_us
+
+
 def test_cores_that_get_in_each_others_way_are_planned_to_do_less() -> None:
     def steps(rates: dict[int, float]) -> list[int]:
         return [choice.latency_us for choice in measured_pool(rates, 4, 4_000).groups[0].choices]
@@ -137,6 +159,36 @@ def test_a_plan_says_that_more_cores_would_save_gpus() -> None:
     assert isinstance(fed, Plan)
     assert fed.gpus == 3
     assert not [warning for warning in fed.warnings if "decoding:" in warning]
+
+
+def test_a_plan_says_what_transcoding_into_squares_costs_and_gives() -> None:
+    # With two cores a GPU does 2,000 photos/s, and 4,000 of those whose decoding was measured.
+    pool = measured_pool({1: 2_000.0}, 2, 1_000)
+    plan = plan_fewest(asked(pool, images=60_000, seconds=4))
+    assert isinstance(plan, Plan)
+    assert plan.warnings[-1] == (
+        "GPUs wait for decoding: 4 of the 8 would do if the images were transcoded once into tars of squares of the "
+        "model's size, of which answers may differ a little; that takes one core at least 1m00s, on any machine"
+    )
+    refused = plan_fewest(asked(pool, images=100_000, seconds=4))
+    assert isinstance(refused, Infeasible)
+    assert refused.alternatives.transcoding_us == 100 * SECOND
+    assert "transcode the images into tars of squares" in alternatives_sentence(refused)
+    assert "one core needs at least 1m40s for it, once" in dict(ways_out(refused, str))["images in"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "cores"),
+    [
+        pytest.param({}, 2, id="nobody has measured what decoding takes"),
+        pytest.param({1: 1_000.0}, 2, id="the photos are as fast to decode"),
+        pytest.param({1: 2_000.0}, 40, id="no GPU waits"),
+    ],
+)
+def test_where_squares_are_no_answer_nothing_is_said_of_them(rates: dict[int, float], cores: int) -> None:
+    plan = plan_fewest(asked(measured_pool(rates, cores, 1_000), images=60_000, seconds=4))
+    assert isinstance(plan, Plan)
+    assert not [warning for warning in plan.warnings if "transcoded" in warning]
 
 
 def test_a_refusal_says_how_many_cores_would_be_enough() -> None:
