@@ -36,6 +36,8 @@ asked (cloud.google.com/storage/docs/request-rate).
 ENDPOINT_VARIABLES = frozenset({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"})
 """Variables that name another S3 server than Amazon's, which promises nothing."""
 
+AS_SEEN = " (as workers have seen it)"
+"""How the name of a limit ends that was observed."""
 _REQUESTS_PER_OBJECT = 1
 """Requests that a worker makes for an image that is an object of its own."""
 _RUN_BYTES = 4 << 20
@@ -172,7 +174,7 @@ def _root_of(uri: str) -> str:
 
 def _seen(uri: str, requests_per_s: float) -> SourceLimit:
     # A job's workers share what they saw among themselves: nobody knows what others took meanwhile.
-    name = f"{_root_of(uri)} (as workers have seen it)"
+    name = f"{_root_of(uri)}{AS_SEEN}"
     return SourceLimit(name=name, is_own=True, requests_per_s=max(1, round(requests_per_s)))
 
 

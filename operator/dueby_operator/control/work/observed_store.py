@@ -3,24 +3,31 @@
 A worker whose store refuses requests goes slower until it doesn't (dueby_worker/storage/pace.py), and reports what it
 got. All workers of the job together got the mean of these times their number. Fewer workers than before get less of a
 store that could give more, so that what more of them got is believed until as many have seen less.
+
+Workers that are planned by such a limit ask for no more, so they never see that a store gives more by now. So each job
+that took all of it, and was refused nothing, adds a tenth of it for the jobs after it, until one is refused again.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
 from dueby_api.status import ObservedStore
-from dueby_api.store_limits import store_root
+from dueby_api.store_limits import AS_SEEN, store_root
 from dueby_api.units import MICROS_PER_SECOND, format_time, parse_time_us
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.parse import micros_of
 from dueby_planner.schedule.job import ScheduledJob
 
 VALID_US = 7 * 24 * 3600 * MICROS_PER_SECOND
 """Stores are enlarged, and prefixes split: what was seen before is believed no more."""
 _CHANGE = 0.1
 """A rate that differs by less is the same, so that the status is written, and the job planned again, seldom."""
+_MORE = 0.1
+"""So much of what was seen is added for each later job that took all of it and was refused nothing."""
 ByStore = Mapping[tuple[str, str], ObservedStore]
 """By namespace and store."""
 
@@ -45,7 +52,8 @@ def observed_store(inputs: PolicyInput, scheduled: ScheduledJob) -> ObservedStor
 
 
 def observed_by_store(jobs: Iterable[JobSnapshot], *, now_us: int) -> ByStore:
-    """Return the newest that jobs have seen of each store, for other jobs of their namespace."""
+    """Return the newest that jobs have seen of each store, for other jobs of their namespace, and what to try now."""
+    jobs = list(jobs)
     newest: dict[tuple[str, str], ObservedStore] = {}
     for job in jobs:
         seen = None if isinstance(job.manifest, Invalid) else job.status.observed_store
@@ -54,7 +62,23 @@ def observed_by_store(jobs: Iterable[JobSnapshot], *, now_us: int) -> ByStore:
         key = job.namespace, seen.store
         if key not in newest or parse_time_us(newest[key].time) < parse_time_us(seen.time):
             newest[key] = seen
-    return newest
+    fed = Counter(_store_that_fed(job, newest) for job in jobs)
+    return {
+        key: seen.replace(requests_per_second=round(seen.requests_per_second * (1 + _MORE * fed[key]), 1))
+        for key, seen in newest.items()
+    }
+
+
+def _store_that_fed(job: JobSnapshot, newest: ByStore) -> tuple[str, str] | None:
+    """Return the store of a job that is done since, if it took all that was seen before and was refused nothing."""
+    status, plan = job.status, job.status.plan
+    if isinstance(job.manifest, Invalid) or status.phase != "Succeeded" or status.observed_store is not None:
+        return None
+    if plan is None or plan.store is None or not plan.store.name.endswith(AS_SEEN):
+        return None
+    key = job.namespace, store_root(job.manifest.spec.source) or ""
+    is_paced, began_us = any(group.paced for group in plan.groups), micros_of(status.starts) or 0
+    return key if is_paced and key in newest and began_us > parse_time_us(newest[key].time) else None
 
 
 def observed_requests(own: ObservedStore | None, namespace: str, spec: JobSpec, others: ByStore) -> float | None:

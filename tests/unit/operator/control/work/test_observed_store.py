@@ -1,13 +1,15 @@
 """What a job's workers have seen of their store's limit: kept in its status, for its next plan and for later jobs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dueby_api.status import ObservedStore
+from dueby_api.status import JobStatus, ObservedStore
+from dueby_api.store_limits import AS_SEEN
 from dueby_api.units import format_time
-from dueby_operator.control.work.observed_store import VALID_US
+from dueby_operator.control.work.observed_store import VALID_US, observed_by_store
 from support.decisions import NOW, SECOND, Look, Started, a_batch, cluster, indexed, infj, job, look, look_at, started
 
 SOURCE = {"uri": "s3://photos/catalog/*.jpg"}
@@ -104,6 +106,42 @@ def observed_by_others(*others: tuple[str, Document], **spec: Any) -> float | No
 )
 def test_later_jobs_of_the_namespace_are_planned_by_it(others: list[tuple[str, Document]], rate: float | None) -> None:
     assert observed_by_others(*others) == rate
+
+
+def fed(*, starts_us: int = NOW, paced: bool = True, name: str = "s3://photos" + AS_SEEN, **status: Any) -> JobStatus:
+    """Return the status of a job that is done, and that was planned by what had been seen."""
+    plan = look(infj(status=indexed(observedStore=status_of(250)), source=SOURCE)).status.plan
+    assert plan is not None
+    assert plan.store is not None
+    groups = tuple(group.replace(paced=paced or None) for group in plan.groups)
+    plan = plan.replace(groups=groups, store=plan.store.replace(name=name))
+    return JobStatus(phase="Succeeded", plan=plan, starts=format_time(starts_us)).replace(**status)
+
+
+REFUSED = ObservedStore(store="s3://photos", requests_per_second=90.0, workers=2, time=format_time(NOW - 9 * SECOND))
+
+
+@pytest.mark.parametrize(
+    ("later", "rate"),
+    [
+        pytest.param([], 200.0, id="what was seen"),
+        pytest.param([fed()], 220.0, id="a job took all of it and was refused nothing"),
+        pytest.param([fed(), fed(), fed()], 260.0, id="three did"),
+        pytest.param([fed(starts_us=NOW - 9 * SECOND)], 200.0, id="a job of before"),
+        pytest.param([fed(paced=False)], 200.0, id="a job that could not take all of it"),
+        pytest.param([fed(name="s3://photos")], 200.0, id="a job that somebody else's limit held back"),
+        pytest.param([fed(phase="Failed")], 200.0, id="a job that failed"),
+        pytest.param([fed(phase="Running")], 200.0, id="a job that isn't done"),
+        pytest.param([fed(observed_store=REFUSED)], 200.0, id="a job that was refused more"),
+    ],
+)
+def test_what_was_seen_recovers_over_jobs_that_were_refused_nothing(later: list[JobStatus], rate: float) -> None:
+    saw = ObservedStore(store="s3://photos", requests_per_second=200.0, workers=2, time=format_time(NOW - SECOND))
+    jobs = [job(infj(source=SOURCE))] * (1 + len(later))
+    statuses = [JobStatus(observed_store=saw), *later]
+    snapshots = [replace(each, status=status) for each, status in zip(jobs, statuses, strict=True)]
+    (seen,) = observed_by_store(snapshots, now_us=NOW).values()
+    assert seen == saw.replace(requests_per_second=rate)
 
 
 @pytest.mark.parametrize("time", ["tomorrow", "2023-13-45T29:99:99Z", "2023-11-14T22:13:19", "", "9" * 5000])
