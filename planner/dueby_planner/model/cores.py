@@ -15,7 +15,10 @@ from dueby_planner.model.input_cost import GPUStep
 
 
 def enough_cores(groups: Iterable[PoolGroup]) -> int:
-    """Return how many cores each worker must have so that no GPU waits for decoding; 0 if none does now."""
+    """Return how many cores each worker must have so that no GPU waits for decoding; 0 if none does now.
+
+    Where decoding slows the GPU itself, more would still shorten its steps a little; nobody is advised to that.
+    """
     return max((step.cores_to_keep_up(cores) for step, cores in _waiting(groups)), default=0)
 
 

@@ -11,7 +11,7 @@ its node:
     L'(b) = L(b) + (contention - 1) * min(L(b), b (decode + get) / s(cores))
 
 s is their speed-up (speedup.py). It gets as many of them as keep the GPU waiting no longer, so that whoever shares the
-node has the rest (cores.py). `serial` is what the worker does around the decoding of an image: under the interpreter's
+node has the rest. `serial` is what the worker does around the decoding of an image: under the interpreter's
 lock, so for one image at a time. On a CPU slice it is part of the contention, which is measured with it. Images without
 bytes are made up, and need none of it.
 
