@@ -33,7 +33,7 @@ def test_a_run_that_is_refused_leaves_nothing(job: Job, is_there: bool, spec: di
     assert job.run() == 2, job.said()
     assert said in job.said()
     # Workers that had begun to load the model say nothing when they are stopped.
-    ours = ("freezing: ", "sampling: ", "Warning: spec.model.weights", "dueby run: ")
+    ours = ("freezing: ", "sampling: ", "writing: ", "Warning: spec.model.weights", "dueby run: ")
     assert [line for line in job.said().splitlines() if not line.startswith(ours)] == []
     assert job.sink.exists() == is_there
     assert not is_there or not list(job.sink.iterdir())

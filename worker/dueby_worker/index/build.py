@@ -7,6 +7,7 @@ its rows would be taken for those of all images. A job that adds to the sink has
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace as replaced
 
@@ -15,7 +16,7 @@ from dueby_api.input_cost import InputCost
 from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
 from dueby_api.words import counted
-from dueby_worker.images.fetch import Fetcher
+from dueby_worker.images.fetch import READERS, Fetcher
 from dueby_worker.images.isolation import IsolatedDecoder
 from dueby_worker.index.additions import (
     indexes_before,
@@ -28,6 +29,7 @@ from dueby_worker.index.additions import (
 from dueby_worker.index.freeze import FrozenFiles, freeze
 from dueby_worker.index.frozen_index import (
     FORMAT,
+    ROWS,
     Index,
     IndexDocument,
     IndexSummary,
@@ -72,7 +74,7 @@ def build_index(
     `is_own`: then the job goes on with the images that there were. In a `generation` after the first one, an index that
     is replaced is of the images that no earlier one has, and of those whose files have `changed`; None if there are
     none. Who `is_adding` has the files' versions noted, for those who ask for changes later.
-    `on_progress` is called with "listing", "freezing" or "sampling" and the number of images.
+    `on_progress` is called with "listing", "freezing", "sampling" or "writing" and the number of images.
     """
     is_tolerant, allows_unreadable = source.decode == "tolerant", source.allow_unreadable
     wanted = preprocessing.in_color(source.color)
@@ -101,7 +103,7 @@ def build_index(
             frozen, allows_unreadable = new, True
         cost, witnesses = _sample(source, frozen, decoder, retry, on_progress, allows_unreadable=allows_unreadable)
         document = _describe(frozen, source, limit, cost, witnesses, earlier)
-        _put_files(frozen, document, sink, replace=replace)
+        _put_files(frozen, document, sink, on_progress, replace=replace)
     if replace:
         before_commit()
     return _commit(Index(store=sink, document=document, generation=generation), replace=replace)
@@ -134,11 +136,18 @@ def _describe(
     )
 
 
-def _put_files(frozen: FrozenFiles, document: IndexDocument, sink: Store, *, replace: bool) -> None:
+def _put_files(
+    frozen: FrozenFiles, document: IndexDocument, sink: Store, on_progress: OnProgress, *, replace: bool
+) -> None:
     # One of the same images has the same path. What is there may be damaged, and the reason to overwrite.
     put = sink.replace if replace else sink.create
-    for number in range(frozen.chunks):
+
+    def put_file(number: int) -> None:
         put(document.chunk_path(number), frozen.chunk(number).read_bytes())
+
+    with ThreadPoolExecutor(READERS, thread_name_prefix="files") as pool:
+        for number, _ in enumerate(pool.map(put_file, range(frozen.chunks)), 1):
+            on_progress("writing", min(number * ROWS, frozen.images))
 
 
 def _sample(

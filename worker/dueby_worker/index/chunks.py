@@ -9,7 +9,7 @@ known, and for such a file `replaces`: the row of an earlier generation that the
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -19,6 +19,8 @@ from dueby_worker.images.lance_rows import LanceRow
 from dueby_worker.images.members import TarMember
 from dueby_worker.images.row_groups import ParquetRow
 from dueby_worker.images.within import Place
+
+Cell = str | int | None
 
 
 class Row(NamedTuple):
@@ -39,35 +41,30 @@ class Row(NamedTuple):
 _CHUNK_DIGITS = 32
 # Columns of what there is beside URIs and places, if an image in the file has it.
 KEPT, VERSION = "kept", "file_version"
-_BESIDE = ((KEPT, pa.string()), (VERSION, pa.string()), (REPLACES, pa.int64()))
+BESIDE: Mapping[str, pa.DataType] = {KEPT: pa.string(), VERSION: pa.string(), REPLACES: pa.int64()}
 _OF_TARS = ("version", "offset", "length", "header")
 _OF_PARQUET = ("version", "column", "footer", "group", "row", "length")
 _OF_LANCE = ("version", "checksum", "column", "row", "length")
 
 
-def cells_of(row: Row) -> tuple[str | int, ...]:
-    """Return which image it is: its URI and its place."""
-    return (row.uri, *(() if row.place is None else (getattr(row.place, name) for name in _names(row.place))))
+def columns_of(rows: Sequence[Row]) -> dict[str, Sequence[Cell]]:
+    """Return the columns of a file's rows. All rows are within objects of one kind, or none is."""
+    uris, places, kept, versions, replaced = zip(*rows)
+    columns: dict[str, Sequence[Cell]] = {"uri": uris}
+    if places[0] is not None:
+        columns |= {name: [getattr(place, name) for place in places] for name in _names(places[0])}
+    beside = [text or None for text in kept], [text or None for text in versions], replaced
+    return columns | {name: cells for name, cells in zip(BESIDE, beside) if cells.count(None) < len(rows)}
 
 
-def beside(row: Row) -> tuple[str | int | None, ...]:
-    """Return what there is of an image beside its URI and its place, in the order of the columns."""
-    return row.kept or None, row.version or None, row.replaces
+def table_of(columns: Mapping[str, Sequence[Cell]]) -> pa.Table:
+    """Return a file's table."""
+    return pa.table({name: pa.array(cells, BESIDE.get(name)) for name, cells in columns.items()})
 
 
-def table_of(rows: Sequence[Row]) -> pa.Table:
-    """Return a file's table. All rows are within objects of one kind, or none is."""
-    place = rows[0].place
-    columns = zip(*map(cells_of, rows))
-    table = pa.table(dict(zip(("uri", *(_names(place) if place is not None else ())), map(list, columns))))
-    for (name, kind), cells in zip(_BESIDE, zip(*map(beside, rows))):
-        if any(cell is not None for cell in cells):
-            table = table.append_column(name, pa.array(cells, kind))
-    return table
-
-
-def text_of(rows: Iterable[Iterable[str | int | None]]) -> bytes:
-    """Return the rows, as cells, as what digests are made of: each value followed by a NUL."""
+def text_of(columns: Mapping[str, Sequence[Cell]], *, without: Collection[str] = ()) -> bytes:
+    """Return the rows, `without` some columns, as what digests are made of: each value followed by a NUL."""
+    rows = zip(*(cells for name, cells in columns.items() if name not in without))
     return "".join(f"{cell}\0" for row in rows for cell in row if cell is not None).encode()
 
 
@@ -78,7 +75,7 @@ def chunk_digest(text: bytes) -> str:
 
 def digest_of(table: pa.Table) -> str:
     """Return the digest of the rows of a file's table, whatever wrote the file."""
-    return chunk_digest(text_of(zip(*(column.to_pylist() for column in table.columns))))
+    return chunk_digest(text_of(table.to_pydict()))
 
 
 def row_at(table: pa.Table, row: int) -> Row:

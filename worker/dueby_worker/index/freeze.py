@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dueby_api.errors import Invalid, Transient
-from dueby_api.source import Source
-from dueby_worker.index.chunks import VERSION, Row, beside, cells_of, chunk_digest, row_at, table_of, text_of
+from dueby_api.source import REPLACES, Source
+from dueby_worker.index.chunks import BESIDE, KEPT, VERSION, Row, chunk_digest, columns_of, row_at, table_of, text_of
 from dueby_worker.index.frozen_index import ROWS, chunk_name
 from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.lance_listing import list_lance
@@ -139,20 +139,21 @@ def write_frozen(
         chunk = list(islice(rows, ROWS))
         if not chunk:
             break
-        text = text_of((*cells_of(row), *beside(row)) for row in chunk)
+        columns = columns_of(chunk)
+        text = text_of(columns)
         # Of most sources there is nothing beside the images, and the three digests are of the same text.
-        is_bare = all(cell is None for row in chunk for cell in beside(row))
+        is_bare = columns.keys().isdisjoint(BESIDE)
         # Two generations may be of the same images, but no row is replaced twice.
-        digest.update(text if is_bare else text_of((*cells_of(row), row.replaces) for row in chunk))
-        kept_digest.update(text if is_bare else text_of((*cells_of(row), row.kept or None) for row in chunk))
+        digest.update(text if is_bare else text_of(columns, without=(KEPT, VERSION)))
+        kept_digest.update(text if is_bare else text_of(columns, without=(VERSION, REPLACES)))
         chunk_digests.append(chunk_digest(text))
         versions_digest.update(text)
-        for row in chunk:
-            says_more |= row.kept != ""
-            has_versions |= row.version != ""
-            replaced += row.replaces is not None
+        says_more |= KEPT in columns
+        has_versions |= VERSION in columns
+        replaced += sum(row is not None for row in columns.get(REPLACES, ()))
+        for row in chunk if kept.names else ():
             kept.note(row.kept, uri=row.uri)
-        pq.write_table(table_of(chunk), folder / chunk_name(number), compression="zstd", row_group_size=ROWS)
+        pq.write_table(table_of(columns), folder / chunk_name(number), compression="zstd", row_group_size=ROWS)
         images += len(chunk)
         on_progress("freezing", images)
     return FrozenFiles(
@@ -190,10 +191,13 @@ def _listed(
     """Yield the source's images in their order."""
 
     def counted(rows: Iterable[Counted]) -> Iterator[Counted]:
+        number = 0
         for number, row in enumerate(rows, 1):
             if number % _REPORT_EVERY == 0:
                 on_progress("listing", number)
             yield row
+        if number > _REPORT_EVERY:
+            on_progress("listing", number)
 
     def sort() -> Iterator[str]:
         # Each attempt has a folder of its own and starts from the beginning: a listing can't be resumed.
@@ -214,6 +218,6 @@ def _listed(
         else:
             for line in retry.call(sort, what=field_of(source)):
                 uri, said, version = line.rsplit(_BESIDE, 2)
-                yield Row(uri, kept=said, version=version)
+                yield Row(uri, None, said, version)
     except Transient as error:
         raise Transient(f"{field_of(source)}: the images can't be listed: {error}") from error

@@ -98,8 +98,8 @@ def kept_text(name: str | int | None, values: Sequence[Any], columns: Sequence[s
 
     Raise ValueError, with the row's name `where` and the column, for a value that can't be kept.
     """
-    if name is None and not columns:
-        return ""
+    if not columns and not isinstance(name, str):
+        return "" if name is None else f"[{name}]"
     for column, value in zip(columns, values):
         if value is not None and type(value) not in _JSON_TYPES:
             raise ValueError(f"{where}: `{column}` is a {'list' if isinstance(value, list) else 'mapping'}; {_KINDS}")

@@ -27,8 +27,8 @@ from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import below, canonical_uri, is_glob, split
 
 _EXTENSIONS = ", ".join(sorted(IMAGE_EXTENSIONS))
-# Endings that a sentence names, the most common ones first, and what one may look like.
-_SHOWN_ENDINGS = 5
+# Endings that a sentence names, the most common ones first, those that are counted, and what one may look like.
+_SHOWN_ENDINGS, _MOST_ENDINGS = 5, 1000
 _ENDING = re.compile(r"\.[a-z0-9_]{1,12}")
 # Of the digest of what a store says of a file: that a change goes unseen has a probability of 2^-64.
 _VERSION_DIGITS = 16
@@ -45,7 +45,9 @@ class Unlisted:
         name = path.rpartition("/")[2]
         if not any(part.startswith(".") for part in path.split("/")):
             ending = name[name.rindex(".") :].lower() if "." in name else ""
-            self._endings[ending if _ENDING.fullmatch(ending) else ""] += 1
+            # Names such as 1.2.840.11 have as many endings as there are files.
+            has_room = ending in self._endings or len(self._endings) < _MOST_ENDINGS
+            self._endings[ending if has_room and _ENDING.fullmatch(ending) else ""] += 1
 
     def __str__(self) -> str:
         """Return how many there are of which ending: `3 .txt, 1 without an ending`."""

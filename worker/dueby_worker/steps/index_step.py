@@ -6,6 +6,7 @@ fingerprint is computed here, and every worker checks that it still finds the sa
 machine (models/known_model.py), that takes no torch, and nothing else here does.
 """
 
+import gc
 import sys
 import time
 from dataclasses import replace
@@ -30,11 +31,16 @@ from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.serve import serve_waits
 
-_REPORT_EVERY_S = 1.0
+# Progress is printed at most so often, and whenever the time so far has grown by this share.
+_REPORT_EVERY_S, _REPORT_EVERY_SHARE = 1.0, 0.05
+_OF_ALL = ("freezing", "writing")
+# A file's rows are 65,536 tuples, through which the garbage collector looks again and again: a fifth of the time.
+_TUPLES_AT_ONCE = 1 << 17
 
 
 def index_source(config: IndexConfig) -> IndexResult:
     """Index the source and return N, the fingerprint, the input cost, and what the sink already holds of this job."""
+    gc.set_threshold(_TUPLES_AT_ONCE)
     sink_waits, source_waits = serve_waits(config)
     store = open_store(config.sink.uri, retry=replace(DEFAULT_RETRY, waits=sink_waits))
     require_create_only(store)
@@ -160,14 +166,18 @@ def _note(admission: Admission, index: Index | None, *, changed: bool) -> str:
 
 
 class _ProgressPrinter:
-    """Prints to stderr how many images are indexed, at most once per second and stage."""
+    """Prints to stderr how many images are indexed: when a stage begins, and then less often the longer it takes."""
 
     def __init__(self) -> None:
-        self._stage, self._next_s = "", 0.0
+        self._began_s, self._next_s = time.monotonic(), 0.0
+        self._images = dict[str, int]()
 
     def show(self, stage: str, images: int) -> None:
-        """Print that so many images are listed, frozen or sampled."""
+        """Print that so many images are listed, frozen, sampled or written."""
         now_s = time.monotonic()
-        if stage != self._stage or now_s >= self._next_s:
-            print(f"{stage}: {counted(images, 'image')}", file=sys.stderr, flush=True)
-            self._stage, self._next_s = stage, now_s + _REPORT_EVERY_S
+        if stage not in self._images or now_s >= self._next_s:
+            listed = self._images.get("listing") if stage in _OF_ALL else None
+            of = f" of {listed:,} that are listed" if listed else ""
+            print(f"{stage}: {counted(images, 'image')}{of}", file=sys.stderr, flush=True)
+            self._next_s = now_s + max(_REPORT_EVERY_S, (now_s - self._began_s) * _REPORT_EVERY_SHARE)
+        self._images[stage] = images

@@ -86,10 +86,18 @@ def resolver(folder: str) -> Callable[[str], str]:
         top = file_path(folder)
     elif kind == "bucket":
         root, top = split(folder)
+    before = " "
 
     def resolve(uri: str) -> str:
+        nonlocal before
+        # Most are in the store of the one before, and spelt as that was.
+        if uri.startswith(before):
+            return uri
         if _SCHEME.match(uri):
-            return canonical_uri(uri)
+            image = canonical_uri(uri)
+            if image == uri and SCHEMES[scheme_of(image)].kind != "folder":
+                before = f"{split(image)[0]}/"
+            return image
         if kind == "web":
             return urljoin(folder + "/", uri)
         # An absolute path in a manifest of a bucket is a file of this machine.

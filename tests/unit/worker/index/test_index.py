@@ -11,7 +11,7 @@ import pytest
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import ListedSource, Source, Synthetic
 from dueby_worker.index.build import build_index
-from dueby_worker.index.chunks import Row, table_of
+from dueby_worker.index.chunks import Row, columns_of, table_of
 from dueby_worker.index.frozen_index import DOCUMENT, chunk_path, find_index, open_index, resolve_index
 from dueby_worker.index.sampling import choose
 from dueby_worker.storage.local_store import LocalStore
@@ -123,7 +123,8 @@ def test_a_sink_without_an_index_says_so(sink: Store) -> None:
 def others_rows() -> bytes:
     """A whole file of an index, with as many rows, of which one is another."""
     buffer = io.BytesIO()
-    pq.write_table(table_of([Row(f"file:///in/{number}.jpg") for number in range(5)]), buffer)
+    rows = [Row(f"file:///in/{number}.jpg") for number in range(5)]
+    pq.write_table(table_of(columns_of(rows)), buffer)
     return buffer.getvalue()
 
 

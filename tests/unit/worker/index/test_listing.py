@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from dueby_api.errors import Invalid
 from dueby_api.source import Source
 from dueby_worker.index.frozen_index import find_index
 from dueby_worker.index.globs import select
+from dueby_worker.index.listing import Unlisted
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import file_uri
@@ -177,3 +179,14 @@ def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path, sink: Store) -
     (tmp_path / "in" / "closed").chmod(0)
     with pytest.raises(Invalid, match=r"^spec.source.uri: .*closed can't be listed: permission denied$"):
         build(Source(uri=str(tmp_path / "in")), sink)
+
+
+def test_files_with_an_ending_each_are_counted_without_remembering_all_endings() -> None:
+    unlisted = Unlisted()
+    tracemalloc.start()
+    for number in range(20_000):
+        unlisted.add(f"scans/1.2.840.{number}")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert str(unlisted) == "1 .0, 1 .1, 1 .10, 1 .100, 1 .101, 19,995 others"
+    assert peak < 2**20

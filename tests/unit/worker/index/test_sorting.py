@@ -21,3 +21,11 @@ def test_a_source_that_is_in_order_makes_one_run(tmp_path: Path) -> None:
     uris = [f"{number:04d}" for number in range(1000)]
     assert list(sort_externally(uris, folder=tmp_path, chunk=10)) == uris
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_merged_already_is_rarely_merged_again(tmp_path: Path) -> None:
+    uris = [f"{number:04d}" for number in reversed(range(200))]
+    assert list(sort_externally(uris, folder=tmp_path, chunk=1, fan_in=20)) == sorted(uris)
+    lengths = [path.read_text().count("\0") for path in tmp_path.iterdir()]
+    assert len(lengths) <= 20
+    assert max(lengths) < 50

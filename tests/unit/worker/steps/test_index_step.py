@@ -104,3 +104,29 @@ def test_a_sink_is_not_gone_on_with_after_decoding_otherwise(
     # Workers of the job that was there find its index as it was.
     assert resolve_index(strict.source, store, images=4, preprocessing=SMALL).digest == found.digest
     assert index_source(strict).fingerprint == found.fingerprint
+
+
+def test_how_far_a_long_list_is_indexed_is_said_stage_by_stage(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_photos(tmp_path, 2)
+    names = sorted(path.name for path in tmp_path.glob("*.jpg"))
+    (tmp_path / "list.txt").write_text("\n".join(names * 35_000))
+    document = {
+        "job": "catalog",
+        "sink": {"uri": str(tmp_path / "rows")},
+        "source": {"manifest": {"uri": str(tmp_path / "list.txt")}},
+        "model": {"name": "mobilenet_v3_small", "weights": "none"},
+    }
+    config = validate(IndexConfig, document)
+    assert index_source(config).images == 70_000
+    lines = capfd.readouterr().err.splitlines()
+    for said in (
+        "listing: 10,000 images",
+        "freezing: 65,536 images of 70,000 that are listed",
+        "writing: 65,536 images of 70,000 that are listed",
+    ):
+        assert said in lines
+    index = resolve_index(config.source, open_store(str(tmp_path / "rows")), images=70_000, preprocessing=SMALL)
+    assert [uri.rpartition("/")[2] for uri in index.uris(34_999, 35_000)] == names
+    assert len(index.uris(60_000, 69_999)) == 10_000
