@@ -1,9 +1,11 @@
 """A gateway before S3 that answers 404 to everything while it has lost the server: a real server behind a proxy."""
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -165,6 +167,37 @@ def test_a_long_listing_goes_on_at_the_page_that_failed(server: S3Server, proxy:
     proxy.fault = lambda request: BUSY if proxy.asked("GET", request.path) <= 2 else None
     names = list(open_store(server.uri("long"), retry=PATIENT).walk())
     assert names == [f"{number:04d}.jpg" for number in range(2_300)]
+
+
+def write_empty(folder: Path, *names: str) -> list[str]:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return sorted(names)
+
+
+def test_folders_are_listed_side_by_side(server: S3Server, proxy: FaultProxy) -> None:
+    large = [f"a/{number:04d}.jpg" for number in range(1_100)]
+    names = write_empty(server.folder / "walked", "top.jpg", *large, "b/1/x.jpg", "b/2/y/z.jpg", "b/w.jpg")
+    met, both = set[str](), threading.Barrier(2, timeout=60)
+
+    def answers_both_or_none(request: Request) -> Refusal | None:
+        (prefix,) = parse_qs(urlsplit(request.path).query)["prefix"]
+        if prefix.endswith(("/a/", "/b/")) and prefix not in met:
+            met.add(prefix)
+            both.wait()
+        return None
+
+    proxy.fault = answers_both_or_none
+    assert sorted(open_store(server.uri("walked"), retry=HURRIED).walk()) == names
+    assert len(met) == 2
+
+
+def test_folders_that_are_too_many_to_be_listed_one_by_one_are_not(server: S3Server, proxy: FaultProxy) -> None:
+    names = write_empty(server.folder / "many", *(f"{number:04d}/{number}.jpg" for number in range(1_100)))
+    assert sorted(open_store(server.uri("many"), retry=PATIENT).walk()) == names
+    assert proxy.asked("GET", "list-type=2") == 3
 
 
 def test_a_long_list_of_images_is_read_on_at_the_block_that_failed(server: S3Server, proxy: FaultProxy) -> None:

@@ -10,12 +10,14 @@ obstore takes no key with an empty name in it, such as `a//b.jpg`, though S3 and
 reads once after a store has asked for fewer requests, because it knows for how long, which obstore doesn't say.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 
 from dueby_api.errors import Invalid
 from dueby_worker.storage.object_reader import ObjectReader, is_odd
+from dueby_worker.storage.pages import pages_below
 from dueby_worker.storage.remote import Ask, GcsWriter, ListingPage, S3Access, S3Writer, pages
 from dueby_worker.storage.retry import RetryPolicy, Throttled
 from dueby_worker.storage.store import (
@@ -44,15 +46,20 @@ class ObjectStore(Store):
         self._was_throttled = False
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Yield all keys below the folder in one flat listing: an object store has no real folders."""
+        """Yield all keys below the folder, in no particular order: folders are listed side by side."""
         return (path for path, _ in self.walk_versions(folder))
 
     def walk_versions(self, folder: str = "") -> Iterator[tuple[str, str]]:
         """Yield all keys below the folder, with their ETags or what else the store has."""
         prefix = self._key(f"{folder}/" if folder else "")
         found = False
-        # Each page is asked for again by itself: one of many fails, and the listing can't begin again each time.
-        for page in self._pages(prefix, delimiter="", ask=self._ask):
+
+        def get(below: str, delimiter: str, more: str | None, stop: threading.Event) -> ListingPage:
+            # Each page is asked for again by itself: one of many fails, and the listing can't begin again each time.
+            page = partial(self._writer.page, self._bucket, below, delimiter=delimiter, most=1000, more=more)
+            return self._ask(page, cancelled=stop)
+
+        for page in pages_below(prefix, get):
             for key, version in page.keys.items():
                 found = True
                 # Web consoles create objects named folder/ to show empty folders.
