@@ -10,7 +10,7 @@ whether the sink is the one that it has counted before it says so, and after.
 import io
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -39,8 +39,8 @@ from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.serve import serve_waits
 
-# Parts that are read at the same time.
-_READERS = 16
+# Parts that are read at the same time, and those that are given to the readers at once.
+_READERS, _AT_ONCE = 16, 4096
 # How many parts a message lists.
 _SHOWN = 3
 log = logging.getLogger(__name__)
@@ -67,19 +67,23 @@ def finish(store: Store, *, is_overwriting: bool = False, uid: str | None = None
     _require_every_part(names, grid, sink=store.uri)
     others = set(names).difference(names_in(earlier))
     _remove_foreign_parts(store, others, grid, is_overwriting=is_overwriting)
-    footers = _read_footers(store, grid)
-    for part, footer in enumerate(footers):
+    rows = errors = warnings = replaced = 0
+    for part, footer in enumerate(_read_footers(store, grid)):
         require_own_rows(
             store, part, manifest=manifest, first=footer.first, rows=footer.rows, by=footer.origin.fingerprint
         )
+        rows += footer.rows
+        errors += footer.errors
+        warnings += footer.warnings
+        replaced += footer.replaced
     result = FinishResult(
         job=manifest.job,
         images=manifest.images,
         parts=grid.parts,
-        rows=sum(footer.rows for footer in footers),
-        errors=sum(footer.errors for footer in footers),
-        warnings=sum(footer.warnings for footer in footers),
-        replaced=sum(footer.replaced for footer in footers),
+        rows=rows,
+        errors=errors,
+        warnings=warnings,
+        replaced=replaced,
         fingerprint=manifest.fingerprint,
         part_size=grid.part_size,
         mark=grid.mark,
@@ -136,11 +140,13 @@ def _remove_foreign_parts(store: Store, names: Collection[str], grid: Grid, *, i
         store.delete(name)
 
 
-def _read_footers(store: Store, grid: Grid) -> list[PartFooter]:
-    """Return the footer of every part, in order. Raise Invalid if one is damaged."""
+def _read_footers(store: Store, grid: Grid) -> Iterator[PartFooter]:
+    """Yield the footer of every part, in order. Raise Invalid if one is damaged."""
     with ThreadPoolExecutor(_READERS) as threads:
-        names = (part_name(grid, part) for part in range(grid.parts))
-        return list(threads.map(lambda name: read_end_of_part(store, name, _footer_of), names))
+        # A pool takes all that it is given at once, and there may be millions of parts.
+        for first in range(0, grid.parts, _AT_ONCE):
+            names = (part_name(grid, part) for part in range(first, min(first + _AT_ONCE, grid.parts)))
+            yield from threads.map(lambda name: read_end_of_part(store, name, _footer_of), names)
 
 
 def _footer_of(data: bytes) -> PartFooter:
