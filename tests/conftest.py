@@ -1,8 +1,8 @@
 """What every test runs under: one thread a library, a home of its own, repeatable hypothesis, and needs said aloud.
 
-A test that needs a real S3 server, a browser, a cluster, a compiler or a GPU carries a marker. Where the thing isn't
-there the test is skipped, and the last lines of the run say how many were and how to run them; with the need's variable
-set to 1, as CI does, it fails instead.
+A test that needs a real S3 or Azure server, a browser, a cluster, a compiler or a GPU carries a marker. Where the thing
+isn't there the test is skipped, and the last lines of the run say how many were and how to run them; with the need's
+variable set to 1, as CI does, it fails instead.
 """
 
 import os
@@ -38,7 +38,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test reads a person's credentials, configuration or caches, and none leaves anything in their home.
-for variable in [name for name in os.environ if name.startswith(("AWS_", "XDG_"))]:
+for variable in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "XDG_"))]:
     del os.environ[variable]
 HOME = tempfile.mkdtemp(prefix="dueby-tests-")
 os.environ["HOME"] = HOME
@@ -73,6 +73,12 @@ NEEDS = {
         is_there=lambda: shutil.which("versitygw") is not None,
         required_by="DUEBY_REQUIRE_S3",
         how="put versitygw (github.com/versity/versitygw) on the PATH",
+    ),
+    "azure": Need(
+        because="need a server of Azure Blob Storage",
+        is_there=lambda: shutil.which("azurite-blob") is not None,
+        required_by="DUEBY_REQUIRE_AZURE",
+        how="put Azurite on the PATH (npm install --global azurite)",
     ),
     "browser": Need(
         because="need a browser",

@@ -45,7 +45,8 @@ MAX_CONFIDENCE = 0.999
 CLASS_CONFIDENCE = {"Hard": 0.99, "Soft": 0.95, "Relaxed": 0.95, "BestEffort": 0.95}
 
 # What is wrong with a sink at a read-only scheme; the CRD says the same.
-BUCKETS = " or ".join(f"{name}://" for name in WRITABLE if SCHEMES[name].kind == "bucket")
+*_FIRST, _LAST = (f"{name}://" for name in WRITABLE if SCHEMES[name].kind == "bucket")
+BUCKETS = f"{', '.join(_FIRST)} or {_LAST}"
 ENGINE_BESIDE_GPU_DECODER = (
     "runs on CPUs, but source.decoder is gpu; set it to auto or to an engine for GPUs, or set source.decoder to cpu"
 )
@@ -72,7 +73,7 @@ class Sink(Spec, frozen=True, kw_only=True):
     """Where the result rows go."""
 
     uri: Uri
-    """A folder at file, s3 or gs, which is not in the source. It is created if it does not exist."""
+    """A folder at file, s3, gs or az, which is not in the source. It is created if it does not exist."""
     if_exists: Literal["Resume", "Fail", "Overwrite", "Append"] = "Resume"
     """Resume: keep the finished parts of the same job and do the rest. Fail: refuse a sink in use. Overwrite: start
     again, even over another job's rows. Rows of this very job, and those finished after it was created, stay. Append:

@@ -30,6 +30,7 @@ SCHEMES: Mapping[str, SchemeEntry] = {
         SchemeEntry(name="file", kind="folder", store="dueby_worker.storage.local_store:LocalStore", is_writable=True),
         SchemeEntry(name="s3", kind="bucket", store="dueby_worker.storage.object_store:ObjectStore", is_writable=True),
         SchemeEntry(name="gs", kind="bucket", store="dueby_worker.storage.object_store:ObjectStore", is_writable=True),
+        SchemeEntry(name="az", kind="bucket", store="dueby_worker.storage.object_store:ObjectStore", is_writable=True),
         SchemeEntry(name="http", kind="web", store="dueby_worker.storage.web_store:WebStore", is_writable=False),
         SchemeEntry(name="https", kind="web", store="dueby_worker.storage.web_store:WebStore", is_writable=False),
     )

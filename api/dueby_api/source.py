@@ -24,7 +24,7 @@ ONLY_FILES = (
     "compares files by what their store says of them when it lists a folder; give a folder or a glob as source.uri"
 )
 # Where Lance datasets aren't read, and what is said of one that is there.
-NOT_FOR_LANCE = ("gs", "http", "https")
+NOT_FOR_LANCE = ("gs", "az", "http", "https")
 NO_LANCE_THERE = "Lance datasets are read at file and s3; copy this one there"
 
 
@@ -55,7 +55,7 @@ class Parquet(Spec, frozen=True, kw_only=True):
 
     uri: Uri
     """A Parquet file, a folder of such, a glob, or braces (s3://bucket/train-{00000..00127}.parquet, or *.parquet); at
-    file, s3, gs, http or https."""
+    file, s3, gs, az, http or https."""
     column: Annotated[str, Meta(min_length=1, max_length=256)] = "image"
     """The column of the encoded images (JPEG, PNG and so on): binary, or a struct with `bytes`, as Hugging Face's
     datasets write it."""
@@ -101,7 +101,7 @@ class Source(Spec, frozen=True, kw_only=True):
 
     uri: Uri | None = None
     """A folder, a glob, or tar shards, whose images are read where they lie (s3://bucket/{000..127}.tar, or *.tar); at
-    file, s3, gs, http or https."""
+    file, s3, gs, az, http or https."""
     manifest: ListedSource | None = None
     """A list of images instead of a folder."""
     parquet: Parquet | None = None

@@ -23,7 +23,7 @@ from dueby_api.inference_job import JobSpec
 from dueby_api.schema import Meta, Spec, matching
 from dueby_api.source import ReadLimits, Source
 
-DEFAULT_REQUESTS_PER_S: Mapping[str, int] = {"s3": 5_500, "gs": 5_000}
+DEFAULT_REQUESTS_PER_S: Mapping[str, int] = {"s3": 5_500, "gs": 5_000, "az": 20_000}
 """Read requests a second that a store is sure to serve, by URI scheme. No other scheme documents a number.
 
 s3: at least 5,500 GET and HEAD requests a second for a prefix, and more once S3 has split a prefix that is read much
@@ -31,10 +31,16 @@ s3: at least 5,500 GET and HEAD requests a second for a prefix, and more once S3
 split, so a bucket counts as one prefix.
 gs: a bucket's initial capacity is about 5,000 object reads a second, and Google takes minutes to raise it when more is
 asked (cloud.google.com/storage/docs/request-rate).
+az: 20,000 requests a second for a storage account, and in some regions 40,000
+(learn.microsoft.com/azure/storage/common/scalability-targets-standard-account). A URI doesn't name its account, so each
+container counts as one; an entry of `stores` for az:// makes them one.
 """
 
-ENDPOINT_VARIABLES = frozenset({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"})
-"""Variables that name another S3 server than Amazon's, which promises nothing."""
+ENDPOINT_VARIABLES: Mapping[str, frozenset[str]] = {
+    "s3": frozenset({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}),
+    "az": frozenset({"AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "AZURE_STORAGE_USE_EMULATOR"}),
+}
+"""Variables that name another server than Amazon's or Microsoft's, which promises nothing, by URI scheme."""
 
 AS_SEEN = " (as workers have seen it)"
 """How the name of a limit ends that was observed."""
@@ -155,8 +161,10 @@ def _stated(uri: str, stores: Sequence[StoreLimits]) -> SourceLimit | None:
 def _promised(uri: str, spec: JobSpec) -> SourceLimit | None:
     """Return what the store's documentation promises for the bucket."""
     scheme, separator, _ = uri.partition("://")
-    requests = DEFAULT_REQUESTS_PER_S.get(scheme.lower()) if separator else None
-    if requests is None or any(variable.name in ENDPOINT_VARIABLES for variable in spec.worker.env):
+    scheme = scheme.lower()
+    requests = DEFAULT_REQUESTS_PER_S.get(scheme) if separator else None
+    elsewhere = ENDPOINT_VARIABLES.get(scheme, frozenset())
+    if requests is None or any(variable.name in elsewhere for variable in spec.worker.env):
         return None
     return SourceLimit(name=_root_of(uri), requests_per_s=requests)
 

@@ -9,7 +9,8 @@ from dueby_api.store_limits import ENDPOINT_VARIABLES, StoreLimits
 def stores_here(environment: Mapping[str, str] | None = None) -> tuple[StoreLimits, ...]:
     """Return what is known here beside the stores' own documentation; the process's environment by default.
 
-    Another S3 server than Amazon's, which the environment names, promises nothing, so nothing limits it.
+    Another server than Amazon's or Microsoft's, which the environment names, promises nothing, so nothing limits it.
     """
     known = os.environ if environment is None else environment
-    return (StoreLimits(prefix="s3://"),) if ENDPOINT_VARIABLES & known.keys() else ()
+    elsewhere = (scheme for scheme, variables in ENDPOINT_VARIABLES.items() if variables & known.keys())
+    return tuple(StoreLimits(prefix=f"{scheme}://") for scheme in elsewhere)

@@ -98,9 +98,9 @@ class Results:
 def read(sink: AnyPath, *, columns: Sequence[str] | None = None, filter: "Expression | None" = None) -> Results:
     """Return the rows in a job's sink, by its `_SUCCESS`; of a job that isn't done, those of the parts that are.
 
-    `sink` is the job's sink.uri: a folder, s3:// or gs://, with the credentials that the job uses. `columns` are those
-    that `rows` shall have, by default all of them, and `filter` is an expression of pyarrow.compute that is true of
-    each of them. Until the rows are asked for, only the ends of the files are read, and which rows replace others. A
+    `sink` is the job's sink.uri: a folder, s3://, gs:// or az://, with the credentials that the job uses. `columns` are
+    those that `rows` shall have, by default all of them, and `filter` is an expression of pyarrow.compute that is true
+    of each of them. Until the rows are asked for, only the ends of the files are read, and which rows replace others. A
     job without a finished part has no rows, but their columns. Raise Invalid if nothing is in the sink, or if the
     columns or the filter are of none of its rows, and Transient if its job has no worker yet.
 

@@ -107,7 +107,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "a sink without a place": ({"sink": {}}, "spec.sink.uri: Required value"),
     "a sink on a web server": (
         {"sink": {"uri": "HTTPS://example.org/rows"}},
-        "uri: a web server can only be read from; use a folder, s3:// or gs://",
+        "uri: a web server can only be read from; use a folder, s3://, gs:// or az://",
     ),
     "a sink of many folders": ({"sink": {"uri": "rows/*"}}, "uri: is a glob, but results go to one folder"),
     "a sink beside the pod's program": (

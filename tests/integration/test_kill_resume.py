@@ -1,12 +1,13 @@
 """Kill -9 any process at any time, any number of times, run again: each image has one row, once.
 
-Real workers with a real network, on a folder and on a real S3 server. Moments are drawn from a seed and tied to what a
-worker has done, so that they fall where work is being done however fast the machine is.
+Real workers with a real network, on a folder and on real servers of S3 and Azure. Moments come from a seed and are tied
+to what a worker has done, so that they fall where work is being done however fast the machine is.
 """
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,19 @@ from dueby_worker.output.rows import Rows
 from dueby_worker.output.success import SUCCESS
 from dueby_worker.storage.store import Store
 from dueby_worker.storage.stores import open_store
+from support.azure import AzureServer, azurite_server
 from support.processes import ProcessJob, Step, make_photos, wait_for
-from support.s3 import versitygw_server
+from support.s3 import S3Server, versitygw_server
 from support.worker import rows_in
 
 IMAGES = 320
 PART_SIZE = 16
 WORKERS = 2
 ROUNDS = 3
+SERVERS: Mapping[str, Callable[[Path], AbstractContextManager[S3Server | AzureServer]]] = {
+    "s3": versitygw_server,
+    "azure": azurite_server,
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,7 @@ def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 @pytest.fixture
 def job(request: pytest.FixtureRequest, photos: Path, tmp_path: Path) -> Iterator[ProcessJob]:
-    """A job on a folder or on S3, whose processes end with the test."""
+    """A job on a folder, on S3 or on Azure, whose processes end with the test."""
     job = ProcessJob(
         folder=tmp_path / "run",
         source={"uri": str(photos)},
@@ -58,7 +64,7 @@ def job(request: pytest.FixtureRequest, photos: Path, tmp_path: Path) -> Iterato
     if request.param == "folder":
         yield job
     else:
-        with versitygw_server(tmp_path) as server, pytest.MonkeyPatch.context() as patch:
+        with SERVERS[request.param](tmp_path) as server, pytest.MonkeyPatch.context() as patch:
             for name, value in server.env.items():
                 patch.setenv(name, value)
             job.sink = server.uri("results/catalog")
@@ -67,7 +73,13 @@ def job(request: pytest.FixtureRequest, photos: Path, tmp_path: Path) -> Iterato
 
 
 on_every_store = pytest.mark.parametrize(
-    "job", ["folder", pytest.param("s3", marks=pytest.mark.s3)], indirect=True, ids=["on a folder", "on S3"]
+    "job",
+    [
+        pytest.param("folder", id="on a folder"),
+        pytest.param("s3", marks=pytest.mark.s3, id="on S3"),
+        pytest.param("azure", marks=pytest.mark.azure, id="on Azure"),
+    ],
+    indirect=True,
 )
 
 

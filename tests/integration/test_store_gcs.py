@@ -92,7 +92,7 @@ def test_objects_are_compared_by_md5_and_without_one_by_generation(
 ) -> None:
     with serving(tmp_path, Google) as address:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-        page = partial(GcsWriter().page, "photos", "in/", delimiter="", most=PAGE)
+        page = partial(GcsWriter("photos").page, "in/", delimiter="", most=PAGE)
         found = [list(page.keys.items()) for page in pages(page, lambda ask: ask())]
     assert found == [
         [("in/a.jpg", "QVKQdpWURg4uSFkikE80XQ=="), ("in/b.jpg", "1764550000000002")],

@@ -13,7 +13,7 @@ API servers         api (says anything), kept_objects (keeps what it is given), 
 a real cluster      kind/, whose __init__.py is its map
 images              pictures, jpegs, heics, profiles_icc, poison, tars, parquets, lances, within (the last three), kept
 models              models, foreign_models, onnx_files
-stores              store (what each must do), s3 (a real server), fault_proxy, web
+stores              store (what each must do), s3 and azure (real servers), fault_proxy, web
 workers and runs    worker, worker_config, processes, index, run (for `dueby run`), nights, run_record, simulation,
                     simulated_worker
 profiler and study  profiler, nvml, study, warmups

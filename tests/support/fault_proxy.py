@@ -1,4 +1,4 @@
-"""A proxy in front of a real S3 server that answers some requests itself, as a store with a fault does."""
+"""A proxy in front of a real object store that answers some requests itself, as a store with a fault does."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from support.azure import AzureServer
 from support.s3 import S3Server
 
 _LIMIT_S = 30.0
@@ -91,11 +92,11 @@ def fault_proxy(upstream: str, *, host: str = "127.0.0.1") -> Iterator[FaultProx
 
 
 @contextmanager
-def proxied(server: S3Server) -> Iterator[FaultProxy]:
+def proxied(server: S3Server | AzureServer) -> Iterator[FaultProxy]:
     """Run a proxy in front of the server, which whoever opens a store meanwhile is sent to."""
     with fault_proxy(server.endpoint) as proxy, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**server.env, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
-            patch.setenv(name, value)
+        for name, value in server.env.items():
+            patch.setenv(name, value.replace(server.endpoint, proxy.endpoint))
         yield proxy
 
 

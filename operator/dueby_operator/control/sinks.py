@@ -16,8 +16,8 @@ from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.schedule.job import JobKey
 
-# A variable whose name has this in it says where a store is: AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3.
-_ENDPOINT = "ENDPOINT"
+# A variable whose name has one of these in it says where a store is: AWS_ENDPOINT_URL, AZURE_STORAGE_ACCOUNT_NAME.
+_SAYS_WHERE = ("ENDPOINT", "ACCOUNT_NAME")
 
 
 def sink_holders(jobs: Iterable[JobSnapshot]) -> dict[JobKey, JobKey]:
@@ -45,7 +45,7 @@ def _sink_of(namespace: str, spec: JobSpec) -> Hashable | None:
         return None
     place, worker = place_of(spec.sink.uri), spec.worker
     if place.scheme != "file":
-        endpoints = tuple(variable for variable in worker.env if _ENDPOINT in variable.name)
+        endpoints = tuple(variable for variable in worker.env if any(word in variable.name for word in _SAYS_WHERE))
         return namespace, place, endpoints, worker.env_from
     return (namespace, place, worker.volumes, worker.volume_mounts) if place.names[:1] == ("/",) else None
 

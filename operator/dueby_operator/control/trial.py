@@ -12,7 +12,7 @@ from typing import Any
 from dueby_api.conditions import Reason
 from dueby_api.engines import runs_on_cpu
 from dueby_api.errors import Invalid
-from dueby_api.inference_job import InferenceJob, JobSpec
+from dueby_api.inference_job import BUCKETS, InferenceJob, JobSpec
 from dueby_api.places import place_of
 from dueby_api.schema import LenientSpec
 from dueby_operator.cluster.devices import ClusterDevices
@@ -29,7 +29,7 @@ from dueby_operator.objects.pods import CONTAINER
 Document = dict[str, Any]
 _WHAT_TO_DO = (
     "Mount a volume that all nodes share, such as a persistentVolumeClaim, with spec.worker.volumes and volumeMounts, "
-    "or use s3:// or gs://"
+    f"or use {BUCKETS}"
 )
 # Of what a pod that is refused for these asks for there may be enough later.
 _PASSING = ("exceeded quota",)

@@ -78,7 +78,7 @@ NAN = float("nan")
         ),
         pytest.param(
             {"sink": {"uri": "https://example.org/rows"}},
-            "spec.sink.uri: a web server can only be read from; use a folder, s3:// or gs://",
+            "spec.sink.uri: a web server can only be read from; use a folder, s3://, gs:// or az://",
             id="a sink on a web server",
         ),
         pytest.param({"gpus": {"max": 0}}, "spec.gpus.max: must be an integer of at least 1, but is 0", id="no GPUs"),

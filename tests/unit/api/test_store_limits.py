@@ -32,6 +32,7 @@ def limits(source: dict[str, Any], *stores: StoreLimits, **spec: Any) -> list[Ro
         pytest.param({"uri": "s3://photos/a/*.jpg"}, [("s3://photos", False, 5_500, None)], id="a bucket of S3's"),
         pytest.param({"uri": "s3://photos"}, [("s3://photos", False, 5_500, None)], id="all of it"),
         pytest.param({"uri": "gs://photos/a"}, [("gs://photos", False, 5_000, None)], id="a bucket of Google's"),
+        pytest.param({"uri": "az://photos/a"}, [("az://photos", False, 20_000, None)], id="a container of Azure's"),
         pytest.param({"uri": "https://host/a/*.jpg"}, [], id="a web server promises nothing"),
         pytest.param({"uri": "/photos"}, [], id="nor does a disk"),
         pytest.param({"synthetic": {}}, [], id="images that are made are read nowhere"),
@@ -78,6 +79,9 @@ def test_a_jobs_own_requests_take_the_place_of_the_default_and_its_bytes_do_not(
 def test_another_server_than_amazons_promises_nothing() -> None:
     env = [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
     assert limits({"uri": "s3://photos/a"}, worker={"env": env}) == []
+    assert limits({"uri": "az://photos/a"}, worker={"env": env}) == [("az://photos", False, 20_000, None)]
+    env = [{"name": "AZURE_STORAGE_ENDPOINT", "value": "http://azurite:10000/account"}]
+    assert limits({"uri": "az://photos/a"}, worker={"env": env}) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
-"""Folders, S3 and Google Cloud Storage as pyarrow's own readers of Parquet datasets take them."""
+"""Folders, S3, Google Cloud Storage and Azure as pyarrow's own readers of Parquet datasets take them."""
 
-import re
 import urllib.parse
 import urllib.request
 from datetime import timedelta
@@ -10,9 +9,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from dueby_api.errors import DueByError, Transient, first_line
+from dueby_worker.storage.object_reader import azure_files, region_of
 from dueby_worker.storage.remote import CONNECT_S, READ_S, S3Access, gcs_emulator
-from dueby_worker.storage.store import NotFound, Unavailable
 from dueby_worker.storage.uris import file_path, scheme_of, split
 
 # pyarrow opens no more connections to S3 than it has threads for reading, or 25 if it has fewer; other requests wait.
@@ -20,10 +18,6 @@ from dueby_worker.storage.uris import file_path, scheme_of, split
 MAX_CONNECTIONS = 128
 # Of a request, by AWS's standard strategy: about a minute with its pauses.
 _ATTEMPTS = 8
-# How pyarrow words errors that are the fault of one object. Any other error may be the store's.
-_OBJECTS_FAULT = re.compile(
-    r"AWS Error (ACCESS_DENIED|NO_SUCH_KEY|RESOURCE_NOT_FOUND|INVALID_OBJECT_STATE)|PERMISSION_DENIED|NOT_FOUND"
-)
 
 
 def file_system_of(uri: str) -> fs.FileSystem:
@@ -32,7 +26,10 @@ def file_system_of(uri: str) -> fs.FileSystem:
         return fs.SubTreeFileSystem(file_path(uri), fs.LocalFileSystem())
     root, prefix = split(uri)
     scheme, _, bucket = root.partition("://")
-    files = _s3_files(S3Access.from_environment(), bucket) if scheme == "s3" else _gcs_files()
+    if scheme == "az":
+        files = fs.PyFileSystem(fs.FSSpecHandler(azure_files()))
+    else:
+        files = _s3_files(S3Access.from_environment(), bucket) if scheme == "s3" else _gcs_files()
     return fs.SubTreeFileSystem(f"{bucket}/{prefix}".rstrip("/"), files)
 
 
@@ -75,24 +72,3 @@ def _gcs_files() -> fs.FileSystem:
         scheme, _, host = emulator.rpartition("://")
         return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, retry_time_limit=once)
     return fs.GcsFileSystem(retry_time_limit=once)
-
-
-def _reading_failed(error: OSError) -> DueByError:
-    """Return what an error of pyarrow's means."""
-    words = first_line(error)
-    if isinstance(error, FileNotFoundError):
-        return NotFound("there is no such object")
-    if isinstance(error, PermissionError) or _OBJECTS_FAULT.search(words):
-        # S3 answers "access denied" for a missing object too if the user may not list the bucket.
-        return Unavailable(f"permission denied, or there is no such object ({words})")
-    return Transient(words)
-
-
-@lru_cache(maxsize=64)
-def region_of(bucket: str) -> str:
-    """Return the region of a bucket of AWS, which is asked."""
-    try:
-        region: str = fs.resolve_s3_region(bucket)
-    except OSError as error:
-        raise _reading_failed(error) from error
-    return region

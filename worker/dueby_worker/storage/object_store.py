@@ -1,4 +1,4 @@
-"""S3 and Google Cloud Storage.
+"""S3, Google Cloud Storage and Azure Blob Storage.
 
 obstore reads (object_reader.py), because it is the cheapest and asks once: 0.3 ms of core-time for a photo of 77 KB
 without the interpreter's lock; pyarrow takes 0.7 ms and two requests, boto3 1.2 ms, s3fs 3.2 ms. fsspec creates, with
@@ -6,8 +6,10 @@ If-None-Match (S3) or ifGenerationMatch=0 (Google): of several writers one wins,
 or the whole object. A writer that never received the answer and asks again gets FileExistsError, which therefore counts
 as done.
 
-obstore takes no key with an empty name in it, such as `a//b.jpg`, though S3 and Google do. fsspec reads those. It also
-reads once after a store has asked for fewer requests, because it knows for how long, which obstore doesn't say.
+obstore takes no key with an empty name in it, such as `a//b.jpg`, though all of these stores do. fsspec reads those. It
+also reads once after a store has asked for fewer requests, because it knows for how long, which obstore doesn't say.
+
+On Azure obstore does all of this, and objects of such names are refused.
 """
 
 import threading
@@ -16,7 +18,7 @@ from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 
 from dueby_api.errors import Invalid
-from dueby_worker.storage.object_reader import ObjectReader, is_odd
+from dueby_worker.storage.object_reader import AzureContainer, ObjectReader, is_odd
 from dueby_worker.storage.pages import pages_below
 from dueby_worker.storage.remote import Ask, GcsWriter, ListingPage, S3Access, S3Writer, pages
 from dueby_worker.storage.retry import RetryPolicy, Throttled
@@ -36,7 +38,7 @@ from dueby_worker.storage.uris import split
 
 
 class ObjectStore(Store):
-    """A bucket, or the part of it below a prefix."""
+    """A bucket (Azure: a container), or the part of it below a prefix."""
 
     def __init__(self, uri: str, *, field: str, retry: RetryPolicy) -> None:
         super().__init__(uri, field=field, retry=retry)
@@ -56,10 +58,13 @@ class ObjectStore(Store):
 
         def get(below: str, delimiter: str, more: str | None, stop: threading.Event) -> ListingPage:
             # Each page is asked for again by itself: one of many fails, and the listing can't begin again each time.
-            page = partial(self._writer.page, self._bucket, below, delimiter=delimiter, most=1000, more=more)
+            page = partial(self._writer.page, below, delimiter=delimiter, most=1000, more=more)
             return self._ask(page, cancelled=stop)
 
-        for page in pages_below(prefix, get):
+        # Of what is directly in a folder, obstore gives no page but all.
+        has_pages = not isinstance(self._writer, AzureContainer)
+        listed = pages_below(prefix, get) if has_pages else self._pages(prefix, delimiter="", ask=self._ask)
+        for page in listed:
             for key, version in page.keys.items():
                 found = True
                 # Web consoles create objects named folder/ to show empty folders.
@@ -73,8 +78,7 @@ class ObjectStore(Store):
         if not path:
             return True
         prefix = self._key(f"{path.rstrip('/')}/")
-        page = next(self._pages(prefix, delimiter="/", most=1, ask=self._ask))
-        return bool(page.keys or page.prefixes)
+        return bool(next(self._pages(prefix, delimiter="", most=1, ask=self._ask)).keys)
 
     def blocks(self, path: str) -> Iterator[bytes]:
         """Yield the object in blocks; in one, if only fsspec takes its key."""
@@ -93,7 +97,7 @@ class ObjectStore(Store):
             with suppress(Unsupported):
                 return self._noting(lambda: self._reader.whole(key, max_bytes=max_bytes))
         end = None if max_bytes is None else max_bytes + 1
-        data = self._noting(lambda: self._writer.some_bytes(self._bucket, key, 0, end))
+        data = self._noting(lambda: self._writer.some_bytes(key, 0, end))
         if max_bytes is not None and len(data) > max_bytes:
             raise TooLarge(size=None, max_bytes=max_bytes)
         return data
@@ -101,7 +105,7 @@ class ObjectStore(Store):
     def _read_end(self, path: str, length: int) -> bytes:
         key = self._key(path)
         if is_odd(key):
-            return self._writer.some_bytes(self._bucket, key, -length, None)[-length:]
+            return self._writer.some_bytes(key, -length, None)[-length:]
         return self._reader.end(key, length)
 
     def look_again(self, path: str) -> None:
@@ -119,7 +123,7 @@ class ObjectStore(Store):
         if not is_odd(key):
             return self._reader.exists(key)
         try:
-            self._writer.some_bytes(self._bucket, key, 0, 1)
+            self._writer.some_bytes(key, 0, 1)
         except Unavailable:
             return False
         return True
@@ -146,7 +150,7 @@ class ObjectStore(Store):
 
     def _put(self, path: str, data: bytes, *, only_new: bool) -> None:
         try:
-            self._writer.put(self._bucket, self._key(path), data, only_new=only_new)
+            self._writer.put(self._key(path), data, only_new=only_new)
         except Unsupported as error:
             raise Invalid(self.field, f"{self.uri_of(path)} can't be written: {error}. {CREATE_ONLY_ADVICE}") from error
         except Unavailable as error:
@@ -167,11 +171,11 @@ class ObjectStore(Store):
 
     def _pages(self, prefix: str, *, delimiter: str, ask: Ask, most: int = 1000) -> Iterator[ListingPage]:
         """Yield pages of at most so many keys that begin with the prefix. `ask` makes the request for each."""
-        return pages(partial(self._writer.page, self._bucket, prefix, delimiter=delimiter, most=most), ask)
+        return pages(partial(self._writer.page, prefix, delimiter=delimiter, most=most), ask)
 
     def _delete(self, path: str) -> None:
         try:
-            self._writer.delete(self._bucket, self._key(path))
+            self._writer.delete(self._key(path))
         except NotFound:
             return
         except Unavailable as error:
@@ -188,18 +192,22 @@ class ObjectStore(Store):
 
     @cached_property
     def _reader(self) -> ObjectReader:
-        return ObjectReader(self._scheme, self._bucket)
+        return AzureContainer(self._bucket) if self._scheme == "az" else ObjectReader(self._scheme, self._bucket)
 
     @cached_property
-    def _writer(self) -> S3Writer | GcsWriter:
-        return _s3_writer(S3Access.from_environment()) if self._scheme == "s3" else _gcs_writer()
+    def _writer(self) -> S3Writer | GcsWriter | AzureContainer:
+        if isinstance(self._reader, AzureContainer):
+            return self._reader
+        return (
+            _s3_writer(self._bucket, S3Access.from_environment()) if self._scheme == "s3" else _gcs_writer(self._bucket)
+        )
 
 
 @lru_cache(maxsize=8)
-def _s3_writer(access: S3Access) -> S3Writer:
-    return S3Writer(access)
+def _s3_writer(bucket: str, access: S3Access) -> S3Writer:
+    return S3Writer(bucket, access)
 
 
-@lru_cache(maxsize=1)
-def _gcs_writer() -> GcsWriter:
-    return GcsWriter()
+@lru_cache(maxsize=8)
+def _gcs_writer(bucket: str) -> GcsWriter:
+    return GcsWriter(bucket)

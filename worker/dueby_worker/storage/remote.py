@@ -29,7 +29,10 @@ from dueby_worker.storage.store import BLOCK_BYTES, NotFound, ObjectVersion, Too
 CONNECT_S, READ_S = 5, 60
 _NOT_IMPLEMENTED, _TOO_MANY, _OVERLOADED = 501, 429, 503
 # What stores call a refusal that means "fewer requests a second".
-_SLOWER = {"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestLimitExceeded", "Throttling", "TooManyRequests"}
+_SLOWER = {
+    *("SlowDown", "SlowDownRead", "SlowDownWrite", "RequestLimitExceeded", "Throttling", "TooManyRequests"),
+    "ServerBusy",  # Azure's
+}
 # HTTP statuses that say that the server has trouble or too many requests. A retry would not change any other answer.
 _BUSY = {408, 409, 425, 429, *range(500, 600)} - {_NOT_IMPLEMENTED}
 # Exceptions of botocore's that are raised before anything is asked.
@@ -62,7 +65,7 @@ class ListingPage:
     """What says of the object of each key whether it was written again."""
     prefixes: list[str]
     """The folders, if the listing stops at a delimiter."""
-    more: str | None
+    more: Any
     """What asks for the next page; None if this is the last one."""
 
 
@@ -138,33 +141,34 @@ def pages(get: Callable[..., ListingPage], ask: Ask) -> Iterator[ListingPage]:
 
 
 class S3Writer:
-    """Creates, lists and deletes objects on S3. Failures are raised as DueBy's own errors."""
+    """Creates, lists and deletes objects in a bucket of S3. Failures are raised as DueBy's own errors."""
 
-    def __init__(self, access: S3Access) -> None:
+    def __init__(self, bucket: str, access: S3Access) -> None:
+        self._bucket = bucket
         self._access = access
         self._session = aiobotocore.session.AioSession()
         # By default botocore parses each key's time stamp with dateutil, which is two thirds of the cost of listing.
         self._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
         self._files = self._connect()
 
-    def some_bytes(self, bucket: str, key: str, start: int, end: int | None) -> bytes:
+    def some_bytes(self, key: str, start: int, end: int | None) -> bytes:
         """Return these bytes of the object, or its last ones if `start` is negative. Raise Unavailable if it can't."""
         with self._request() as files:
-            return _some_bytes(files, f"{bucket}/{key}", start, end)
+            return _some_bytes(files, f"{self._bucket}/{key}", start, end)
 
-    def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
+    def put(self, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
         with self._request() as files:
-            files.pipe_file(f"{bucket}/{key}", data, mode="create" if only_new else "overwrite")
+            files.pipe_file(f"{self._bucket}/{key}", data, mode="create" if only_new else "overwrite")
 
-    def delete(self, bucket: str, key: str) -> None:
+    def delete(self, key: str) -> None:
         """Delete the object. It is no error if it is gone already."""
         with self._request() as files:
-            files.call_s3("delete_object", Bucket=bucket, Key=key)
+            files.call_s3("delete_object", Bucket=self._bucket, Key=key)
 
-    def page(self, bucket: str, prefix: str, *, delimiter: str, most: int, more: str | None) -> ListingPage:
+    def page(self, prefix: str, *, delimiter: str, most: int, more: str | None) -> ListingPage:
         """Return a page of the keys that begin with the prefix: the first, or the one that `more` asks for."""
-        wanted = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": most}
+        wanted = {"Bucket": self._bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": most}
         if more is not None:
             wanted["ContinuationToken"] = more
         with self._request() as files:
@@ -221,33 +225,34 @@ def gcs_emulator() -> str | None:
 
 
 class GcsWriter:
-    """Creates, lists and deletes objects on Google Cloud Storage, with the same methods as S3Writer."""
+    """Creates, lists and deletes objects in a bucket of Google Cloud Storage, with the same methods as S3Writer."""
 
-    def __init__(self) -> None:
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
         token = "anon" if gcs_emulator() else "google_default"
         self._files = fsspec.filesystem("gs", token=token, session_kwargs=_PROXIED, **_UNCACHED)
 
-    def some_bytes(self, bucket: str, key: str, start: int, end: int | None) -> bytes:
+    def some_bytes(self, key: str, start: int, end: int | None) -> bytes:
         """Return these bytes of the object, or its last ones if `start` is negative. Raise Unavailable if it can't."""
-        return _some_bytes(self._files, f"{bucket}/{key}", start, end)
+        return _some_bytes(self._files, f"{self._bucket}/{key}", start, end)
 
-    def put(self, bucket: str, key: str, data: bytes, *, only_new: bool) -> None:
+    def put(self, key: str, data: bytes, *, only_new: bool) -> None:
         """Write the object. Raise FileExistsError if `only_new` and it exists."""
         with translate_failures():
-            self._files.pipe_file(f"{bucket}/{key}", data, mode="create" if only_new else "overwrite")
+            self._files.pipe_file(f"{self._bucket}/{key}", data, mode="create" if only_new else "overwrite")
 
-    def delete(self, bucket: str, key: str) -> None:
+    def delete(self, key: str) -> None:
         """Delete the object. Raise NotFound if it is gone already."""
         with translate_failures():
-            self._files.call("DELETE", "b/{}/o/{}", bucket, key)
+            self._files.call("DELETE", "b/{}/o/{}", self._bucket, key)
 
-    def page(self, bucket: str, prefix: str, *, delimiter: str, most: int, more: str | None) -> ListingPage:
+    def page(self, prefix: str, *, delimiter: str, most: int, more: str | None) -> ListingPage:
         """Return a page of the keys that begin with the prefix: the first, or the one that `more` asks for."""
         fields = "items(name,md5Hash,generation),prefixes,nextPageToken"
         wanted = {"prefix": prefix, "maxResults": most, "fields": fields}
         wanted |= {name: text for name, text in (("delimiter", delimiter), ("pageToken", more)) if text}
         with translate_failures():
-            answer = self._files.call("GET", "b/{}/o", bucket, json_out=True, **wanted)
+            answer = self._files.call("GET", "b/{}/o", self._bucket, json_out=True, **wanted)
         return ListingPage(
             keys={item["name"]: item.get("md5Hash") or item.get("generation", "") for item in answer.get("items", ())},
             prefixes=list(answer.get("prefixes", ())),

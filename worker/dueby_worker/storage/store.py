@@ -27,7 +27,7 @@ BLOCK_BYTES = 1 << 20
 # What to do about a store that can't create an object on the condition that there is none.
 CREATE_ONLY_ADVICE = (
     "Results need a store with conditional writes, which create an object only if there is none (If-None-Match of S3's "
-    "PutObject). AWS S3, Google Cloud Storage and newer versions of most S3 servers have them: use one of these"
+    "PutObject). AWS S3, Google Cloud Storage, Azure and newer versions of most S3 servers have them: use one of these"
 )
 
 

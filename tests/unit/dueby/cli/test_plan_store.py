@@ -70,6 +70,7 @@ def test_a_job_s_own_limit_is_in_its_plan(plan: Plan) -> None:
     assert json.loads(out)["groups"][0]["paced"] is True
 
 
-def test_another_s3_server_that_the_environment_names_has_no_limit() -> None:
+def test_another_server_that_the_environment_names_has_no_limit() -> None:
     assert stores_here({}) == ()
     assert stores_here({"AWS_ENDPOINT_URL_S3": "http://localhost:9000"}) == (StoreLimits(prefix="s3://"),)
+    assert stores_here({"AZURE_STORAGE_USE_EMULATOR": "true"}) == (StoreLimits(prefix="az://"),)

@@ -134,7 +134,7 @@ def test_without_the_library_the_source_is_refused_with_what_to_install(
         build(source_of(path), sink)
 
 
-@pytest.mark.parametrize("scheme", ["gs", "http", "HTTPS"])
+@pytest.mark.parametrize("scheme", ["gs", "az", "http", "HTTPS"])
 def test_where_the_library_would_need_other_credentials_it_isnt_asked(scheme: str) -> None:
     with pytest.raises(ValueError, match="uri: Lance datasets are read at file and s3; copy this one there"):
         Lance(uri=f"{scheme}://photos/photos.lance")

@@ -160,7 +160,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path, sink: Store) -> N
         ),
         pytest.param(
             "ftp://host/x",
-            r"spec.source.uri: ftp:// is not supported; use one of file, s3, gs, http, https, or",
+            r"spec.source.uri: ftp:// is not supported; use one of file, s3, gs, az, http, https, or",
             id="no such scheme",
         ),
         pytest.param("s3://", r"spec.source.uri: 's3://' has no bucket after s3://$", id="no bucket"),

@@ -11,7 +11,13 @@ from dueby_worker.storage.store import ReadOnlyStore, Store
 from dueby_worker.storage.stores import open_store
 from support.store import HURRIED
 
-URIS = {"file": "file:///folder", "s3": "s3://bucket/x", "gs": "gs://bucket/x", "http": "http://host/x"}
+URIS = {
+    "file": "file:///folder",
+    "s3": "s3://bucket/x",
+    "gs": "gs://bucket/x",
+    "az": "az://container/x",
+    "http": "http://host/x",
+}
 URIS["https"] = "https://host/x"
 each_entry = pytest.mark.parametrize("entry", SCHEMES.values(), ids=lambda entry: entry.name)
 

@@ -34,7 +34,9 @@ class TestLocalStore(StoreContract):
     ("uri", "sentence"),
     [
         pytest.param(
-            "ftp://host/x", "ftp:// is not supported; use one of file, s3, gs, http, https, or a bare path", id="ftp"
+            "ftp://host/x",
+            "ftp:// is not supported; use one of file, s3, gs, az, http, https, or a bare path",
+            id="ftp",
         ),
         pytest.param("s3://", "'s3://' has no bucket after s3://", id="no bucket"),
         pytest.param("https:///x", "'https:///x' has no host after https://", id="no host"),

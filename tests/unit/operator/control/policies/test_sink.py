@@ -67,6 +67,9 @@ LATE = indexed(conditions=[*indexed()["conditions"], said("Feasible", "False", "
         pytest.param({}, {"sink": {"uri": "s3://rows/out/"}}, ["second"], id="another spelling"),
         pytest.param({}, {"sink": {"uri": "s3://rows/out/2"}}, [], id="a folder in it"),
         pytest.param({}, {"worker": {"env": [{"name": "AWS_ENDPOINT_URL", "value": "http://b"}]}}, [], id="elsewhere"),
+        pytest.param(
+            {}, {"worker": {"env": [{"name": "AZURE_STORAGE_ACCOUNT_NAME", "value": "b"}]}}, [], id="another account"
+        ),
         pytest.param({}, {"worker": {"env": [{"name": "LOG", "value": "1"}]}}, ["second"], id="another variable"),
     ],
 )
