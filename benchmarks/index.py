@@ -1,12 +1,13 @@
 """Whether the index step's memory depends on the number of images, and what it takes to find the new ones among many.
 
-    python benchmarks/index.py                      # five minutes; writes results/index.json
+    python benchmarks/index.py                      # ten minutes, 2 GB in /tmp; writes results/index.json
     python benchmarks/index.py --added 10000000     # some minutes; prints how 10 million and 1,000 more are compared
     python benchmarks/index.py --changed            # 15 minutes; prints the same of 1 and 3 million files with ETags
 
-The real step, as a process of its own, over manifests of 10,000 and 1,000,000 URIs on a web server of this machine that
-has the same photo for every path. The peak is the whole process's, PyTorch and the model included. Then the step of a
-job with `sink.ifExists: Append`, over 1 and 4 million and 1,000 more, into a sink that has a row of each but these.
+The real step, as a process of its own, over lists of a million and ten million URIs in no order, on a web server of
+this machine that has the same photo for every path, and what a hundred million would take by these two. The peak is the
+whole process's, with PyTorch and the model if the machine doesn't know the model yet. Then the step of a job with
+`sink.ifExists: Append`, over 1 and 4 million and 1,000 more, into a sink that has a row of each but these.
 With `sink.changed: true` the photos are in a bucket that this process stands in for, and some have another ETag.
 """
 
@@ -37,15 +38,17 @@ from dueby_worker.output.success import SUCCESS, encode_success
 from dueby_worker.storage.stores import open_store
 
 RESULTS = Path(__file__).parent / "results"
-IMAGES = (10_000, 1_000_000)
+IMAGES = (1_000_000, 10_000_000)
 BAR = 1.25
+# Odd, so that its multiples are different ones, and in no order.
+SPREAD = 0x9E3779B97F4A7C15
 PART_SIZE = 65_536
 # Known images, and the new ones among them. Below a million, what is sorted at a time is not full.
 ADDED, NEW = (1_000_000, 4_000_000), 1_000
 # The same with sink.changed, each with few files that were written again, and the first with many.
 CHANGED, FEW, LARGE_SHARE = (1_000_000, 3_000_000), 1_000, 4
-# What so many images may take, in MiB.
-MANY, MOST_MIB = 100_000_000, 1024
+# What so many images may take.
+MANY, MOST_MIB, MOST_S = 100_000_000, 1024, 900
 MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64}
 
 
@@ -100,7 +103,7 @@ class Bucket(Photo):
 
 
 def main() -> None:
-    """Both sizes, side by side."""
+    """Measure both sizes, and what is found to be new among many."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--added", type=int, metavar="N", help="only this: find what is new beside N images")
     parser.add_argument("--changed", action="store_true", help="only this: find what is new and what has changed")
@@ -122,6 +125,10 @@ def main() -> None:
     ratio = found[-1]["peakMiB"] / found[0]["peakMiB"]
     verdict = "ok" if ratio <= BAR else "MORE"
     print(f"{IMAGES[-1]:,} images take {ratio:.2f} times the memory of {IMAGES[0]:,}  {verdict} (bar {BAR})")
+    extrapolate(found, kept_bytes=0)
+    expected_s, cores_s = (found[-1][name] * MANY / IMAGES[-1] for name in ("seconds", "coreSeconds"))
+    verdict = "ok" if expected_s <= MOST_S else "MORE"
+    print(f"at this rate, they would take {expected_s:.0f} s  {verdict} (bar {MOST_S}), {cores_s:.0f} s of a core")
     rows = [measure(port, images, adds=True) for images in ADDED]
     extrapolate(rows)
     RESULTS.mkdir(exist_ok=True)
@@ -135,13 +142,13 @@ def measure_changed(port: int) -> None:
     measure_bucket(port, CHANGED[0], changed=CHANGED[0] // LARGE_SHARE)
 
 
-def extrapolate(rows: list[dict[str, Any]]) -> None:
+def extrapolate(rows: list[dict[str, Any]], *, kept_bytes: int = 1) -> None:
     """Print what a hundred million images would take, by the slope between two measurements.
 
-    A byte is kept for each image, which may be hidden by what is freed before the peak.
+    So many bytes are kept for each image, which may be hidden by what is freed before the peak.
     """
     (few, many), (fewer, more) = ([row[name] for row in rows] for name in ("peakMiB", "images"))
-    expected = many + max((many - few) / (more - fewer), 2**-20) * (MANY - more)
+    expected = many + max((many - few) / (more - fewer), kept_bytes * 2**-20) * (MANY - more)
     verdict = "ok" if expected <= MOST_MIB else "MORE"
     print(f"at this slope, {MANY:,} images would take {expected:.0f} MiB  {verdict} (bar {MOST_MIB})")
 
@@ -176,7 +183,8 @@ def shown(images: int, said: dict[str, Any], row: dict[str, Any], what: str, *, 
     """Print what the step took, and return it. End if it has counted others than those expected."""
     if said["images"] != expected:
         sys.exit(f"index: the step has counted others: {said}")
-    print(f"{images:>11,} images{what}: peak {row['peakMiB']:.0f} MiB, {row['seconds']:.1f} s", flush=True)
+    took = f"{row['seconds']:.1f} s, {row['coreSeconds']:.1f} s of a core"
+    print(f"{images:>11,} images{what}: peak {row['peakMiB']:.0f} MiB, {took}", flush=True)
     return row | {"images": images}
 
 
@@ -184,7 +192,8 @@ def listed(folder: Path, port: int, images: int) -> dict[str, Any]:
     """Return a source that is a list of so many images on a web server."""
     path = folder / "images.txt"
     with path.open("w") as file:
-        file.writelines(f"http://127.0.0.1:{port}/photos/{number:09d}.jpg\n" for number in range(images))
+        names = (f"{number * SPREAD % 2**64:016x}.jpg" for number in range(images))
+        file.writelines(f"http://127.0.0.1:{port}/photos/{name}\n" for name in names)
     return {"manifest": {"uri": str(path), "anyHost": True}}
 
 
@@ -206,7 +215,8 @@ def index(folder: Path, source: dict[str, Any], *, changed: bool = False) -> tup
     _, status, usage = os.wait4(step.pid, 0)
     if status:
         sys.exit(f"index: the step ended with {status}: {said}")
-    return said, {"seconds": time.monotonic() - began_s, "peakMiB": usage.ru_maxrss / 1024}
+    cores_s = usage.ru_utime + usage.ru_stime
+    return said, {"seconds": time.monotonic() - began_s, "coreSeconds": cores_s, "peakMiB": usage.ru_maxrss / 1024}
 
 
 def finish(folder: Path, indexed: dict[str, Any]) -> None:
