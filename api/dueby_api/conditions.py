@@ -214,6 +214,12 @@ class Reason(Enum):
         "promised on those.",
         "see why the pod stays that the message names: its node doesn't answer, a volume can't be unmounted",
     )
+    CAPACITY_MISSING = _OFF_TRACK(
+        "CapacityMissing",
+        "The job waits or will be late, and devices that were announced for now (capacity in the chart's values) are "
+        "not there. Nothing is promised on those.",
+        "see why the nodes don't come; if they come later, or fewer of them, say so in the chart's values",
+    )
     PODS_NOT_STARTING = _OFF_TRACK(
         "PodsNotStarting",
         "Pods don't start: an image can't be pulled, or a secret or a volume is missing.",

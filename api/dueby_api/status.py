@@ -73,6 +73,8 @@ class WindowStatus(LenientSpec, frozen=True, kw_only=True):
     """Images in a mini-batch."""
     images: Annotated[int, Meta(ge=0)]
     """What these devices do together, at the job's confidence."""
+    announced: bool | None = None
+    """True if the devices are on no node yet: they are announced for this time. Otherwise absent."""
 
 
 class HeldStatus(LenientSpec, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from dueby_operator.settings import (
     CLASS_LABELS,
     OperatorSettings,
     read_cache,
+    read_capacity,
     read_maintenance,
     read_profiler,
     read_promises,
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     for option, read, what in (
         ("--profiler", read_profiler, "profiling on nodes, as the chart's values say it"),
         ("--maintenance", read_maintenance, "when which nodes are not there, as the chart's values say it"),
+        ("--capacity", read_capacity, "which devices come and go, and when, as the values say it"),
         ("--promises", read_promises, "what may be promised, as the values say it"),
         ("--stores", read_stores, "what stores serve, as the values say it"),
     ):

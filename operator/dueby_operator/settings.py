@@ -3,14 +3,12 @@
 Profiling on nodes is one option in JSON, since it is one part of the chart's values and has lists in it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
+from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, Timed
 from dueby_api.inference_job import Model
-from dueby_api.schema import Duration, Meta, Spec, Time, decode, field, matching, require_duration, require_time
+from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
 from dueby_api.store_limits import StoreLimits, StoreList
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
 from dueby_api.volumes import ClaimVolume, HostPathVolume
@@ -20,10 +18,6 @@ from dueby_planner.deadline_classes import NO_LIMITS, Promises
 EVERYWHERE = ""
 # Where a GPU's class is read from, the first label that is there: GPU feature discovery, GKE, AMD's labeller.
 CLASS_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "amd.com/gpu.product-name")
-# Minutes and hours of a day's clock.
-ClockTime = Annotated[str, matching(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-# As a CronJob numbers them.
-DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 class ProfilingWindow(Spec, frozen=True, kw_only=True):
@@ -77,85 +71,10 @@ class ProfilerSettings(Spec, frozen=True, kw_only=True):
         return max(1, parse_duration_us(self.time_limit) // MICROS_PER_SECOND)
 
 
-class WeeklyWindow(Spec, frozen=True, kw_only=True):
-    """Some hours of each week."""
-
-    days: Annotated[str, matching(r"^[0-9A-Za-z*,-]{1,32}$")]
-    """The days of the week on which it begins, as in a CronJob: Sat, Mon-Fri, 0,6 or *."""
-    start: ClockTime
-    """When it begins. A time that the clocks leave out is later by as much, and of one that comes twice the first is
-    meant."""
-    hours: Annotated[int, Meta(ge=1, le=167)]
-    """How long it is, also where the clocks change meanwhile."""
-    time_zone: Annotated[str, matching(r"^[0-9A-Za-z_+-]+(/[0-9A-Za-z_+-]+)*$"), Meta(max_length=64)] = "Etc/UTC"
-    """Whose clock it is, by its name in the tz database."""
-
-    def __post_init__(self) -> None:
-        days = sorted(self.weekdays)
-        if max(later - day for day, later in pairwise([*days, days[0] + 7])) * 24 <= self.hours:
-            raise ValueError("hours: leaves no time between one window and the next")
-        try:
-            _ = self.zone
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"timeZone: there is no time zone {self.time_zone}; write one like Europe/Berlin"
-            ) from None
-
-    @property
-    def weekdays(self) -> frozenset[int]:
-        """The days on which it begins, with 0 for Monday. Raise ValueError if they can't be read."""
-        if self.days == "*":
-            return frozenset(range(7))
-        weekdays: set[int] = set()
-        for part in self.days.lower().split(","):
-            first, dash, last = part.partition("-")
-            begin = _day(first)
-            end = _day(last) if dash else begin
-            if end < begin:
-                raise ValueError(f"days: {part} ends before it begins; weeks begin on Sunday, so list the days")
-            weekdays.update((day - 1) % 7 for day in range(begin, end + 1))
-        return frozenset(weekdays)
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone."""
-        return ZoneInfo(self.time_zone)
-
-
-def _day(text: str) -> int:
-    if text in DAYS:
-        return DAYS.index(text)
-    if text in {str(number) for number in range(7)}:
-        return int(text)
-    raise ValueError(f"days: {text!r} is no day of the week; write Sun to Sat, or 0 to 6 from Sunday on")
-
-
-class Maintenance(Spec, frozen=True, kw_only=True):
-    """A time in which some nodes are not there: once, or in each week."""
-
-    from_time: Time | None = field(default=None, name="from")
-    to_time: Time | None = field(default=None, name="to")
-    weekly: WeeklyWindow | None = None
-    node_selector: dict[str, str] = field(default_factory=dict)
-    """Labels of these nodes; empty: all nodes."""
-
-    def __post_init__(self) -> None:
-        require_time("from", self.from_time)
-        require_time("to", self.to_time)
-        if (self.from_time is None) != (self.to_time is None) or (self.from_time is None) == (self.weekly is None):
-            raise ValueError("give either from and to, or weekly")
-        if self.from_time and self.to_time and self.to_time <= self.from_time:
-            raise ValueError("to: must be later than from")
-
-    def selects(self, labels: Mapping[str, str]) -> bool:
-        """Return whether a node with these labels is one of them."""
-        return self.node_selector.items() <= labels.items()
-
-
 class MaintenanceWindows(Spec, frozen=True, kw_only=True):
     """The value of the option --maintenance."""
 
-    windows: Annotated[tuple[Maintenance, ...], Meta(max_length=100)]
+    windows: Annotated[tuple[Timed, ...], Meta(max_length=100)]
 
 
 class CacheVolume(Spec, frozen=True, kw_only=True):
@@ -206,8 +125,10 @@ class OperatorSettings:
     """Node labels that say which GPU a node has; the first that a node has counts."""
     profiler: ProfilerSettings | None = None
     """Profiling on nodes; None: there is none, and nothing of it is looked for."""
-    maintenance: tuple[Maintenance, ...] = ()
+    maintenance: tuple[Timed, ...] = ()
     """When nodes are not there."""
+    capacity: tuple[AnnouncedDevices, ...] = ()
+    """Devices that come and go."""
     promises: Promises = NO_LIMITS
     """What may be promised to jobs."""
     stores: tuple[StoreLimits, ...] = ()
@@ -259,6 +180,11 @@ def read_stores(text: str) -> tuple[StoreLimits, ...]:
     return decode(StoreList, text, origin="--stores").stores
 
 
-def read_maintenance(text: str) -> tuple[Maintenance, ...]:
+def read_maintenance(text: str) -> tuple[Timed, ...]:
     """Return the value of the option --maintenance. Raise Invalid with the field that is wrong."""
     return decode(MaintenanceWindows, text, origin="--maintenance").windows
+
+
+def read_capacity(text: str) -> tuple[AnnouncedDevices, ...]:
+    """Return the value of the option --capacity. Raise Invalid with the field that is wrong."""
+    return decode(CapacityList, text, origin="--capacity").capacity

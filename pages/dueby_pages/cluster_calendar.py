@@ -208,7 +208,8 @@ def _reserved(job: ClusterJob, now_us: int) -> Iterator[ShownHold]:
         window = reserved.window
         if reserved.from_us < reserved.to_us and reserved.to_us > now_us:
             yield ShownHold(
-                device_class=window.device_class,
+                # On no node yet, they are none of those that there are.
+                device_class=f"{window.device_class}, announced" if window.announced else window.device_class,
                 from_s=(reserved.from_us - now_us) / MICROS_PER_SECOND,
                 to_s=(reserved.to_us - now_us) / MICROS_PER_SECOND,
                 count=window.count,

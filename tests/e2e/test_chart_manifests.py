@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
+from dueby_api.capacity import WeeklyWindow
 from dueby_api.schema import validate
 from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
-from dueby_operator.settings import WeeklyWindow, read_cache, read_maintenance, read_profiler, read_promises
+from dueby_operator.settings import read_cache, read_capacity, read_maintenance, read_profiler, read_promises
 from support.kind.chart import WITHOUT_GPUS, of_kind, options, rendered, rendered_with_notes
 from support.kind.cluster import CHART, OPERATOR_NAMESPACE
 
@@ -75,6 +76,26 @@ def test_maintenance_windows_reach_the_operator() -> None:
     assert found.node_selector == {"pool": "a"}
     (found,) = read_maintenance(options(rendered(maintenance=[{"weekly": WEEKLY}]))["--maintenance"])
     assert found.weekly == validate(WeeklyWindow, WEEKLY)
+
+
+def test_capacity_reaches_the_operator() -> None:
+    assert "--capacity" not in options(rendered())
+    block = {"class": "NVIDIA-H100", "count": 8, "from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z"}
+    nightly = {"class": "NVIDIA-L4", "count": 1_000_000, "nodeSelector": {"pool": "night"}, "weekly": WEEKLY}
+    once, weekly = read_capacity(options(rendered(capacity=[block, nightly]))["--capacity"])
+    assert (once.device_class, once.count, once.node_selector) == ("NVIDIA-H100", 8, {})
+    assert (weekly.count, weekly.node_selector) == (1_000_000, {"pool": "night"})
+    assert weekly.weekly == validate(WeeklyWindow, WEEKLY)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"count": 0}, {"count": "8"}, {"class": "NVIDIA-H100@node"}, {"class": ""}, {"to": "sunday"}, {"weekly": WEEKLY}],
+)
+def test_what_is_no_capacity_is_refused(wrong: dict[str, Any]) -> None:
+    block = {"class": "NVIDIA-H100", "count": 8, "from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z"}
+    with pytest.raises(AssertionError, match="/capacity/0"):
+        rendered(capacity=[block | wrong])
 
 
 def test_promises_reach_the_operator() -> None:

@@ -13,8 +13,9 @@ from dueby_operator.cluster.requests import worker_requests
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence, DeviceGroups
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.job import Claimant, JobKey
+from dueby_planner.schedule.spans import Span
 from support.decisions import NOW, SECOND, SETTINGS
 from support.operator import spec
 
@@ -41,7 +42,7 @@ def some_nodes(draw: st.DrawFn) -> dict[str, Node]:
             "spec": {"unschedulable": draw(one_of(False, False, True)), "taints": draw(one_of([], [], [TAINT]))},
             "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": "True"}]},
         }
-        away = draw(one_of((), (), (Absence(NOW + SECOND, NEVER_US),)))
+        away = draw(one_of((), (), (Span(NOW + SECOND, NEVER_US),)))
         found.append(replace(read_node(parse(NodeObject, document), slice_cpus=draw(one_of(1, 2))), away=away))
         taken = {GPU: 1.0} if draw(st.booleans()) and gpus.get(GPU, "0") != "0" else {}
         rows += [PodRow(node=name, requests={"cpu": 1.5, "memory": 2.0**30, "pods": 1.0, **taken})] * draw(one_of(0, 1))

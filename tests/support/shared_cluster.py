@@ -9,11 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from dueby_api.capacity import AnnouncedDevices
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.grid import Grid
 from dueby_api.parts import parts_of_runs
 from dueby_api.store_limits import StoreLimits
+from dueby_operator.cluster.announced import with_times
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import SLICE, Node
 from dueby_operator.cluster.queues import Queue
@@ -29,8 +31,8 @@ from dueby_operator.model.fault import Fault
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence
 from dueby_planner.schedule.job import Assignment, WorkerModel, WorkerState
+from dueby_planner.schedule.spans import Span
 from support.decisions import NOW, SETTINGS, indexed, infj, node
 from support.decisions import job as job_of
 from support.operator import SECOND, profile
@@ -62,9 +64,15 @@ class SharedCluster:
     """Nodes of so many cores, and jobs that come one after the other."""
 
     def __init__(
-        self, cores: Mapping[str, int], *, promises: Promises = NO_LIMITS, stores: tuple[StoreLimits, ...] = ()
+        self,
+        cores: Mapping[str, int],
+        *,
+        promises: Promises = NO_LIMITS,
+        stores: tuple[StoreLimits, ...] = (),
+        capacity: tuple[AnnouncedDevices, ...] = (),
     ) -> None:
         self.promises, self.stores = promises, stores
+        self.settings = replace(SETTINGS, capacity=capacity)
         self.nodes = {name: node(name, count) for name, count in cores.items()}
         self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
         self.now_us = NOW
@@ -72,7 +80,7 @@ class SharedCluster:
         self.faults: list[Fault] = []
         """What went wrong with all jobs together."""
         self._started_now: list[Working] = []
-        self._devices = ClusterDevices(settings=SETTINGS, now_us=NOW, nodes={})
+        self._devices = ClusterDevices(settings=self.settings, now_us=NOW, nodes={})
 
     def add(
         self,
@@ -93,7 +101,7 @@ class SharedCluster:
     def take_away(self, name: str, from_s: int, to_s: int | None = None) -> None:
         """Let a node be away, in seconds after the beginning."""
         to_us = NEVER_US if to_s is None else NOW + to_s * SECOND
-        self.nodes[name] = replace(self.nodes[name], away=(Absence(NOW + from_s * SECOND, to_us),))
+        self.nodes[name] = replace(self.nodes[name], away=(Span(NOW + from_s * SECOND, to_us),))
 
     def edit(self, name: str, **spec: Any) -> None:
         """Edit a job."""
@@ -125,7 +133,7 @@ class SharedCluster:
         """Make one pass."""
         seen, nodes, now_us = tuple(map(self._seen, self.jobs.values())), self._nodes_left(), self.now_us
         devices = ClusterDevices(
-            settings=SETTINGS, now_us=now_us, nodes=nodes, queues=self._queues(), room=self._room()
+            settings=self.settings, now_us=now_us, nodes=nodes, queues=self._queues(), room=self._room()
         )
         snapshot = ClusterSnapshot(
             now_us=now_us,
@@ -220,14 +228,15 @@ class SharedCluster:
             if not worker.is_lost and not self._is_away(worker):
                 asked = Counter({"millicores": round(1000 * worker.cpus), SLICE: 1})
                 (working if worker.stopped_us is None else leaving)[worker.node].update(asked)
+        nodes = with_times(self.nodes.values(), self.settings.capacity)
         return {
-            name: replace(
+            found.name: replace(
                 found,
-                free={**found.free, **_less(found.free, working[name] + leaving[name])},
-                leaving=_amounts(leaving[name]),
-                workers=_amounts(working[name]),
+                free={**found.free, **_less(found.free, working[found.name] + leaving[found.name])},
+                leaving=_amounts(leaving[found.name]),
+                workers=_amounts(working[found.name]),
             )
-            for name, found in self.nodes.items()
+            for found in nodes
         }
 
     def _seen(self, running: Running) -> JobSnapshot:

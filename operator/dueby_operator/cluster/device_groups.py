@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dueby_api.inference_job import Model
-from dueby_operator.cluster.absences import from_now
 from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment
 from dueby_operator.cluster.nodes import DeviceKind, Node, OpenNodes, kind_on, workers_within
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.settings import OperatorSettings
-from dueby_planner.schedule.devices import Absence, DeviceGroup, DeviceGroups
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
 from dueby_planner.schedule.job import Claimant, JobKey
+from dueby_planner.schedule.spans import Spans, from_now
 
-_Key = tuple[str, frozenset[JobKey], tuple[Absence, ...]]
+_Key = tuple[str, frozenset[JobKey], Spans]
 """Device class, the jobs that may use the devices, and when the devices are away."""
 _Asked = Mapping[str, float]
 

@@ -13,6 +13,13 @@ from dueby_api.inference_job import JobSpec, Model
 from dueby_api.quantities import quantity
 from dueby_api.subject import class_of, node_of
 from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allotment, share_of_cores
+from dueby_operator.cluster.announced import (
+    Missing,
+    announced_classes,
+    announced_groups,
+    describe_missing,
+    find_missing,
+)
 from dueby_operator.cluster.device_groups import find_groups
 from dueby_operator.cluster.host_memory import MIB, UNMEASURED, HostMemory
 from dueby_operator.cluster.nodes import (
@@ -199,9 +206,28 @@ class ClusterDevices:
         """Return the devices of nodes that aren't silent, for whom they are, and the limits that bind these jobs."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
         groups = find_groups(nodes, claimants, self.settings, now_us=self.now_us, memory_of=self.worker_memory)
+        announced = announced_groups(self._missing, claimants, now_us=self.now_us, may_have=self._may_be_promised)
         of_queues = find_queue_limits(self.queues, claimants, self.kinds, self._asked)
         of_namespaces = find_namespace_limits(self.room, claimants, self._asked)
-        return replace(groups, limits=(*of_queues, *of_namespaces))
+        return replace(groups, all=(*groups.all, *announced), limits=(*of_queues, *of_namespaces))
+
+    def _may_be_promised(self, claimant: Claimant, device_class: str) -> bool:
+        """Return whether it is known what announced devices of a class take of the quotas that bind the job."""
+        is_bound = claimant.spec.queue_name or self.has_quota(claimant.key[0])
+        return not is_bound or self.kind_of(device_class) is not None
+
+    def announced_classes(self, spec: JobSpec) -> frozenset[str]:
+        """Return the classes of announced devices that the job's workers could run on."""
+        return announced_classes(self._missing, spec, now_us=self.now_us)
+
+    def missing(self, spec: JobSpec, *, classes: Collection[str]) -> str:
+        """Return which announced devices that the job could use should be there and aren't; empty if none."""
+        return describe_missing(self._missing, spec, classes=classes, now_us=self.now_us)
+
+    @cached_property
+    def _missing(self) -> Missing:
+        """The announced devices that no node has."""
+        return find_missing(self.nodes.values(), self.settings.capacity)
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
         """Return the devices of each class of which a pod of the job could have one now."""

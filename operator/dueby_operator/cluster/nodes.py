@@ -17,18 +17,18 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
+from dueby_api.capacity import WeeklyWindow
 from dueby_api.errors import Invalid
 from dueby_api.subject import AT, class_of, own_class
-from dueby_operator.cluster.absences import with_weekly
 from dueby_operator.cluster.gpu_labels import class_label, labelled_gpus, why_uncounted
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
 from dueby_operator.cluster.resource_slices import PublishedGPUs
 from dueby_operator.objects.nodes import NodeObject, Taint, Toleration
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import Pod, own_spec
-from dueby_operator.settings import CLASS_LABELS, WeeklyWindow
+from dueby_operator.settings import CLASS_LABELS
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence
+from dueby_planner.schedule.spans import Spans, absences, with_weekly
 
 CPU_CLASS = re.compile(rf"cpu-([1-9][0-9]{{0,3}})({AT}.+)?$")
 # The label that says how many cores each CPU slice of a node has.
@@ -108,19 +108,26 @@ class Node:
     """By other names under which pods may ask for a resource, the resource."""
     uncounted: str = ""
     """Why GPUs of it don't count; empty if all do."""
-    away: tuple[Absence, ...] = ()
+    away: Spans = ()
     """When it goes away and comes back, in microseconds since 1970, but for weekly windows."""
     away_weekly: tuple[WeeklyWindow, ...] = ()
     """When it does in each week."""
+    present: Spans = ()
+    """When it is there, if it comes and goes, in microseconds since 1970, but for weekly windows."""
+    present_weekly: tuple[WeeklyWindow, ...] = ()
+    """When it is in each week; if it is never said when it is there, it always is."""
 
     @property
     def has_slices(self) -> bool:
         """Whether its devices are CPU slices: its cores are not for workers of GPUs."""
         return not (self.devices or self.is_for_gpus)
 
-    def absences(self, now_us: int) -> tuple[Absence, ...]:
-        """Return both, the weekly ones some weeks ahead, in microseconds since 1970, in order, with gaps between."""
-        return with_weekly(self.away, self.away_weekly, now_us=now_us)
+    def absences(self, now_us: int) -> Spans:
+        """Return when it isn't there, in microseconds since 1970: of weekly windows, some weeks ahead."""
+        away = with_weekly(self.away, self.away_weekly, now_us=now_us)
+        if not (self.present or self.present_weekly):
+            return away
+        return absences(away, with_weekly(self.present, self.present_weekly, now_us=now_us))
 
     def leaves_us(self, now_us: int) -> int:
         """Return since when it has been away, or when it will be next; NEVER_US if it stays."""

@@ -15,6 +15,7 @@ from dueby_api.errors import Invalid
 from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.absences import find_absences, find_weekly, read_drain_at
+from dueby_operator.cluster.announced import with_times
 from dueby_operator.cluster.nodes import Node, PodRow, read_node, read_slice_cpus, with_published
 from dueby_operator.cluster.resource_slices import DRIVER, PublishedGPUs, read_published
 from dueby_operator.kube.client import Kube, Refused
@@ -68,9 +69,10 @@ class NodeTable:
         """Return the nodes. Raise Transient if a table can't be had for long, Refused if nodes may not be read."""
         nodes, published = await self._nodes.rows(), await self._read_published()
         labels = self._settings.class_labels
-        return [
+        nodes = [
             with_published(node, published[node.name], labels) if node.name in published else node for node in nodes
         ]
+        return with_times(nodes, self._settings.capacity)
 
     async def _read_published(self) -> Mapping[str, PublishedGPUs]:
         if self._settings.ignores_other_pods:

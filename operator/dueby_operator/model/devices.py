@@ -47,6 +47,14 @@ class Devices(Protocol):
         """Return which pods that should be gone have what workers of the job could have; empty if none does."""
         return ""
 
+    def announced_classes(self, spec: JobSpec) -> frozenset[str]:
+        """Return the classes of announced devices that the job's workers could run on."""
+        return frozenset()
+
+    def missing(self, spec: JobSpec, *, classes: Collection[str]) -> str:
+        """Return which announced devices that the job could use should be there and aren't; empty if none."""
+        return ""
+
     @property
     def uncounted(self) -> str:
         """Which devices are there and can't be asked for, and why; empty if there are none."""

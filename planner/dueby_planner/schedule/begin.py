@@ -29,7 +29,13 @@ from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.devices import DeviceGroups
-from dueby_planner.schedule.explain import has_idle_devices, refuse_beside_others, until_then_sentence, waiting_sentence
+from dueby_planner.schedule.explain import (
+    announced_sentence,
+    has_idle_devices,
+    refuse_beside_others,
+    until_then_sentence,
+    waiting_sentence,
+)
 from dueby_planner.schedule.free_devices import CLASSES, PROMISED, YIELDING, CalendarPool
 from dueby_planner.schedule.held_devices import (
     FreeNow,
@@ -134,7 +140,7 @@ class Candidate:
             gpus=devices_at_most(reservation),
             lower_bound=problem.fewest() or devices_at_most(reservation),
             proof="Calendar",
-            proof_sentence=_proof(problem, reservation),
+            proof_sentence=_proof(problem, reservation) + announced_sentence(reservation, self.groups, now_us=now_us),
             confidence=problem.confidence,
             probability=round(probability_by(reservation, problem, problem.time_us), 6),
             part_size=self.part_size,
@@ -197,11 +203,12 @@ def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
 
 def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> tuple[WindowStatus, ...]:
     """Return the windows as a status has them, by time; those of one class that are the same together."""
-    counts: Counter[tuple[Window, str]] = Counter()
+    counts: Counter[tuple[Window, str, bool]] = Counter()
     for lane in reservation:
+        group = groups.by_name[lane.group]
         for window in lane.windows:
-            counts[window, groups.class_of(lane.group)] += lane.count
-    in_order = sorted(counts.items(), key=lambda item: (item[0][0].from_us, item[0][0].to_us, item[0][1]))
+            counts[window, group.device_class, group.is_announced] += lane.count
+    in_order = sorted(counts.items(), key=lambda item: (item[0][0].from_us, item[0][0].to_us, *item[0][1:]))
     return tuple(
         WindowStatus(
             device_class=device_class,
@@ -211,8 +218,9 @@ def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: i
             count=count,
             mini_batch_size=window.choice.mini_batch_size,
             images=count * window.images,
+            announced=is_announced or None,
         )
-        for (window, device_class), count in in_order[:MAX_WINDOWS]
+        for (window, device_class, is_announced), count in in_order[:MAX_WINDOWS]
     )
 
 
@@ -343,7 +351,12 @@ def _reserve(candidate: Candidate) -> WorkDecision:
     starts_us = job.now_us + begins
     if placement.kept:
         # As the status has it: a window that waits for its device stays where it should have begun.
-        windows = tuple(window for window in job.windows if parse_time_us(window.to_time) > job.now_us)
+        announced = {group.device_class for group in candidate.groups.of(job.key) if group.is_announced}
+        windows = tuple(
+            window.replace(announced=window.announced if window.device_class in announced else None)
+            for window in job.windows
+            if parse_time_us(window.to_time) > job.now_us
+        )
         plan = plan.replace(windows=windows)
         if begins <= EARLY_US:
             starts_us = min(parse_time_us(window.from_time) for window in windows)

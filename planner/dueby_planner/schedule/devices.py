@@ -10,18 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
-
-
-class Absence(NamedTuple):
-    """From when to when a node and its devices are not there."""
-
-    from_us: int
-    to_us: int
-    """NEVER_US if it isn't known when they come back."""
+from dueby_planner.schedule.spans import Spans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +34,18 @@ class DeviceGroup:
     """The jobs that may use them."""
     nodes: frozenset[str] = frozenset()
     """Where they are; empty where there are no nodes."""
-    away: tuple[Absence, ...] = ()
+    away: Spans = ()
     """When they are not there, in times from now."""
+    is_announced: bool = False
+    """Whether they are on no node yet: it is only said when they will be there."""
 
     def is_there(self, from_us: int, to_us: int) -> bool:
         """Return whether they are there all the time between two times from now."""
         return all(each.to_us <= from_us or each.from_us >= to_us for each in self.away)
+
+    def comes_us(self, at_us: int) -> int:
+        """Return since when they are there at a time at which they are, from now; 0 if they are there now."""
+        return max((each.to_us for each in self.away if each.to_us <= at_us), default=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +86,8 @@ class DeviceGroups:
 
     def at(self, key: JobKey, device_class: str, node: str) -> DeviceGroup | None:
         """Return the group that a worker of the job has its device of; None if it has none of any."""
-        return next((group for group in self.of(key, device_class) if node in group.nodes or not group.nodes), None)
+        groups = (group for group in self.of(key, device_class) if not group.is_announced)
+        return next((group for group in groups if node in group.nodes or not group.nodes), None)
 
     def class_of(self, name: str) -> str:
         """Return the device class of a group."""
@@ -98,7 +97,7 @@ class DeviceGroups:
         """Return by class the nodes of these devices of the job; of a class of which it takes all groups, none."""
         preferred: dict[str, tuple[str, ...]] = {}
         for device_class in sorted({self.class_of(name) for name in taken}):
-            groups = self.of(key, device_class)
+            groups = [group for group in self.of(key, device_class) if not group.is_announced]
             wanted = [group for group in groups if taken.get(group.name)]
             if len(wanted) < len(groups) and (nodes := {node for group in wanted for node in group.nodes}):
                 preferred[device_class] = tuple(sorted(nodes))

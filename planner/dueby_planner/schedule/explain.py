@@ -1,5 +1,6 @@
 """Say what a job waits for, why it is refused, and from when to when it runs: what people read of the schedule."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -20,11 +21,13 @@ from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.cut import Cut
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.free_devices import FreeDevices, least_free
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.place import usable
 from dueby_planner.schedule.place_job import Advice, can_be_done, within_limits
 from dueby_planner.schedule.request import Refuse
+from dueby_planner.schedule.reservation import Reservation
 from dueby_planner.schedule.stores import is_store
 from dueby_planner.schedule.usable import Usable
 
@@ -203,6 +206,21 @@ def reserved_sentence(plan: PlanStatus, *, starts_us: int, now_us: int) -> str:
         f"Starts at {clock_time(starts_us, now_us=now_us)}, ends at {clock_time(ends, now_us=now_us)} (at {confident}: "
         f"{clock_time(surely, now_us=now_us)}), on {counted(plan.gpus, 'device')} at most. {plan.proof_sentence}"
     )
+
+
+def announced_sentence(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> str:
+    """Return on which announced devices a reservation stands, after a space; empty if it needs none."""
+    counts: Counter[tuple[int, str]] = Counter()
+    for lane in reservation:
+        if (group := groups.by_name[lane.group]).is_announced:
+            times = {group.comes_us(window.from_us) for window in lane.windows}
+            counts.update(dict.fromkeys([(from_us, group.device_class) for from_us in times], lane.count))
+    named = [
+        f"{count:,} {device_class} announced from {clock_time(now_us + from_us, now_us=now_us)}"
+        for (from_us, device_class), count in sorted(counts.items())
+    ]
+    more = [f"{len(named) - _NAMED:,} more"] if len(named) > _NAMED else []
+    return f" It stands on {_listed([*named[:_NAMED], *more], 'and')}." if named else ""
 
 
 def has_idle_devices(calendar: Calendar, job: CalendarJob) -> bool:

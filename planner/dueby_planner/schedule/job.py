@@ -234,6 +234,8 @@ class ScheduledJob:
     """The last revision of which there are workers; 0 if there are none."""
     had_workers: bool = False
     """Whether it had workers before, whether or not these are still there."""
+    misses_capacity: bool = False
+    """Whether it waits, or is late, since devices that were announced for now are not there: they may come yet."""
     workers: tuple[WorkerModel, ...] = ()
     """All workers that were ever started in this run, in the order of their start."""
     news: News | None = None
@@ -282,8 +284,8 @@ class ScheduledJob:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it had workers before: it is not refused, however late it is."""
-        return self.has_started or self.had_workers
+        """Whether it had workers before, or was to have some by now: it is not refused, however late it is."""
+        return self.has_started or self.had_workers or self.misses_capacity
 
     @property
     def waits_for_devices(self) -> bool:

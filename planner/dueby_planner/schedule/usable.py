@@ -45,7 +45,7 @@ class Usable:
                 gone[device_class] += 1
             else:
                 own[group.name] += 1
-        idle = {name: group.idle for name, group in self.groups.by_name.items()}
+        idle = {name: group.idle if group.is_there(0, 1) else 0 for name, group in self.groups.by_name.items()}
         for usable in sorted(self.pool.groups, key=lambda each: (-idle[each.device_class], each.device_class)):
             device_class = self.groups.class_of(usable.device_class)
             there = max(0, usable.count - own[usable.device_class])

@@ -11,12 +11,13 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from dueby_api.capacity import AnnouncedDevices, Timed
 from dueby_api.engines import Precision, engines_for
 from dueby_api.grid import Share
-from dueby_api.schema import END, json_schemas
+from dueby_api.schema import END, Spec, json_schemas
 from dueby_api.store_limits import StoreList
 from dueby_operator.logs import FORMATS, LEVELS
-from dueby_operator.settings import Maintenance, ProfilerSettings, read_profiler, read_promises, read_stores
+from dueby_operator.settings import ProfilerSettings, read_profiler, read_promises, read_stores
 from dueby_operator.web.metrics import Metrics
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.schedule.free_devices import CLASSES
@@ -95,10 +96,17 @@ def test_the_profilers_values_are_what_the_operator_takes_and_its_defaults() -> 
     assert set(model["engine"]["enum"]) == {"auto", *(entry.name for entry in engines_for("efficientnet_b0"))}
 
 
-def test_the_maintenance_that_the_values_take_is_what_the_operator_takes() -> None:
-    values, fields = SCHEMA["properties"]["maintenance"]["items"]["properties"], json_schemas(Maintenance)
-    assert values.keys() == fields["Maintenance"]["properties"].keys()
-    weekly, taken = values["weekly"], fields["WeeklyWindow"]
+@pytest.mark.parametrize(("value", "kind"), [("maintenance", Timed), ("capacity", AnnouncedDevices)])
+def test_the_times_of_nodes_that_the_values_take_are_what_the_operator_takes(value: str, kind: type[Spec]) -> None:
+    items, fields = SCHEMA["properties"][value]["items"], json_schemas(kind)
+    own = fields[kind.__name__]
+    assert items["properties"].keys() == own["properties"].keys()
+    assert set(items.get("required", ())) == set(own.get("required", ()))
+    if kind is AnnouncedDevices:
+        assert patterns_in(items)["class"] == patterns_in(own)["class"]
+        count, bounds = items["properties"]["count"], ("minimum", "maximum")
+        assert [count[bound] for bound in bounds] == [own["properties"]["count"][bound] for bound in bounds]
+    weekly, taken = SCHEMA["definitions"]["weekly"], fields["WeeklyWindow"]
     assert weekly["properties"].keys() == taken["properties"].keys()
     assert set(weekly["required"]) == set(taken["required"])
     assert patterns_in(weekly) == patterns_in(taken)

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby_api.capacity import WeeklyWindow
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
 from dueby_operator.settings import (
     ProfilerSettings,
     ProfilingWindow,
-    WeeklyWindow,
+    read_capacity,
     read_maintenance,
     read_profiler,
     read_promises,
@@ -56,6 +57,41 @@ def test_maintenance_is_read() -> None:
     assert found.to_time
     assert (found.to_time - found.from_time).total_seconds() == 7200
     assert found.node_selector == {"pool": "a"}
+
+
+BLOCK = {"class": "NVIDIA-H100", "count": 8, "from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z"}
+
+
+def test_capacity_is_read() -> None:
+    once, weekly = read_capacity(
+        json.dumps({"capacity": [BLOCK, {"class": "cpu-1", "count": 1, "nodeSelector": {"a": "b"}, "weekly": WEEKLY}]})
+    )
+    assert (once.device_class, once.count) == ("NVIDIA-H100", 8)
+    assert once.selects({"any": "node"})
+    assert weekly.selects({"a": "b", "c": "d"})
+    assert not weekly.selects({"c": "d"})
+    assert weekly.is_open_to({"a": "b"})
+    assert not weekly.is_open_to({"c": "d"})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param({"count": 0}, "count", id="no device"),
+        pytest.param({"count": 10**7}, "count", id="more than anybody has"),
+        pytest.param({"count": 1.5}, "count", id="half a device"),
+        pytest.param({"class": "NVIDIA-H100@node"}, "class", id="a slow node's own class"),
+        pytest.param({"class": ""}, "class", id="no class"),
+        pytest.param({"to": "2026-12-06T02:00:00Z"}, "later than from", id="no time in it"),
+        pytest.param({"weekly": WEEKLY}, "either from and to, or weekly", id="both forms"),
+        pytest.param({"spot": True}, "spot", id="unknown"),
+    ],
+)
+def test_what_is_wrong_with_capacity_is_named(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        read_capacity(json.dumps({"capacity": [{**BLOCK, **change}]}))
+    assert str(raised.value).startswith("--capacity: capacity[0]")
+    assert sentence in str(raised.value)
 
 
 def test_promises_are_read_as_the_chart_says_them() -> None:

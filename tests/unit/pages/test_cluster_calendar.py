@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dueby.cluster.job_list import read_jobs
 from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, peak
-from dueby_pages.cluster_calendar import shown_cluster, within_sizes
+from dueby_pages.cluster_calendar import ClassSize, shown_cluster, within_sizes
 from support.cluster_list import job, listed, moment, plan, refused, reserved
 
 
@@ -106,3 +106,16 @@ def test_jobs_hold_together_all_that_their_statuses_say_up_to_what_there_is(
     assert (after == before) == (peak(every) <= devices)
     assert bool(after.notes) == (after != before)
     assert after.pool[0].peak <= devices or after == before
+
+
+def test_announced_devices_are_shown_apart_from_those_that_there_are() -> None:
+    waiting = reserved("night", ("a100", 2, 600, 1200), ("a100", 3, 600, 1200))
+    waiting["status"]["plan"]["windows"][0]["announced"] = True
+    found = read_jobs(listed(waiting), origin="the list", namespace=None)
+    sizes = {"a100": ClassSize(devices=4)}
+    shown = shown_cluster(found, now_us=time.time_ns() // 1000, with_namespaces=False, sizes=sizes)
+    assert within_sizes(shown) == shown
+    assert {pool.device_class: (pool.devices, pool.peak) for pool in shown.pool} == {
+        "a100": (4, 3),
+        "a100, announced": (None, 2),
+    }

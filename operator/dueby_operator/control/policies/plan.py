@@ -20,7 +20,7 @@ from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.work.changes import change_workers, without_windows
 from dueby_operator.control.work.moved_deadline import judge_again
 from dueby_operator.control.work.observed_store import observed_store
-from dueby_operator.control.work.progress_status import diagnose_held, progress_status, track_conditions
+from dueby_operator.control.work.progress_status import NO_DEVICES, diagnose_devices, progress_status, track_conditions
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.memory import JobMemory
@@ -33,7 +33,7 @@ def plan(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> Ou
     """Return what the decision changes about the job's workers, and how far the job is."""
     decided = replace(inputs, memory=_remember(inputs, scheduled, work)).after(judge_again(inputs, scheduled, work))
     track = track_conditions(inputs, scheduled, work)
-    status = decided.status if track else without_reasons(decided.status, Reason.DEVICES_HELD)
+    status = decided.status if track else without_reasons(decided.status, *NO_DEVICES)
     decided = decided.after(
         Outcome(
             conditions=(diagnose_admission(inputs.job), *track),
@@ -57,8 +57,8 @@ def wait_for_devices(inputs: PolicyInput, scheduled: ScheduledJob) -> Outcome:
     """Return that there is no device that the job could have, neither now nor when others end."""
     # Profiles may be of classes that the job doesn't name.
     named = [name for name in sorted(scheduled.counts) if name in (scheduled.spec.gpus.classes or scheduled.counts)]
-    held = diagnose_held(inputs, scheduled)
-    status = give_up_windows(inputs.status if held else without_reasons(inputs.status, Reason.DEVICES_HELD))
+    held = diagnose_devices(inputs, scheduled)
+    status = give_up_windows(inputs.status if held else without_reasons(inputs.status, *NO_DEVICES))
     conditions = (diagnose_admission(inputs.job), _waiting(inputs, named), *filter(None, [held]))
     return Outcome(conditions=conditions, status=status, ends=True)
 
@@ -70,13 +70,15 @@ def give_up_windows(status: JobStatus) -> JobStatus:
 
 def _waiting(inputs: PolicyInput, classes: Sequence[str]) -> NewCondition:
     devices = inputs.shared.devices
+    missing_capacity = devices.missing(inputs.spec, classes=classes)
     message = f"No device of the classes {', '.join(classes)} is free"
     shortages = [devices.shortage(inputs.spec, name) for name in classes]
     if missing := [words for words in (*shortages, devices.uncounted) if words]:
         message += f": {'; '.join(missing)}"
     if devices.has_quota(inputs.job.namespace):
         message += f", or {FULL_QUOTA}"
-    return NewCondition(reason=Reason.WAITING, message=f"{message}. The job waits for one.")
+    sentences = filter(None, [missing_capacity, f"{message}. The job waits for one."])
+    return NewCondition(reason=Reason.WAITING, message=" ".join(sentences))
 
 
 def _remember(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> JobMemory:

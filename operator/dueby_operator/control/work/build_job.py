@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
+from dueby_api.conditions import Reason
 from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import FREE
 from dueby_api.subject import class_of, node_of
 from dueby_api.units import parse_time_us
 from dueby_operator.control.chain import PolicyInput
+from dueby_operator.control.conditions import has_reason
 from dueby_operator.control.work.observed_store import observed_requests
 from dueby_operator.model.begun_sink import begun_parts
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -57,6 +59,7 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
         least_done=0 if job.is_told_parts or not status.progress else min(status.progress.images_done, status.images),
         revision=job.revision,
         had_workers=inputs.has_started,
+        misses_capacity=has_reason(status, Reason.CAPACITY_MISSING),
         workers=workers,
         news=news,
         lost_all=inputs.memory.lost_all,

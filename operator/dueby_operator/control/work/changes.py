@@ -122,14 +122,16 @@ def _reserve(inputs: PolicyInput, scheduled: ScheduledJob, reserve: Reserve) -> 
         return Outcome(status=inputs.status.replace(plan=before.replace(windows=plan.windows)))
     if before is not None and before.revision:
         plan = plan.replace(revision=before.revision, part_size=before.part_size)
-    message = _while_waiting(inputs, reserved_sentence(plan, starts_us=reserve.starts_us, now_us=inputs.now_us))
+    message = _while_waiting(
+        inputs, scheduled, reserved_sentence(plan, starts_us=reserve.starts_us, now_us=inputs.now_us)
+    )
     is_late = plan.slack.startswith("-")
     reserved = NewCondition(reason=Reason.STARTED_LATE if is_late else Reason.RESERVED, message=message)
     return Outcome(conditions=(reserved,), status=inputs.status.replace(plan=plan, alternatives=None))
 
 
 def _hold(inputs: PolicyInput, scheduled: ScheduledJob, hold: Wait) -> Outcome:
-    waiting = NewCondition(reason=Reason.WAITING, message=_while_waiting(inputs, hold.message))
+    waiting = NewCondition(reason=Reason.WAITING, message=_while_waiting(inputs, scheduled, hold.message))
     return Outcome(conditions=() if scheduled.alive else (waiting,), status=without_windows(inputs.status))
 
 
@@ -139,9 +141,11 @@ def without_windows(status: JobStatus) -> JobStatus:
     return status.replace(plan=plan.replace(windows=()) if plan and plan.revision else None)
 
 
-def _while_waiting(inputs: PolicyInput, message: str) -> str:
-    """Return the message, after the reason why a job that had begun waits."""
-    return f"Its last worker was lost. {message}" if inputs.memory.lost_all else message
+def _while_waiting(inputs: PolicyInput, scheduled: ScheduledJob, message: str) -> str:
+    """Return the message, after the reason why a job waits that had begun, or that was promised other devices."""
+    lost = "Its last worker was lost." if inputs.memory.lost_all else ""
+    missing = inputs.shared.devices.missing(inputs.spec, classes=scheduled.counts)
+    return " ".join(filter(None, [lost, missing, message]))
 
 
 def _alternatives(verdict: Verdict, now_us: int) -> AlternativesStatus | None:

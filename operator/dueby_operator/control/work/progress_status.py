@@ -13,6 +13,9 @@ from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.lag import HYSTERESIS
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Wait, WorkDecision
 
+NO_DEVICES = (Reason.DEVICES_HELD, Reason.CAPACITY_MISSING)
+"""What diagnose_devices() finds."""
+
 
 def progress_status(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> ProgressStatus | None:
     """Return how far the job is; as it was before there is a grid to count by."""
@@ -38,10 +41,12 @@ def progress_status(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDeci
 
 def track_conditions(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDecision) -> tuple[NewCondition, ...]:
     """Return whether the workers will be in time; before there are any, only what keeps devices from them."""
-    held = diagnose_held(inputs, scheduled) if _waits(work) else None
+    # Windows that are kept for one reading more say nothing new of what the job waits for.
+    still_waits = work.waits_for_windows and has_reason(inputs.status, *NO_DEVICES)
+    held = diagnose_devices(inputs, scheduled) if _waits(work) or still_waits else None
     if not scheduled.part_size:
         return (held,) if held else ()
-    was_late = has_reason(inputs.status, Reason.LAGGING, Reason.WAITS_FOR_IMAGES, Reason.DEVICES_HELD)
+    was_late = has_reason(inputs.status, Reason.LAGGING, Reason.WAITS_FOR_IMAGES, *NO_DEVICES)
     in_time = NewCondition(reason=Reason.ON_TRACK)
     if _will_be_late(scheduled, work, was_late=was_late):
         lagging = NewCondition(reason=Reason.LAGGING, message=_why_late(scheduled, work))
@@ -77,11 +82,17 @@ def _waits(work: WorkDecision) -> bool:
     return work.is_short
 
 
-def diagnose_held(inputs: PolicyInput, scheduled: ScheduledJob) -> NewCondition | None:
-    """Return which pods that should be gone hold devices that the job could have; None if none does."""
+def diagnose_devices(inputs: PolicyInput, scheduled: ScheduledJob) -> NewCondition | None:
+    """Return which devices the job could have, but for pods that should be gone or nodes that should have come.
+
+    None if there are none.
+    """
     classes = [name for name in scheduled.counts if name in (scheduled.spec.gpus.classes or scheduled.counts)]
-    message = inputs.shared.devices.overdue(inputs.job.namespace, inputs.spec, classes=classes)
-    return NewCondition(reason=Reason.DEVICES_HELD, message=message) if message else None
+    devices = inputs.shared.devices
+    if message := devices.overdue(inputs.job.namespace, inputs.spec, classes=classes):
+        return NewCondition(reason=Reason.DEVICES_HELD, message=message)
+    message = devices.missing(inputs.spec, classes=classes)
+    return NewCondition(reason=Reason.CAPACITY_MISSING, message=message) if message else None
 
 
 def _will_be_late(scheduled: ScheduledJob, work: WorkDecision, *, was_late: bool) -> bool:

@@ -10,30 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby_api.capacity import DAYS, Timed
 from dueby_api.errors import Invalid
 from dueby_api.schema import validate
 from dueby_api.units import to_micros
-from dueby_operator.cluster.absences import (
-    DRAIN_AT,
-    WEEKS_AHEAD,
-    find_absences,
-    find_weekly,
-    from_now,
-    read_drain_at,
-    with_weekly,
-)
-from dueby_operator.settings import DAYS, Maintenance
+from dueby_operator.cluster.absences import DRAIN_AT, find_absences, find_weekly, read_drain_at
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence
+from dueby_planner.schedule.spans import WEEKS_AHEAD, Span, from_now, with_weekly
 from support.decisions import NOW, SECOND
 
 HOUR = 3600 * SECOND
 
 
-def window(from_h: int, to_h: int, **selector: str) -> Maintenance:
+def window(from_h: int, to_h: int, **selector: str) -> Timed:
     times = {"from": f"2026-12-06T{from_h:02}:00:00Z", "to": f"2026-12-06T{to_h:02}:00:00Z"}
     document: dict[str, Any] = {**times, "nodeSelector": selector}
-    return validate(Maintenance, document)
+    return validate(Timed, document)
 
 
 def test_an_annotation_says_when_a_node_is_drained() -> None:
@@ -59,20 +51,20 @@ def test_a_node_is_away_in_the_windows_that_select_it() -> None:
 def test_windows_that_meet_are_one_and_a_drain_has_no_end() -> None:
     (first,) = find_absences({}, [window(2, 4)])
     (met,) = find_absences({}, [window(4, 5), window(2, 4), window(3, 4)])
-    assert met == Absence(first.from_us, first.from_us + 3 * HOUR)
+    assert met == Span(first.from_us, first.from_us + 3 * HOUR)
     (for_good,) = find_absences({}, [window(2, 4)], drain_at_us=first.from_us + HOUR)
-    assert for_good == Absence(first.from_us, NEVER_US)
+    assert for_good == Span(first.from_us, NEVER_US)
 
 
-def weekly(days: str, start: str, hours: int, zone: str = "Etc/UTC") -> Maintenance:
-    return validate(Maintenance, {"weekly": {"days": days, "start": start, "hours": hours, "timeZone": zone}})
+def weekly(days: str, start: str, hours: int, zone: str = "Etc/UTC") -> Timed:
+    return validate(Timed, {"weekly": {"days": days, "start": start, "hours": hours, "timeZone": zone}})
 
 
 def micros(text: str) -> int:
     return to_micros(datetime.fromisoformat(text))
 
 
-def absences(windows: Sequence[Maintenance], now_us: int, labels: Mapping[str, str] | None = None) -> list[Absence]:
+def absences(windows: Sequence[Timed], now_us: int, labels: Mapping[str, str] | None = None) -> list[Span]:
     """When a node is away that comes to be known now."""
     once, weekly_windows = find_absences(labels or {}, windows), find_weekly(labels or {}, windows)
     return list(with_weekly(once, weekly_windows, now_us=now_us))
@@ -99,7 +91,7 @@ def test_a_weekly_window_begins_by_the_clock_of_its_zone(
     found = [
         each for each in absences([weekly(*window, "Europe/Berlin")], now_us) if each.from_us <= now_us < each.to_us
     ]
-    assert found == [Absence(begin_us, begin_us + hours * HOUR)]
+    assert found == [Span(begin_us, begin_us + hours * HOUR)]
 
 
 ZONES = ("Etc/UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Kiritimati", "Pacific/Niue")
@@ -132,15 +124,15 @@ def test_a_node_is_away_in_exactly_the_hours_after_each_start(
 
 
 def test_weekly_windows_are_those_that_select_the_node_and_are_merged_with_the_others() -> None:
-    saturday = validate(Maintenance, {**weekly("Sat", "22:00", 8).document(), "nodeSelector": {"pool": "a"}})
+    saturday = validate(Timed, {**weekly("Sat", "22:00", 8).document(), "nodeSelector": {"pool": "a"}})
     windows, now_us = [window(4, 7), saturday], micros("2026-12-01T00:00Z")
     others = absences(windows, now_us)
-    assert others == [Absence(micros("2026-12-06T04:00Z"), micros("2026-12-06T07:00Z"))]
+    assert others == [Span(micros("2026-12-06T04:00Z"), micros("2026-12-06T07:00Z"))]
     of_pool = absences(windows, now_us, {"pool": "a"})
-    assert Absence(micros("2026-12-05T22:00Z"), micros("2026-12-06T07:00Z")) in of_pool
-    assert Absence(micros("2026-12-12T22:00Z"), micros("2026-12-13T06:00Z")) in of_pool
+    assert Span(micros("2026-12-05T22:00Z"), micros("2026-12-06T07:00Z")) in of_pool
+    assert Span(micros("2026-12-12T22:00Z"), micros("2026-12-13T06:00Z")) in of_pool
 
 
 def test_what_is_over_does_not_count_and_what_has_begun_is_now() -> None:
-    found = (Absence(NOW - 9, NOW), Absence(NOW - 5, NOW + 5), Absence(NOW + 7, NEVER_US))
-    assert from_now(found, NOW) == (Absence(0, 5), Absence(7, NEVER_US))
+    found = (Span(NOW - 9, NOW), Span(NOW - 5, NOW + 5), Span(NOW + 7, NEVER_US))
+    assert from_now(found, NOW) == (Span(0, 5), Span(7, NEVER_US))

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby_api.capacity import WeeklyWindow
 from dueby_api.schema import validate
 from dueby_operator.cluster.nodes import Node, PodRow, read_node
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
-from dueby_operator.settings import WeeklyWindow
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence, DeviceGroups
+from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.job import Claimant
+from dueby_planner.schedule.spans import Span
 from support.decisions import NOW, SECOND, node, node_document
 from support.device_groups import A100, GPU, Worker, claimant, devices_of, some_claimants, some_nodes, workers_of
 from support.operator import spec
@@ -145,8 +146,8 @@ def test_a_device_whose_allotment_others_have_is_not_there() -> None:
 
 
 def test_nodes_with_the_same_future_are_one_stack() -> None:
-    goes = (Absence(NOW + 60 * SECOND, NEVER_US),)
-    was = (Absence(NOW - 60 * SECOND, NOW),)
+    goes = (Span(NOW + 60 * SECOND, NEVER_US),)
+    was = (Span(NOW - 60 * SECOND, NOW),)
     nodes = {
         "a": node("a"),
         "b": replace(node("b"), away=was),
@@ -157,7 +158,7 @@ def test_nodes_with_the_same_future_are_one_stack() -> None:
     found = {group.nodes: (group.name, group.devices, group.away) for group in groups.all}
     assert found == {
         frozenset("ab"): ("cpu-1", 16, ()),
-        frozenset("cd"): ("cpu-1#2", 16, (Absence(60 * SECOND, NEVER_US),)),
+        frozenset("cd"): ("cpu-1#2", 16, (Span(60 * SECOND, NEVER_US),)),
     }
 
 
@@ -174,7 +175,7 @@ def test_devices_are_away_in_each_week() -> None:
 
 
 def test_a_node_that_is_away_offers_nothing_now_and_is_kept_off() -> None:
-    away = (Absence(NOW - SECOND, NOW + SECOND),)
+    away = (Span(NOW - SECOND, NOW + SECOND),)
     devices = devices_of({"a": node("a"), "b": replace(node("b"), away=away)})
     assert devices.offer("team", spec(), classes=("cpu-1",)).counts == {"cpu-1": 8}
     assert devices.avoided_nodes("cpu-1") == {"b"}

@@ -7,7 +7,7 @@ import pytest
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.model.writes import Delete
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence
+from dueby_planner.schedule.spans import Span
 from support.decisions import NOW, SECOND, Look, a_batch, indexed, infj, look, node, started
 from support.shared_cluster import SharedCluster
 
@@ -137,7 +137,7 @@ def test_what_is_reserved_for_a_job_is_still_so_when_its_worker_stops(seconds: i
 
 def with_draining_node(in_s: int) -> dict[str, Node]:
     """A node that stays, and one that is drained so soon."""
-    return {"n": node(), "b": replace(node("b"), away=(Absence(NOW + in_s * SECOND, NEVER_US),))}
+    return {"n": node(), "b": replace(node("b"), away=(Span(NOW + in_s * SECOND, NEVER_US),))}
 
 
 def seen_with(workers_on_b: int | None, *, drains_in_s: int = 1) -> tuple[Look, list[str]]:

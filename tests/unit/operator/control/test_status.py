@@ -1,14 +1,17 @@
 """The status says what is declared: each field is written in some case, and each reason is given by some code."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from dueby_api.capacity import AnnouncedDevices
 from dueby_api.conditions import Reason
 from dueby_api.gpu_profile import GPUProfile, Latency, Spread
+from dueby_api.schema import validate
 from dueby_operator.model.writes import Change
 from dueby_operator.profiling.upkeep import profile_columns
 from dueby_operator.resources.crds import job_crd
-from support.decisions import a_batch, cluster, indexed, infj, job, look, look_at, started
+from support.decisions import SETTINGS, a_batch, cluster, indexed, infj, job, look, look_at, started
 from support.operator import profile
 from support.profiling import L4, gpu_node, nodes
 from support.source_tree import PACKAGES
@@ -18,6 +21,8 @@ LABELLED = {"labelled": 40, "accuracy": 0.7, "accuracyFp32": 0.75}
 SLOW_DECODING = {"decodeMicros": 25_000}
 SEEN = {"store": "s3://photos", "requestsPerSecond": 90, "workers": 2, "time": "2023-11-14T22:13:19Z"}
 AGREEMENT = {"photos": 64, "sameTop1": 0.9, "maxDifference": 0.2, "weightsDigest": "abc", **LABELLED}
+HOUR = {"from": "2023-11-14T22:20:00Z", "to": "2023-11-14T23:20:00Z"}
+ANNOUNCING = replace(SETTINGS, capacity=(validate(AnnouncedDevices, {"class": "cpu-1", "count": 8, **HOUR}),))
 EMBEDDED = {"photos": 64, "similarity": 0.99, "leastSimilarity": 0.9, "weightsDigest": "abc"}
 
 
@@ -84,6 +89,7 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
         look(infj(status=indexed(), deadline="5s")),
         *(look(infj(status=indexed(inputCost=SLOW_DECODING), **more), **on_gpus()) for more in ({}, too_soon)),
         look(infj(status=indexed(observedStore=SEEN))),
+        look(infj(status=indexed(), deadline="3h", deadlineClass="Hard"), nodes={}, settings=ANNOUNCING),
         look(begun.job(progress=progress)),
         look(begun.job(document=infj(status=begun.document["status"], gpus={"max": 1}), progress=progress)),
         *(

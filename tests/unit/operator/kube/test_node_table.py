@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from dueby_api.capacity import Timed
 from dueby_api.schema import validate
 from dueby_operator import paths
 from dueby_operator.cluster.absences import DRAIN_AT
 from dueby_operator.cluster.nodes import SLICE_CPUS, Node, classes_on
 from dueby_operator.kube.node_table import NodeTable
-from dueby_operator.settings import Maintenance
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.devices import Absence
+from dueby_planner.schedule.spans import Span
 from support.api import served
 from support.decisions import SETTINGS, node_document
 from support.resource_slices import GPU, claim, device_class, gpu, resource_slice
@@ -126,7 +126,7 @@ def test_an_operator_that_reads_no_pods_of_others_asks_for_none_of_it() -> None:
 
 def test_a_node_says_when_it_is_drained() -> None:
     node, _ = asyncio.run(rows(Server(annotations={DRAIN_AT: "1970-01-01T00:00:05Z"})))
-    assert node.away == (Absence(5_000_000, NEVER_US),)
+    assert node.away == (Span(5_000_000, NEVER_US),)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_node_is_away_in_the_windows_that_select_it() -> None:
         {"weekly": {"days": "*", "start": "00:00", "hours": 1}},
     )
     others = {**weekly, "nodeSelector": {"pool": "others"}}
-    maintenance = tuple(validate(Maintenance, each) for each in (once, weekly, others))
+    maintenance = tuple(validate(Timed, each) for each in (once, weekly, others))
     node, _ = asyncio.run(rows(Server(), maintenance=maintenance))
     day_us = 24 * 3600 * 1_000_000
     assert node.absences(day_us)[-1].from_us > 20 * day_us

@@ -1,0 +1,143 @@
+"""Times that come once or in each week, and the devices that are there in them.
+
+`capacity` in the chart's values and in the file of `dueby plan --pool` are the same list. A pool of nodes that could be
+asked for, or that may be taken away, is another kind of capacity: it belongs here, beside AnnouncedDevices.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from dueby_api.schema import Meta, Spec, Time, field, matching, require_time
+
+# Minutes and hours of a day's clock.
+ClockTime = Annotated[str, matching(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+# As a CronJob numbers them.
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+# As gpus.classes names it, but for a slow node's own class.
+ClassName = Annotated[str, matching(r"^[^@\s]{1,128}$")]
+# More than any cluster has of a class, so that sums stay small.
+DeviceCount = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class WeeklyWindow(Spec, frozen=True, kw_only=True):
+    """Some hours of each week."""
+
+    days: Annotated[str, matching(r"^[0-9A-Za-z*,-]{1,32}$")]
+    """The days of the week on which it begins, as in a CronJob: Sat, Mon-Fri, 0,6 or *."""
+    start: ClockTime
+    """When it begins. A time that the clocks leave out is later by as much, and of one that comes twice the first is
+    meant."""
+    hours: Annotated[int, Meta(ge=1, le=167)]
+    """How long it is, also where the clocks change meanwhile."""
+    time_zone: Annotated[str, matching(r"^[0-9A-Za-z_+-]+(/[0-9A-Za-z_+-]+)*$"), Meta(max_length=64)] = "Etc/UTC"
+    """Whose clock it is, by its name in the tz database."""
+
+    def __post_init__(self) -> None:
+        days = sorted(self.weekdays)
+        if max(later - day for day, later in pairwise([*days, days[0] + 7])) * 24 <= self.hours:
+            raise ValueError("hours: leaves no time between one window and the next")
+        try:
+            _ = self.zone
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"timeZone: there is no time zone {self.time_zone}; write one like Europe/Berlin"
+            ) from None
+
+    @property
+    def weekdays(self) -> frozenset[int]:
+        """The days on which it begins, with 0 for Monday. Raise ValueError if they can't be read."""
+        if self.days == "*":
+            return frozenset(range(7))
+        weekdays: set[int] = set()
+        for part in self.days.lower().split(","):
+            first, dash, last = part.partition("-")
+            begin = _day(first)
+            end = _day(last) if dash else begin
+            if end < begin:
+                raise ValueError(f"days: {part} ends before it begins; weeks begin on Sunday, so list the days")
+            weekdays.update((day - 1) % 7 for day in range(begin, end + 1))
+        return frozenset(weekdays)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.time_zone)
+
+
+def _day(text: str) -> int:
+    if text in DAYS:
+        return DAYS.index(text)
+    if text in {str(number) for number in range(7)}:
+        return int(text)
+    raise ValueError(f"days: {text!r} is no day of the week; write Sun to Sat, or 0 to 6 from Sunday on")
+
+
+class Timed(Spec, frozen=True, kw_only=True):
+    """What is so of some nodes from one time to another, once or in each week."""
+
+    from_time: Time | None = field(default=None, name="from")
+    to_time: Time | None = field(default=None, name="to")
+    weekly: WeeklyWindow | None = None
+    node_selector: dict[str, str] = field(default_factory=dict)
+    """Labels of these nodes; empty: all nodes."""
+
+    def __post_init__(self) -> None:
+        require_time("from", self.from_time)
+        require_time("to", self.to_time)
+        if (self.from_time is None) != (self.to_time is None) or (self.from_time is None) == (self.weekly is None):
+            raise ValueError("give either from and to, or weekly")
+        if self.from_time and self.to_time and self.to_time <= self.from_time:
+            raise ValueError("to: must be later than from")
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Return whether a node with these labels is one of them."""
+        return self.node_selector.items() <= labels.items()
+
+
+class AnnouncedDevices(Timed, frozen=True, kw_only=True):
+    """Devices that will be there from one time to another. Nodes that have come count in their place.
+
+    Those with a nodeSelector go away at the end. Without one it isn't known of any node that it will go away.
+    """
+
+    device_class: ClassName = field(name="class")
+    """Device class."""
+    count: DeviceCount
+    """How many there will be in all on nodes with these labels, those that have come among them."""
+
+    def is_open_to(self, selector: Mapping[str, str] | None) -> bool:
+        """Return whether pods with this node selector could run on them, by the labels that are known."""
+        return (selector or {}).items() <= self.node_selector.items()
+
+
+class CapacityList(Spec, frozen=True, kw_only=True):
+    """The value of the operator's option --capacity."""
+
+    capacity: Annotated[tuple[AnnouncedDevices, ...], Meta(max_length=100)]
+
+
+class ClassCount(Spec, frozen=True, kw_only=True):
+    """Devices of a class that are there all the time."""
+
+    name: ClassName
+    """Device class."""
+    count: DeviceCount
+    """How many there are."""
+
+
+class PoolFile(Spec, frozen=True, kw_only=True):
+    """A fleet that `dueby plan --pool FILE` plans with, whether or not it exists."""
+
+    classes: Annotated[tuple[ClassCount, ...], Meta(max_length=100)] = ()
+    """Devices that are there all the time."""
+    capacity: Annotated[tuple[AnnouncedDevices, ...], Meta(max_length=100)] = ()
+    """Devices that come and go."""
+
+    def __post_init__(self) -> None:
+        names = [entry.name for entry in self.classes]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"classes: names {twice} twice; give one count")
+        if not (self.classes or self.capacity):
+            raise ValueError("classes: is empty, and so is capacity; give a class with its count")
