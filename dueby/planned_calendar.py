@@ -7,6 +7,7 @@ from dueby.inputs.manifests import naming
 from dueby.plan_words import ASSUMED
 from dueby.planning import plan_problem
 from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
+from dueby_api.capacity import AnnouncedDevices
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
@@ -18,7 +19,7 @@ from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.explain import cut_sentence, refusal_sentence
-from dueby_planner.schedule.free_devices import CHANGE_US, idle_pool
+from dueby_planner.schedule.free_devices import CHANGE_US, free_over_time, idle_pool
 from dueby_planner.schedule.reservation import (
     Lane,
     Window,
@@ -36,11 +37,16 @@ Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
 """Each job with the profiles that are known of its model, measured and predicted."""
 
 
-def calendar_of(profiled_jobs: Known, counts: Mapping[str, int], *, now_us: int) -> Calendar:
+def calendar_of(
+    profiled_jobs: Known, counts: Mapping[str, int], *, now_us: int, capacity: Sequence[AnnouncedDevices] = ()
+) -> Calendar:
     """Return the calendar of jobs that are created now, each with a name of its own.
 
-    Raise Invalid if one of them can't be planned.
+    The devices are those that are there all the time, by class, and those that come and go. Raise Invalid if a job
+    can't be planned.
     """
+    free = free_over_time(counts, capacity, now_us=now_us)
+    counts = {name: max(step.free for step in steps) for name, steps in free.items()}
     placed: list[CalendarJob] = []
     uses: dict[str, tuple[StoreUse, ...]] = {}
     for job, profiles in profiled_jobs:
@@ -54,7 +60,9 @@ def calendar_of(profiled_jobs: Known, counts: Mapping[str, int], *, now_us: int)
     jobs = [
         replace(job, limits={use.limit: use.costs for use in uses[job.name] if use.limit in units}) for job in placed
     ]
-    calendar = make_calendar(jobs, idle_pool(counts, limits=units, change_us=CHANGE_US))
+    pool = idle_pool(counts, limits=units, change_us=CHANGE_US)
+    tables = {kind: {**table, **free} for kind, table in pool.free.items()}
+    calendar = make_calendar(jobs, replace(pool, free=tables, expected=tables))
     verify_calendar(calendar)
     return calendar
 

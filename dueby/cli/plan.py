@@ -5,7 +5,6 @@ in well under half a second, so nothing that is slow to import is imported here:
 """
 
 import argparse
-import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,8 +15,8 @@ from dueby.deadline_advice import advise_deadline
 from dueby.inputs.counting import with_images
 from dueby.inputs.files import read_profiles
 from dueby.inputs.manifests import add_jobs, naming, read_manifests
+from dueby.inputs.pools import Fleet, read_pool
 from dueby.planning import default_profiles, judge_job
-from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
@@ -42,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pool",
         action="append",
         default=[],
-        metavar="CLASS=COUNT",
-        help="number of devices of a class; may be repeated (default: the devices that were profiled here)",
+        metavar="CLASS=COUNT|FILE",
+        help="number of devices of a class, or a YAML file with classes and capacity that comes and goes; may be "
+        "repeated (default: the devices that were profiled here)",
     )
     parser.add_argument(
         "--images",
@@ -64,17 +64,19 @@ def run(arguments: argparse.Namespace) -> int:
     for manifest in manifests:
         with naming(manifest.job, is_one=len(manifests) == 1):
             jobs.append(with_images(manifest.job, arguments.images))
-    if len(jobs) > 1:
-        return _run_all(jobs, arguments)
+    fleet = read_pool(arguments.pool)
+    # What comes and goes is planned with on a calendar only.
+    if len(jobs) > 1 or fleet.capacity:
+        return _run_all(jobs, fleet, arguments)
     job = jobs[0]
-    verdict = judge_job(job, paths=arguments.profiles, counts=parse_pool(arguments.pool))
+    verdict = judge_job(job, paths=arguments.profiles, counts=fleet.counts)
     print_answer(verdict, arguments.output, job=job, is_verbose=arguments.verbose)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
 
 
-def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int:
+def _run_all(jobs: Sequence[InferenceJob], fleet: Fleet, arguments: argparse.Namespace) -> int:
     """Plan the jobs on one pool and print the calendar; return 3 if a Hard or a Soft job is late, else 0."""
-    # Imported here, since the plan of one job doesn't need it.
+    # Imported here, since the plan of one job on devices that are there doesn't need it.
     from dueby.planned_calendar import calendar_of, machine_of
     from dueby_planner.profiles.size_prediction import predictions
     from dueby_planner.schedule.free_devices import PROMISED
@@ -82,7 +84,8 @@ def _run_all(jobs: Sequence[InferenceJob], arguments: argparse.Namespace) -> int
     profiles = read_profiles(arguments.profiles or default_profiles(jobs[0].spec.model))
     profiled_jobs = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
     now_us = time.time_ns() // 1000
-    calendar = calendar_of(profiled_jobs, parse_pool(arguments.pool) or machine_of(profiled_jobs), now_us=now_us)
+    counts = fleet.counts if arguments.pool else machine_of(profiled_jobs)
+    calendar = calendar_of(profiled_jobs, counts, now_us=now_us, capacity=fleet.capacity)
     _print_calendar(calendar, arguments.output, now_us=now_us, is_verbose=arguments.verbose)
     urgent = [placement for placement in calendar.placements if placement.job.deadline_class in PROMISED]
     return 0 if all(placement.is_in_time for placement in urgent) else EXIT_INFEASIBLE
@@ -105,19 +108,6 @@ def _print_calendar(calendar: "Calendar", output: str, *, now_us: int, is_verbos
 
     notes = {note for placed in calendar.placements for note in placed.job.problem.pool.notes}
     print_table(shown, notes=notes, is_verbose=is_verbose)
-
-
-def parse_pool(entries: list[str]) -> dict[str, int]:
-    """Return the counts by class of `CLASS=COUNT` entries; raise Invalid for anything else."""
-    counts: dict[str, int] = {}
-    for entry in entries:
-        name, equals, number = entry.rpartition("=")
-        if not (name and equals and re.fullmatch(r"[0-9]{1,9}", number)):
-            raise Invalid("--pool", f"{entry!r} is not of the form CLASS=COUNT, such as NVIDIA-A100-SXM4-40GB=8")
-        if name in counts:
-            raise Invalid("--pool", f"names {name} twice; give one count")
-        counts[name] = int(number)
-    return counts
 
 
 def print_answer(verdict: Verdict, output: str, *, job: InferenceJob, is_verbose: bool = False) -> None:

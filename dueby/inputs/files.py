@@ -25,7 +25,7 @@ from dueby_profiler.files import write_text
 MAX_PROFILES = 2**26
 # Names the folder of this machine's profiles.
 PROFILES_VARIABLE = "DUEBY_PROFILES"
-_SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def read_profiles(paths: Sequence[str]) -> list[GPUProfile]:
@@ -167,7 +167,7 @@ def require_folder(folder: Path, *, field: str = "--output") -> None:
 def _files_in(folder: str) -> list[str]:
     try:
         # Whatever else has such a name, a pipe or a folder, holds no profile.
-        return sorted(str(path) for path in Path(folder).iterdir() if path.suffix in _SUFFIXES and path.is_file())
+        return sorted(str(path) for path in Path(folder).iterdir() if path.suffix in SUFFIXES and path.is_file())
     except OSError as error:
         raise Invalid(folder, f"can't be read: {error.strerror}") from None
 

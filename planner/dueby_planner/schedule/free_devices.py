@@ -15,13 +15,15 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from operator import itemgetter
+from operator import add, itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
+from dueby_api.capacity import AnnouncedDevices
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.schedule.spans import find_spans, from_now, outside
 
 
 class Step(NamedTuple):
@@ -232,6 +234,18 @@ def less(free: Free, claims: Claims, *, least: int = 0) -> Free:
         **free,
         **{name: without(free[name], of_name, least=least) for name, of_name in taken.items() if name in free},
     }
+
+
+def free_over_time(
+    counts: Mapping[str, int], capacity: Iterable[AnnouncedDevices], *, now_us: int
+) -> dict[str, FreeDevices]:
+    """Return by class how many devices there are from each time to the next: those that stay, and those that come."""
+    free = {name: always_free(count) for name, count in counts.items()}
+    for entry in capacity:
+        absent = outside(from_now(find_spans([entry], now_us=now_us), now_us))
+        coming = without(always_free(entry.count), [Taken(*span, entry.count) for span in absent])
+        free[entry.device_class] = combined(free.get(entry.device_class, always_free(0)), coming, add)
+    return free
 
 
 def idle_pool(

@@ -1,0 +1,61 @@
+"""The devices that `dueby plan --pool` plans with: CLASS=COUNT on the command line, or a file with a fleet.
+
+A fleet needs not exist. Its nodes that could be asked for, or taken away, would be read here, too.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dueby.inputs.files import SUFFIXES, documents_in
+from dueby_api.capacity import AnnouncedDevices, PoolFile
+from dueby_api.errors import Invalid
+from dueby_api.schema import validate
+
+# Characters of a file with a pool. One of two hundred entries has a twentieth.
+MAX_POOL = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """Devices to plan with."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    """Those that are there all the time, by class."""
+    capacity: tuple[AnnouncedDevices, ...] = ()
+    """Those that come and go."""
+
+
+def read_pool(entries: Sequence[str]) -> Fleet:
+    """Return the fleet of entries that are CLASS=COUNT or files; raise Invalid for anything else."""
+    counts: dict[str, int] = {}
+    capacity: list[AnnouncedDevices] = []
+    for entry in entries:
+        if entry.endswith(SUFFIXES):
+            pool = _read_file(entry)
+            named = [(listed.name, listed.count) for listed in pool.classes]
+            capacity += pool.capacity
+        else:
+            named = [_parse_count(entry)]
+        for name, count in named:
+            if name in counts:
+                raise Invalid("--pool", f"names {name} twice; give one count")
+            counts[name] = count
+    return Fleet(counts=counts, capacity=tuple(capacity))
+
+
+def _read_file(path: str) -> PoolFile:
+    documents = list(documents_in(path, most=MAX_POOL))
+    if len(documents) != 1:
+        raise Invalid(path, f"expected one pool, with classes and capacity, found {len(documents):,} documents")
+    return validate(PoolFile, documents[0][1], origin=path)
+
+
+def _parse_count(entry: str) -> tuple[str, int]:
+    name, equals, number = entry.rpartition("=")
+    if not (name and equals and re.fullmatch(r"[0-9]{1,9}", number)):
+        raise Invalid(
+            "--pool",
+            f"{entry!r} is not of the form CLASS=COUNT, such as NVIDIA-A100-SXM4-40GB=8, and no file such as pool.yaml",
+        )
+    return name, int(number)
