@@ -64,8 +64,8 @@ def cluster_in(folder: Path) -> Cluster:
 def load_image(image: str, nodes: Iterable[str], *, shared: Path) -> None:
     """Bring an image of this machine to nodes, by way of the folder that they share.
 
-    `kind load` does it too, without --local: then each node takes a core for 100 s for the worker's image, not 30. It keeps
-    the layers, too, beside what they were unpacked to, which is 2 GB of a disk for each node.
+    `kind load` does it too, without --local: then each node takes a core for 100 s for the worker's image, not 30. Nor
+    does it drop the layers once they are unpacked, which are 2 GB of a disk for each node.
     """
     with tempfile.NamedTemporaryFile(dir=shared, suffix=".tar") as file:
         call("docker", "save", "-o", file.name, image)
