@@ -14,7 +14,7 @@ SPREAD = {
         "operator/dueby_operator/kube/",
         "operator/dueby_operator/gathering/",
     ),
-    "matplotlib": ("profiler/", "study/"),  # figures
+    "matplotlib": ("study/",),  # figures
     "numpy": ("worker/", "profiler/", "study/", "dueby/report/"),  # pixels, scores, samples
     # each process shows its own
     "prometheus_client": ("worker/dueby_worker/telemetry/metrics.py", "operator/dueby_operator/web/metrics.py"),

@@ -1,1 +1,1 @@
-"""From what the processes measured to a GPUProfile and its figures. Nothing here starts a process or reads a clock."""
+"""From what the processes measured to a GPUProfile. Nothing here starts a process or reads a clock."""

@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from dueby_api.units import format_count
 from dueby_api.words import counted
-from dueby_profiler.analysis.figures import COLOURS
 from dueby_study.answers import Answers, Curve, Map, edges
+from dueby_study.figures.profiles import COLOURS
 
 _TIME_MARKS = (1, 2, 5, 10, 30, 60, 300, 1800)
 

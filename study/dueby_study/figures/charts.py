@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from dueby_planner.profiles.fits import Point, fit_latency
-from dueby_profiler.analysis.figures import COLOURS, STYLE, count_from_zero, draw_memory, name_sizes
 from dueby_study.context import StudyContext
 from dueby_study.figures import answer_charts
 from dueby_study.figures.files import PREFIX
+from dueby_study.figures.profiles import COLOURS, STYLE, count_from_zero, draw_memory, name_sizes
 from dueby_study.measurements import memory
 from dueby_study.measurements.times import repeated_mean_us
 from dueby_study.measurements.together import words_of

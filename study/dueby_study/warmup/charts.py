@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from dueby_profiler.analysis.figures import COLOURS, STYLE
+from dueby_study.figures.profiles import COLOURS, STYLE
 from dueby_study.warmup.learning.held_out import ClassErrors
 from dueby_study.warmup.learning.importance import Importance
 from dueby_study.warmup.learning.learn import LearnedWarmups

@@ -1,6 +1,6 @@
 """Draw figures of profiles: L and W over the mini-batch size, and memory over image size and mini-batch size.
 
-    python -m dueby_profiler.analysis.figures --profiles DIR -o docs/figures
+    python -m dueby_study.figures.profiles --profiles DIR -o docs/figures
 
 DIR holds profiles and, for the second figure, a memory map, as written by `dueby profile` and `dueby profile
 --memory-map`. The study draws its figures in the same style.
@@ -52,9 +52,7 @@ STYLE = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw every figure that is possible; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dueby_profiler.analysis.figures", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m dueby_study.figures.profiles", description=__doc__.split("\n")[0])
     parser.add_argument("--profiles", required=True, type=Path, metavar="DIR", help="folder that dueby profile wrote")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the figures")
     options = parser.parse_args(arguments)

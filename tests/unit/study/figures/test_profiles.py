@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dueby.inputs.files import write_profile
-from dueby_profiler.analysis.figures import main
 from dueby_profiler.measuring.memory_map import Cell, MemoryMap
 from dueby_profiler.presets import QUICK
+from dueby_study.figures.profiles import main
 from support.profiler import SimulatedMachine, profile_of
 
 A_MAP = MemoryMap(
