@@ -24,7 +24,7 @@ from calendar_traces_cluster import (
     Worker,
 )
 from calendar_traces_demand import demanded, margins_of_promises
-from dueby.local.devices import LocalDevices
+from dueby.local.loop import LocalDevices
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import parse_job
 from dueby_api.status import WindowStatus
@@ -34,8 +34,7 @@ from dueby_operator.control.decide import decide
 from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartWorkers, StopWorkers
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory, JobSnapshot
 from dueby_planner.schedule.free_devices import CHANGE_US
 from dueby_planner.schedule.job import Assignment, WorkerModel, WorkerState
 

@@ -34,7 +34,7 @@ from torchvision.transforms.functional import InterpolationMode, to_tensor
 from torchvision.transforms.v2 import functional as v2
 
 from dueby_profiler.measuring.bench import now_us
-from dueby_profiler.measuring.photo_feed import BUFFERS_AHEAD, mini_batch_us
+from dueby_profiler.measuring.contention import BUFFERS_AHEAD, mini_batch_us
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.read_ahead import begin_here

@@ -27,8 +27,8 @@ from dueby_profiler.machine.nvml import read_gpus, read_load
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.cuda import CudaEngine, used_mib
 from dueby_worker.engines.interface import Engine
-from dueby_worker.engines.onnx_export import export_onnx
 from dueby_worker.engines.parity import check_parity, made_up_images
+from dueby_worker.engines.tensorrt import export_onnx
 from dueby_worker.models.loading import LoadedModel, load_model
 from gpu_steps_bench import MODEL
 

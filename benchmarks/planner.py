@@ -28,10 +28,10 @@ from ortools.sat.python import cp_model
 from rich.console import Console
 from rich.table import Table
 
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.capacity import capacity
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
-from dueby_planner.objectives import make_plan
 from planner_chart import draw_chart
 from planner_instances import LARGEST, SEED, SIZES, Size, instance
 

@@ -25,8 +25,7 @@ from dueby_profiler.analysis.memory import Largest
 from dueby_profiler.analysis.points import Measurements, Visit, while_all_busy
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine
-from dueby_profiler.measuring.process_group import ProcessGroup
-from dueby_profiler.measuring.start_group import start_group
+from dueby_profiler.measuring.process_group import ProcessGroup, start_group
 from simulation import Fate
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from dueby_profiler.machine.autogroup import is_in_effect
+from dueby_profiler.machine.interference import is_in_effect
 from support.ended import mark_ended, wait_for_others
 from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
 from support.kind.cluster import has_docker

@@ -3,7 +3,7 @@
 A run plans with every device of the machine. Two of them give the same cores to two workers, which then take longer
 than planned; so the second is told, and nobody is stopped. But one that writes to the same sink is refused: both would
 classify the same images, and one of them for nothing. The file carries a lock as long as its run lives
-(dueby_worker/system/owner_lock.py); one without is deleted.
+(dueby_worker/system/temporary_files.py); one without is deleted.
 """
 
 import json
@@ -16,7 +16,7 @@ from dueby_api.errors import Invalid
 from dueby_api.schema import LenientSpec, decode
 from dueby_api.words import counted
 from dueby_worker.output.sink_manifest import SINK_FIELD
-from dueby_worker.system.owner_lock import hold, is_left
+from dueby_worker.system.temporary_files import hold, is_left
 
 
 class OtherRun(LenientSpec, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import canonical_uri, file_path, scheme_of
 from dueby_worker.system.end_with_parent import ending_with_me
-from dueby_worker.system.scratch import temporary_files_in
+from dueby_worker.system.temporary_files import temporary_files_in
 
 Say = Callable[[str], None]
 """Tell people a sentence."""

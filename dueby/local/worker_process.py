@@ -11,7 +11,7 @@ from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob
 from dueby_api.step_config import LOSSES_VARIABLE
 from dueby_worker.system.end_with_parent import ending_with_me
-from dueby_worker.system.scratch import temporary_files_in
+from dueby_worker.system.temporary_files import temporary_files_in
 
 EnvironmentOf = Callable[[EngineName, int], Mapping[str, str]]
 """The variables that a process of an engine with so many threads must start with."""

@@ -31,7 +31,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
 from dueby_worker.storage.stores import open_store
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 
 def run_manifests(

@@ -16,8 +16,7 @@ from rich.text import Text
 
 from dueby.local.process import Process
 from dueby.local.running_job import Status
-from dueby.runs.jobs_view import JobsView, JobView
-from dueby.runs.run_view import RunView, WorkerView
+from dueby.runs.run_view import JobsView, JobView, RunView, WorkerView
 from dueby.terminal.console import Teller, can_redraw, people_console
 from dueby_api.units import parse_time_us
 from dueby_api.words import from_now

@@ -17,8 +17,7 @@ from dueby.deadline_advice import advise_deadline
 from dueby.inputs.files import to_yaml, without_secrets
 from dueby.local import steps
 from dueby.local.clock import now_us
-from dueby.local.early_plan import first_devices
-from dueby.local.early_workers import EarlyWorkers
+from dueby.local.early_workers import EarlyWorkers, first_devices
 from dueby.local.edits import ManifestWatch
 from dueby.local.job import first_snapshot
 from dueby.local.process import Process

@@ -27,7 +27,7 @@ from dueby_operator.kube.server_clock import ServerClock
 from dueby_operator.kube.tables import WatchedTables
 from dueby_operator.kube.trouble import Backoff, Trouble
 from dueby_operator.model.devices import Devices
-from dueby_operator.model.fault import Fault
+from dueby_operator.model.job_snapshot import Fault
 from dueby_operator.passes.decision_log import EVERYBODY, FaultLog
 from dueby_operator.passes.pace import Pace, PassTime
 from dueby_operator.passes.reconciler import Reconciler

@@ -1,6 +1,8 @@
 """A calendar as one HTML page: devices over time, each job against its deadline, and the jobs in a table.
 
 Like the report of a run the page loads nothing, and everything in it that comes from outside is escaped.
+
+Each job has a line of its own: when it holds devices, when it is done, and its deadline.
 """
 
 from dataclasses import dataclass
@@ -8,13 +10,22 @@ from dataclasses import dataclass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import from_now, noun_of
 from dueby_pages.calendar import NO_JOBS, ShownCalendar, ShownJob
-from dueby_pages.charts.axes import clock_ticks, name_moment, named_ticks, time_axis
-from dueby_pages.charts.devices import colour, draw_devices, looks
-from dueby_pages.charts.job_rows import draw_row, draw_scale, slack_words
-from dueby_pages.charts.svg import Markup
+from dueby_pages.charts.axes import (
+    TimeAxis,
+    chart,
+    clock_ticks,
+    name_moment,
+    named_ticks,
+    time_axis,
+    time_scale,
+    vertical_line,
+)
+from dueby_pages.charts.devices import Ticks, colour, draw_devices, looks
+from dueby_pages.charts.svg import Markup, element
 from dueby_pages.templating import Sign, render
 from dueby_pages.wording import NOTHING, counted, duration, number, percent
 
+_ROW, _BAR = 22, 12
 # Lines of a chart that somebody reads; the table has every job.
 _MAX_ROWS = 200
 # Sentences about jobs, above the chart.
@@ -28,6 +39,58 @@ _ACTIONS = {
     "Wait": "waits",
 }
 _ICONS = {"good": "M3.5 8.5l3 3 6-7", "late": "M8 3.5V8l3 2.5", "bad": "M4 4l8 8M12 4l-8 8"}
+
+
+def draw_scale(axis: TimeAxis, ticks: Ticks) -> Markup:
+    """Return the times under the rows."""
+    return chart(time_scale(axis, top=0, bottom=0, ticks=ticks), height=_ROW, label="Times")
+
+
+def draw_row(shown: ShownCalendar, index: int, axis: TimeAxis, ticks: Ticks) -> Markup:
+    """Return the line of one job."""
+    job = shown.jobs[index]
+    return chart(
+        [vertical_line(axis.at(seconds), top=0, bottom=_ROW, class_="grid") for seconds, _ in ticks],
+        [_draw_bar(job, index, from_s, to_s, axis) for from_s, to_s in held(job)],
+        _mark(job.sure_s, axis, "planned-finish") if job.holds else None,
+        _mark(job.deadline_s, axis, "deadline"),
+        height=_ROW,
+        label=f"{job.name}: ends after {duration(job.expected_s)}, deadline {duration(job.deadline_s)}",
+    )
+
+
+def held(job: ShownJob) -> list[tuple[float, float]]:
+    """Return from when to when the job holds devices, on whatever class."""
+    merged: list[tuple[float, float]] = []
+    for from_s, to_s in sorted((hold.from_s, hold.to_s) for hold in job.holds):
+        if merged and from_s <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], to_s))
+        else:
+            merged.append((from_s, to_s))
+    return merged
+
+
+def slack_words(job: ShownJob) -> str:
+    """Return how the job stands to its deadline, for the end of its line."""
+    if job.slack_s is None:
+        return NOTHING
+    return f"late by {duration(-job.slack_s)}" if job.is_late else f"{duration(job.slack_s)} to spare"
+
+
+def _draw_bar(job: ShownJob, index: int, from_s: float, to_s: float, axis: TimeAxis) -> Markup:
+    start, stop = axis.share(from_s), axis.share(to_s)
+    bar = element("div", class_=f"block thin {looks(job)}", style=f"{colour(index)};--height:{_BAR}px")
+    return element("foreignObject", bar, x=f"{start:g}%", y=(_ROW - _BAR) / 2, width=f"{stop - start:g}%", height=_BAR)
+
+
+def _mark(seconds: float | None, axis: TimeAxis, class_: str) -> Markup | None:
+    """Return a line at the moment, or an arrow at the edge if that is later than what is shown."""
+    if seconds is None or seconds < 0:
+        return None
+    if seconds > axis.end_s:
+        arrow = element("path", d="M0-5L7 0L0 5Z", class_=f"{class_} arrow")
+        return element("svg", arrow, x="100%", y=_ROW / 2, overflow="visible")
+    return vertical_line(axis.at(seconds), top=2, bottom=_ROW - 2, class_=class_)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,21 +19,19 @@ from dueby_api.inference_job import Model
 from dueby_api.source import Source
 from dueby_profiler.analysis.document import Facts, build_profile
 from dueby_profiler.analysis.remarks import describe_heat, describe_name, remarks
-from dueby_profiler.machine.autogroup import advice
-from dueby_profiler.machine.interference import BUSY_CORES, read_times
+from dueby_profiler.machine.interference import BUSY_CORES, advice, read_times
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.choices import LayoutChoice, choose, shorten, why_unusable
 from dueby_profiler.measuring.comparison import EngineComparison, compared_size, fastest
 from dueby_profiler.measuring.photos import PhotoList, list_photos
-from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, ProcessGroup
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, ProcessGroup, start_group
 from dueby_profiler.measuring.rounds import MeasuringGroup, MeasuringTarget, Survey
-from dueby_profiler.measuring.start_group import start_group
 from dueby_profiler.measuring.sweep import SweepEnd
 from dueby_profiler.presets import Preset
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 
 class Watcher(Protocol):

@@ -16,9 +16,9 @@ from dueby_api.inference_job import JobSpec, Model, Sink
 from dueby_api.schema import Spec
 from dueby_api.source import Source, Synthetic
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
-from dueby_planner.objectives import make_plan
 from dueby_planner.profiles.pool import build_pool
 
 DEVICES = 64

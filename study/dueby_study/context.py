@@ -10,8 +10,7 @@ from dueby_api.inference_job import Model
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.choices import choose
-from dueby_profiler.measuring.process_group import ProcessGroup
-from dueby_profiler.measuring.start_group import start_group
+from dueby_profiler.measuring.process_group import ProcessGroup, start_group
 from dueby_profiler.progress_listener import ProgressListener
 from dueby_study.measurements.profiles import read_profiles
 from dueby_study.presets import StudyPreset

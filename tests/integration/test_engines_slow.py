@@ -14,7 +14,7 @@ from dueby_api.engines import EngineName
 from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_worker.engines.build import available_engines, build_engine
-from dueby_worker.engines.compiling import compile_network
+from dueby_worker.engines.compiled import compile_network
 from dueby_worker.engines.network import Network, RowNetwork
 from dueby_worker.engines.parity import check_parity, made_up_images
 from dueby_worker.models.loading import load_model

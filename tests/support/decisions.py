@@ -22,11 +22,9 @@ from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import read_assignments
 from dueby_operator.jobs.pod_state import worker_models
 from dueby_operator.model.actions import StepName
-from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
-from dueby_operator.model.memory import NOTHING, JobMemory
+from dueby_operator.model.job_snapshot import NOTHING, JobMemory, JobSnapshot, WorkerJob
 from dueby_operator.model.writes import Create, Write
-from dueby_operator.objects.config_maps import ConfigMap
-from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.jobs import BatchJob, ConfigMap
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod

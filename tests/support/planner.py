@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.inference_job import InferenceJob, parse_job
 from dueby_api.store_limits import SourceLimit
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
 from dueby_planner.model.feed import StoreFeed
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
-from dueby_planner.objectives import make_plan
 from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.schedule.lag import OngoingWorker
 from support.reference_planner import Kind, Question, Size, best_gpus

@@ -27,8 +27,7 @@ from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
-from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.job_snapshot import Fault, JobSnapshot
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule.job import Assignment, WorkerModel, WorkerState

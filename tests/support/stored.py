@@ -6,8 +6,7 @@ from typing import Any
 
 from dueby_api.schema import Raw
 from dueby_operator.kube.read_job import read_job, turn_away
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory, JobSnapshot
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.stored_jobs import StoredJob
 from support.operator import NOW

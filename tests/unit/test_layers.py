@@ -12,7 +12,7 @@ inside the worker
 
 inside the planner
 
-    schedule ──▶ answer, deadline_classes, objectives ──▶ profiles, model
+    schedule ──▶ answer, deadline_classes ──▶ profiles, model
 
 inside `dueby`
 
@@ -43,7 +43,7 @@ BASE = ("paths", "settings")
 # Files of the command and the library that plan, and say so in words.
 PLANS = {"deadline_advice", "plan_words", "planned_calendar", "planned_job", "planning"}
 # Files of the planner that judge one job's plan, and say so in words.
-JUDGES = {"answer", "deadline_classes", "objectives"}
+JUDGES = {"answer", "deadline_classes"}
 # Which of our packages each package may import.
 MAY_IMPORT = {
     "dueby_api": set[str](),

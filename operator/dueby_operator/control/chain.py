@@ -19,9 +19,7 @@ from dueby_operator.control.shared import Shared
 from dueby_operator.model.actions import Action
 from dueby_operator.model.begun_sink import is_full, part_size_of
 from dueby_operator.model.conditions import NewCondition, merge_conditions
-from dueby_operator.model.fault import TurnedAway
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory, JobSnapshot, TurnedAway
 from dueby_operator.profiling.on_demand import own_profiles
 from dueby_planner.profiles.class_profiles import up_to
 from dueby_planner.schedule.job import ScheduledJob

@@ -29,8 +29,7 @@ from dueby_operator.control.shared import Shared
 from dueby_operator.control.sinks import sink_holders
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.control.work.observed_store import observed_by_store
-from dueby_operator.model.fault import Fault, Stage
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.job_snapshot import Fault, JobSnapshot, Stage
 from dueby_operator.model.writes import Delete, Write
 from dueby_operator.profiling.attempts import shared_attempts
 from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, without_foreign

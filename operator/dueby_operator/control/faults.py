@@ -14,9 +14,7 @@ from dueby_api.status import JobStatus
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import times
 from dueby_operator.model.conditions import NewCondition, merge_conditions
-from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import Fault, JobMemory, JobSnapshot
 
 # The pauses between them are 5, 10, 20 and 40 s: what passes by itself, such as an upgrade of the API server's, has a
 # minute for it, and a bug doesn't keep devices for longer.

@@ -35,9 +35,7 @@ from dueby_operator.control.shared import Shared
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.actions import Action, StartWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
-from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import Fault, JobMemory, JobSnapshot
 from dueby_operator.profiling.observations import observed_profiles
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
 from dueby_planner.schedule.request import WorkDecision

@@ -19,8 +19,7 @@ from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.build_job import build_job
 from dueby_operator.control.work.observed_store import observed_requests
 from dueby_operator.model.devices import Devices
-from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.job_snapshot import Fault, JobSnapshot
 from dueby_planner.model.feed import feed_of
 from dueby_planner.schedule.devices import DeviceGroups, with_shares
 from dueby_planner.schedule.free_devices import PROMISED

@@ -8,7 +8,7 @@ from dueby_api.inference_job import JobSpec
 from dueby_api.status import ObservedStore
 from dueby_api.store_limits import StoreLimits
 from dueby_operator.model.devices import Devices
-from dueby_operator.model.fault import Fault
+from dueby_operator.model.job_snapshot import Fault
 from dueby_operator.profiling.attempts import Attempt
 from dueby_operator.profiling.known_profiles import KnownProfiles
 from dueby_planner.deadline_classes import NO_LIMITS, Promises

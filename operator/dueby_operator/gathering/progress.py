@@ -35,8 +35,7 @@ from dueby_operator.jobs.pod_state import (
 )
 from dueby_operator.kube.client import Kube, Missing, Refused
 from dueby_operator.kube.config_maps import AT_ONCE, SLOW_START_US, ConfigMaps
-from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
+from dueby_operator.model.job_snapshot import Fault, JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import MAX_INDEX, parse_index
 from dueby_operator.objects.pods import Pod

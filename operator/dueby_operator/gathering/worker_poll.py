@@ -15,7 +15,7 @@ import aiohttp
 
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
-from dueby_operator.kube.bodies import read_body
+from dueby_operator.kube.client import read_body
 from dueby_operator.kube.turns import FairSemaphore
 from dueby_operator.objects.pods import Pod
 

@@ -37,8 +37,7 @@ from dueby_operator.model.actions import StartWorkers, StepName
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.step_configs import common_config, finish_config, index_config, own_config
-from dueby_operator.objects.config_maps import ConfigMap
-from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.jobs import BatchJob, ConfigMap
 from dueby_operator.settings import OperatorSettings
 from dueby_planner.schedule.job import Assignment
 

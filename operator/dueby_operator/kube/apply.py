@@ -18,7 +18,7 @@ from dueby_operator.kube.client import Conflict, Kube, Refused, WebhookAway
 from dueby_operator.kube.documents import read_document
 from dueby_operator.kube.served_apis import ServedAPIs
 from dueby_operator.model.writes import Add, Change, Create, Delete, Document, Put, Write
-from dueby_operator.objects.config_maps import ConfigMap
+from dueby_operator.objects.jobs import ConfigMap
 from dueby_operator.objects.meta import HasMeta, ObjectMeta
 from dueby_operator.objects.parse import parse
 

@@ -1,7 +1,9 @@
 """The Kubernetes API as this operator uses it: plain documents over HTTP, a page at a time, and four kinds of failure.
 
-No typed client: typed classes take 9 s and 730 MiB to build a list of 10,000 pods where pages of plain documents take
-3 s and 120 MiB, refuse fields that a newer server sends, and would be a quarter of the operator's image.
+No typed client: typed classes take 9 s and 730 MiB to build a list of 10,000 pods where pages of plain documents take 3
+s and 120 MiB, refuse fields that a newer server sends, and would be a quarter of the operator's image.
+
+What comes over a connection is read up to a size: whoever is asked may send more than there is memory for.
 """
 
 import json
@@ -14,13 +16,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from dueby_api.errors import DueByError, Transient
 from dueby_api.schema import Kind, LenientSpec
-from dueby_operator.kube.bodies import read_body, read_lines
 from dueby_operator.kube.connection import Access, Connection
 from dueby_operator.kube.documents import Document, Event, Page, read_as, read_document
 from dueby_operator.kube.pages import JSON, OBJECT_BYTES, PagedLists, TooLong
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.objects.meta import HasIdentity
 
+CHUNK = 2**16
 # An API server that is there connects within milliseconds; a list of a large cluster may take seconds.
 CONNECT_S, ANSWER_S = 5.0, 30.0
 # A watch shows a bookmark each minute; one that is silent for longer is a connection that died without a word.
@@ -32,6 +34,30 @@ TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 # As it says that such a webhook keeps it from taking an object.
 WEBHOOK_AWAY = "failed calling webhook"
 log = logging.getLogger(__name__)
+
+
+async def read_body(content: aiohttp.StreamReader, limit: int) -> bytes | None:
+    """Return the whole body; None if it is longer than the limit, in bytes."""
+    body = bytearray()
+    async for chunk in content.iter_chunked(CHUNK):
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+async def read_lines(content: aiohttp.StreamReader, limit: int) -> AsyncIterator[bytes | None]:
+    """Yield each line without its end; None instead of one that is longer than the limit, in bytes."""
+    line = bytearray()
+    async for chunk in content.iter_chunked(CHUNK):
+        first, *others = chunk.split(b"\n")
+        # A byte beyond the limit tells that it is exceeded; no more is kept.
+        line += first[: limit + 1 - len(line)]
+        for other in others:
+            yield bytes(line) if len(line) <= limit else None
+            line = bytearray(other[: limit + 1])
+    if line:
+        yield bytes(line) if len(line) <= limit else None
 
 
 class Missing(DueByError):

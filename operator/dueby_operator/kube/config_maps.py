@@ -16,8 +16,7 @@ from dueby_operator import paths
 from dueby_operator.jobs.manifests import read_assignments
 from dueby_operator.kube.client import Kube, Missing
 from dueby_operator.kube.turns import FairSemaphore
-from dueby_operator.objects.config_maps import ConfigMap
-from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.jobs import BatchJob, ConfigMap
 from dueby_planner.schedule.job import Assignment
 
 # A pod that has not started after this long may lack its ConfigMap, although most such pods pull a large image.

@@ -16,9 +16,7 @@ from dueby_api.schema import decode
 from dueby_api.status import JobStatus, read_status
 from dueby_api.words import counted
 from dueby_operator.control.clear import OVER, is_expired
-from dueby_operator.model.fault import Fault, TurnedAway
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import Fault, JobMemory, JobSnapshot, TurnedAway
 from dueby_operator.objects.stored_jobs import StoredJob, length_of
 
 # A job's spec as JSON. People read it, and it has to fit into a Job of Kubernetes several times.

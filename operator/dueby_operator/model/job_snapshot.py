@@ -1,11 +1,17 @@
 """One InferenceJob as it was seen at one moment, parsed: what a decision about it is made from.
 
 On one machine there are no Jobs and pods; what they show is in `workers` and `status` for both backends.
+
+What goes wrong in the operator itself while it handles one job, a bug or input that nobody thought of, is that job's
+trouble and nobody else's. So it is caught where the job is handled and becomes a value, a Fault.
 """
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Literal
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Share
@@ -15,14 +21,73 @@ from dueby_api.status import JobStatus
 from dueby_api.step_messages import ProfilingProgress, StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.model.actions import StepName
-from dueby_operator.model.fault import Fault
-from dueby_operator.model.memory import NOTHING, JobMemory
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import micros_of, parse_indices
 from dueby_operator.objects.pods import Pod
 from dueby_planner.schedule.job import Assignment, JobKey, WorkerModel
+from dueby_planner.schedule.lag import FRESH, LagMemory
 
+Stage = Literal["observing", "deciding", "applying", "clearing", "profiling", "reconciling"]
+# Of an error's own words: they may hold a whole document.
+MAX_WORDS = 300
 NO_SHARE = Share(first=0, end=0)
+
+
+class TurnedAway(Invalid):
+    """What the job asks for isn't read, since its namespace has more jobs than there is room for. It waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One exception that nobody expected."""
+
+    stage: Stage
+    """What the operator was doing."""
+    error: Exception
+
+    @property
+    def place(self) -> str:
+        """File and line where it was raised; empty if it was never raised."""
+        frames = traceback.extract_tb(self.error.__traceback__)
+        return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+    @property
+    def sentence(self) -> str:
+        """What it was and where, such as `TypeError: 'int' object is not iterable (deciding, plan.py:12)`."""
+        words = str(self.error)[:MAX_WORDS]
+        where = ", ".join(filter(None, (self.stage, self.place)))
+        return f"{type(self.error).__name__}: {words} ({where})" if words else f"{type(self.error).__name__} ({where})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobMemory:
+    """What the last decision about a job has left for the next. An operator that starts again does without."""
+
+    lag: LagMemory = FRESH
+    """Readings of the workers' lag."""
+    generation: int | None = None
+    """Generation of the spec that was last decided on."""
+    waited_for_windows: bool = False
+    """Whether its windows did not do then."""
+    lost: frozenset[str] = frozenset()
+    """Workers that were lost then."""
+    lost_all: bool = False
+    """Whether it has no worker because one was lost, and none was started since."""
+    queued: frozenset[str] = frozenset()
+    """Workers that waited in a queue then."""
+    promised_us: int | None = None
+    """When the running plan expects the end; the status has it to the second."""
+    refused_until_us: int = 0
+    """Nothing is created before this time, since the API server has forbidden it."""
+    left_out: int = 0
+    """How many passes in a row had no time for it. The more, the earlier it comes in the next."""
+    faults: int = 0
+    """How often in a row the operator itself could not handle the job."""
+    retry_us: int = 0
+    """After such a fault the job is left alone until this time."""
+
+
+NOTHING = JobMemory()
 
 
 @dataclass(frozen=True, kw_only=True)

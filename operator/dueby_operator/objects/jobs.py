@@ -1,9 +1,9 @@
-"""Jobs and CronJobs."""
+"""Jobs and CronJobs, and the ConfigMaps that say what the pods of a Job are to do."""
 
 from typing import Any
 
 from dueby_api.schema import LenientSpec, field
-from dueby_operator.objects.meta import KubeObject, StatusCondition, own_meta
+from dueby_operator.objects.meta import KubeObject, ObjectMeta, StatusCondition, own_meta
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import PodSpec, own_spec
 
@@ -115,3 +115,22 @@ class CronJob(KubeObject, frozen=True, kw_only=True):
     """A CronJob of Kubernetes."""
 
     spec: CronJobSpec = field(default_factory=CronJobSpec)
+
+
+class ConfigMapData(LenientSpec, frozen=True, kw_only=True):
+    """What is read of it."""
+
+    plan: str | None = field(default=None, name="plan.json")
+    """The plan of a revision."""
+
+
+class ConfigMap(LenientSpec, frozen=True, kw_only=True):
+    """A ConfigMap."""
+
+    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    data: ConfigMapData | None = None
+
+    @property
+    def plan(self) -> str | None:
+        """The plan of a revision; None if it holds none."""
+        return self.data.plan if self.data else None

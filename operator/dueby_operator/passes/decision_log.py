@@ -19,8 +19,7 @@ from dueby_operator.model.actions import (
     StopMeasuring,
     StopWorkers,
 )
-from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.job_snapshot import Fault, JobSnapshot
 
 log = logging.getLogger(__name__)
 # Kinds of faults that are remembered. More of them than this at once are no use to anybody.

@@ -35,9 +35,7 @@ from dueby_operator.kube.client import Conflict, Kube, Missing, Refused, Webhook
 from dueby_operator.kube.served_apis import ServedAPIs
 from dueby_operator.model.actions import MAKING, StartWorkers
 from dueby_operator.model.devices import Devices
-from dueby_operator.model.fault import Fault, Stage
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import Fault, JobMemory, JobSnapshot, Stage
 from dueby_operator.model.writes import Delete, Put, Write
 from dueby_operator.passes.decision_log import EVERYBODY, DecisionLog, FaultLog
 from dueby_operator.passes.event_poster import EventPoster

@@ -37,8 +37,7 @@ from dueby_operator.control.outcomes import (
     waited_s,
 )
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.model.fault import Stage
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.job_snapshot import JobSnapshot, Stage
 from dueby_operator.web.job_values import JOB_GAUGES, met, running_devices
 from dueby_planner.schedule.job import StartReason
 

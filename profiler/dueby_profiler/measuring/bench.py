@@ -103,7 +103,7 @@ class Bench:
         if self.engine is not None or not self.setup.starts_empty:
             yield self.cache_dir
             return
-        from dueby_worker.system.scratch import scratch_folder
+        from dueby_worker.system.temporary_files import scratch_folder
 
         with scratch_folder("cache") as folder:
             yield folder

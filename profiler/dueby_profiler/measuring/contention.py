@@ -1,4 +1,4 @@
-"""Measure how much slower the model gets when the worker's cores decode images beside it.
+"""Measure decoding: how much slower the model gets when the worker's cores decode beside it, and how fast they decode.
 
 On a CPU slice model and decoding share the cores, so their times add up. On top of that they push each other out of the
 caches and wait for each other: the sum promised 212 images/s where 157-178 were reached. A GPU computes meanwhile, but
@@ -6,27 +6,79 @@ what launches its work is a thread that needs a core and the interpreter's lock,
 0.67 ms alone and 1.25 ms beside two of them.
 
 So there are three phases, which all devices go through at the same time: decoding alone, the model alone, and both,
-with the worker's own reader and feed. On a CPU slice both are done as a worker does it. Beside a GPU all cores decode
-all the time, whether or not the model has use for the images.
+with the worker's own reader and feed over made-up images that cost as much as photos do. On a CPU slice both are done
+as a worker does it. Beside a GPU all cores decode all the time, whether or not the model has use for the images.
+
+Beside a GPU it is also measured what a worker makes of its cores: how many photos they decode, and what no number of
+them exceeds. Around the decoding of an image, a worker does things under the interpreter's lock: tasks, queues, files
+to open, a copy into the mini-batch. So the processes of all GPUs go through these phases at the same time, with the
+worker's own reader and feed: photos whose decoder does nothing, then photos that 1, 2, 4, ... cores decode. No model
+runs meanwhile.
 """
 
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
+import numpy as np
+
 from dueby_api.engines import runs_on_cpu
+from dueby_api.source import Source
 from dueby_profiler.measuring.bench import Bench, now_us
-from dueby_profiler.measuring.messages import Contend, Contended
-from dueby_profiler.measuring.photo_feed import BUFFERS_AHEAD, mini_batch_us, write_images
+from dueby_profiler.measuring.messages import Contend, Contended, DecodingRates, MeasureDecoding
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import Fetcher
-from dueby_worker.models.preprocessing import Pixels
+from dueby_worker.images.jpeg import encode
+from dueby_worker.images.picture import Picture
+from dueby_worker.images.read_ahead import Begin, begin_here, most_ahead, read_images
+from dueby_worker.models.preprocessing import Pixels, Preprocessing
+from dueby_worker.output.parts import OpenPart
+from dueby_worker.work.feed import Feed, MiniBatch
+from dueby_worker.work.order import Item
+
+# Small enough for many mini-batches of a slow core in a phase.
+_MINI_BATCH = 16
+# As in a worker: one buffer is ready while another is being filled.
+BUFFERS_AHEAD = 2
+_WIDTH, _HEIGHT, _QUALITY = 640, 480, 80
+# A single image would stay in the cache.
+_IMAGES = 16
+
+
+def run_decoding(bench: Bench, message: MeasureDecoding) -> DecodingRates:
+    """Run the phases in the bench's process from the given moment on; return the time of an image in each."""
+    uris = write_images(Path(message.folder) / str(os.getpid()))
+    preprocessing, ends_us = bench.loaded.preprocessing, message.ends_us
+    side = preprocessing.crop_side
+    black = Picture(pixels=np.zeros((side, side, 3), np.uint8))
+
+    def image_us(threads: int, until_us: int, begin: Begin | None = None) -> float:
+        # The photos of the phase before, which were read ahead, may take longer than it should.
+        until_us = max(until_us, now_us() + message.phase_us // 2)
+        buffers = [np.zeros((_MINI_BATCH, side, side, 3), np.uint8) for _ in range(1 + BUFFERS_AHEAD)]
+        batch_us = mini_batch_us(
+            uris,
+            buffers,
+            preprocessing=preprocessing,
+            threads=threads,
+            size=_MINI_BATCH,
+            until_us=until_us,
+            begin=begin,
+        )
+        return batch_us / _MINI_BATCH
+
+    # All processes wait for the same moment, so that every phase runs in all of them at once.
+    time.sleep(max(0.0, (message.begin_us - now_us()) / 1e6))
+    most = max(message.cores)
+    serial_us = image_us(most, ends_us[0], begin_here(lambda data: black, threads=most))
+    decoded_us = [image_us(cores, until_us) for cores, until_us in zip(message.cores, ends_us[1:], strict=True)]
+    return DecodingRates(serial_us=serial_us, cores=message.cores, decoded_us=tuple(decoded_us))
 
 
 class _Enough(Exception):
@@ -139,3 +191,64 @@ def _repeat(once: Callable[[], None], *, until_us: int) -> int:
         once()
         count += 1
     return count
+
+
+def write_images(folder: Path) -> list[str]:
+    """Write JPEG files with waves of colour and noise; return their URIs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH]
+    uris = []
+    for number in range(_IMAGES):
+        waves = [np.sin(x / (20 + 9 * c + number) + y / 33) * np.cos(y / (15 + 7 * c + number)) for c in range(3)]
+        noise = np.random.default_rng(number).normal(25, 12, size=(_HEIGHT, _WIDTH, 3))
+        pixels = (0.4 * 255 * (1 + np.stack(waves, axis=-1)) + noise).clip(0, 255).astype(np.uint8)
+        path = folder / f"{number}.jpg"
+        path.write_bytes(encode(pixels, quality=_QUALITY))
+        uris.append(path.as_uri())
+    return uris
+
+
+def mini_batch_us(
+    uris: list[str],
+    buffers: Iterable[Pixels],
+    *,
+    preprocessing: Preprocessing,
+    threads: int,
+    size: int,
+    until_us: int,
+    use: Callable[[Pixels], None] = lambda pixels: None,
+    begin: Begin | None = None,
+) -> float:
+    """Return the time of a mini-batch that is read, decoded and used, from one to the next, until the given moment.
+
+    `begin` decodes in place of the worker's own decoder.
+    """
+    feed = Feed()
+    feed.supply(buffers)
+    part = OpenPart(0, first=0, uris=uris, columns={})  # the feed needs a part; no rows are written
+    stretch = (Item(part=part, position=0, index=index, uri=uri) for index, uri in enumerate(cycle(uris)))
+    feed.start(
+        [stretch],
+        lambda items: read_images(
+            items,
+            source=Source(uri=uris[0]),
+            preprocessing=preprocessing,
+            threads=threads,
+            ahead=most_ahead(threads=threads, mini_batch_size=size),
+            begin=begin,
+        ),
+    )
+    moments: list[int] = []
+    try:
+        for batch in feed:
+            if isinstance(batch, MiniBatch):
+                use(batch.pixels)
+                moments.append(now_us())
+                feed.give_back(batch)
+            # The first one is skipped: the buffers were filled while nothing was used.
+            if len(moments) > 2 and moments[-1] >= until_us:
+                break
+    finally:
+        feed.stop()
+    steady = moments[1:]
+    return (steady[-1] - steady[0]) / (len(steady) - 1)

@@ -164,7 +164,7 @@ def _answer(bench: Bench, message: Message, channel: Channel) -> None:
         channel.send(compare_photos(bench, message))
     elif isinstance(message, MeasureDecoding):
         # Imported here, since it loads what reads and decodes images, which is not part of the start-up.
-        from dueby_profiler.measuring.decoding import run_decoding
+        from dueby_profiler.measuring.contention import run_decoding
 
         bench.reporter.enter(Phase.CONTENDING, bench.size)
         channel.send(run_decoding(bench, message))

@@ -20,10 +20,9 @@ from dueby_profiler.analysis.memory import fitting_size
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine, software_versions
 from dueby_profiler.measuring.choices import choose, why_unusable
-from dueby_profiler.measuring.process_group import Crashed, OutOfMemory
-from dueby_profiler.measuring.start_group import start_group
+from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, start_group
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 # Enough for a line in each direction, within 3 minutes.
 IMAGE_SIZES = (128, 224, 320)

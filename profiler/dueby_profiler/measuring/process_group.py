@@ -4,6 +4,9 @@ A process that is killed for its memory has found the memory's limit. One that d
 engine's, and the end of its standard error goes into the message. However the group ends (done, an error, Ctrl-C), its
 processes are gone afterwards: each is in a session of its own, so that Ctrl-C reaches only the profiler, which then
 kills the whole session; and each ends with the profiler, so that even one that is killed leaves no process behind.
+
+Thread counts and allocator settings work only if libraries find them in the environment when they are loaded, so they
+can't be part of a message.
 """
 
 import os
@@ -21,7 +24,9 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from dueby_api.agreement import Agreement
+from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid
+from dueby_api.inference_job import Model
 from dueby_api.words import counted
 from dueby_profiler.analysis.statistics import MIN_GPU_S, MIN_GPU_STEPS
 from dueby_profiler.machine.layouts import Layout
@@ -46,6 +51,7 @@ from dueby_profiler.measuring.messages import (
     read_message,
     write_message,
 )
+from dueby_worker.engines.host import process_environment
 from dueby_worker.system.end_with_parent import ending_with_me
 
 MEASURE = (sys.executable, "-m", "dueby_profiler.measuring.measure")
@@ -278,3 +284,35 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
         raise DueByError("a measuring process was started without its pipes")
     return stream
+
+
+def start_group(
+    layout: Layout,
+    model_of: Callable[[int], Model],
+    engine: EngineName,
+    *,
+    cache_dir: Path,
+    starts_empty: bool = False,
+    clock: Callable[[], float],
+    status_pages: Sequence[int] = (),
+) -> ProcessGroup:
+    """Return a context in which one fresh process measures `model_of` the slice on each slice.
+
+    `cache_dir` keeps compiled models. With `starts_empty`, each process builds its first engine as if nothing were in
+    there. `status_pages` are as in ProcessGroup.
+    """
+
+    def setup(number: int) -> Setup:
+        slice_ = layout.slices[number]
+        return Setup(
+            model=model_of(number),
+            engine=engine,
+            threads=slice_.threads,
+            cores=slice_.cores,
+            cache_dir=str(cache_dir),
+            starts_empty=starts_empty,
+            spawned_us=int(clock() * 1e6),
+        )
+
+    environment = process_environment(engine, layout.slices[0].threads)
+    return ProcessGroup(layout, setup, environment=environment, clock=clock, status_pages=status_pages)

@@ -16,7 +16,7 @@ from dueby_api.engines import Precision, engines_for
 from dueby_api.grid import Share
 from dueby_api.schema import END, Spec, json_schemas
 from dueby_api.store_limits import StoreList
-from dueby_operator.logs import FORMATS, LEVELS
+from dueby_operator.__main__ import FORMATS, LEVELS
 from dueby_operator.settings import ProfilerSettings, read_profiler, read_promises, read_stores
 from dueby_operator.web.metrics import Metrics
 from dueby_planner.deadline_classes import Promises

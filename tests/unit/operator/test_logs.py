@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dueby_operator.logs import configure_logging
+from dueby_operator.__main__ import configure_logging
 
 Configure = Callable[[str, str], None]
 FORGED = "no\n2026-11-30 ERROR \x1b[31mforged\r\u2028end"

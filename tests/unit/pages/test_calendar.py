@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from dueby_api.units import MICROS_PER_SECOND, parse_time_us
 from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, peak
 from dueby_pages.calendar_blocks import stacked
+from dueby_pages.calendar_page import held
 from dueby_pages.charts.axes import clock_ticks, name_moment
-from dueby_pages.charts.job_rows import held
 
 NOW = parse_time_us("2026-11-27T23:40:10Z")
 

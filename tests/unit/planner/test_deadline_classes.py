@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.deadline_classes import Action, judge
+from dueby_planner.deadline_classes import Action, judge, make_plan
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
-from dueby_planner.objectives import make_plan
 from support.examples import examples
 from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Question

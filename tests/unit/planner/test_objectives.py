@@ -7,9 +7,9 @@ import pytest
 
 from dueby_api.objectives import OBJECTIVES, ObjectiveName
 from dueby_api.references import resolve
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
-from dueby_planner.objectives import make_plan
 from support.planner import choice, group, problem
 from support.source_tree import PACKAGES, REPOSITORY
 

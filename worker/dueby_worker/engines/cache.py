@@ -19,8 +19,7 @@ from dueby_api.classifiers import HUGGING_FACE, PYTHON, TIMM, source_of
 from dueby_worker.engines.network import Network
 from dueby_worker.engines.parity import made_up_images
 from dueby_worker.models.loading import LoadedModel
-from dueby_worker.system.scratch import scratch_folder
-from dueby_worker.system.temporary_files import read_whole, write_whole
+from dueby_worker.system.temporary_files import read_whole, scratch_folder, write_whole
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ import torch
 
 from dueby_api.engines import Precision
 from dueby_worker.engines import cuda, cudagraph
-from dueby_worker.engines.compiling import compile_network
+from dueby_worker.engines.compiled import compile_network
 from dueby_worker.engines.network import RowNetwork
 from dueby_worker.models.loading import LoadedModel
 

@@ -19,7 +19,7 @@ from dueby_worker.engines.cache import cache_name, keep_folder
 from dueby_worker.engines.ncnn_files import LAYERS, WEIGHTS, import_ncnn, open_network
 from dueby_worker.engines.tracing import quiet_tracing
 from dueby_worker.models.loading import LoadedModel
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 log = logging.getLogger(__name__)
 

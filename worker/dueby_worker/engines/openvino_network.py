@@ -25,7 +25,7 @@ from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import OnnxGraph, OnnxNetwork
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.models.weights import FIELD
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 log = logging.getLogger(__name__)
 

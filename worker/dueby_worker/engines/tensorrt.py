@@ -6,26 +6,37 @@ depend on. Workers of one machine may write it at the same time.
 
 A network of PyTorch is exported in the job's precision. Streams and slots are those of the engine `cuda`; the
 mini-batch is replayed as one graph, as in `cudagraph`; and what is before and after the network is PyTorch's, in fp32.
+
+The ONNX file of a network of PyTorch's layers is for one mini-batch size and one precision: nothing in it is left open,
+and it holds the network's own types. PyTorch has two exporters. This is the older one, which traces, as OpenVINO's
+conversion does too: it needs no other library. The newer one needs onnxscript and onnx.
 """
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from dueby_api.engines import Precision
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines import cuda, cudagraph
 from dueby_worker.engines.cache import cache_name, cached_file
 from dueby_worker.engines.network import DTYPES, Network, RowNetwork, tuned_network
-from dueby_worker.engines.onnx_export import export_onnx
 from dueby_worker.engines.tensorrt_plan import PlanNetwork, find_package_obstacle, load_plan, make_plan, version
+from dueby_worker.engines.tracing import quiet_tracing
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import OnnxNetwork
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
+
+INPUT, OUTPUT = "images", "values"
+# The first version with layer norms as one operation.
+_OPSET = 17
 
 
 def find_obstacle(precision: Precision) -> str | None:
@@ -111,3 +122,49 @@ def _machine() -> dict[str, Any]:
         "gpu": [gpu.name, gpu.major, gpu.minor, gpu.multi_processor_count, gpu.total_memory],
         "versions": [version(), torch.__version__, distribution_version("torchvision")],
     }
+
+
+class _OneInput(nn.Module):
+    """The network without the optional arguments of its forward, which the exporter would make inputs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self.module(images))
+
+
+def export_onnx(module: nn.Module, *, name: str, images: torch.Tensor, file: Path) -> None:
+    """Write the network for normalised images of exactly this shape, type and device. The weights may lie beside it.
+
+    Raise Invalid if the network named `name` can't be exported.
+    """
+    with quiet_tracing(), torch.no_grad(), _plain_attention():
+        # Constants that it can't fold stay in the graph, and the engine folds them.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            torch.onnx.export(
+                _OneInput(module).eval(),
+                (images,),
+                file,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        # Of people's own networks the tracer raises anything.
+        except Exception as error:
+            sentence = f"{name} can't be exported to ONNX: {first_line(error)}; use the engine cudagraph or cuda"
+            raise Invalid("spec.model.engine", sentence) from None
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Compute nn.MultiheadAttention by operations that ONNX has, not by one that is PyTorch's own."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

@@ -31,7 +31,7 @@ from dueby_worker.images.picture import Picture
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.system.end_with_parent import end_with_parent
-from dueby_worker.system.scratch import room_for_sockets
+from dueby_worker.system.temporary_files import room_for_sockets
 
 # Of each child, beside others: enough for photos of 30 million pixels in every format.
 SHARED_BYTES = 512 * 1024**2

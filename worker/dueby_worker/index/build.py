@@ -43,7 +43,7 @@ from dueby_worker.index.sampling import choose, describe_failure, neighbours, sa
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 # Listing is the first request to a store. A wrong address should be noticed in a minute, not at the deadline.
 LISTING_RETRY = RetryPolicy(max_pause_s=10.0, total_s=60.0)

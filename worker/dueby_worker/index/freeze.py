@@ -28,7 +28,7 @@ from dueby_worker.index.parquet_listing import list_parquet
 from dueby_worker.index.shards import list_shards
 from dueby_worker.index.sorting import sort_externally
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 Counted = TypeVar("Counted")
 # A disk of this machine is there or not.

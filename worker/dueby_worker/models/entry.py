@@ -14,6 +14,8 @@ from dueby_api.inference_job import Model
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.models.weights import State
 
+# One a line, in the words of torchvision. A test holds them equal.
+_LABELS = Path(__file__).with_name("imagenet_labels.txt")
 # The name of the weights that are recommended for a model, and of random ones.
 DEFAULT = "DEFAULT"
 NO_WEIGHTS = "none"
@@ -84,3 +86,8 @@ def weights_folder(spec: Model) -> Path | None:
     # Not Path.is_dir, which raises for a text that can't be a path, such as one with a NUL.
     is_folder = spec.weights not in (DEFAULT, NO_WEIGHTS) and os.path.isdir(folder)
     return folder if is_folder else None
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """Return ImageNet's 1,000 labels, in the order of every network that was trained for them."""
+    return tuple(_LABELS.read_text(encoding="utf-8").splitlines())

@@ -12,8 +12,7 @@ from torch import nn
 from dueby_api.classifiers import EXTRAS, HUGGING_FACE, LITE0, ONNX, PYTHON, TIMM, source_of
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_worker.models.entry import DEFAULT, ModelEntry, PublishedWeights
-from dueby_worker.models.imagenet import imagenet_labels
+from dueby_worker.models.entry import DEFAULT, ModelEntry, PublishedWeights, imagenet_labels
 from dueby_worker.models.lite0 import build_lite0, package_weights, rename_lite0
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.models.weights import FIELD

@@ -21,8 +21,14 @@ from torch import nn
 from dueby_api.classifiers import TIMM, nearest
 from dueby_api.errors import Invalid, first_line
 from dueby_api.inference_job import Model
-from dueby_worker.models.entry import DEFAULT, ModelEntry, PublishedWeights, digest_settings, weights_folder
-from dueby_worker.models.imagenet import imagenet_labels
+from dueby_worker.models.entry import (
+    DEFAULT,
+    ModelEntry,
+    PublishedWeights,
+    digest_settings,
+    imagenet_labels,
+    weights_folder,
+)
 from dueby_worker.models.preprocessing import Interpolation, Preprocessing
 from dueby_worker.models.weights import FIELD, State, read_weights
 

@@ -1,22 +1,126 @@
-"""Files that get their name once they are whole: made here, beside what they become, and those of killed processes are
-deleted here.
+"""Temporary files and folders: all of them are made here, and those of killed processes are deleted here.
 
-Their names begin with a dot, because readers of Parquet ignore such files. Whoever makes one holds it open, so that
-others tell by its lock that its maker lives (owner_lock.py).
+Files get their name once they are whole, and are made beside what they become. Until then their names begin with a dot,
+because readers of Parquet ignore such files.
+
+A process can't clean up after its own kill. So whoever makes one deletes those that nobody holds any more. A lock tells
+whether the process that made it still lives: the kernel lets go of the lock when that process ends, however it ends.
+Age says less: a writer may be stopped for hours, and a machine's clock may be set.
 """
 
 import os
 import secrets
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from dueby_worker.system.owner_lock import hold, is_left
-from dueby_worker.system.scratch import scratch_folder
-
+_PREFIX = "dueby-scratch-"
+# multiprocessing puts a socket below the folder, whose name adds 32 characters, and the kernel takes 107 in all.
+_MAX_PATH = 107 - 32
+# Where that socket goes if the folder's own path is too long. POSIX systems have this one.
+_SHORT = "/tmp"
 PREFIX = ".dueby-"
 # Where a file system knows no locks, a temporary file of this age was left by a writer that was killed.
 _LEFTOVER_AGE_S = 3600.0
+
+
+@contextmanager
+def scratch_folder(purpose: str, *, parent: Path | None = None) -> Iterator[Path]:
+    """Make a folder in `parent`, by default the system's for temporary files, and delete it when the block ends.
+
+    The purpose is part of its name. What killed processes have left in `parent` is deleted, too.
+    """
+    parent = parent or Path(tempfile.gettempdir())
+    sweep_scratch(parent)
+    path, descriptor = _make(parent, purpose)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+        # Children that had to be killed.
+        sweep_scratch(parent)
+
+
+def temporary_files_in(folder: Path) -> dict[str, str]:
+    """Return what to add to the environment of a child, so that its temporary files go with the folder."""
+    return {"TMPDIR": str(folder)} if len(str(folder)) <= _MAX_PATH else {}
+
+
+@contextmanager
+def room_for_sockets() -> Iterator[None]:
+    """Let multiprocessing choose its temporary folder here, where its sockets' paths are not too long."""
+    chosen = tempfile.gettempdir()
+    if len(chosen) > _MAX_PATH:
+        tempfile.tempdir = _SHORT
+    try:
+        yield
+    finally:
+        tempfile.tempdir = chosen
+
+
+def sweep_scratch(parent: Path) -> None:
+    """Delete this user's folders in `parent` that killed processes have left."""
+    for path in parent.glob(f"{_PREFIX}*"):
+        # It is another user's, or gone meanwhile, or on a file system without locks.
+        with suppress(OSError):
+            _delete_folder_if_left(path)
+
+
+def _make(parent: Path, purpose: str) -> tuple[Path, int]:
+    """Return a new folder and the descriptor that holds it."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-", dir=parent))
+        # Another process may take it for one that was left, as long as it isn't held.
+        with suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            if hold(descriptor) and path.exists():
+                return path, descriptor
+            os.close(descriptor)
+
+
+def _delete_folder_if_left(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid() and is_left(descriptor):
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def hold(descriptor: int) -> bool:
+    """Lock the open file or folder until it is closed. Return False if another process holds it or has deleted it.
+
+    Where a file system knows no locks, it is held all the same, since nobody else can find it left.
+    """
+    try:
+        if not _lock(descriptor):
+            return False
+    except OSError:
+        return True
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def is_left(descriptor: int) -> bool:
+    """Return whether its maker has ended. Raise OSError where that can't be known.
+
+    If so, nobody else finds it left until it is closed.
+    """
+    return _lock(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    import fcntl  # Windows lacks it, where rows are read and nothing is locked
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def make_temporary(folder: Path) -> BinaryIO:

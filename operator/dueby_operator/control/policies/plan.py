@@ -23,7 +23,7 @@ from dueby_operator.control.work.observed_store import observed_store
 from dueby_operator.control.work.progress_status import NO_DEVICES, diagnose_devices, progress_status, track_conditions
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory
 from dueby_planner.schedule.explain import FULL_QUOTA
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Start, WorkDecision

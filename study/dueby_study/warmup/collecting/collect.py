@@ -19,8 +19,7 @@ from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.machine import Machine
 from dueby_profiler.measuring.budget import Budget
 from dueby_profiler.measuring.choices import why_unusable
-from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup
-from dueby_profiler.measuring.start_group import start_group
+from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup, start_group
 from dueby_profiler.monitor.journal import sampling
 from dueby_profiler.monitor.readers.host import Host
 from dueby_profiler.monitor.readers.model_facts import weigh
@@ -31,7 +30,7 @@ from dueby_profiler.monitor.warmup_rows import known_facts, open_sampled_group, 
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study.warmup.collecting.points import KEY, WarmupPoint
 from dueby_study.warmup.collecting.rows import WarmupJournal
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 # How long a point takes until one has been measured, and how many of the last points predict the next one.
 _GUESS_S = 6.0

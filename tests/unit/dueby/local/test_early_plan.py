@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby.local import early_plan
-from dueby.local.early_plan import first_devices
+from dueby.local.early_workers import first_devices
 from dueby.local.slots import Slot
 from dueby.local.this_machine import LocalPool
 from dueby_api.gpu_profile import parse_profile

@@ -5,8 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from dueby.runs.jobs_view import JobsView, JobView
-from dueby.runs.run_view import RunView, WorkerView
+from dueby.runs.run_view import JobsView, JobView, RunView, WorkerView
 from dueby.runs.screen import Screen
 
 SECOND = 1_000_000

@@ -8,8 +8,7 @@ import pytest
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.queues import UNKNOWN, ClusterQueue, Queue, read_queue
 from dueby_operator.jobs import names
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory, JobSnapshot
 from dueby_operator.objects.parse import parse
 from support.decisions import NOW, SECOND, Look, indexed, infj, job, look, node, worker_job_of
 from support.operator import profile

@@ -9,9 +9,7 @@ from dueby_api.conditions import Reason
 from dueby_api.status import MAX_MESSAGE
 from dueby_operator.control.faults import MAX_FAULTS, pause_us
 from dueby_operator.model.conditions import NewCondition, merge_conditions
-from dueby_operator.model.fault import Fault
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import NOTHING, JobMemory
+from dueby_operator.model.job_snapshot import NOTHING, Fault, JobMemory, JobSnapshot
 from support.decisions import NOW, SECOND, Look, cluster, indexed, infj, job, look, look_at, started
 
 BUG = Fault(stage="observing", error=TypeError("no list"))

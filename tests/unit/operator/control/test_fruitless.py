@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dueby_operator.control.work.fruitless import MAX_FRUITLESS
+from dueby_operator.control.work.changes import MAX_FRUITLESS
 from dueby_operator.jobs.pod_state import absent_workers
 from dueby_operator.model.writes import Create
 from support.decisions import MADE, NOW, Look, look, started

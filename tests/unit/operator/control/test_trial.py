@@ -10,8 +10,7 @@ from dueby_api.inference_job import InferenceJob
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.trial import is_passing, needs_trial, require_kept_sink, trial_pod
 from dueby_operator.jobs.manifests import Owner
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory, JobSnapshot
 from support.decisions import MADE, NOW, SETTINGS, infj, job, node, started
 from support.profiling import A100, gpu_node, nodes
 

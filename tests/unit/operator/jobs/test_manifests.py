@@ -24,7 +24,7 @@ from dueby_operator.jobs.manifests import (
     worker_objects,
 )
 from dueby_operator.model.actions import StartWorkers, StepName
-from dueby_operator.objects.config_maps import ConfigMap
+from dueby_operator.objects.jobs import ConfigMap
 from dueby_operator.objects.parse import parse
 from dueby_operator.settings import OperatorSettings, read_cache
 from dueby_planner.schedule.job import Assignment

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 
-from dueby_operator.kube.bodies import read_body, read_lines
+from dueby_operator.kube.client import read_body, read_lines
 
 LIMIT = 4
 

@@ -13,7 +13,7 @@ from dueby_api.status import Condition, JobStatus, PlanStatus, Replan
 from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.kube.client import Conflict, Missing
 from dueby_operator.model.actions import StopEverything
-from dueby_operator.model.memory import NOTHING
+from dueby_operator.model.job_snapshot import NOTHING
 from dueby_operator.passes.status_writer import MAX_WRITES, REFILL_US, JobStatusWriter, StoredStatus, without_words
 from support.api import served
 from support.decisions import MADE, NOW, SECOND, infj, job

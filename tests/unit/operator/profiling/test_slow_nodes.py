@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dueby_operator.cluster.nodes import Node, free_devices, read_node, set_apart
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory
 from dueby_operator.model.writes import Create, Delete
 from dueby_operator.objects.nodes import NodeObject, Toleration
 from dueby_operator.objects.parse import parse

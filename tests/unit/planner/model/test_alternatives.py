@@ -7,10 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.alternatives import Alternatives, find_alternatives
 from dueby_planner.model.plan import Infeasible
 from dueby_planner.model.problem import Problem
-from dueby_planner.objectives import make_plan
 from support import reference_alternatives
 from support.examples import examples
 from support.planner import choice, group, problem, problem_of, questions

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 import support.reference_planner as reference
 from dueby_api.input_cost import InputCost
 from dueby_api.store_limits import StoreLimits
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.capacity import PoolGroup
 from dueby_planner.model.feed import feed_of, more_fed, paced_groups, rate_of, rate_of_group
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.verify import WrongPlan, verify_feed
-from dueby_planner.objectives import make_plan
 from dueby_planner.schedule.calendar_job import needed_us
 from support.examples import examples
 from support.planner import choice, group, job, planned, problem, problem_of, questions, store_feed

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 
 from dueby_api.output import Output
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.plan import Plan
 from dueby_planner.model.problem import Problem, equal_devices
-from dueby_planner.objectives import make_plan
 from support.planner import choice, group, planned, problem, problem_of, questions
 from support.reference_planner import Question
 

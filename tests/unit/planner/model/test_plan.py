@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import support.reference_planner as reference
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
-from dueby_planner.objectives import make_plan
 from support.examples import examples
 from support.planner import choice, group, planned, problem, problem_of, questions
 from support.reference_planner import Kind, Question, Size

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model import plan as plan_module
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.proof import BOTH, CLOSED_FORM, judge_fewest, judge_most
 from dueby_planner.model.rule import EqualDevices
 from dueby_planner.model.solver import SolverAnswer, ask_fewest, ask_most, read_answer
-from dueby_planner.objectives import make_plan
 from support.examples import examples
 from support.planner import choice, group, problem
 

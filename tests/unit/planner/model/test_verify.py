@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.plan import Plan, PlanGroup
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.verify import WrongPlan, verify_fewest, verify_plan
-from dueby_planner.objectives import make_plan
 from dueby_planner.small_samples import Z95
 from support.examples import examples
 from support.planner import choice, group, problem, problem_of, questions

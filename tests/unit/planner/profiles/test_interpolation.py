@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_planner.answer import answer_document
-from dueby_planner.deadline_classes import Verdict
+from dueby_planner.deadline_classes import Verdict, make_plan
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
-from dueby_planner.objectives import make_plan
 from dueby_planner.profiles.class_profiles import aggregate
 from dueby_planner.profiles.interpolation import interpolated_sizes, times_of
 from dueby_planner.profiles.pool import build_pool

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dueby_profiler.machine.autogroup import advice, is_in_effect
+from dueby_profiler.machine.interference import advice, is_in_effect
 from dueby_profiler.machine.limits import read_limits
 from support.run import wait_until
 

@@ -7,9 +7,8 @@ import numpy as np
 
 from dueby_api.inference_job import Model
 from dueby_profiler.measuring.bench import Bench, now_us
-from dueby_profiler.measuring.decoding import run_decoding
+from dueby_profiler.measuring.contention import mini_batch_us, run_decoding, write_images
 from dueby_profiler.measuring.messages import MeasureDecoding, Setup
-from dueby_profiler.measuring.photo_feed import mini_batch_us, write_images
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.read_ahead import begin_here
 from dueby_worker.models.loading import load_model

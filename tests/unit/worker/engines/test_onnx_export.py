@@ -13,7 +13,7 @@ from torch import nn
 from dueby_api.engines import Precision
 from dueby_api.errors import Invalid
 from dueby_worker.engines.network import DTYPES, Network, tuned_network
-from dueby_worker.engines.onnx_export import INPUT, OUTPUT, export_onnx
+from dueby_worker.engines.tensorrt import INPUT, OUTPUT, export_onnx
 from dueby_worker.models.loading import LoadedModel
 from support.models import load, loaded, trained, written
 

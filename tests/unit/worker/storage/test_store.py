@@ -16,7 +16,7 @@ from dueby_api.errors import Invalid, Transient
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
-from dueby_worker.system.owner_lock import hold
+from dueby_worker.system.temporary_files import hold
 from dueby_worker.telemetry.progress import StoreWaits
 from support.store import HURRIED, StoreContract
 

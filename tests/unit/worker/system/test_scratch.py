@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 from support.killed import process_that_holds
 
 MAKE = """
 import sys
 from pathlib import Path
-from dueby_worker.system.scratch import scratch_folder
+from dueby_worker.system.temporary_files import scratch_folder
 
 with scratch_folder("run", parent=Path(sys.argv[1])) as folder:
     (folder / "inner").mkdir()

@@ -9,7 +9,7 @@ from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.queues import Flavor, Queue
 from dueby_operator.jobs.names import QUEUE
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory
 from dueby_operator.model.writes import Delete
 from support.decisions import NOW, cluster, indexed, infj, job, look, look_at, node
 from support.operator import profile

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dueby_operator.model.memory import NOTHING, JobMemory
+from dueby_operator.model.job_snapshot import NOTHING, JobMemory
 from support.decisions import NOW, SECOND, indexed, infj, look, started
 from support.decisions import job as job_of
 

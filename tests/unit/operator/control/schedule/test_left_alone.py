@@ -8,8 +8,7 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control import schedule as control
-from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory, JobSnapshot
 from dueby_planner.schedule import schedule
 from support.decisions import NOW, SECOND, Document, Look, cluster, indexed, infj, job, look_at, node
 from support.operator import profile

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dueby_operator.model.memory import NOTHING, JobMemory
+from dueby_operator.model.job_snapshot import NOTHING, JobMemory
 from support.decisions import NOW, SECOND, look, node, started
 
 ONE = node(cpus=1)

@@ -7,7 +7,7 @@ import pytest
 
 from dueby_api.status import PlanStatus, ProgressStatus
 from dueby_api.units import format_time, parse_time_us
-from dueby_operator.model.memory import JobMemory
+from dueby_operator.model.job_snapshot import JobMemory
 from support.decisions import (
     NOW,
     SECOND,
