@@ -10,7 +10,6 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from dueby_api.engines import Precision
@@ -63,7 +62,7 @@ def _ways(loaded: LoadedModel, photos: list[Photo]) -> Iterator[tuple[str, str, 
         began = time.monotonic()
         packed = quantize(loaded, [pixels for _, pixels in photos[:count]], is_fast=is_fast)
         name = f"int8, {count} photos{', biases corrected roughly' if is_fast else ''}"
-        yield name, f"{time.monotonic() - began:.0f}", "int8", replace(loaded, quantized=packed)
+        yield name, f"{time.monotonic() - began:.0f}", "int8", loaded.replace(quantized=packed)
 
 
 def _times_ms(engines: Sequence[Engine]) -> list[float]:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +57,7 @@ class Bench:
         # Read and not made by all processes but the first, and so NNCF isn't part of their start-up.
         from dueby_worker.engines.quantizing import quantize_for_times
 
-        self.loaded = replace(self.loaded, quantized=quantize_for_times(self.loaded, self.cache_dir))
+        self.loaded = self.loaded.replace(quantized=quantize_for_times(self.loaded, self.cache_dir))
 
     def quantize_on(self, photos: "Iterator[tuple[str, Pixels]]", *, images: int) -> None:
         """Quantize the model on the first of the photos, as the index step does it on a job's, and build it again.
@@ -69,7 +68,7 @@ class Bench:
 
         pixels_of = [pixels for _, pixels in islice(photos, min(CALIBRATION_PHOTOS, (images + 1) // 2))]
         if pixels_of:
-            self.loaded = replace(self.loaded, quantized=quantize(self.loaded, pixels_of))
+            self.loaded = self.loaded.replace(quantized=quantize(self.loaded, pixels_of))
             self.build(self.size)
 
     def build(self, size: int) -> Built:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from dueby_api.engines import ENGINES, EngineName, Precision, engines_for, unsuited
 from dueby_api.errors import Invalid
-from dueby_worker.engines.interface import Engine, EngineModule, KeepingModule
+from dueby_worker.engines.interface import Engine, EngineModule, EngineRequest, KeepingModule
 from dueby_worker.engines.kept_network import KeptNetwork
 from dueby_worker.system.cache_folder import usable_cache
 
@@ -36,7 +36,7 @@ def build_engine(
 ) -> Engine:
     """Return the engine, ready for its first mini-batch. Raise Invalid, with the reason, if it can't run here.
 
-    The arguments are those of EngineModule.build. A GPU with too little memory raises torch.OutOfMemoryError, here or
+    The arguments are those of EngineRequest. A GPU with too little memory raises torch.OutOfMemoryError, here or
     in the first mini-batch.
     """
     folder = usable_cache(cache_dir)
@@ -44,13 +44,10 @@ def build_engine(
         # For GPUs that are newer than PyTorch the driver compiles, and reads this when CUDA starts.
         os.environ.setdefault("CUDA_CACHE_PATH", str(folder / "cuda"))
     require_engine(name, loaded.name, precision)
-    return engine_module(name).build(
-        loaded=loaded,
-        mini_batch_size=mini_batch_size,
-        precision=precision,
-        threads=threads,
-        cache_dir=folder,
+    request = EngineRequest(
+        loaded=loaded, mini_batch_size=mini_batch_size, precision=precision, threads=threads, cache_dir=folder
     )
+    return engine_module(name).build(request)
 
 
 def reopen_engine(

@@ -10,16 +10,15 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from dueby_api.engines import EngineName, Precision
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.engines.memory_layout import LaidOut, in_faster_layout, mean_step_us
 from dueby_worker.engines.network import RowNetwork, tuned_network
 from dueby_worker.engines.torch_gpu import explain, read_gpu
 from dueby_worker.models.columns import Columns, OutputColumn, empty_columns
-from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.system.capture_lock import CAPTURE_LOCK
 
@@ -49,20 +48,18 @@ class CudaEngine:
 
     def __init__(
         self,
-        *,
         name: EngineName,
-        precision: Precision,
+        request: EngineRequest,
         network: RowNetwork,
-        columns: Mapping[str, OutputColumn],
-        shape: Shape,
+        *,
         prepare: Prepare,
         tries_layouts: bool = False,
     ) -> None:
         self.name = name
-        self.precision = precision
-        self._shape = shape
+        self.precision = request.precision
+        self._shape = shape = request.shape
         self._copying, self._computing = torch.cuda.Stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._free = deque(_make_slot(shape, columns) for _ in range(self.depth))
+        self._free = deque(_make_slot(shape, request.loaded.columns) for _ in range(self.depth))
         self._in_flight: deque[BatchSlot] = deque()
         # Weights and slots were made on the default stream, which the two others don't wait for.
         torch.cuda.synchronize()
@@ -155,30 +152,13 @@ def find_obstacle(precision: Precision) -> str | None:
     return None
 
 
-def build(
-    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> CudaEngine:
-    """Return the engine `cuda` on the current device."""
-    # The model's threads are the GPU's, and there is nothing to keep.
-    del threads, cache_dir
-    return make_engine(
-        name="cuda",
-        loaded=loaded,
-        mini_batch_size=mini_batch_size,
-        precision=precision,
-        prepare=lambda network, shape, stream: network,
-        tries_layouts=True,
-    )
+def build(request: EngineRequest) -> CudaEngine:
+    """Return the engine `cuda` on the current device. There is nothing to keep."""
+    return make_engine("cuda", request, prepare=lambda network, shape, stream: network, tries_layouts=True)
 
 
 def make_engine(
-    *,
-    name: EngineName,
-    loaded: LoadedModel,
-    mini_batch_size: int,
-    precision: Precision,
-    prepare: Prepare,
-    tries_layouts: bool = False,
+    name: EngineName, request: EngineRequest, *, prepare: Prepare, tries_layouts: bool = False
 ) -> CudaEngine:
     """Return an engine on the current device that calls the network as `prepare` returns it.
 
@@ -186,19 +166,11 @@ def make_engine(
     """
     # On the host, torch only prepares images in the decoders' threads, which have a core each.
     torch.set_num_threads(1)
-    switch_tf32(on=precision == "tf32")
+    switch_tf32(on=request.precision == "tf32")
     # Shapes never change, so trying cuDNN's algorithms once pays.
     torch.backends.cudnn.benchmark = True
-    side = loaded.preprocessing.crop_side
-    return CudaEngine(
-        name=name,
-        precision=precision,
-        network=tuned_network(loaded, precision).cuda(),
-        columns=loaded.columns,
-        shape=(mini_batch_size, side, side, 3),
-        prepare=prepare,
-        tries_layouts=tries_layouts,
-    )
+    network = tuned_network(request.loaded, request.precision).cuda()
+    return CudaEngine(name, request, network, prepare=prepare, tries_layouts=tries_layouts)
 
 
 def _make_slot(shape: Shape, columns: Mapping[str, OutputColumn]) -> BatchSlot:

@@ -5,13 +5,11 @@ images. A graph is launched as a whole. Streams, slots and precisions are those 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from dueby_api.engines import Precision
 from dueby_worker.engines import cuda
-from dueby_worker.models.loading import LoadedModel
+from dueby_worker.engines.interface import EngineRequest
 
 # cuDNN and cuBLAS choose kernels and workspaces in their first calls, which a graph may not contain.
 _CALLS_BEFORE_CAPTURE = 3
@@ -21,20 +19,9 @@ _CALLS_BEFORE_CAPTURE = 3
 find_obstacle = cuda.find_obstacle
 
 
-def build(
-    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> cuda.CudaEngine:
-    """Return the engine `cudagraph` on the current device."""
-    # The model's threads are the GPU's, and a captured graph can't be kept.
-    del threads, cache_dir
-    return cuda.make_engine(
-        name="cudagraph",
-        loaded=loaded,
-        mini_batch_size=mini_batch_size,
-        precision=precision,
-        prepare=capture,
-        tries_layouts=True,
-    )
+def build(request: EngineRequest) -> cuda.CudaEngine:
+    """Return the engine `cudagraph` on the current device. A captured graph can't be kept."""
+    return cuda.make_engine("cudagraph", request, prepare=capture, tries_layouts=True)
 
 
 @dataclass(frozen=True, kw_only=True)

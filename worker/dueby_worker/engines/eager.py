@@ -6,16 +6,15 @@ and an engine computes what the job asks for.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from dueby_api.engines import Precision
 from dueby_worker.engines.host import find_cpu_obstacle
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.engines.network import tuned_network
 from dueby_worker.engines.synchronous import Run, SynchronousEngine
 from dueby_worker.models.columns import Columns
-from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Pixels
 
 
@@ -24,20 +23,11 @@ def find_obstacle(precision: Precision) -> str | None:
     return find_cpu_obstacle(precision)
 
 
-def build(
-    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> SynchronousEngine:
-    """Return the engine `eager`."""
-    # Nothing is converted or compiled, so there is nothing to keep.
-    del cache_dir
-    torch.set_num_threads(threads)
-    return SynchronousEngine(
-        name="eager",
-        precision=precision,
-        run=run_by_torch(tuned_network(loaded, precision)),
-        mini_batch_size=mini_batch_size,
-        side=loaded.preprocessing.crop_side,
-    )
+def build(request: EngineRequest) -> SynchronousEngine:
+    """Return the engine `eager`. Nothing is converted or compiled, so there is nothing to keep."""
+    torch.set_num_threads(request.threads)
+    run = run_by_torch(tuned_network(request.loaded, request.precision))
+    return SynchronousEngine(name="eager", precision=request.precision, run=run, shape=request.shape)
 
 
 def run_by_torch(network: Callable[[torch.Tensor], dict[str, torch.Tensor]]) -> Run:

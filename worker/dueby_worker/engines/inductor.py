@@ -21,8 +21,8 @@ import torch
 from dueby_api.engines import Precision
 from dueby_worker.engines import cuda, cudagraph
 from dueby_worker.engines.compiled import compile_network
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.engines.network import RowNetwork
-from dueby_worker.models.loading import LoadedModel
 
 # Compute capability 7.0, Volta.
 _OLDEST_FOR_TRITON = 7
@@ -52,19 +52,10 @@ def find_compiler_obstacle() -> str | None:
     return None
 
 
-def build(
-    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> cuda.CudaEngine:
+def build(request: EngineRequest) -> cuda.CudaEngine:
     """Return the engine `inductor` on the current device, compiled for this mini-batch size."""
-    # The model's threads are the GPU's. Those of the compiler are in the process's environment (host.py).
-    del threads
-    return cuda.make_engine(
-        name="inductor",
-        loaded=loaded,
-        mini_batch_size=mini_batch_size,
-        precision=precision,
-        prepare=partial(compile_and_capture, cache_dir=cache_dir),
-    )
+    # The compiler's threads are in the process's environment (host.py).
+    return cuda.make_engine("inductor", request, prepare=partial(compile_and_capture, cache_dir=request.cache_dir))
 
 
 def compile_and_capture(

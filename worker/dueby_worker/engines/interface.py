@@ -13,12 +13,13 @@ A module of an engine is named by the table in dueby_api/engines.py and offers `
 process.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dueby_api.engines import EngineName, Precision
 from dueby_worker.models.columns import Columns
-from dueby_worker.models.known_model import KnownModel
+from dueby_worker.models.facts import KnownModel
 from dueby_worker.models.preprocessing import Pixels
 
 # Whoever opens a network that is kept is spared torch.
@@ -57,25 +58,37 @@ class Engine(Protocol):
         """Release the memory and drop what is in flight. The engine can't be used afterwards."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineRequest:
+    """What an engine is built of, and for."""
+
+    loaded: "LoadedModel"
+    mini_batch_size: int
+    precision: Precision
+    threads: int
+    """Cores in a CPU's slice."""
+    cache_dir: Path | None = None
+    """Keeps what takes time once (converted networks, compiled code), and may be shared by processes; None: nothing is
+    kept.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The shape of a mini-batch: (b, side, side, 3)."""
+        side = self.loaded.preprocessing.crop_side
+        return self.mini_batch_size, side, side, 3
+
+
 class EngineModule(Protocol):
     """A module that the table of engines names."""
 
     def find_obstacle(self, precision: Precision) -> str | None:
         """Return why the engine can't run on this machine at that precision, and what to do; None if it can."""
 
-    def build(
-        self,
-        *,
-        loaded: "LoadedModel",
-        mini_batch_size: int,
-        precision: Precision,
-        threads: int,
-        cache_dir: Path | None,
-    ) -> Engine:
+    def build(self, request: EngineRequest) -> Engine:
         """Return the engine, ready for its first mini-batch. Called only if there is no obstacle.
 
-        `threads` is the number of cores in a CPU's slice. `cache_dir` keeps what takes time once (converted networks,
-        compiled code) and may be shared by processes; None: nothing is kept. An engine ignores what it has no use for.
+        An engine ignores what it has no use for.
         """
 
 

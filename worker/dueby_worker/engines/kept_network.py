@@ -22,7 +22,7 @@ from dueby_api.engines import ENGINES, EngineName, Precision
 from dueby_api.errors import DueByError, Invalid
 from dueby_api.schema import Spec, decode
 from dueby_api.step_messages import ParityCheck
-from dueby_worker.models.known_model import KnownModel, stamps_of
+from dueby_worker.models.facts import KnownModel, stamps_of
 from dueby_worker.system.cache_folder import usable_cache
 from dueby_worker.system.temporary_files import read_whole, write_whole
 

@@ -16,10 +16,11 @@ import numpy as np
 from dueby_api.engines import Precision
 from dueby_api.errors import DueByError
 from dueby_worker.engines.host import find_cpu_obstacle, missing_packages
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.engines.ncnn_files import import_ncnn, open_network
 from dueby_worker.engines.synchronous import SynchronousEngine
 from dueby_worker.models.columns import Columns, RowRule, columns_from_array
-from dueby_worker.models.known_model import KnownModel
+from dueby_worker.models.facts import KnownModel
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def find_obstacle(precision: Precision) -> str | None:
     return find_cpu_obstacle(precision)
 
 
-def build(
-    *, loaded: "LoadedModel", mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> SynchronousEngine:
+def build(request: EngineRequest) -> SynchronousEngine:
     """Return the engine `ncnn`."""
     import torch
 
@@ -82,8 +81,8 @@ def build(
 
     # torch only prepares images in the decoders' threads; the cores are for the network.
     torch.set_num_threads(1)
-    network = network_of(loaded, threads=threads, cache_dir=cache_dir)
-    return _engine(network, model=loaded, mini_batch_size=mini_batch_size, precision=precision)
+    network = network_of(request.loaded, threads=request.threads, cache_dir=request.cache_dir)
+    return _engine(network, request.loaded, mini_batch_size=request.mini_batch_size, precision=request.precision)
 
 
 def entry_of(loaded: "LoadedModel", cache_dir: Path) -> Path:
@@ -98,16 +97,9 @@ def reopen(
 ) -> SynchronousEngine:
     """Return the engine of a network that is kept in the folder `entry`, without torch."""
     network = open_network(entry, threads)
-    return _engine(network, model=model, mini_batch_size=mini_batch_size, precision=precision)
+    return _engine(network, model, mini_batch_size=mini_batch_size, precision=precision)
 
 
-def _engine(
-    network: Any, *, model: "LoadedModel | KnownModel", mini_batch_size: int, precision: Precision
-) -> SynchronousEngine:
-    return SynchronousEngine(
-        name="ncnn",
-        precision=precision,
-        run=NcnnNetwork(network, preprocessing=model.preprocessing, rule=model.rule),
-        mini_batch_size=mini_batch_size,
-        side=model.preprocessing.crop_side,
-    )
+def _engine(network: Any, model: KnownModel, *, mini_batch_size: int, precision: Precision) -> SynchronousEngine:
+    run, side = NcnnNetwork(network, preprocessing=model.preprocessing, rule=model.rule), model.preprocessing.crop_side
+    return SynchronousEngine(name="ncnn", precision=precision, run=run, shape=(mini_batch_size, side, side, 3))

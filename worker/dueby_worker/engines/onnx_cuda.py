@@ -5,7 +5,6 @@ the images where torch has them, in the GPU's memory, computes on torch's stream
 """
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -14,8 +13,8 @@ from torch import nn
 from dueby_api.engines import Precision
 from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines import cuda
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.engines.network import Network, RowNetwork
-from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import OnnxGraph, OnnxNetwork
 from dueby_worker.models.weights import FIELD
 
@@ -53,25 +52,17 @@ def find_obstacle(precision: Precision) -> str | None:
     return None if has_gpu_provider() else f"this ONNX Runtime computes on CPUs only: {advice}"
 
 
-def build(
-    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> cuda.CudaEngine:
-    """Return the engine `onnxruntime` on the current device."""
-    # The model's threads are the GPU's, and ONNX Runtime keeps nothing.
-    del threads, cache_dir
+def build(request: EngineRequest) -> cuda.CudaEngine:
+    """Return the engine `onnxruntime` on the current device. ONNX Runtime keeps nothing."""
     torch.set_num_threads(1)
+    loaded, tf32 = request.loaded, request.precision == "tf32"
     module = cast(OnnxNetwork, loaded.module)
-    module.graph.require_batch(mini_batch_size)
-    side = loaded.preprocessing.crop_side
+    module.graph.require_batch(request.mini_batch_size)
     return cuda.CudaEngine(
-        name="onnxruntime",
-        precision=precision,
-        network=RowNetwork(Network(nn.Identity(), loaded.preprocessing), loaded.rule).eval().cuda(),
-        columns=loaded.columns,
-        shape=(mini_batch_size, side, side, 3),
-        prepare=lambda network, shape, stream: bound(
-            network, module, shape, stream=stream.cuda_stream, tf32=precision == "tf32"
-        ),
+        "onnxruntime",
+        request,
+        RowNetwork(Network(nn.Identity(), loaded.preprocessing), loaded.rule).eval().cuda(),
+        prepare=lambda network, shape, stream: bound(network, module, shape, stream=stream.cuda_stream, tf32=tf32),
     )
 
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from dueby_api.engines import EngineName, Precision
 from dueby_api.errors import Invalid
 from dueby_worker.engines.host import find_cpu_obstacle, missing_packages
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.engines.openvino_files import import_openvino, read_network
 from dueby_worker.models.columns import Columns, RowRule, columns_from_array
-from dueby_worker.models.known_model import KnownModel
+from dueby_worker.models.facts import KnownModel
 from dueby_worker.models.preprocessing import Pixels
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ def find_obstacle(precision: Precision) -> str | None:
     return obstacle
 
 
-def build(
-    *, loaded: "LoadedModel", mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> OpenVINOEngine:
+def build(request: EngineRequest) -> OpenVINOEngine:
     """Return the engine `openvino`."""
     import torch
 
@@ -104,21 +103,21 @@ def build(
 
     # torch only prepares images in the decoders' threads; the cores are for the network.
     torch.set_num_threads(1)
-    core = import_openvino().Core()
-    if precision == "int8":
+    core, loaded = import_openvino().Core(), request.loaded
+    if request.precision == "int8":
         network = openvino_network.unpack(core, loaded)
-    elif cache_dir is None:
+    elif request.cache_dir is None:
         network = openvino_network.convert(loaded)
     else:
-        network = openvino_network.converted(core, loaded, cache_dir)
+        network = openvino_network.converted(core, loaded, request.cache_dir)
     gather = loaded.module.graph.gathered_array if isinstance(loaded.module, OnnxNetwork) else _as_it_is
     return _compile(
         core,
         network,
         model=loaded,
-        mini_batch_size=mini_batch_size,
-        precision=precision,
-        threads=threads,
+        mini_batch_size=request.mini_batch_size,
+        precision=request.precision,
+        threads=request.threads,
         gather=gather,
     )
 
@@ -150,7 +149,7 @@ def _compile(
     core: Any,
     network: Any,
     *,
-    model: "LoadedModel | KnownModel",
+    model: KnownModel,
     mini_batch_size: int,
     precision: Precision,
     threads: int,

@@ -17,11 +17,11 @@ class SynchronousEngine:
 
     depth = 1
 
-    def __init__(self, *, name: EngineName, precision: Precision, run: Run, mini_batch_size: int, side: int) -> None:
+    def __init__(self, *, name: EngineName, precision: Precision, run: Run, shape: tuple[int, ...]) -> None:
         self.name = name
         self.precision = precision
         self._run = run
-        self._shape = (mini_batch_size, side, side, 3)
+        self._shape = shape
         self._batch: Pixels | None = None
 
     def buffer(self) -> Pixels:

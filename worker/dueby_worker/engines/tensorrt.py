@@ -27,6 +27,7 @@ from dueby_api.engines import Precision
 from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines import cuda, cudagraph
 from dueby_worker.engines.cache import cache_name, cached_file
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.engines.network import DTYPES, Network, RowNetwork, tuned_network
 from dueby_worker.engines.tensorrt_plan import PlanNetwork, find_package_obstacle, load_plan, make_plan, version
 from dueby_worker.engines.tracing import quiet_tracing
@@ -44,20 +45,17 @@ def find_obstacle(precision: Precision) -> str | None:
     return cuda.find_obstacle(precision) or find_package_obstacle()
 
 
-def build(
-    *, loaded: LoadedModel, mini_batch_size: int, precision: Precision, threads: int, cache_dir: Path | None
-) -> cuda.CudaEngine:
+def build(request: EngineRequest) -> cuda.CudaEngine:
     """Return the engine `tensorrt` on the current device."""
-    # The model's threads are the GPU's.
-    del threads
+    loaded, mini_batch_size, precision = request.loaded, request.mini_batch_size, request.precision
     torch.set_num_threads(1)
     require_fit(loaded, mini_batch_size, precision)
     make = partial(_make_plan, loaded, mini_batch_size, precision)
-    if cache_dir is None:
+    if request.cache_dir is None:
         plan = make()
     else:
         name = plan_name(loaded, mini_batch_size, precision, machine=_machine())
-        plan = cached_file(cache_dir / "tensorrt" / name, make)
+        plan = cached_file(request.cache_dir / "tensorrt" / name, make)
     graph = loaded.module.graph if isinstance(loaded.module, OnnxNetwork) else None
     network = PlanNetwork(
         load_plan(plan),
@@ -65,15 +63,8 @@ def build(
         arrange=graph.arranged if graph else torch.Tensor.contiguous,
         gather=graph.gathered if graph else lambda values: values,
     )
-    side = loaded.preprocessing.crop_side
-    return cuda.CudaEngine(
-        name="tensorrt",
-        precision=precision,
-        network=RowNetwork(Network(network, loaded.preprocessing, DTYPES[precision]), loaded.rule).eval().cuda(),
-        columns=loaded.columns,
-        shape=(mini_batch_size, side, side, 3),
-        prepare=cudagraph.capture,
-    )
+    whole = RowNetwork(Network(network, loaded.preprocessing, DTYPES[precision]), loaded.rule).eval().cuda()
+    return cuda.CudaEngine("tensorrt", request, whole, prepare=cudagraph.capture)
 
 
 def require_fit(loaded: LoadedModel, mini_batch_size: int, precision: Precision) -> None:

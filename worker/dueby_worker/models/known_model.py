@@ -13,7 +13,6 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,9 +21,8 @@ from typing import TYPE_CHECKING
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.output import Output
-from dueby_api.schema import Spec, decode
-from dueby_worker.models.columns import OutputColumn, RowRule, columns_of, rule_of
-from dueby_worker.models.preprocessing import Preprocessing
+from dueby_api.schema import decode
+from dueby_worker.models.facts import KnownModel, stamps_of
 from dueby_worker.system.cache_folder import usable_cache
 from dueby_worker.system.temporary_files import read_whole, write_whole
 
@@ -35,51 +33,6 @@ if TYPE_CHECKING:
 _FOLDER = "models"
 _LIBRARIES = ("torch", "torchvision")
 log = logging.getLogger(__name__)
-
-
-class FileStamp(Spec, frozen=True, kw_only=True):
-    """A file as it was. Nobody can change its content and leave the time of its last change as it is."""
-
-    path: str
-    size: int
-    changed_ns: int
-    """Nanoseconds since 1970, by the file system's clock."""
-
-
-class KnownModel(Spec, frozen=True, kw_only=True):
-    """A model that was loaded once, without its network."""
-
-    name: str
-    labels: tuple[str, ...]
-    """A label for each class, in the order of the network's outputs."""
-    preprocessing: Preprocessing
-    weights_digest: str
-    """As LoadedModel has it."""
-    output: Output
-    """What becomes of the network's values, which suits the network."""
-    warnings: tuple[str, ...]
-    """Sentences that the user must see."""
-    values: int
-    """How many values the network gives of an image."""
-    are_probabilities: bool
-    """Whether they are probabilities already, and not logits."""
-    files: tuple[FileStamp, ...]
-    """What all of this depends on."""
-
-    def log_warnings(self) -> None:
-        """Say what the user must see, as loading the model does."""
-        for warning in self.warnings:
-            log.warning("%s", warning)
-
-    @property
-    def columns(self) -> dict[str, OutputColumn]:
-        """The columns of the rows, by name."""
-        return columns_of(self.output, self.values)
-
-    @property
-    def rule(self) -> RowRule:
-        """How the network's values become rows."""
-        return rule_of(self.output, self.labels, are_probabilities=self.are_probabilities)
 
 
 def know_model(spec: Model, output: Output, cache_dir: Path | None) -> KnownModel:
@@ -106,17 +59,9 @@ def note_model(spec: Model, loaded: "LoadedModel", cache_dir: Path | None) -> Kn
     Nothing is noted of a model whose files only another library knows.
     """
     libraries = [Path(module.origin) for name in _LIBRARIES if (module := find_spec(name)) and module.origin]
-    facts = KnownModel(
-        name=loaded.name,
-        labels=loaded.labels,
-        preprocessing=loaded.preprocessing,
-        weights_digest=loaded.weights_digest,
-        warnings=loaded.warnings,
-        output=loaded.output,
-        values=loaded.values,
-        are_probabilities=loaded.are_probabilities,
-        files=stamps_of([*(loaded.files or ()), *libraries, *sorted(Path(__file__).parent.glob("*.*"))]),
-    )
+    code = stamps_of([*libraries, *sorted(Path(__file__).parent.glob("*.*"))])
+    known = KnownModel(**{field: getattr(loaded, field) for field in KnownModel.__struct_fields__})
+    facts = known.replace(files=(*(loaded.files or ()), *code))
     folder = None if loaded.files is None else usable_cache(cache_dir)
     if folder is not None and facts != recall_model(spec, loaded.output, folder):
         # What can't be noted costs the next index step some seconds, and this job nothing.
@@ -132,7 +77,7 @@ def recall_model(spec: Model, output: Output, cache_dir: Path | None) -> KnownMo
     place = _place(spec, output, cache_dir)
     try:
         noted = decode(KnownModel, read_whole(place), origin=str(place))
-        is_as_it_was = noted.files == stamps_of(Path(stamp.path) for stamp in noted.files)
+        is_as_it_was = noted.files == stamps_of(Path(stamp.path) for stamp in noted.files or ())
     except (OSError, Invalid):  # nothing is there, or what another version has noted; or a file is gone
         return None
     return noted if is_as_it_was else None
@@ -149,9 +94,3 @@ def _absolute(written: str | None) -> str | None:
     """Return the path of a file in full, and whatever else as it is, such as the name of weights."""
     path = os.path.expanduser(written or "")
     return os.path.abspath(path) if os.path.isfile(path) else written
-
-
-def stamps_of(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
-    """Return the files as they are now. Raise OSError if one isn't there."""
-    stats = [(path.absolute(), path.stat()) for path in paths]
-    return tuple(FileStamp(path=str(path), size=stat.st_size, changed_ns=stat.st_ctime_ns) for path, stat in stats)

@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os.path
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,10 +19,9 @@ from dueby_api.errors import Invalid, first_line
 from dueby_api.inference_job import Model
 from dueby_api.output import MAX_VALUES, Output
 from dueby_api.words import counted
-from dueby_worker.models.columns import OutputColumn, RowRule, columns_of, rule_of
 from dueby_worker.models.embedding import cut_network
 from dueby_worker.models.entry import DEFAULT, NO_WEIGHTS, ModelEntry, PublishedWeights
-from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.models.facts import KnownModel, ModelFacts, stamps_of
 from dueby_worker.models.registry import find_entry
 from dueby_worker.models.weights import FIELD, digest_weights, fit_weights, read_weights
 
@@ -34,56 +32,16 @@ _WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelFacts:
-    """The job's model without its weights."""
+class LoadedModel(KnownModel, frozen=True, kw_only=True):
+    """The job's model with its network."""
 
-    name: str
-    labels: tuple[str, ...]
-    """A label for each class, in the order of the network's outputs."""
-    preprocessing: Preprocessing
-    is_encoder: bool
-    """Whether the network's values are an embedding, and not of classes."""
-    warnings: tuple[str, ...]
-    """Sentences that the user must see."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedModel:
-    """The job's model with its weights."""
-
-    name: str
     module: nn.Module
     """Maps normalised images (b, 3, side, side) to (b, values); fp32, eval mode, on the CPU.
 
     Engines copy it and never change it. Of an ONNX file it is an OnnxNetwork, whose file they read themselves.
     """
-    values: int
-    """How many values the module gives of an image: a logit for each class, or those of an embedding."""
-    output: Output
-    """What becomes of them in the rows, with every field of its kind."""
-    preprocessing: Preprocessing
-    labels: tuple[str, ...]
-    weights_digest: str
-    """SHA-256 of the weights in hex, or `random:` and the seed for `none`; hashed again with the entry's `code`."""
-    are_probabilities: bool = False
-    """Whether the values are probabilities already, and not logits."""
-    warnings: tuple[str, ...] = ()
-    """Sentences that the user must see; they have been logged."""
     quantized: bytes | None = None
     """The int8 network, as engines/quantizing.py packs it; None before a job at int8 has one, and for all others."""
-    files: tuple[Path, ...] | None = None
-    """The job's files, or those of published weights, that were read; None if only another library knows them."""
-
-    @property
-    def columns(self) -> dict[str, OutputColumn]:
-        """The columns of the rows, by name."""
-        return columns_of(self.output, self.values)
-
-    @property
-    def rule(self) -> RowRule:
-        """How the values become rows."""
-        return rule_of(self.output, self.labels, are_probabilities=self.are_probabilities)
 
 
 def describe_model(spec: Model) -> ModelFacts:
@@ -123,8 +81,7 @@ def load_model(spec: Model, output: Output = Output()) -> LoadedModel:  # noqa: 
     # To find an entry may take reading a folder, so it is done once.
     entry = find_entry(spec)
     facts = _describe(entry, spec)
-    for warning in facts.warnings:
-        log.warning("%s", warning)
+    facts.log_warnings()
     if facts.is_encoder and output.kind != "Embedding":
         problem = f"the {len(facts.labels)} values of {spec.name} are an embedding, and not of classes"
         raise Invalid("spec.output.kind", f"{problem}; set Embedding, or take another model")
@@ -159,10 +116,11 @@ def load_model(spec: Model, output: Output = Output()) -> LoadedModel:  # noqa: 
         output=output.resolved,
         preprocessing=facts.preprocessing,
         labels=facts.labels,
+        is_encoder=facts.is_encoder,
         weights_digest=digest,
         are_probabilities=entry.are_probabilities,
         warnings=facts.warnings,
-        files=None if entry.files is None else (*entry.files, *files),
+        files=None if entry.files is None else stamps_of((*entry.files, *files)),
     )
 
 

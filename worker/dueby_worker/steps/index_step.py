@@ -20,7 +20,8 @@ from dueby_api.words import counted, unlisted_words
 from dueby_worker.index.additions import require_index
 from dueby_worker.index.build import LISTING_RETRY, build_index
 from dueby_worker.index.frozen_index import Index
-from dueby_worker.models.known_model import KnownModel, know_model
+from dueby_worker.models.facts import KnownModel
+from dueby_worker.models.known_model import know_model
 from dueby_worker.output.admission import Admission, SinkChanged, admit
 from dueby_worker.output.quantized import copy_quantized
 from dueby_worker.output.sink import parts_there, require_create_only

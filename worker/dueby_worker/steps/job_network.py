@@ -6,7 +6,7 @@ time. Of both, a worker needs what the rows depend on, an engine, and how far th
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +16,8 @@ from dueby_worker.engines.build import build_engine, keeping_module, reopen_engi
 from dueby_worker.engines.interface import Engine
 from dueby_worker.engines.kept_network import KeptNetwork, may_be_kept, note_network, recall_network
 from dueby_worker.models.columns import Columns
-from dueby_worker.models.known_model import KnownModel, note_model, recall_model
+from dueby_worker.models.facts import KnownModel
+from dueby_worker.models.known_model import note_model, recall_model
 from dueby_worker.models.preprocessing import Pixels
 
 # They load torch.
@@ -30,7 +31,7 @@ class JobNetwork(Protocol):
     """What a worker needs of its job's network."""
 
     @property
-    def model(self) -> "LoadedModel | KnownModel":
+    def model(self) -> KnownModel:
         """What the rows depend on: labels, preprocessing, output, the digest of the weights."""
 
     def make_engine(self, read_quantized: Callable[[], bytes]) -> Engine:
@@ -75,7 +76,7 @@ class LoadedNetwork:
         config = self._config
         if self._engine is not None:
             return self._engine
-        model = replace(self.model, quantized=read_quantized()) if config.model.precision == "int8" else self.model
+        model = self.model.replace(quantized=read_quantized()) if config.model.precision == "int8" else self.model
         return build_engine(
             name=config.engine,
             loaded=model,

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from time import monotonic
 
 from dueby_api.agreement import Agreement
@@ -62,7 +61,7 @@ def put_quantized(
     if not store.create(path, network):
         # Another index step was faster, and compares the network that counts.
         return read_agreement(store, fingerprint)
-    agreement = _compare(replace(loaded, quantized=network), photos[CALIBRATION_PHOTOS:], obstacle)
+    agreement = _compare(loaded.replace(quantized=network), photos[CALIBRATION_PHOTOS:], obstacle)
     if agreement is not None:
         note_agreement(store, fingerprint, agreement)
     return agreement
@@ -116,7 +115,7 @@ def _compare(loaded: LoadedModel, photos: Sequence[Photo], obstacle: str) -> Agr
 def _measure(loaded: LoadedModel, photos: Sequence[Photo]) -> Agreement | None:
     """Return how far the quantized network is from plain fp32, on as many of the photos as there is time for."""
     # Of a job that wants all probabilities, the best one is compared.
-    compared = loaded if loaded.output.kind == "Embedding" else replace(loaded, output=Output().resolved)
+    compared = loaded if loaded.output.kind == "Embedding" else loaded.replace(output=Output().resolved)
     # One image at a time, so that the limit holds for any network. One thread, as OpenVINO leaves torch, too: a pod of
     # this step may have hardly any core, and several threads then wait for each other.
     engine = build_engine(name="openvino", loaded=compared, mini_batch_size=1, precision="int8", threads=1)

@@ -1,7 +1,6 @@
 """What engines keep of a network has another name after whatever may have changed the network."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -49,7 +48,7 @@ def test_networks_of_people_s_own_may_answer_in_16_bits() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images.mean((2, 3)).bfloat16()
 
-    model = replace(loaded(), name="python/own:make", module=Coarse())
+    model = loaded().replace(name="python/own:make", module=Coarse())
     assert cache_name(model) == cache_name(model)
 
 

@@ -1,7 +1,6 @@
 """Batch norms are folded only where the network answers as before."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,7 +171,7 @@ def test_a_network_whose_trace_answers_alike_is_folded(answer: Any) -> None:
 
 @pytest.mark.parametrize(("name", "left"), [("python/own:make", 2), ("timm/own", 2), ("resnet18", 0)])
 def test_only_torchvision_s_networks_are_trusted(name: str, left: int) -> None:
-    model = replace(loaded(), name=name, module=AskingForTensors(plain).eval())
+    model = loaded().replace(name=name, module=AskingForTensors(plain).eval())
 
     assert norms(tuned_network(model, "fp32")) == left
 

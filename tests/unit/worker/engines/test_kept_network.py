@@ -16,7 +16,8 @@ from dueby_api.step_messages import ParityCheck
 from dueby_worker.engines import kept_network
 from dueby_worker.engines.build import available_engines, build_engine, reopen_engine
 from dueby_worker.engines.kept_network import note_network, recall_network
-from dueby_worker.models.known_model import KnownModel, know_model
+from dueby_worker.models.facts import KnownModel
+from dueby_worker.models.known_model import know_model
 from dueby_worker.models.loading import load_model
 from dueby_worker.output.rows import decode_rows
 from support.fresh_process import modules_after

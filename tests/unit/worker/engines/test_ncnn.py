@@ -2,7 +2,6 @@
 
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import nn
 
 from dueby_api.errors import DueByError, Invalid
 from dueby_worker.engines import ncnn_network
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.engines.ncnn import NcnnNetwork, build, find_obstacle
 from dueby_worker.engines.ncnn_network import network_key
 from dueby_worker.engines.parity import check_parity
@@ -38,11 +38,13 @@ class Named(nn.Module):
 
 
 def own(module: nn.Module) -> LoadedModel:
-    return replace(loaded(image_size=SIDE), name="python/own:make", module=module)
+    return loaded(image_size=SIDE).replace(name="python/own:make", module=module)
 
 
 def built(model: LoadedModel, cache_dir: Path | None = None, *, mini_batch_size: int = 2) -> SynchronousEngine:
-    return build(loaded=model, mini_batch_size=mini_batch_size, precision="fp32", threads=1, cache_dir=cache_dir)
+    return build(
+        EngineRequest(loaded=model, mini_batch_size=mini_batch_size, precision="fp32", threads=1, cache_dir=cache_dir)
+    )
 
 
 def files(cache_dir: Path) -> dict[Path, int]:
@@ -79,8 +81,9 @@ def test_without_a_cache_folder_nothing_is_left(tmp_path: Path, monkeypatch: pyt
 
 def test_a_slice_s_threads_are_ncnn_s(tmp_path: Path) -> None:
     for threads in (1, 2):
+        model = loaded(image_size=SIDE)
         engine = build(
-            loaded=loaded(image_size=SIDE), mini_batch_size=1, precision="fp32", threads=threads, cache_dir=tmp_path
+            EngineRequest(loaded=model, mini_batch_size=1, precision="fp32", threads=threads, cache_dir=tmp_path)
         )
         assert isinstance(engine._run, NcnnNetwork)
         assert engine._run.network.opt.num_threads == threads

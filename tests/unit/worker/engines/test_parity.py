@@ -1,6 +1,5 @@
 """How an engine's first results are compared with those of plain fp32 PyTorch."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,7 +112,7 @@ def test_plain_fp32_has_the_threads_of_the_worker_whose_engine_leaves_torch_one(
     watched = Watched(model.module)
     torch.set_num_threads(1)
 
-    compare(pictures, expected(model, pictures), loaded=replace(model, module=watched), precision="fp32", threads=2)
+    compare(pictures, expected(model, pictures), loaded=model.replace(module=watched), precision="fp32", threads=2)
 
     assert watched.threads == [2]
     assert torch.get_num_threads() == 1

@@ -1,7 +1,6 @@
 """Networks that are quantized to int8: how near they are to fp32, what is kept of them, and what is refused."""
 
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def test_a_quantized_network_says_of_photos_what_fp32_says() -> None:
     from dueby_worker.engines.quantizing import quantize
 
     photos = [(name, photo(name, model().preprocessing)[0]) for name in PHOTOS]
-    given = replace(model(), quantized=quantize(model(), [pixels for _, pixels in photos]))
+    given = model().replace(quantized=quantize(model(), [pixels for _, pixels in photos]))
     engine = build_engine(name="openvino", loaded=given, mini_batch_size=2, precision="int8", threads=1)
     assert engine.precision == "int8"
     assert check_parity(engine, given).ok
@@ -53,7 +52,7 @@ def test_an_onnx_file_is_quantized_like_other_models(tmp_path: Path) -> None:
     file = write_model(tmp_path)
     given = load_model(Model(name="onnx/small", weights=str(file.path), image_size=SIDE))
     photos = list(noise(8, SIDE))
-    given = replace(given, quantized=quantize(given, photos))
+    given = given.replace(quantized=quantize(given, photos))
     engine = build_engine(name="openvino", loaded=given, mini_batch_size=2, precision="int8", threads=1)
     agreement = measure_agreement(engine, given, [("noise", pixels) for pixels in photos])
     assert agreement is not None
@@ -69,7 +68,7 @@ def test_a_transformer_s_embeddings_are_near_to_those_of_fp32(tmp_path: Path) ->
     model = Model(name="timm/test_vit", weights=folder, image_size=TIMM_SIDE)
     given = load_model(model, Output(kind="Embedding"))
     photos = [(name, photo(name, given.preprocessing)[0]) for name in PHOTOS]
-    given = replace(given, quantized=quantize(given, [pixels for _, pixels in photos]))
+    given = given.replace(quantized=quantize(given, [pixels for _, pixels in photos]))
     engine = build_engine(name="openvino", loaded=given, mini_batch_size=2, precision="int8", threads=1)
     agreement = measure_agreement(engine, given, photos)
     assert agreement is not None
@@ -118,7 +117,7 @@ def test_a_network_that_was_not_quantized_is_never_taken_for_one() -> None:
     "damaged", [b"", b"no archive", b"PK\x05\x06" + bytes(18)], ids=["empty", "no zip", "no files"]
 )
 def test_a_network_that_is_damaged_is_an_error_with_what_to_do(damaged: bytes) -> None:
-    given = replace(model(), quantized=damaged)
+    given = model().replace(quantized=damaged)
     with pytest.raises(Invalid, match=r"the int8 network is damaged .*; delete it from the sink's _dueby/int8"):
         build_engine(name="openvino", loaded=given, mini_batch_size=2, precision="int8", threads=1)
 

@@ -14,7 +14,8 @@ from dueby_api.inference_job import Model
 from dueby_api.output import Output
 from dueby_api.schema import validate
 from dueby_api.step_config import IndexConfig
-from dueby_worker.models.known_model import KnownModel, know_model
+from dueby_worker.models.facts import KnownModel
+from dueby_worker.models.known_model import know_model
 from dueby_worker.models.loading import load_model
 from dueby_worker.steps.index_step import index_source
 from support.fresh_process import modules_after

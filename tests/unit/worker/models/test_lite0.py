@@ -9,6 +9,7 @@ from torchvision.models import EfficientNet_B0_Weights
 
 from dueby_worker.engines.build import available_engines
 from dueby_worker.engines.eager import build
+from dueby_worker.engines.interface import EngineRequest
 from dueby_worker.models.lite0 import build_lite0
 from support.fresh_process import modules_after
 from support.models import loaded, photo
@@ -28,7 +29,7 @@ NAME = "efficientnet_lite0"
 )
 def test_it_says_what_is_on_a_photo(file: str, labels: set[str]) -> None:
     model = loaded(NAME, weights="DEFAULT", image_size=224)
-    engine = build(loaded=model, mini_batch_size=1, precision="fp32", threads=1, cache_dir=None)
+    engine = build(EngineRequest(loaded=model, mini_batch_size=1, precision="fp32", threads=1))
 
     engine.submit(photo(file, model.preprocessing))
     top = engine.collect()

@@ -179,7 +179,7 @@ def test_what_is_noted_of_a_model_holds_until_a_file_of_it_changes(tmp_path: Pat
     model = write_model(tmp_path, external=True)
     spec = Model(name="onnx/small", weights=str(model.path), image_size=SIDE)
     known = know_model(spec, Output(), tmp_path / "cache")
-    names = {Path(stamp.path).name for stamp in known.files}
+    names = {Path(stamp.path).name for stamp in known.files or ()}
     assert {"small.onnx", "small.onnx.data", "small.yaml"} <= names
 
     describe(model.path, labels=[*LABELS[1:], "fly"])
