@@ -1,11 +1,16 @@
 """One job's plan in words: its groups of devices, the sentences with the proof, and the ways out if it can't be met.
 
 The table (terminal/plan_table.py) and the page (planned_job.py) are made of these words, so both say the same.
+
+Which deadline can be met is said as what to write into the manifest, and until when the job then takes. `dueby run`
+counts a `deadline` from its start, and plans only when the source is indexed. So what has passed until then is part of
+the advice, and a little more, since it takes no less than that the next time.
 """
 
 from collections.abc import Callable
 
-from dueby_api.units import format_duration
+from dueby_api.inference_job import JobSpec
+from dueby_api.units import MICROS_PER_SECOND, format_duration, format_exactly, format_time
 from dueby_api.words import counted, slack_words, time_span
 from dueby_planner.answer import (
     TARS,
@@ -25,6 +30,13 @@ from dueby_planner.answer import (
 from dueby_planner.model.feed import MICRO, rate_of
 from dueby_planner.model.plan import Infeasible, Plan
 
+# Of what has passed until the plan was made; at least a second, and nothing where nothing has.
+_ALLOWANCE = 4
+# A manifest takes five digits of hours.
+_MAX_HOURS = 99_999
+_HOUR_US = 3600 * MICROS_PER_SECOND
+# What it takes to write a time into the manifest and to start again.
+_EDITING_US = 60 * MICROS_PER_SECOND
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
 # What the claim is about; with `interpolate`, sizes between the measured ones are part of it.
 _MEASURED = "measured mini-batch sizes"
@@ -154,3 +166,22 @@ def ways_out(infeasible: Infeasible, advise: Callable[[int], str]) -> list[tuple
 def _more_time(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
     earliest_us = infeasible.alternatives.earliest_us
     return "never with this pool" if earliest_us is None else advise(earliest_us)
+
+
+def advise_deadline(spec: JobSpec, earliest_us: int, *, now_us: int, start_us: int) -> str:
+    """Return the advice for a job that was started then and is judged now, if work ends `earliest_us` from now."""
+    passed_us = now_us - start_us
+    allowance_us = max(MICROS_PER_SECOND, passed_us // _ALLOWANCE) if passed_us > 0 else 0
+    needed_us = _whole_seconds(earliest_us + passed_us + allowance_us)
+    if spec.deadline_time is not None:
+        at_us = _whole_seconds(now_us + needed_us + _EDITING_US)
+        return f"deadlineTime: {format_time(at_us)} (started within a minute)"
+    if needed_us > _MAX_HOURS * _HOUR_US:
+        return f"no deadline is enough (a manifest takes at most {_MAX_HOURS}h)"
+    ends = format_time(_whole_seconds(now_us + needed_us))
+    return f"deadline: {format_exactly(needed_us // MICROS_PER_SECOND)} (until {ends}, started now)"
+
+
+def _whole_seconds(micros: int) -> int:
+    """Return the time rounded up to a second."""
+    return -(-micros // MICROS_PER_SECOND) * MICROS_PER_SECOND

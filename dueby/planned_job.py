@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from dueby import plan_words
-from dueby.deadline_advice import advise_deadline
+from dueby.plan_words import advise_deadline
 from dueby_api.inference_job import InferenceJob
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_api.words import capital

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from dueby.cli.documents import add_output, print_document, print_page
 from dueby.cli.exit_codes import EXIT_INFEASIBLE
-from dueby.deadline_advice import advise_deadline
 from dueby.inputs.counting import with_images
 from dueby.inputs.files import read_profiles
 from dueby.inputs.manifests import add_jobs, naming, read_manifests
 from dueby.inputs.pools import Fleet, read_pool
+from dueby.plan_words import advise_deadline
 from dueby.planning import default_profiles, judge_job
 from dueby_api.inference_job import InferenceJob
 from dueby_planner.answer import answer_document

@@ -2,6 +2,8 @@
 
 What it needs of the world is handed in as `JobSeams` (the sink, the manifest, the screen), so that it is the same under
 test, and this package imports nothing of the worker's.
+
+To a decision, what the index step found stands where the operator's status has it.
 """
 
 import json
@@ -9,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dueby.local.job import as_decided
 from dueby.local.processes import Processes
 from dueby.local.record import Record
+from dueby.local.steps import Indexed
 from dueby.local.this_machine import LocalPool
 from dueby.planning import problem_of
 from dueby_api.conditions import Reason
@@ -21,16 +23,20 @@ from dueby_api.parts import Parts
 from dueby_api.schema import Spec
 from dueby_api.status import JobStatus
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_api.words import counted
 from dueby_operator.control.conditions import has_reason, is_over
 from dueby_operator.control.job_decision import JobDecision
-from dueby_operator.control.work.store_waits import waits_sentence
+from dueby_operator.control.work.stores import waits_sentence
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
+from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.profiles.pool import build_pool
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Refuse, Wait, WorkDecision
 
+# None: the profiles of this machine are one's own, and all that they say is believed.
+NAMESPACE = ""
 # The documents of a run are rewritten so often, for whoever looks at a run that was killed.
 KEEP_EVERY_US = 10 * MICROS_PER_SECOND
 # As often as people are shown how far the job is.
@@ -298,3 +304,29 @@ def _end_of(decision: JobDecision) -> Ended | None:
 
 def _json(document: Spec) -> bytes:
     return json.dumps(document.document(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def first_snapshot(job: InferenceJob, indexed: Indexed, *, parts_there: Parts, accepted_us: int) -> JobSnapshot:
+    """Return an indexed job before its first plan. `parts_there` are those of a sink that was begun before."""
+    conditions = [NewCondition(reason=Reason.INDEXED, message=f"{counted(indexed.images, 'image')}.")]
+    return JobSnapshot(
+        namespace=NAMESPACE,
+        name=job.metadata.name,
+        uid=job.metadata.name,
+        created_us=accepted_us,
+        manifest=as_decided(job),
+        status=JobStatus(
+            images=indexed.images,
+            fingerprint=indexed.fingerprint,
+            input_cost=indexed.cost,
+            agreement=indexed.agreement,
+            part_size=indexed.part_size,
+            conditions=merge_conditions((), conditions, generation=1, now_us=accepted_us),
+        ),
+        parts_there=parts_there,
+    )
+
+
+def as_decided(job: InferenceJob) -> InferenceJob:
+    """Return the job without what only a cluster has: a queue to wait in, and somebody who would resume it."""
+    return job.replace(spec=job.spec.replace(queue_name="", suspend=False))

@@ -13,18 +13,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dueby.deadline_advice import advise_deadline
 from dueby.inputs.files import to_yaml, without_secrets
 from dueby.local import steps
 from dueby.local.clock import now_us
 from dueby.local.early_workers import EarlyWorkers, first_devices
 from dueby.local.edits import ManifestWatch
-from dueby.local.job import first_snapshot
 from dueby.local.process import Process
 from dueby.local.processes import Processes, SinkBegun
 from dueby.local.record import Record
-from dueby.local.running_job import JobEnd, JobSeams, LocalJob
+from dueby.local.running_job import JobEnd, JobSeams, LocalJob, first_snapshot
 from dueby.local.this_machine import LocalPool, cache_folder, machine_record
+from dueby.plan_words import advise_deadline
 from dueby.runs.observations import note_rows, rows_of_run
 from dueby.runs.summary import print_summary, summarise, tell_failures
 from dueby.terminal.console import Teller, plain_console

@@ -24,8 +24,7 @@ from dueby_profiler.measuring.choices import ENGINE_FIELD
 from dueby_profiler.presets import QUICK, Preset
 from dueby_profiler.profiling import profile_machine
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
-from dueby_worker.steps.command import run_to_end
-from dueby_worker.steps.config import load_config
+from dueby_worker.steps.command import load_config, run_to_end
 from dueby_worker.telemetry.serve import Page, serve_pages
 
 # Errors name the option of `dueby profile`; in a cluster the same value comes from a field of the job.

@@ -8,12 +8,11 @@ import pytest
 
 from dueby.local import processes
 from dueby.local.clock import now_us
-from dueby.local.job import first_snapshot
 from dueby.local.loop import Loop, Seams
 from dueby.local.process import Process
 from dueby.local.processes import Processes
 from dueby.local.record import Record
-from dueby.local.running_job import JobSeams, LocalJob
+from dueby.local.running_job import JobSeams, LocalJob, first_snapshot
 from dueby.local.slots import Slot
 from dueby.local.steps import Indexed
 from dueby.local.this_machine import LocalPool

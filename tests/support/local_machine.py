@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dueby.local.job import first_snapshot
 from dueby.local.loop import Loop, Seams
 from dueby.local.process import Process
 from dueby.local.processes import Processes
 from dueby.local.record import Record
-from dueby.local.running_job import JobEnd, JobSeams, LocalJob, Status
+from dueby.local.running_job import JobEnd, JobSeams, LocalJob, Status, first_snapshot
 from dueby.local.slots import Slot
 from dueby.local.steps import Indexed
 from dueby.local.this_machine import LocalPool

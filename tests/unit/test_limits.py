@@ -19,7 +19,6 @@ MANY_IMPORTS = {
     "dueby/runs/session.py",
     "dueby/local/running_job.py",
     "dueby/local/steps.py",
-    "operator/dueby_operator/control/decide.py",
     "operator/dueby_operator/control/job_decision.py",
     "operator/dueby_operator/gathering/gather.py",
     "operator/dueby_operator/passes/reconciler.py",

@@ -17,9 +17,8 @@ from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.shared import Shared
 from dueby_operator.model.actions import Action
-from dueby_operator.model.begun_sink import is_full, part_size_of
 from dueby_operator.model.conditions import NewCondition, merge_conditions
-from dueby_operator.model.job_snapshot import JobMemory, JobSnapshot, TurnedAway
+from dueby_operator.model.job_snapshot import JobMemory, JobSnapshot, TurnedAway, is_full, part_size_of
 from dueby_operator.profiling.on_demand import own_profiles
 from dueby_planner.profiles.class_profiles import up_to
 from dueby_planner.schedule.job import ScheduledJob

@@ -28,15 +28,14 @@ from dueby_operator.control.job_decision import JobDecision, decide_jobs
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.sinks import sink_holders
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.control.work.observed_store import observed_by_store
+from dueby_operator.control.work.stores import observed_by_store
 from dueby_operator.model.job_snapshot import Fault, JobSnapshot, Stage
 from dueby_operator.model.writes import Delete, Write
 from dueby_operator.profiling.attempts import shared_attempts
 from dueby_operator.profiling.class_profiles import KeptProfiles, keep_profiles, without_foreign
 from dueby_operator.profiling.known_profiles import KnownProfiles
 from dueby_operator.profiling.on_demand import store_attempts
-from dueby_operator.profiling.upkeep import decide_upkeep, profile_columns
-from dueby_operator.profiling.used_models import jobs_to_measure_for
+from dueby_operator.profiling.upkeep import decide_upkeep, jobs_to_measure_for, profile_columns
 
 Found = TypeVar("Found")
 

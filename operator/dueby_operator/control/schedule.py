@@ -17,7 +17,7 @@ from dueby_operator.control.conditions import has_reason, is_done_with, is_over
 from dueby_operator.control.policies.plan import plan, wait_for_devices
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.work.build_job import build_job
-from dueby_operator.control.work.observed_store import observed_requests
+from dueby_operator.control.work.stores import observed_requests
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.job_snapshot import Fault, JobSnapshot
 from dueby_planner.model.feed import feed_of

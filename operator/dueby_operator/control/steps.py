@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from dueby_api.schema import LenientSpec
 from dueby_api.words import times
 from dueby_operator.control.chain import PolicyInput
-from dueby_operator.control.work.store_waits import step_waits_sentence
+from dueby_operator.control.work.stores import step_waits_sentence
 from dueby_operator.jobs.pod_diagnosis import diagnose_step
 from dueby_operator.jobs.pod_state import Ending, ending_of, job_of
 from dueby_operator.jobs.repeats import MAX_ATTEMPTS, attempt_of, is_given_up, is_leaving, is_long_complete

@@ -39,8 +39,7 @@ from dueby_operator.kube.read_list import read_list
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.watched_lists import MeasuringLists, WatchedList, Watches
-from dueby_operator.model.begun_sink import is_full
-from dueby_operator.model.job_snapshot import NOTHING, JobMemory, JobSnapshot, WorkerJob
+from dueby_operator.model.job_snapshot import NOTHING, JobMemory, JobSnapshot, WorkerJob, is_full
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.parse import parse_index

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from dueby_api.errors import Invalid
-from dueby_api.grid import Share
+from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
-from dueby_api.parts import NONE, Parts
+from dueby_api.parts import NONE, Parts, all_parts, parts_of_text
 from dueby_api.status import JobStatus
 from dueby_api.step_messages import ProfilingProgress, StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
@@ -199,3 +199,29 @@ class JobSnapshot:
         """The shares of all workers, each in the place of its number; empty in the places of those that are gone."""
         by_number = {worker.assignment.number: worker.assignment.share for worker in self.workers}
         return tuple(by_number.get(number, NO_SHARE) for number in range(max(by_number, default=-1) + 1))
+
+
+def begun_grid(status: JobStatus) -> Grid | None:
+    """Return the grid of a sink that was begun before; None for a new one, or while N isn't known."""
+    if status.part_size is None or status.images is None:
+        return None
+    return Grid(images=status.images, part_size=status.part_size)
+
+
+def begun_parts(status: JobStatus) -> Parts:
+    """Return the parts that were in the sink when the job came to it."""
+    grid = begun_grid(status)
+    return NONE if grid is None else parts_of_text(status.parts_there or "", of=grid.parts)
+
+
+def part_size_of(status: JobStatus) -> int | None:
+    """Return the images of a part: of the plan that was started, or of a sink begun before; None before both."""
+    return status.plan.part_size if status.plan and status.plan.revision else status.part_size
+
+
+def is_full(status: JobStatus, parts_there: Parts) -> bool:
+    """Return whether every part is in the sink, so that only its rows are left to be counted."""
+    images, part_size = status.images, part_size_of(status)
+    if images is None or part_size is None:
+        return False
+    return not all_parts(Grid(images=images, part_size=part_size).parts) - (parts_there | begun_parts(status))

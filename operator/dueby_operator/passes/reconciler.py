@@ -5,14 +5,19 @@ for many of them at once. A job whose write isn't answered is left alone until i
 keeps nothing that it could not find again: decisions lie in each job's status, its Jobs and their ConfigMaps, so that
 an operator that was killed anywhere goes on where it stopped. What it does remember between two passes are readings of
 lag, and when a status was written.
+
+Of many calls to the API server at once, one that isn't answered holds up nobody else. A request whose answer is lost
+takes until its time limit, and a pass that waited for it would leave all jobs alone for so long. So it is left under
+way once no other call has come back for PATIENCE_S, and the pass ends without it.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any, TypeVar
 
 from dueby_api.conditions import Reason
 from dueby_api.errors import DueByError, Invalid, Transient
@@ -41,11 +46,65 @@ from dueby_operator.passes.decision_log import EVERYBODY, DecisionLog, FaultLog
 from dueby_operator.passes.event_poster import EventPoster
 from dueby_operator.passes.pace import PassTime
 from dueby_operator.passes.status_writer import JobStatusWriter, StoredStatus, least_status
-from dueby_operator.passes.under_way import UnderWay
 
+Answer = TypeVar("Answer")
+Call = Callable[[], Coroutine[Any, Any, Answer]]
+# Calls that are begun at once.
+AT_ONCE = 16
+# An API server that is there answers within milliseconds, and an admission webhook within a second.
+PATIENCE_S = 1.0
 # Between two passes: while there is a job to watch, and otherwise.
 BUSY_S, IDLE_S = 2.0, 30.0
 log = logging.getLogger(__name__)
+
+
+class UnderWay:
+    """Makes calls, and keeps those that nobody waits for any more until they are over."""
+
+    def __init__(self, *, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """Kept here, since asyncio itself keeps no task alive."""
+
+    async def make(self, calls: Iterable[Call[Answer]]) -> list[Answer]:
+        """Make the calls, AT_ONCE of them at a time; return what those return that aren't late.
+
+        Late calls go on. Those that had no turn because of them aren't made. Raise what a call raises.
+        """
+        turns, begun = asyncio.Semaphore(AT_ONCE), set[asyncio.Task[Any] | None]()
+
+        async def take_turn(call: Call[Answer]) -> Answer:
+            async with turns:
+                begun.add(asyncio.current_task())
+                return await call()
+
+        tasks = [self._keep(asyncio.create_task(take_turn(call))) for call in calls]
+        pending = set(tasks)
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, timeout=self._patience_s)
+                if not done:
+                    break
+        except BaseException:
+            _cancel(pending)
+            raise
+        _cancel(pending - begun)
+        return [task.result() for task in tasks if task not in pending]
+
+    def _keep(self, task: asyncio.Task[Answer]) -> asyncio.Task[Answer]:
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+        return task
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # asyncio logs those that nobody asks for, such as that a term is over
+
+
+def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 class Reconciler:

@@ -14,7 +14,7 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
 from dueby_api.subject import Subject, node_of, own_class, profile_subject
 from dueby_operator.cluster.nodes import Node, has_class
-from dueby_operator.profiling.managed import (
+from dueby_operator.profiling.known_profiles import (
     is_managed,
     is_of_slow_node,
     is_predicted,

@@ -30,7 +30,7 @@ from dueby_operator.jobs import names
 from dueby_operator.model.writes import Add
 from dueby_operator.objects.jobs import BatchJob, CronJob
 from dueby_operator.objects.parse import micros_of
-from dueby_operator.profiling.managed import is_managed, node_subject
+from dueby_operator.profiling.known_profiles import is_managed, node_subject
 from dueby_operator.profiling.measurements import ScheduledConfig
 from dueby_operator.profiling.provenance import IMAGE, IMAGE_NAME, driver_of, measured_s
 from dueby_operator.profiling.scheduled_jobs import KEPT_S, job_now

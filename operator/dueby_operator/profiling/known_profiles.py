@@ -2,16 +2,20 @@
 
 There may be thousands, and each job asks several times. What other image sizes predict is worked out when a job is
 planned, and stored nowhere: anybody may ask for any size.
+
+Those that the operator makes and keeps are named and marked here, and told from others. What somebody else wrote is
+left alone: profiles without the operator's label.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 
-from dueby_api.gpu_profile import GPUProfile, ProfiledModel
-from dueby_api.inference_job import Model
-from dueby_api.subject import model_subject, profile_subject
-from dueby_operator.profiling.managed import managed_profile, profile_name
+from dueby_api.gpu_profile import GPUProfile, OwnerReference, ProfiledModel, ProfileMetadata, ProfileSpec
+from dueby_api.inference_job import API_VERSION, Model
+from dueby_api.subject import Subject, class_of, model_subject, node_of, profile_subject
+from dueby_operator.cluster.nodes import Node
+from dueby_operator.jobs import names
 from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
 
@@ -19,6 +23,41 @@ _Key = tuple[str, str]
 """A model's name and its precision."""
 _Sizes = Mapping[int, tuple[GPUProfile, ...]]
 """Its profiles by image size."""
+
+
+def managed_profile(name: str, spec: ProfileSpec, *, node: Node | None = None) -> GPUProfile:
+    """Return a profile that the operator makes; one that is about a node goes with it."""
+    owner = None if node is None else OwnerReference(api_version="v1", kind="Node", name=node.name, uid=node.uid)
+    metadata = ProfileMetadata(name=name, labels=names.MANAGED, owner_references=(owner,) if owner else None)
+    return GPUProfile(api_version=API_VERSION, kind="GPUProfile", metadata=metadata, spec=spec)
+
+
+def profile_name(subject: Subject, *more: str) -> str:
+    """Return the name of the operator's profile of a subject."""
+    return names.profile_object_name(*subject.parts, *more)
+
+
+def node_subject(spec: ProfileSpec) -> Subject:
+    """Return what the profile is about, with the class that a slow node's own class comes from."""
+    subject = profile_subject(spec)
+    return subject.of_class(class_of(subject.device_class))
+
+
+def is_managed(profile: GPUProfile) -> bool:
+    """Return whether the operator made it."""
+    return names.is_managed(profile.metadata.labels or {})
+
+
+def is_of_slow_node(profile: GPUProfile) -> bool:
+    """Return whether it is the operator's profile of a slow node's own class."""
+    spec = profile.spec
+    is_of_class = not spec.device.node and not spec.predicted
+    return is_managed(profile) and is_of_class and bool(node_of(spec.device_class))
+
+
+def is_predicted(profile: GPUProfile) -> bool:
+    """Return whether an operator predicted it: earlier ones have stored what they predicted."""
+    return is_managed(profile) and profile.spec.predicted is not None
 
 
 class KnownProfiles:

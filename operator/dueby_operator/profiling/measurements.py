@@ -21,7 +21,7 @@ from dueby_operator.jobs.pod_state import Ending, ending_of, index_of, job_of
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.class_profiles import profiles_of
-from dueby_operator.profiling.managed import node_subject, profile_name
+from dueby_operator.profiling.known_profiles import node_subject, profile_name
 from dueby_operator.profiling.provenance import image_name_of, image_of, measured_s, with_provenance, with_time_of
 
 

@@ -20,7 +20,7 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.observations import Observation, observation_of, row_of
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import SCHEDULED, Pod
-from dueby_operator.profiling.managed import is_managed
+from dueby_operator.profiling.known_profiles import is_managed
 from dueby_planner.profiles.observed import moderated, with_job
 from dueby_planner.schedule.job import Assignment
 

@@ -16,7 +16,7 @@ from dueby_api.subject import profile_subject
 from dueby_operator.cluster.nodes import Node
 from dueby_operator.profiling.attempts import Attempt
 from dueby_operator.profiling.class_profiles import profiles_of
-from dueby_operator.profiling.managed import is_managed, managed_profile, profile_name
+from dueby_operator.profiling.known_profiles import is_managed, managed_profile, profile_name
 from dueby_operator.profiling.measurements import Measurement, store
 from dueby_operator.profiling.provenance import with_provenance
 from dueby_planner.profiles.class_profiles import matching

@@ -17,7 +17,7 @@ from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.writes import Change
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.profiling.drift import Clock, Drift, clock_of
-from dueby_operator.profiling.managed import is_managed, node_subject
+from dueby_operator.profiling.known_profiles import is_managed, node_subject
 from dueby_operator.profiling.provenance import IMAGE_NAME
 
 # Of nodes that a class's profile names.

@@ -17,7 +17,7 @@ from statistics import fmean
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.subject import Subject, node_of
-from dueby_operator.profiling.managed import is_of_slow_node, node_subject
+from dueby_operator.profiling.known_profiles import is_of_slow_node, node_subject
 
 # Nodes of a healthy class differ by a few percent. The gap keeps a node at the border from coming and going.
 SLOW, RECOVERED = 1.20, 1.15

@@ -1,13 +1,22 @@
-"""Profiling on nodes: what is to be written of profiles, their conditions, and the CronJobs that measure. Pure."""
+"""Profiling on nodes: what is to be written of profiles, their conditions, and the CronJobs that measure. Pure.
 
+So many jobs of each namespace have their models measured on a schedule that no tenant fills the night. Jobs that are
+under way come first, the oldest before the others, so that nobody's new jobs push out what is measured already; then
+jobs that are complete, the latest first, since whoever runs a job each day has none under way at night. A job that
+failed or can't be read has used no model.
+"""
+
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dueby_api.gpu_profile import GPUProfile, images_per_second
 from dueby_api.inference_job import InferenceJob
 from dueby_api.status import ProfileStatus
+from dueby_api.subject import ModelSubject, model_subject
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import Node, count_devices
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Add, Change, Delete, Put, Write
 from dueby_operator.objects.jobs import BatchJob, CronJob
 from dueby_operator.objects.pods import Pod
@@ -17,6 +26,8 @@ from dueby_operator.profiling.profile_condition import jobs_at_work, profile_con
 from dueby_operator.profiling.scheduled_jobs import follow_nodes
 from dueby_operator.settings import OperatorSettings, ProfilerSettings
 
+# Of each namespace. A subject takes a minute or so of each node's run, which ends after an hour by default.
+MAX_SUBJECTS = 8
 # Writes of one pass. A model that a first job uses on a thousand nodes should hold up nobody.
 MAX_WRITES = 64
 
@@ -88,3 +99,18 @@ def _starting(writes: Sequence[Add]) -> dict[str, str]:
         metadata = add.document["metadata"]
         starting[metadata["ownerReferences"][0]["name"]] = metadata["name"]
     return starting
+
+
+def jobs_to_measure_for(open_jobs: Iterable[JobSnapshot], complete: Iterable[JobSnapshot]) -> list[InferenceJob]:
+    """Return the jobs whose models are measured on a schedule, of at most eight subjects in each namespace."""
+    oldest_first = sorted(open_jobs, key=lambda job: (job.created_us, job.uid))
+    latest_first = sorted(complete, key=lambda job: (-job.created_us, job.uid))
+    subjects: dict[str, set[ModelSubject]] = defaultdict(set)
+    manifests = []
+    for job in [*oldest_first, *latest_first]:
+        if isinstance(job.manifest, InferenceJob):
+            of_namespace, subject = subjects[job.namespace], model_subject(job.manifest.spec.model)
+            if subject in of_namespace or len(of_namespace) < MAX_SUBJECTS:
+                of_namespace.add(subject)
+                manifests.append(job.manifest)
+    return manifests

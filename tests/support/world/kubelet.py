@@ -15,8 +15,7 @@ from dueby_api.schema import Spec
 from dueby_api.step_config import FinishConfig, IndexConfig, WorkConfig
 from dueby_api.units import format_time
 from dueby_operator.objects.pods import CONTAINER
-from dueby_worker.steps.command import run_to_end
-from dueby_worker.steps.config import load_config
+from dueby_worker.steps.command import load_config, run_to_end
 from dueby_worker.steps.finish_step import finish_sink
 from dueby_worker.steps.index_step import index_source
 from dueby_worker.steps.work_step import work

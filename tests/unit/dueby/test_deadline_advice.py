@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby.deadline_advice import advise_deadline
+from dueby.plan_words import advise_deadline
 from dueby_api.units import parse_time_us
 from support.planner import job
 

@@ -18,9 +18,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from dueby_api.classifiers import source_of
 from dueby_api.engines import Precision
 from dueby_worker.models.columns import FLAGGED, RowRule
+from dueby_worker.models.embedding import is_close, tried_images
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.preprocessing import Preprocessing
-from dueby_worker.models.trial import is_close, tried_images
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,

@@ -4,9 +4,12 @@ By default that is the input of the network's last layer, the one that tells cla
 1,280 of EfficientNet-B0, 768 of ViT-B/16. The rule is the same for all of torchvision's classifiers, and gives what
 setting `fc` or the last entry of `classifier` to Identity gives. Networks of other libraries and people's own may have
 several last layers, or make them first. Any other layer is found by the name that torchvision.models.feature_extraction
-knows it by, and torch.fx, which cuts there, may miss a part of the network. So every cut is tried on two images. The
-layer's output must be a vector, or a map (channels, side, side), which is averaged over its places, as the networks
-themselves do before they classify.
+knows it by. The layer's output must be a vector, or a map (channels, side, side), which is averaged over its places, as
+the networks themselves do before they classify.
+
+torch.fx follows tensors through a network's code. It takes no notice of what else the code depends on, such as hooks,
+or conditions on the type of the input, and says nothing of it. So whatever was traced or cut is tried on two made-up
+images, and compared with the network itself.
 """
 
 import difflib
@@ -18,8 +21,13 @@ from torch import fx, nn
 from dueby_api.errors import Invalid, first_line
 from dueby_api.output import MAX_VALUES
 from dueby_worker.models.late_compiler import compiler_imported_late
-from dueby_worker.models.trial import is_close, tried_images
 
+# Two, because code that drops axes of size 1 would drop that of the mini-batch, too.
+_IMAGES = 2
+# Of the largest value. Folded batch norms and other orders of adding differ by 1e-5 at most, and averages of 16 bits by
+# some units of their last place.
+_LIMIT = 1e-3
+_LAST_PLACES = 4
 FIELD = "spec.output.layer"
 _VALUE = "embedding"
 # How many names of layers a message lists.
@@ -28,6 +36,25 @@ _WHOLE_ADVICE = (
     "torch.fx, which cuts it, misses hooks, calls of its own and conditions on the input's type: put them into the "
     "network's plain code, or leave layer out"
 )
+
+
+def tried_images(side: int) -> torch.Tensor:
+    """Return (2, 3, side, side) images that are the same at every call, each time in memory of their own.
+
+    They are on both sides of zero, or what is positive already would pass through a ReLU unseen.
+    """
+    return torch.randn(_IMAGES, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether both hold the same values but for rounding, which is coarser in types of 16 bits."""
+    if one.shape != other.shape:
+        return False
+    coarsest = max((torch.finfo(t.dtype).eps for t in (one, other) if t.is_floating_point()), default=0.0)
+    one, other = one.float(), other.float()
+    # Networks with random weights may give infinite values.
+    largest = float(other.nan_to_num(0, 0, 0).abs().max())
+    return torch.allclose(one, other, rtol=0, atol=max(_LIMIT, _LAST_PLACES * coarsest) * largest, equal_nan=True)
 
 
 class CutsItself(nn.Module):

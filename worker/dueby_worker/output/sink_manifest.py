@@ -15,7 +15,7 @@ What is added to a sink has a manifest of its own (storage/generations.py).
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
@@ -29,8 +29,9 @@ from dueby_worker.output.part_names import FORMAT_VERSION, MARK_DIGITS
 from dueby_worker.storage.generations import newest_generation, path_in
 from dueby_worker.storage.store import NotFound, Store
 
+# It loads NumPy, which not all readers of a manifest need.
 if TYPE_CHECKING:
-    from dueby_worker.models.preprocessing import Preprocessing
+    from dueby_worker.models.facts import KnownModel
 
 SINK_MANIFEST = "_dueby/job.json"
 SINK_FIELD = "spec.sink.uri"
@@ -112,36 +113,21 @@ class SinkManifest(Spec, frozen=True, kw_only=True):
         )
 
 
-class LoadedFacts(Protocol):
-    """What the fingerprint needs of a loaded model. A protocol, because a loaded model brings torch with it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def labels(self) -> Sequence[str]: ...
-    @property
-    def preprocessing(self) -> "Preprocessing": ...
-    @property
-    def weights_digest(self) -> str: ...
-    @property
-    def output(self) -> Output: ...
-
-
 def components_of(
-    loaded: LoadedFacts, model: Model, source: Source, *, index_digest: str, kept_digest: str
+    known: "KnownModel", model: Model, source: Source, *, index_digest: str, kept_digest: str
 ) -> Components:
     """Return the components of a job with this model over this index of this source."""
     return Components(
         index=index_digest,
-        weights=loaded.weights_digest,
-        model=loaded.name,
+        weights=known.weights_digest,
+        model=known.name,
         # By way of JSON, so that tuples become lists and equal what is read back.
-        preprocessing=json.loads(json.dumps(loaded.preprocessing.document())),
+        preprocessing=json.loads(json.dumps(known.preprocessing.document())),
         image_size=model.image_size,
         precision=model.precision,
-        labels=hashlib.sha256("\n".join(loaded.labels).encode()).hexdigest(),
-        classes=len(loaded.labels),
-        output=None if loaded.output.is_usual else loaded.output,
+        labels=hashlib.sha256("\n".join(known.labels).encode()).hexdigest(),
+        classes=len(known.labels),
+        output=None if known.output.is_usual else known.output,
         decode=None if source.decode == "strict" else source.decode,
         decoder=None if source.decoder == "cpu" else source.decoder,
         color=None if source.color == "stored" else source.color,

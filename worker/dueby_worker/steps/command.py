@@ -7,6 +7,9 @@
 
 The last line on stdout is JSON, as is a pod's termination message: the step's result, or {"error": ..., "field": ...}
 if it failed (dueby_api/step_messages.py). Output for people goes to stderr.
+
+In a cluster one configuration file serves all pods of a Job. `--index`, or else the Job's completion index, selects a
+pod's own settings, which take precedence over those that all pods share.
 """
 
 import argparse
@@ -41,19 +44,62 @@ from dueby_api.step_messages import (
 from dueby_api.untrusted import indented, one_line, printable
 from dueby_worker.engines.host import process_environment
 from dueby_worker.output.other_grid import OtherGrid
-from dueby_worker.steps.config import load_config, read_losses
 from dueby_worker.steps.process_exit import leave_message
 
 # Each step imports what it needs when it runs.
 if TYPE_CHECKING:
     from dueby_worker.steps.early import Loaded
+from collections.abc import Mapping
 
+from dueby_api.schema import Kind, validate
+from dueby_api.step_config import LOSSES_VARIABLE
+
+# Kubernetes sets this in every pod of an Indexed Job.
+COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
+# Whatever is longer is no number of losses.
+_MAX_DIGITS = 9
 # Of a pod's 4,096 last bytes, how many an error may take, fewer beside the parts of a sink, and how many its field. A
 # character that isn't ASCII takes six or twelve.
 _ERROR_BYTES, _GRID_ERROR_BYTES, _FIELD_BYTES = 3000, 1000, 600
 # The field of /proc/<pid>/stat that holds the start time, counted after the command's name.
 _START_TIME_FIELD = 19
 _OWN_PACKAGES = ("dueby_worker", "dueby_profiler")
+
+
+def load_config(
+    kind: type[Kind], path: Path, *, index: int | None = None, environment: Mapping[str, str] = os.environ
+) -> Kind:
+    """Return the file's content as `kind`. Raise Invalid, with the field, if it is wrong."""
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise Invalid(str(path), f"can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise Invalid(str(path), f"is not JSON: {error}") from None
+    if isinstance(document, dict) and "workers" in document:
+        document = _select(
+            document, index if index is not None else environment.get(COMPLETION_INDEX), origin=str(path)
+        )
+    return validate(kind, document, origin=str(path))
+
+
+def read_losses(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how often this worker was lost before; 0 if nobody says so, as where Kubernetes doesn't count it."""
+    text = environment.get(LOSSES_VARIABLE, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else 0
+
+
+def _select(document: dict[str, Any], index: int | str | None, *, origin: str) -> dict[str, Any]:
+    """Return the settings that all workers share, overridden by those of worker `index`."""
+    workers = document["workers"]
+    if index is None:
+        raise Invalid("--index", f"{origin} holds several workers; say which one, or set {COMPLETION_INDEX}")
+    if not isinstance(workers, list) or not all(isinstance(worker, dict) for worker in workers):
+        raise Invalid(f"{origin}: workers", "must be a list of mappings")
+    if not str(index).isdecimal() or int(index) >= len(workers):
+        raise Invalid("--index", f"there is no worker {index} in {origin}, which holds {len(workers)}")
+    common = {name: value for name, value in document.items() if name != "workers"}
+    return {**common, **workers[int(index)]}
 
 
 def run_step(argv: Sequence[str]) -> int:

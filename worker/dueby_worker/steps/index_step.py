@@ -20,7 +20,6 @@ from dueby_api.words import counted, unlisted_words
 from dueby_worker.index.additions import require_index
 from dueby_worker.index.build import LISTING_RETRY, build_index
 from dueby_worker.index.frozen_index import Index
-from dueby_worker.models.facts import KnownModel
 from dueby_worker.models.known_model import know_model
 from dueby_worker.output.admission import Admission, SinkChanged, admit
 from dueby_worker.output.quantized import copy_quantized
@@ -65,8 +64,10 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     admission = admit(store, config)
     manifest, before = admission.manifest, admission.before
     model = know_model(config.model, config.output, Path(config.cache_dir) if config.cache_dir else None)
-    if before is not None:
-        _require_same_rows(before, model, config, sink=store.uri)
+    if before is not None:  # the rows are made as those that they are added to, or not at all
+        was = before.components
+        same = components_of(model, config.model, config.source, index_digest=was.index, kept_digest=was.kept or "")
+        require_same_job(before, same, sink=store.uri)
     index = build_index(
         config.source,
         store,
@@ -114,15 +115,6 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
         return result
     # The job goes on with the sink's grid, and with what is there of it.
     return result.replace(part_size=manifest.part_size, parts_there=text_of_parts(parts_there(store, manifest)))
-
-
-def _require_same_rows(before: SinkManifest, model: KnownModel, config: IndexConfig, *, sink: str) -> None:
-    """Raise Invalid, with what differs, unless the rows of this job are made as those that it adds to."""
-    components = before.components
-    same = components_of(
-        model, config.model, config.source, index_digest=components.index, kept_digest=components.kept or ""
-    )
-    require_same_job(before, same, sink=sink)
 
 
 def _quantize(

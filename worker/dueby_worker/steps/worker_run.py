@@ -18,6 +18,7 @@ from dueby_api.step_config import CAREFUL_AFTER, WorkConfig
 from dueby_worker.images.read_ahead import DecodedImage, most_ahead, read_images
 from dueby_worker.index.frozen_index import Index, resolve_index
 from dueby_worker.models.columns import Columns
+from dueby_worker.models.facts import KnownModel
 from dueby_worker.models.preprocessing import Preprocessing
 from dueby_worker.output.damaged_parts import read_part, require_own_rows
 from dueby_worker.output.part_names import part_name
@@ -25,7 +26,7 @@ from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.quantized import read_quantized
 from dueby_worker.output.rows import Origin, decode_rows
 from dueby_worker.output.sink import KnownParts, require_sink_manifest
-from dueby_worker.output.sink_manifest import LoadedFacts, SinkManifest, components_of
+from dueby_worker.output.sink_manifest import SinkManifest, components_of
 from dueby_worker.steps.job_network import JobNetwork, open_network
 from dueby_worker.steps.process_exit import finish_first
 from dueby_worker.storage.paced import Paces
@@ -301,7 +302,7 @@ def _decoder_of_lists(
     return closing(lists)
 
 
-def _manifest_of(config: WorkConfig, model: LoadedFacts, index: Index) -> SinkManifest:
+def _manifest_of(config: WorkConfig, model: KnownModel, index: Index) -> SinkManifest:
     """Return the manifest that this job's sink must have. Raise Invalid if weights or index changed after indexing."""
     kept = index.document.summary.kept
     components = components_of(model, config.model, config.source, index_digest=index.digest, kept_digest=kept)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.policies.finish import count_rows
-from dueby_operator.model.begun_sink import begun_grid, begun_parts
+from dueby_operator.model.job_snapshot import begun_grid, begun_parts
 
 
 def complete(inputs: PolicyInput) -> Outcome:

@@ -23,9 +23,8 @@ from dueby_operator.control.chain import Outcome, PolicyInput, failed, refusal
 from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.shared import Shared
 from dueby_operator.jobs import names
-from dueby_operator.model.begun_sink import begun_grid, begun_parts
 from dueby_operator.model.conditions import NewCondition
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.job_snapshot import JobSnapshot, begun_grid, begun_parts
 from dueby_planner.deadline_classes import Promises
 
 

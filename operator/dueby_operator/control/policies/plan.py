@@ -19,8 +19,8 @@ from dueby_operator.control.chain import Outcome, PolicyInput
 from dueby_operator.control.conditions import without_reasons
 from dueby_operator.control.work.changes import change_workers, without_windows
 from dueby_operator.control.work.moved_deadline import judge_again
-from dueby_operator.control.work.observed_store import observed_store
 from dueby_operator.control.work.progress_status import NO_DEVICES, diagnose_devices, progress_status, track_conditions
+from dueby_operator.control.work.stores import observed_store
 from dueby_operator.jobs.pod_diagnosis import diagnose_admission
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobMemory

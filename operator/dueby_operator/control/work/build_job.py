@@ -11,9 +11,8 @@ from dueby_api.subject import class_of, node_of
 from dueby_api.units import parse_time_us
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
-from dueby_operator.control.work.observed_store import observed_requests
-from dueby_operator.model.begun_sink import begun_parts
-from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.control.work.stores import observed_requests
+from dueby_operator.model.job_snapshot import JobSnapshot, begun_parts
 from dueby_operator.profiling.provenance import without_former_engines
 from dueby_planner.profiles.class_profiles import plannable
 from dueby_planner.schedule.job import MAX_WORKERS, News, ScheduledJob, WorkerModel

@@ -6,7 +6,7 @@ from dueby_api.step_messages import HIGH_INPUT_WAIT, mean_input_wait
 from dueby_api.units import format_progress, format_time, slack_between
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
-from dueby_operator.control.work.store_waits import diagnose_stores
+from dueby_operator.control.work.stores import diagnose_stores
 from dueby_operator.jobs.pod_diagnosis import diagnose_memory, diagnose_start
 from dueby_operator.model.conditions import NewCondition
 from dueby_planner.schedule.job import ScheduledJob

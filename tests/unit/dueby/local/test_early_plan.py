@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dueby.local import early_plan
+from dueby.local import early_workers
 from dueby.local.early_workers import first_devices
 from dueby.local.slots import Slot
 from dueby.local.this_machine import LocalPool
@@ -19,8 +19,8 @@ SLICES = 4
 @pytest.fixture(autouse=True)
 def cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine of many cores, on which no model is known."""
-    monkeypatch.setattr(early_plan, "usable_cores", lambda: 64)
-    monkeypatch.setattr(early_plan, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(early_workers, "usable_cores", lambda: 64)
+    monkeypatch.setattr(early_workers, "cache_folder", lambda: tmp_path)
 
 
 def pool() -> LocalPool:
@@ -56,9 +56,9 @@ def test_as_many_as_the_plan_has_where_n_is_known() -> None:
 
 
 def test_the_index_step_has_a_core_to_itself_if_there_is_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(early_plan, "usable_cores", lambda: 2)
+    monkeypatch.setattr(early_workers, "usable_cores", lambda: 2)
     assert early(10_000) == ["cpu-1/0"]
-    monkeypatch.setattr(early_plan, "usable_cores", lambda: 1)
+    monkeypatch.setattr(early_workers, "usable_cores", lambda: 1)
     assert early(10_000) == ["cpu-1/0"]
 
 

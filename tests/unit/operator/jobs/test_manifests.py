@@ -28,7 +28,7 @@ from dueby_operator.objects.jobs import ConfigMap
 from dueby_operator.objects.parse import parse
 from dueby_operator.settings import OperatorSettings, read_cache
 from dueby_planner.schedule.job import Assignment
-from dueby_worker.steps.config import load_config
+from dueby_worker.steps.command import load_config
 from support.operator import worker
 
 SETTINGS = OperatorSettings(image="dueby/worker:1")

@@ -20,7 +20,7 @@ from dueby_operator.model.step_configs import common_config, own_config
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.feed import paced
 from dueby_planner.schedule.job import Assignment
-from dueby_worker.steps.config import load_config
+from dueby_worker.steps.command import load_config
 from support.decisions import infj
 from support.operator import worker
 

@@ -7,8 +7,7 @@ from aiohttp import web
 
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.passes.reconciler import BUSY_S
-from dueby_operator.passes.under_way import UnderWay
+from dueby_operator.passes.reconciler import BUSY_S, UnderWay
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import SECOND
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from dueby_operator import paths
-from dueby_operator.passes.under_way import AT_ONCE
+from dueby_operator.passes.reconciler import AT_ONCE
 from support.control_loop import Clock, Store, reconciler, synthetic
 from support.decisions import SECOND, infj
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dueby_operator.passes.under_way import AT_ONCE, UnderWay
+from dueby_operator.passes.reconciler import AT_ONCE, UnderWay
 
 Call = Callable[[], Coroutine[Any, Any, int]]
 

@@ -7,7 +7,7 @@ from dueby_api.inference_job import Model
 from dueby_api.step_config import ProfileConfig
 from dueby_operator.jobs import names
 from dueby_operator.settings import CacheVolume, ProfilingWindow, read_cache
-from dueby_worker.steps.config import load_config
+from dueby_worker.steps.command import load_config
 from support.node_profiles import PROFILER, Site, only_cron
 from support.on_demand import begun_for_all
 from support.profiling import A100, gpu_node

@@ -10,8 +10,7 @@ from dueby_operator.control.decide import decide
 from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Add
-from dueby_operator.profiling.upkeep import ProfilingSnapshot
-from dueby_operator.profiling.used_models import MAX_SUBJECTS
+from dueby_operator.profiling.upkeep import MAX_SUBJECTS, ProfilingSnapshot
 from support.decisions import MADE, NOW, SECOND, SETTINGS, cluster, infj, job
 from support.node_profiles import PROFILER
 from support.profiling import gpu_node, nodes

@@ -9,7 +9,7 @@ import torchvision.models
 from torch import nn
 
 from dueby_worker.engines.network import fold_batch_norms, tuned_network
-from dueby_worker.models.trial import tried_images
+from dueby_worker.models.embedding import tried_images
 from support.models import loaded
 
 

@@ -10,9 +10,8 @@ from torchvision.models import VisionTransformer
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_worker.models.embedding import cut_network
+from dueby_worker.models.embedding import cut_network, is_close, tried_images
 from dueby_worker.models.registry import find_entry
-from dueby_worker.models.trial import is_close, tried_images
 
 SIDE = 16
 CHANNELS = 8

@@ -9,7 +9,7 @@ import pytest
 from dueby_api.errors import Invalid
 from dueby_api.grid import Share
 from dueby_api.step_config import LOSSES_VARIABLE, IndexConfig, WorkConfig
-from dueby_worker.steps.config import load_config, read_losses
+from dueby_worker.steps.command import load_config, read_losses
 
 
 def a_document(**changes: Any) -> dict[str, Any]:

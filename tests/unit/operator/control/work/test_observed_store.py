@@ -9,7 +9,7 @@ import pytest
 from dueby_api.status import JobStatus, ObservedStore
 from dueby_api.store_limits import AS_SEEN
 from dueby_api.units import format_time
-from dueby_operator.control.work.observed_store import VALID_US, observed_by_store
+from dueby_operator.control.work.stores import VALID_US, observed_by_store
 from support.decisions import NOW, SECOND, Look, Started, a_batch, cluster, indexed, infj, job, look, look_at, started
 
 SOURCE = {"uri": "s3://photos/catalog/*.jpg"}

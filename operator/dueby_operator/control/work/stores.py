@@ -1,4 +1,4 @@
-"""What a job's workers have seen of their store's limit, for its next plan and for the jobs after it. Pure.
+"""What a job's workers have seen of their stores: a limit, for its next plan and the jobs after it, and waits. Pure.
 
 A worker whose store refuses requests goes slower until it doesn't (dueby_worker/storage/pace.py), and reports what it
 got. All workers of the job together got the mean of these times their number. Fewer workers than before get less of a
@@ -6,22 +6,36 @@ store that could give more, so that what more of them got is believed until as m
 
 Workers that are planned by such a limit ask for no more, so they never see that a store gives more by now. So each job
 that took all of it, and was refused nothing, adds a tenth of it for the jobs after it, until one is refused again.
+
+It is also known which store keeps them, or one of the job's steps, waiting. A full sink or a source that is away ends
+no job: workers ask again until the store is fixed, and lose no row. Nobody reads their logs meanwhile, so a condition
+says what is wrong and what to do.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
+from dueby_api.conditions import ConditionType, Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
-from dueby_api.status import ObservedStore
+from dueby_api.source import Source
+from dueby_api.status import JobStatus, ObservedStore
+from dueby_api.step_messages import StoreWait
 from dueby_api.store_limits import AS_SEEN, store_root
 from dueby_api.units import MICROS_PER_SECOND, format_time, parse_time_us
+from dueby_api.words import counted
 from dueby_operator.control.chain import PolicyInput
+from dueby_operator.control.conditions import condition, has_reason
+from dueby_operator.model.actions import StepName
+from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.parse import micros_of
 from dueby_planner.schedule.job import ScheduledJob
 
+# Stores fail for a moment all the time; a shorter wait is no news.
+MIN_WAIT_S = 10.0
+_GO_ON = "the workers go on by themselves then, and no row is lost."
 VALID_US = 7 * 24 * 3600 * MICROS_PER_SECOND
 """Stores are enlarged, and prefixes split: what was seen before is believed no more."""
 _CHANGE = 0.1
@@ -88,3 +102,46 @@ def observed_requests(own: ObservedStore | None, namespace: str, spec: JobSpec, 
         return None
     seen = own if own is not None and own.store == root else others.get((namespace, root))
     return None if seen is None else seen.requests_per_second
+
+
+def diagnose_stores(scheduled: ScheduledJob) -> NewCondition | None:
+    """Return what the workers wait for, by the one that has been waiting for longest; None if no store is to blame."""
+    waits = [wait for worker in scheduled.alive if (wait := worker.waits_for) and wait.seconds >= MIN_WAIT_S]
+    if not waits:
+        return None
+    longest = max(waits, key=lambda wait: wait.seconds)
+    count = sum(wait.store == longest.store for wait in waits)
+    workers = f"{count} of {counted(len(scheduled.alive), 'worker')}"
+    reason = Reason.SINK_NOT_WRITABLE if longest.store == "sink" else Reason.SOURCE_NOT_READABLE
+    return NewCondition(reason=reason, message=f"{_sentence(workers, longest, scheduled.spec)} {_GO_ON}")
+
+
+def step_waits_sentence(step: StepName, waits: Iterable[StoreWait], spec: JobSpec) -> str:
+    """Return what a step waits for that there is once for a job; empty if no store is to blame."""
+    longest = max(waits, key=lambda wait: wait.seconds, default=None)
+    if longest is None or longest.seconds < MIN_WAIT_S:
+        return ""
+    return f"{_sentence(f'The {step} step', longest, spec)} the step goes on by itself then."
+
+
+def waits_sentence(status: JobStatus) -> str:
+    """Return what a status says of a store that the workers wait for; empty if nothing."""
+    on_track = condition(status, ConditionType.ON_TRACK)
+    is_about_stores = has_reason(status, Reason.SINK_NOT_WRITABLE, Reason.SOURCE_NOT_READABLE)
+    return on_track.message if on_track and is_about_stores else ""
+
+
+def _sentence(who: str, wait: StoreWait, spec: JobSpec) -> str:
+    """Return what is wrong and what to do. Without the seconds: it would be written again with each pass."""
+    error = wait.error or "it does not answer"
+    if not error.endswith(("?", ".")):
+        error += "."
+    if wait.store == "sink":
+        wrong, advice = f"write to {spec.sink.uri}", "Free space, renew the credentials or fix the store:"
+    else:
+        wrong, advice = f"read from {_name_of(spec.source)}", "Renew the credentials or fix the store:"
+    return f"{who} can't {wrong}: {error} {advice}"
+
+
+def _name_of(source: Source) -> str:
+    return source.images_uri or (source.manifest.uri if source.manifest else "the source")
