@@ -21,11 +21,10 @@ import pyarrow.parquet as pq
 from dueby_api.source import REPLACES
 from dueby_worker.output.damaged_parts import read_part
 from dueby_worker.output.part_names import generation_in
+from dueby_worker.output.rows import LABELS_KEY
 from dueby_worker.storage.store import Store
 
 _PART = re.compile(r"part-(\d{12})-(\d{12})(?:\.g\d{4,})?(?:\.[0-9a-f]+)?\.parquet")
-# Where the file of a part of probabilities has its labels, as JSON.
-_LABELS = b"dueby.labels"
 # Of probabilities, so many are shown: as many as the rows have that hold no others.
 _SHOWN_ANSWERS = 5
 # These threads wait for a store and don't compute: enough of them to hide an object store's latency.
@@ -132,7 +131,7 @@ def _pick(data: bytes, indices: Sequence[int], replaced: pa.Array) -> list[Class
         values = schema.field("embedding").type.list_size
         return [Classified(index=row["index"], uri=row["uri"], values=values) for row in rows]
     if "probabilities" in schema.names:
-        labels = json.loads(schema.metadata[_LABELS])
+        labels = json.loads(schema.metadata[LABELS_KEY.encode()])
         return [_best(row, labels) for row in rows]
     return [
         Classified(index=row["index"], uri=row["uri"], labels=tuple(row["labels"]), scores=tuple(row["scores"]))

@@ -52,14 +52,3 @@ def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
         if part >= 0 and grid.indexes(part) == (int(match[1]), int(match[2])):
             parts.add(part)
     return parts
-
-
-def runs_of(parts: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the runs of neighbouring parts, each as its first part and the one after its last."""
-    runs: list[tuple[int, int]] = []
-    for part in sorted(parts):
-        if runs and runs[-1][1] == part:
-            runs[-1] = (runs[-1][0], part + 1)
-        else:
-            runs.append((part, part + 1))
-    return runs

@@ -22,7 +22,7 @@ from dueby_api.grid import Grid
 from dueby_api.parts import Parts, parts_of
 from dueby_api.words import counted
 from dueby_worker.output.other_grid import OtherGrid
-from dueby_worker.output.part_names import generation_in, is_part_name, part_name, parts_among, runs_of
+from dueby_worker.output.part_names import generation_in, is_part_name, part_name, parts_among
 from dueby_worker.output.sink_manifest import (
     ADVICE,
     SINK_FIELD,
@@ -205,7 +205,7 @@ class KnownParts:
         """Return the parts in the sink as runs, each as its first part and the one after its last."""
         self.refresh()
         with self._changed:
-            return runs_of(self._known)
+            return list(parts_of(self._known).runs)
 
     def missing(self) -> set[int]:
         """Return the parts that are not known to be in the sink."""

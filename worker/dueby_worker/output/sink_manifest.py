@@ -196,6 +196,13 @@ def require_same_job(manifest: SinkManifest, components: Components, *, sink: st
         )
 
 
+def require_same_rows(before: SinkManifest, known: "KnownModel", model: Model, source: Source, *, sink: str) -> None:
+    """Raise Invalid, with what differs, unless the rows of a job are made as those that it adds to."""
+    was = before.components
+    same = components_of(known, model, source, index_digest=was.index, kept_digest=was.kept or "")
+    require_same_job(before, same, sink=sink)
+
+
 # A sentence for each component that may differ, most telling first.
 _DIFFERENCES: dict[str, Callable[[Any, Any], str]] = {
     "index": lambda was, now: f"its images were others (index {was[:_SHOWN_DIGITS]}, now {now[:_SHOWN_DIGITS]})",

@@ -24,7 +24,13 @@ from dueby_worker.models.known_model import know_model
 from dueby_worker.output.admission import Admission, SinkChanged, admit
 from dueby_worker.output.quantized import copy_quantized
 from dueby_worker.output.sink import parts_there, require_create_only
-from dueby_worker.output.sink_manifest import SinkManifest, components_of, read_newest_manifest, require_same_job
+from dueby_worker.output.sink_manifest import (
+    SinkManifest,
+    components_of,
+    read_newest_manifest,
+    require_same_job,
+    require_same_rows,
+)
 from dueby_worker.output.success import is_of, read_success
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import Store
@@ -64,10 +70,8 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     admission = admit(store, config)
     manifest, before = admission.manifest, admission.before
     model = know_model(config.model, config.output, Path(config.cache_dir) if config.cache_dir else None)
-    if before is not None:  # the rows are made as those that they are added to, or not at all
-        was = before.components
-        same = components_of(model, config.model, config.source, index_digest=was.index, kept_digest=was.kept or "")
-        require_same_job(before, same, sink=store.uri)
+    if before is not None:
+        require_same_rows(before, model, config.model, config.source, sink=store.uri)
     index = build_index(
         config.source,
         store,
