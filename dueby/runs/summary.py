@@ -2,8 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +15,7 @@ from dueby_api.step_messages import HIGH_INPUT_WAIT, FinishResult, mean_input_wa
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted, faults
 from dueby_planner.deadline_classes import Verdict
+from dueby_worker.engines.host import installed_versions
 from dueby_worker.storage.store import Store
 
 # Errors of a job with too many.
@@ -69,7 +68,7 @@ def summarise(
         weights_warning=WEIGHTS_WARNING if job.spec.model.weights == "none" else None,
         input_wait=None if input_wait is None else round(input_wait, 3),
         observed_requests_per_second=round(observed, 1) or None,
-        software=software_versions(),
+        software=installed_versions(_SOFTWARE),
         machine=machine,
         warnings=plan.warnings if plan else (),
     )
@@ -78,15 +77,6 @@ def summarise(
 WEIGHTS_WARNING = "the model has random weights: the results mean nothing"
 # Packages whose versions change how fast a run is, or what it answers.
 _SOFTWARE = ("dueby", "torch", "torchvision", "openvino", "ncnn", "pillow", "simplejpeg", "timm", "transformers")
-
-
-def software_versions() -> dict[str, str]:
-    """Return the versions of the packages that classify images; packages that aren't installed are omitted."""
-    versions = {}
-    for package in _SOFTWARE:
-        with suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return versions
 
 
 def print_summary(summary: Summary, sink: str, console: Console, *, prefix: str = "") -> None:

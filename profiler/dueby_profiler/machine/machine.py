@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from socket import gethostname
 
 from dueby_api.errors import Invalid
@@ -13,6 +12,7 @@ from dueby_profiler.analysis.memory import usable_mib
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layouts
 from dueby_profiler.machine.limits import Limits, read_limits
+from dueby_worker.engines.host import installed_versions
 
 # Packages whose version changes how fast a mini-batch is.
 _SOFTWARE = (
@@ -123,10 +123,4 @@ def one_device(machine: Machine, device_class: str, *, threads: int, gpu: bool) 
 
 def software_versions() -> dict[str, str]:
     """Return the versions of the installed packages that decide the speed."""
-    versions = {}
-    for name in _SOFTWARE:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    return installed_versions(_SOFTWARE)

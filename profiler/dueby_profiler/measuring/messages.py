@@ -1,21 +1,21 @@
-"""The messages between the profiler and its measuring processes: one JSON object a line, `{"verb": {...}}`.
+"""The messages between the profiler and its measuring processes: one JSON object a line, `{"Kind": {...}}`.
 
-    profiler                      measuring process
-    setup ────────────────────▶   imports, loads the model
-    build(size) ──────────────▶   builds the engine and its buffers       ──▶ built
-    go(limit) ────────────────▶   the first mini-batch, then steady steps ──▶ known  (mean known, or out of time)
-    stop ─────────────────────▶   until here it keeps its cores busy      ──▶ point
-    contend(moments) ─────────▶   decoding alone, model alone, both       ──▶ contended
-    decode(cores) ────────────▶   photos through so many cores, no model  ──▶ decoded
-    agree(photos) ────────────▶   photos through the engine and plain fp32 ─▶ agreed
-    end of input ─────────────▶   leaves
+    profiler                       measuring process
+    Setup ────────────────────▶    imports, loads the model
+    Build(size) ──────────────▶    builds the engine and its buffers       ──▶ Built
+    StartSteps(limit) ────────▶    the first mini-batch, then steady steps ──▶ MeanKnown  (or out of time)
+    StopSteps ────────────────▶    until here it keeps its cores busy      ──▶ Point
+    Contend(moments) ─────────▶    decoding alone, model alone, both       ──▶ Contended
+    MeasureDecoding(cores) ───▶    photos through so many cores, no model  ──▶ DecodingRates
+    Agree(photos) ────────────▶    photos through the engine and plain fp32 ─▶ Agreed
+    end of input ─────────────▶    leaves
 
 Every process answers before any of them gets the next message, so that all slices of a layout do the same at the same
 time. Times are microseconds of the machine's monotonic clock, which all processes share.
 """
 
 import json
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from dueby_api.agreement import Agreement
 from dueby_api.engines import EngineName
@@ -184,37 +184,20 @@ class Failed(Spec, frozen=True, kw_only=True):
 
 Measured = Built | MeanKnown | Point | Contended | DecodingRates | Agreed
 Message = Setup | Build | StartSteps | StopSteps | Contend | MeasureDecoding | Agree | Measured | NoMemory | Failed
-_KINDS: dict[str, type[Message]] = {
-    "setup": Setup,
-    "build": Build,
-    "built": Built,
-    "go": StartSteps,
-    "known": MeanKnown,
-    "stop": StopSteps,
-    "point": Point,
-    "contend": Contend,
-    "contended": Contended,
-    "decode": MeasureDecoding,
-    "decoded": DecodingRates,
-    "agree": Agree,
-    "agreed": Agreed,
-    "noMemory": NoMemory,
-    "failed": Failed,
-}
-_VERBS = {kind: verb for verb, kind in _KINDS.items()}
+_KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 Kind = TypeVar("Kind")
 
 
 def write_message(message: Message) -> str:
     """Return the message as a line."""
-    return json.dumps({_VERBS[type(message)]: message.document()}) + "\n"
+    return json.dumps({type(message).__name__: message.document()}) + "\n"
 
 
 def read_message(line: str) -> Message:
     """Return the line's message; raise Invalid if it is none."""
     document = json.loads(line)
-    verb, body = next(iter(document.items()))
-    return validate(_KINDS[verb], body)
+    kind, body = next(iter(document.items()))
+    return validate(_KINDS[kind], body)
 
 
 def expect(message: Message, kind: type[Kind]) -> Kind:

@@ -5,6 +5,8 @@ Nothing here imports torch or OpenVINO, so that whatever starts workers can ask 
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from dueby_api.engines import ENGINES, EngineName, Precision
@@ -45,6 +47,15 @@ def find_cpu_obstacle(precision: Precision) -> str | None:
 def missing_packages(engine: EngineName) -> list[str]:
     """Return the packages that the engine needs and that aren't installed here."""
     return [package for package in ENGINES[engine].packages if find_spec(package) is None]
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of these packages; those that aren't installed are omitted."""
+    versions = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
 def pin_to_cores(cores: Iterable[int]) -> None:

@@ -1,7 +1,8 @@
 """The machine and its processes, read with psutil.
 
 The machine's counters count from its boot, which may be any time ago; here they count from the start of the monitor, as
-in the study. Nothing is read that walks a list of unknown length: memory maps, open files, other processes.
+in the study. What is read is in the table of features (host_features.py). Nothing is read that walks a list of unknown
+length: memory maps, open files, other processes.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,37 +10,24 @@ from typing import Any, TypeVar
 
 import psutil
 
+from dueby_profiler.monitor.features.host_features import HOST
+
 _LOADS = ("cpu_load_1m_percent", "cpu_load_5m_percent", "cpu_load_15m_percent")
-_MEMORY = {
-    "memory_available_bytes": "available",
-    "memory_used_bytes": "used",
-    "memory_used_percent": "percent",
-    "memory_free_bytes": "free",
-    "memory_cached_bytes": "cached",
-}
-_DISK = {
-    "disk_reads": ("read_count", 1.0),
-    "disk_writes": ("write_count", 1.0),
-    "disk_read_s": ("read_time", 1e-3),
-    "disk_write_s": ("write_time", 1e-3),
-    "disk_busy_s": ("busy_time", 1e-3),
-    "disk_read_bytes": ("read_bytes", 1.0),
-    "disk_write_bytes": ("write_bytes", 1.0),
-}
-_NETWORK = {"network_sent_bytes": "bytes_sent", "network_received_bytes": "bytes_recv"}
-_PROCESS_MEMORY = {
-    "process_rss_bytes": "rss",
-    "process_virtual_bytes": "vms",
-    "process_shared_bytes": "shared",
-    "process_text_bytes": "text",
-    "process_data_bytes": "data",
-    "process_library_bytes": "lib",
-    "process_dirty_pages": "dirty",
-}
 # CPU times that are no work, and those of guests, which are part of user and nice already.
 _NOT_COUNTED = ("idle", "iowait", "guest", "guest_nice")
 Values = dict[str, float]
 Read = TypeVar("Read")
+
+
+def _fields_of(call: str) -> dict[str, str]:
+    """Return the fields of what psutil returns that are features, by the feature's name."""
+    return {feature.name: feature.call.rpartition(".")[2] for feature in HOST if feature.call.startswith(f"{call}.")}
+
+
+_MEMORY, _PROCESS_MEMORY = _fields_of("virtual_memory()"), _fields_of("Process.memory_info()")
+_CPU, _DISK, _NETWORK = _fields_of("cpu_stats()"), _fields_of("disk_io_counters()"), _fields_of("net_io_counters()")
+# psutil's times of disks are in milliseconds.
+_MILLISECONDS = [feature.name for feature in HOST if feature.name in _DISK and feature.unit == "s"]
 
 
 class Host:
@@ -85,17 +73,14 @@ def _read_process(process: psutil.Process) -> tuple[Values, Values]:
 
 
 def _counters() -> Values:
-    stats, times = psutil.cpu_stats(), psutil.cpu_times()
+    times = psutil.cpu_times()
     values = {
-        "cpu_ctx_switches": float(stats.ctx_switches),
-        "cpu_interrupts": float(stats.interrupts),
-        "cpu_soft_interrupts": float(stats.soft_interrupts),
+        **_fields(psutil.cpu_stats(), _CPU),
         "cpu_busy_s": sum(times) - sum(getattr(times, name, 0.0) for name in _NOT_COUNTED),
     }
     if disk := psutil.disk_io_counters():  # a container may have no disk
-        values |= {
-            name: factor * getattr(disk, field) for name, (field, factor) in _DISK.items() if hasattr(disk, field)
-        }
+        disks = _fields(disk, _DISK)
+        values |= disks | {name: disks[name] / 1000 for name in _MILLISECONDS if name in disks}
     if network := psutil.net_io_counters():
         values |= _fields(network, _NETWORK)
     return values

@@ -34,7 +34,7 @@ from dueby_profiler.measuring.messages import (
 from dueby_profiler.measuring.process_group import Crashed, OutOfMemory, ProcessGroup
 
 PAIR = Layout(device_class="cpu-1", slices=(Slice(threads=1), Slice(threads=1)))
-BUILT = '{"built": {"size": 8, "startupUs": 1000, "buildUs": 10}}'
+BUILT = '{"Built": {"size": 8, "startupUs": 1000, "buildUs": 10}}'
 
 
 A_POINT = Point(size=8, warmup_us=1, check_us=0, started_us=2, ended_us=(3, 4), peak_mib=5, gpu_mib=6)
@@ -112,7 +112,7 @@ def test_a_process_that_died_before_it_was_told_anything_is_put_away_without_a_w
         ),
         pytest.param(
             """import sys
-sys.stdin.readline(); sys.stdin.readline(); print('{"noMemory": {"size": 8}}', flush=True); sys.stdin.readline()""",
+sys.stdin.readline(); sys.stdin.readline(); print('{"NoMemory": {"size": 8}}', flush=True); sys.stdin.readline()""",
             OutOfMemory,
             "a mini-batch of 8 images does not fit",
             id="an allocation failed",
@@ -120,7 +120,7 @@ sys.stdin.readline(); sys.stdin.readline(); print('{"noMemory": {"size": 8}}', f
         pytest.param(
             """import sys
 sys.stdin.readline(); sys.stdin.readline()
-print('{"failed": {"field": "spec.model.name", "message": "there is no such model"}}', flush=True)
+print('{"Failed": {"field": "spec.model.name", "message": "there is no such model"}}', flush=True)
 sys.stdin.readline()""",
             Invalid,
             "spec.model.name: there is no such model",
@@ -189,7 +189,7 @@ def test_steps_of_a_gpu_go_on_until_they_say_something(
 import sys
 sys.stdin.readline()
 open({str(tmp_path / "said")!r}, "w").write(sys.stdin.readline())
-print('{{"known": {{}}}}', flush=True)
+print('{{"MeanKnown": {{}}}}', flush=True)
 sys.stdin.readline()
 print({write_message(A_POINT).strip()!r}, flush=True)
 sys.stdin.readline()
@@ -198,7 +198,7 @@ sys.stdin.readline()
     command, called = (sys.executable, "-c", script), []
     with ProcessGroup(layout, a_setup, environment={}, clock=time.monotonic, command=command) as group:
         group.run(2.0, (lambda: called.append(True)) if soaks else None)
-    said = json.loads((tmp_path / "said").read_text())["go"]
+    said = json.loads((tmp_path / "said").read_text())["StartSteps"]
     assert said == {"limitUs": 2_000_000, **least}
     assert called == [True] * soaks
 
