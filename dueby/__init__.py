@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dueby.library.cluster_jobs import SubmittedJob, submit, wait
-    from dueby.library.plans import Plan, plan
+    from dueby.library.plans import Planned, plan
     from dueby.library.profiles import Profiles, profile
     from dueby.library.results import Results, read
     from dueby.library.runs import Finished, run, run_all
@@ -30,7 +30,7 @@ __all__ = [
     "DueByError",
     "Finished",
     "Invalid",
-    "Plan",
+    "Planned",
     "Profiles",
     "Results",
     "SubmittedJob",
@@ -48,7 +48,7 @@ __all__ = [
 # Where each name is. None of them is also a module of this package, which would hide it.
 _MODULES = {
     "dueby.library.cluster_jobs": ("SubmittedJob", "submit", "wait"),
-    "dueby.library.plans": ("Plan", "plan"),
+    "dueby.library.plans": ("Planned", "plan"),
     "dueby.library.profiles": ("Profiles", "profile"),
     "dueby.library.results": ("Results", "read"),
     "dueby.library.runs": ("Finished", "run", "run_all"),

@@ -48,7 +48,7 @@ class Quantiles(Spec, frozen=True, kw_only=True):
             raise ValueError(f"p95: {self.p95} is below the median, {self.p50}")
 
 
-class Step(Spec, frozen=True, kw_only=True):
+class MeasuredStep(Spec, frozen=True, kw_only=True):
     """What was measured at one mini-batch size."""
 
     mini_batch_size: Annotated[int, Meta(ge=1, le=10**6)]
@@ -230,7 +230,7 @@ class ProfileSpec(Spec, frozen=True, kw_only=True):
     """Of an assumed profile: where its figures are published, and their licence."""
     observed: Annotated[tuple[ObservedJob, ...], Meta(max_length=20)] = ()
     """What the last jobs have shown since. Plans use it from three jobs on."""
-    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=256)]
+    steps: Annotated[tuple[MeasuredStep, ...], Meta(min_length=1, max_length=256)]
     """What was measured, in ascending order of mini-batch size."""
 
     def __post_init__(self) -> None:

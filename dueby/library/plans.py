@@ -17,7 +17,7 @@ from dueby_planner.answer import plan_answer
 from dueby_planner.deadline_classes import Verdict
 
 
-class Plan(WithPage, PlanAnswer, frozen=True, kw_only=True, dict=True):
+class Planned(WithPage, PlanAnswer, frozen=True, kw_only=True, dict=True):
     """What `dueby plan -o json` prints; a notebook shows it as the page of `dueby plan -o html`."""
 
 
@@ -29,7 +29,7 @@ def plan(
     pool: Mapping[str, int] | None = None,
     images: int | None = None,
     **spec: object,
-) -> Plan:
+) -> Planned:
     """Return the fewest devices that meet the job's deadline, without running it.
 
     `images` is the number of images of a job that doesn't say it; by default those of a source on this machine are
@@ -46,7 +46,7 @@ def plan(
     measured, counts = devices_of(parsed, paths=paths_of(profiles), counts=_counts_of(pool))
     now_us = time.time_ns() // 1000
     verdict = plan_job(parsed, measured, counts, now_us=now_us)
-    return with_page(Plan, plan_answer(verdict), lambda: _page(parsed, verdict, now_us=now_us))
+    return with_page(Planned, plan_answer(verdict), lambda: _page(parsed, verdict, now_us=now_us))
 
 
 def _counts_of(pool: Mapping[str, int] | None) -> dict[str, int]:

@@ -12,12 +12,12 @@ from dueby_api.gpu_profile import (
     Device,
     GPUProfile,
     Latency,
+    MeasuredStep,
     ProfiledModel,
     ProfileMetadata,
     ProfileSpec,
     Quantiles,
     Spread,
-    Step,
 )
 from dueby_api.inference_job import API_VERSION, Model
 from dueby_profiler.machine.layouts import cpu_layouts
@@ -100,7 +100,7 @@ def a_profile(
     """Return a profile with L = 2 ms + `image_us` per image, and W one and a half times as long."""
     sizes = (1, 2, 4, 8, 16)
     steps = tuple(
-        Step(
+        MeasuredStep(
             mini_batch_size=size,
             samples=50,
             latency_micros=Latency(mean=2000 + image_us * size, p50=2000 + image_us * size, p95=2500 + image_us * size),

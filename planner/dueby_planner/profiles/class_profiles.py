@@ -16,10 +16,10 @@ from dueby_api.gpu_profile import (
     DecodingRate,
     GPUProfile,
     Latency,
+    MeasuredStep,
     PredictedWarmup,
     Quantiles,
     Spread,
-    Step,
     WarmupModel,
 )
 from dueby_api.inference_job import JobSpec, Model
@@ -152,7 +152,7 @@ def _common_sizes(nodes: Sequence[GPUProfile], largest: int) -> list[int]:
     return sorted(size for size, count in counts.items() if 2 * count > len(nodes))
 
 
-def _spread_of(sizes: Iterable[Sequence[Step]], nodes: Sequence[GPUProfile]) -> float:
+def _spread_of(sizes: Iterable[Sequence[MeasuredStep]], nodes: Sequence[GPUProfile]) -> float:
     """Return the largest relative standard deviation between the nodes at any size.
 
     A few nodes may agree by chance: they must not promise less spread than is assumed without any.
@@ -162,13 +162,13 @@ def _spread_of(sizes: Iterable[Sequence[Step]], nodes: Sequence[GPUProfile]) -> 
     return min(MAX_SPREAD, max(lower_limit, *map(_spread_between, sizes)))
 
 
-def _spread_between(rows: Sequence[Step]) -> float:
+def _spread_between(rows: Sequence[MeasuredStep]) -> float:
     """Return the relative standard deviation between the nodes at one size."""
     latencies = [step.latency_micros.mean for step in rows]
     return stdev(latencies) / fmean(latencies)
 
 
-def _steps(nodes: Sequence[GPUProfile], size: int) -> Iterator[Step]:
+def _steps(nodes: Sequence[GPUProfile], size: int) -> Iterator[MeasuredStep]:
     """Yield what the nodes have measured at this size, as far as they have."""
     for profile in nodes:
         for step in profile.spec.steps:
@@ -176,8 +176,8 @@ def _steps(nodes: Sequence[GPUProfile], size: int) -> Iterator[Step]:
                 yield step.replace(warmup_micros=warmup_of(profile.spec, size))
 
 
-def _mean_step(size: int, rows: Sequence[Step]) -> Step:
-    return Step(
+def _mean_step(size: int, rows: Sequence[MeasuredStep]) -> MeasuredStep:
+    return MeasuredStep(
         mini_batch_size=size,
         samples=sum(s.samples or 0 for s in rows) or None,
         latency_micros=Latency(mean=_mean_up([s.latency_micros.mean for s in rows])),

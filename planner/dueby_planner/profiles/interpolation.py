@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dueby_api.gpu_profile import LatencyFit, ProfileSpec, Quantiles, Step
+from dueby_api.gpu_profile import LatencyFit, MeasuredStep, ProfileSpec, Quantiles
 from dueby_planner.profiles.fits import Fit, fit_latency
 
 _EIGHTHS = 8
@@ -95,5 +95,5 @@ def _predicted_warmup(spec: ProfileSpec, size: int) -> Quantiles | None:
     return next((row.warmup_micros for row in predictions if row.mini_batch_size == size), None)
 
 
-def _next_measured(steps: tuple[Step, ...], size: int) -> int:
+def _next_measured(steps: tuple[MeasuredStep, ...], size: int) -> int:
     return next(step.mini_batch_size for step in steps if step.mini_batch_size >= size and step.warmup_micros)

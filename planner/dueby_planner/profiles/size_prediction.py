@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from math import ceil, exp, log, log2, sqrt
 
-from dueby_api.gpu_profile import GPUProfile, Latency, Predicted, ProfileSpec, Quantiles, Spread, Step
+from dueby_api.gpu_profile import GPUProfile, Latency, MeasuredStep, Predicted, ProfileSpec, Quantiles, Spread
 from dueby_api.inference_job import Model
 from dueby_api.subject import Subject, model_subject, profile_subject
 from dueby_planner.model.rule import ASSUMED_SPREADS, quantile
@@ -138,11 +138,11 @@ def _sizes(spec: ProfileSpec, largest: int) -> list[int]:
     return sorted({size for size in measured if size <= largest} | {min(largest, max(measured))})
 
 
-def _step(spec: ProfileSpec, size: int, curve: Callable[[float], int], ratio: float) -> Step:
+def _step(spec: ProfileSpec, size: int, curve: Callable[[float], int], ratio: float) -> MeasuredStep:
     mean_us = curve(size * ratio)
     measured, warmup = next(step for step in spec.steps if step.mini_batch_size >= size), warmup_of(spec, size)
     more_us = max(0, mean_us - measured.latency_micros.mean)
-    return Step(
+    return MeasuredStep(
         mini_batch_size=size,
         latency_micros=Latency(mean=mean_us),
         warmup_micros=Quantiles(p50=warmup.p50 + more_us, p95=warmup.p95 + more_us),

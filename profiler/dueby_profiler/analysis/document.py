@@ -20,12 +20,12 @@ from dueby_api.gpu_profile import (
     Device,
     GPUProfile,
     Latency,
+    MeasuredStep,
     ProfiledModel,
     ProfileMetadata,
     ProfileSpec,
     Quantiles,
     Spread,
-    Step,
 )
 from dueby_api.inference_job import API_VERSION, Model
 from dueby_planner.model.rule import WIDE_SPREAD
@@ -192,7 +192,7 @@ def _foreseen_stretch(startups: Sequence[int], *, groups: int) -> float:
     return exp(Z95 * foresight(groups) * stdev(log(startup) for startup in startups))
 
 
-def _steps(measurements: Measurements) -> tuple[Step, ...]:
+def _steps(measurements: Measurements) -> tuple[MeasuredStep, ...]:
     warmups = dict(measurements.warmups_us)
     # The planner needs W of the largest size. If there was no time for fresh processes, take what exploring showed.
     if measurements.sizes[-1] not in warmups:
@@ -201,11 +201,11 @@ def _steps(measurements: Measurements) -> tuple[Step, ...]:
     return tuple(_step(measurements, size, warmups.get(size, []), stretch) for size in measurements.sizes)
 
 
-def _step(measurements: Measurements, size: int, warmups: Sequence[int], stretch: float) -> Step:
+def _step(measurements: Measurements, size: int, warmups: Sequence[int], stretch: float) -> MeasuredStep:
     heat = measurements.heat
     durations = [ceil(heat * duration) for visit in measurements.visits[size] for duration in visit.durations_us]
     peaks, host_peaks = measurements.peak_mib.get(size), measurements.host_mib.get(size)
-    return Step(
+    return MeasuredStep(
         mini_batch_size=size,
         samples=len(durations),
         latency_micros=Latency(

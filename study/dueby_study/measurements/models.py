@@ -1,6 +1,6 @@
 """L, W and MB of several models: what the study's method gives for networks other than its own."""
 
-from dueby_api.gpu_profile import GPUProfile, Step
+from dueby_api.gpu_profile import GPUProfile, MeasuredStep
 from dueby_api.schema import Spec
 from dueby_profiler.profiling import profile_machine
 from dueby_profiler.progress_listener import ProgressListener
@@ -17,7 +17,7 @@ class ModelRow(Spec, frozen=True, kw_only=True):
 
     model: str
     engine: str
-    fastest: Step
+    fastest: MeasuredStep
     """The measured size with the most images per second."""
     single_us: int
     """L of a single image."""

@@ -53,7 +53,7 @@ def test_every_function_of_the_library_has_its_signature_and_what_it_says() -> N
     assert [name for name in functions if f"\n## {name}\n\n```python\ndueby.{name}(\n" not in page] == []
     assert "    *,\n    profiles: str | PathLike[str] | Sequence[str | PathLike[str]] = (),\n" in page
     assert "\n[`gpus`]{#plan-gpus}\n: " in page
-    assert ") -> Plan\n```\n\nReturn the fewest devices that meet the job's deadline" in page
+    assert ") -> Planned\n```\n\nReturn the fewest devices that meet the job's deadline" in page
 
 
 def test_every_example_has_a_page_with_all_of_it() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_profiler.machine import machine as machine_module
 from dueby_profiler.machine.interference import CpuTimes, foreign_cores, read_times
 from dueby_profiler.machine.layouts import Layout, Slice, cpu_layouts, gpu_layouts
 from dueby_profiler.machine.limits import Limits, read_limits
@@ -182,7 +181,7 @@ def test_a_profile_names_the_libraries_that_decide_how_fast_engines_are(monkeypa
             raise PackageNotFoundError(name)
         return known[name]
 
-    monkeypatch.setattr(machine_module, "version", version)
+    monkeypatch.setattr(host, "version", version)
     assert software_versions() == {name: version for name, version in known.items() if name != "pip"}
 
 
