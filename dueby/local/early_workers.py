@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from dueby.local.slots import Slot
-from dueby.local.this_machine import LocalPool, cache_folder, usable_cores
+from dueby.local.this_machine import LocalPool, Slot, cache_folder, usable_cores
 from dueby.local.worker_process import EnvironmentOf, start_worker
 from dueby.planning import problem_of
 from dueby_api.classifiers import source_of

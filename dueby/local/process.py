@@ -2,6 +2,9 @@
 
 It is observed as a pod is, by scraping `/progress` with a short timeout; a scrape that fails says nothing, the end of
 the process does.
+
+Times are by a clock that nobody sets while a run is under way. A time of day that is put right in the middle of a run
+would make every worker look as if it had hung for that long.
 """
 
 import subprocess
@@ -11,16 +14,23 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 
-from dueby.local.clock import now_us
-from dueby.local.slots import Slot
+from dueby.local.this_machine import Slot
 from dueby_api.errors import Invalid
 from dueby_api.schema import Kind, decode
 from dueby_api.step_config import CAREFUL_AFTER
 from dueby_api.step_messages import WorkerProgress, WorkResult
 from dueby_planner.schedule.job import GONE, Assignment, WorkerModel, WorkerState, worker_model
 
+# It goes on while a laptop sleeps, and so does a deadline. Only Linux has it by this name.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_OFFSET_NS = time.time_ns() - time.clock_gettime_ns(_STEADY)
 # A worker that is busy for longer is asked again at the next tick.
 SCRAPE_TIMEOUT_S = 1.0
+
+
+def now_us() -> int:
+    """Return the time in microseconds since 1970, as this process's first look at the time of day has it."""
+    return (_OFFSET_NS + time.clock_gettime_ns(_STEADY)) // 1000
 
 
 @dataclass(kw_only=True)

@@ -16,10 +16,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from dueby.local.clock import now_us
 from dueby.local.early_workers import EarlyWorkers
-from dueby.local.process import Process
-from dueby.local.slots import Slot
+from dueby.local.process import Process, now_us
+from dueby.local.this_machine import Slot
 from dueby.local.worker_process import EnvironmentOf, config_path, start_worker
 from dueby_api.engines import EngineName
 from dueby_api.errors import DueByError, Invalid, Transient

@@ -1,6 +1,8 @@
 """This machine as a pool: its devices, their slots, and the folder that workers share.
 
 The layouts are the profiler's own, so that a job runs on exactly what was measured.
+
+A slice of the class `cpu-k` is k cores that no other worker uses; OpenVINO would otherwise put every process on core 0.
 """
 
 from collections import Counter
@@ -9,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dueby.inputs.files import user_folder
-from dueby.local.slots import Slot
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
@@ -19,6 +20,20 @@ from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.limits import read_limits
 from dueby_profiler.machine.machine import this_machine
 from dueby_worker.system.cache_folder import require_own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One device of this machine."""
+
+    name: str
+    device_class: str
+    threads: int
+    """Threads of the model on a CPU, and of decoding."""
+    cores: tuple[int, ...] | None = None
+    """The cores that its worker is pinned to; None where cores can't be given out one by one."""
+    gpu: str | None = None
+    """UUID of the GPU; None for a CPU slice."""
 
 
 @dataclass(frozen=True, kw_only=True)

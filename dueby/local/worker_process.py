@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dueby.local.slots import Slot
+from dueby.local.this_machine import Slot
 from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob
 from dueby_api.step_config import LOSSES_VARIABLE

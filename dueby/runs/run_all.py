@@ -13,9 +13,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from dueby.local.clock import now_us
 from dueby.local.loop import Loop, Seams
-from dueby.local.process import Process
+from dueby.local.process import Process, now_us
 from dueby.local.processes import TICK_S, SinkBegun, wait_for_an_end
 from dueby.local.running_job import JobEnd, LocalJob
 from dueby.local.this_machine import LocalPool

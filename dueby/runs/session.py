@@ -15,10 +15,9 @@ from rich.console import Console
 
 from dueby.inputs.files import to_yaml, without_secrets
 from dueby.local import steps
-from dueby.local.clock import now_us
 from dueby.local.early_workers import EarlyWorkers, first_devices
 from dueby.local.edits import ManifestWatch
-from dueby.local.process import Process
+from dueby.local.process import Process, now_us
 from dueby.local.processes import Processes, SinkBegun
 from dueby.local.record import Record
 from dueby.local.running_job import JobEnd, JobSeams, LocalJob, first_snapshot

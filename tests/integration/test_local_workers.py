@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 
 from dueby.local import processes
-from dueby.local.clock import now_us
 from dueby.local.loop import Loop, Seams
-from dueby.local.process import Process
+from dueby.local.process import Process, now_us
 from dueby.local.processes import Processes
 from dueby.local.record import Record
 from dueby.local.running_job import JobSeams, LocalJob, first_snapshot
-from dueby.local.slots import Slot
 from dueby.local.steps import Indexed
-from dueby.local.this_machine import LocalPool
+from dueby.local.this_machine import LocalPool, Slot
 from dueby_api.gpu_profile import parse_profile
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob

@@ -15,9 +15,8 @@ from dueby.local.process import Process
 from dueby.local.processes import Processes
 from dueby.local.record import Record
 from dueby.local.running_job import JobEnd, JobSeams, LocalJob, Status, first_snapshot
-from dueby.local.slots import Slot
 from dueby.local.steps import Indexed
-from dueby.local.this_machine import LocalPool
+from dueby.local.this_machine import LocalPool, Slot
 from dueby_api.errors import DueByError
 from dueby_api.gpu_profile import parse_profile
 from dueby_api.grid import Grid

@@ -7,7 +7,7 @@ from typing import Any
 
 from dueby.local.process import Process
 from dueby.local.record import Record
-from dueby.local.slots import Slot
+from dueby.local.this_machine import Slot
 from dueby.runs.summary import summarise
 from dueby_api.grid import Share
 from dueby_api.inference_job import parse_job

@@ -31,11 +31,10 @@ from dueby_operator.jobs.pod_state import jobs_by_step
 from dueby_operator.jobs.pod_templates import GRACE_S
 from dueby_operator.jobs.withheld import WithheldDevices, pods_to_come
 from dueby_operator.kube.claims import NamespaceClaims
-from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.client import Kube, Refused, read_list
 from dueby_operator.kube.node_table import Strangers, without_strangers
 from dueby_operator.kube.queues import QueueKey, Queues, read_queues
 from dueby_operator.kube.read_job import NewerJobs, read_job, turn_away
-from dueby_operator.kube.read_list import read_list
 from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.watched_lists import MeasuringLists, WatchedList, Watches

@@ -13,10 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from dueby_operator.control.conditions import is_done_with, is_over
-from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.client import Kube, Refused, read_each
 from dueby_operator.kube.door import Door
 from dueby_operator.kube.read_job import is_too_long
-from dueby_operator.kube.read_list import read_each
 from dueby_operator.kube.server_clock import steady_clock_s
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.parse import parse

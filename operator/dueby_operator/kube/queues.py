@@ -11,9 +11,8 @@ from dueby_api.errors import Invalid, Transient
 from dueby_api.schema import LenientSpec, field
 from dueby_operator import paths
 from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
-from dueby_operator.kube.client import Kube, Missing, Refused
+from dueby_operator.kube.client import Kube, Missing, Refused, parse_list
 from dueby_operator.kube.documents import Document
-from dueby_operator.kube.read_list import parse_list
 from dueby_operator.objects.parse import parse
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,8 @@ from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.jobs import names
-from dueby_operator.kube.client import Kube, Refused
+from dueby_operator.kube.client import Kube, Refused, parse_list, read_list
 from dueby_operator.kube.job_list import JobList, ReadJob, TurnAway
-from dueby_operator.kube.read_list import parse_list, read_list
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.watched_lists import WatchedList, Watches

@@ -11,8 +11,7 @@ from typing import Any, Generic, TypeVar
 from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.jobs import names
-from dueby_operator.kube.client import Kube
-from dueby_operator.kube.read_list import parse_list
+from dueby_operator.kube.client import Kube, parse_list
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.server_clock import steady_clock_s
 from dueby_operator.kube.trouble import Trouble

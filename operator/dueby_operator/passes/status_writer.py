@@ -19,8 +19,7 @@ from dueby_api.status import JobStatus, read_status
 from dueby_operator import paths
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.job_decision import JobDecision
-from dueby_operator.kube.client import Conflict, Kube, Missing
-from dueby_operator.kube.read_list import parse_list
+from dueby_operator.kube.client import Conflict, Kube, Missing, parse_list
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.stored_jobs import StoredJob
 

@@ -24,10 +24,9 @@ from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.measuring.rounds import MeasuringGroup
 from dueby_profiler.monitor.journal import Journal
 from dueby_profiler.monitor.readers.host import Host
-from dueby_profiler.monitor.readers.model_facts import weigh
 from dueby_profiler.monitor.sampler import Row
 from dueby_profiler.monitor.tables import write_warmups
-from dueby_profiler.monitor.warmup_rows import known_facts, open_sampled_group, warmup_row
+from dueby_profiler.monitor.warmup_rows import known_facts, open_sampled_group, warmup_row, weigh
 
 
 class Monitor:

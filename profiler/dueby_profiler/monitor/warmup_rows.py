@@ -1,7 +1,11 @@
-"""The rows of warm-ups: what is known right before a fresh process's first mini-batch, and how long that took."""
+"""The rows of warm-ups: what is known right before a fresh process's first mini-batch, and how long that took.
+
+How heavy the model is, in three numbers, is counted on torch's meta device, which computes nothing.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from dueby_api.inference_job import Model
@@ -11,12 +15,45 @@ from dueby_profiler.measuring.messages import Built, Point
 from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.monitor.features.columns import FEATURES
 from dueby_profiler.monitor.readers.host import Host, WatchedProcess
-from dueby_profiler.monitor.readers.model_facts import ModelWeight
 from dueby_profiler.monitor.readers.status_page import StatusPage
 from dueby_profiler.monitor.sampler import Row, SampledProcess, Sampler
 
 # Columns of a sample that are kept; what the process reports of itself is the same in all of these rows.
 _BEFORE = ("at_us", "since_previous_us", "slice", "round", "engine", *(feature.name for feature in FEATURES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelWeight:
+    """How heavy a model is."""
+
+    parameters: int
+    model_bytes: int
+    """Bytes of its parameters and buffers as they are loaded, in fp32."""
+    image_flops: int
+    """Operations for one image; a multiplication and an addition are two."""
+
+
+def weigh(model: Model) -> ModelWeight:
+    """Count the model's parameters, bytes and operations. Takes about a second, besides the import of torch."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from dueby_worker.models.loading import describe_model
+    from dueby_worker.models.registry import find_entry
+
+    classes = len(describe_model(model).labels)
+    entry = find_entry(model)
+    with torch.device("meta"), torch.no_grad():
+        network = entry.build(image_size=model.image_size, classes=classes, trained=False).eval()
+        # What people's own code makes is there already.
+        network = network.to("meta")
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, model.image_size, model.image_size))
+    return ModelWeight(
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        model_bytes=sum(tensor.nbytes for tensor in network.state_dict().values()),
+        image_flops=counter.get_total_flops(),
+    )
 
 
 @contextmanager

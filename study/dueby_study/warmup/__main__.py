@@ -116,7 +116,7 @@ def learn(options: argparse.Namespace) -> None:
 
 def add(options: argparse.Namespace) -> None:
     """Learn W from the rows, predict it between each profile's measured sizes, and write the profiles."""
-    from dueby_profiler.monitor.readers.model_facts import weigh
+    from dueby_profiler.monitor.warmup_rows import weigh
     from dueby_study.warmup.collecting.rows import read_warmups
     from dueby_study.warmup.predicting.learned_shape import learn_shape
 

@@ -17,7 +17,7 @@ import torch
 from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines.cache import cache_name, keep_folder
 from dueby_worker.engines.ncnn_files import LAYERS, WEIGHTS, import_ncnn, open_network
-from dueby_worker.engines.tracing import quiet_tracing
+from dueby_worker.engines.network import quiet_tracing
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.system.temporary_files import scratch_folder
 

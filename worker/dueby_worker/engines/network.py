@@ -7,7 +7,10 @@ almost nothing, and 1,000 classes in bf16 would have ties.
 """
 
 import copy
+import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, cast
 
 import torch
@@ -187,3 +190,16 @@ def _used_by(node: fx.Node, traced: fx.GraphModule) -> nn.Module | None:
         case "get_attr":
             return traced.get_submodule(str(node.target).rpartition(".")[0])
     return None
+
+
+@contextmanager
+def quiet_tracing() -> Iterator[None]:
+    """Keep back what would say nothing to people who classify images."""
+    with warnings.catch_warnings():
+        # torch.jit.trace is deprecated, and so is what calls it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # The tracer reads all properties of a module, and so those that transformers will remove.
+        warnings.simplefilter("ignore", FutureWarning)
+        # The tracer warns of shapes that it takes for constants, and here they are.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        yield

@@ -18,9 +18,8 @@ import torch
 
 from dueby_api.errors import DueByError, Invalid, first_line
 from dueby_worker.engines.cache import cache_name, keep_folder
-from dueby_worker.engines.network import Network
+from dueby_worker.engines.network import Network, quiet_tracing
 from dueby_worker.engines.openvino_files import NETWORK_FILE, import_openvino, prepare_input, read_network
-from dueby_worker.engines.tracing import quiet_tracing
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import OnnxGraph, OnnxNetwork
 from dueby_worker.models.preprocessing import Preprocessing

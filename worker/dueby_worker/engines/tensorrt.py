@@ -28,9 +28,8 @@ from dueby_api.errors import Invalid, first_line
 from dueby_worker.engines import cuda, cudagraph
 from dueby_worker.engines.cache import cache_name, cached_file
 from dueby_worker.engines.interface import EngineRequest
-from dueby_worker.engines.network import DTYPES, Network, RowNetwork, tuned_network
+from dueby_worker.engines.network import DTYPES, Network, RowNetwork, quiet_tracing, tuned_network
 from dueby_worker.engines.tensorrt_plan import PlanNetwork, find_package_obstacle, load_plan, make_plan, version
-from dueby_worker.engines.tracing import quiet_tracing
 from dueby_worker.models.loading import LoadedModel
 from dueby_worker.models.onnx_network import OnnxNetwork
 from dueby_worker.system.temporary_files import scratch_folder

@@ -22,11 +22,10 @@ from dueby_profiler.measuring.choices import why_unusable
 from dueby_profiler.measuring.process_group import OutOfMemory, ProcessGroup, start_group
 from dueby_profiler.monitor.journal import sampling
 from dueby_profiler.monitor.readers.host import Host
-from dueby_profiler.monitor.readers.model_facts import weigh
 from dueby_profiler.monitor.sampler import Row
 from dueby_profiler.monitor.schedule import MIN_PERIOD_S, Schedule
 from dueby_profiler.monitor.tables import warmup_table
-from dueby_profiler.monitor.warmup_rows import known_facts, open_sampled_group, warmup_row
+from dueby_profiler.monitor.warmup_rows import known_facts, open_sampled_group, warmup_row, weigh
 from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study.warmup.collecting.points import KEY, WarmupPoint
 from dueby_study.warmup.collecting.rows import WarmupJournal

@@ -14,7 +14,7 @@ import numpy as np
 
 from dueby_api.gpu_profile import GPUProfile, PredictedWarmup, ProfileSpec, Quantiles, WarmupModel
 from dueby_planner.profiles.interpolation import interpolated_sizes, warmup_of
-from dueby_profiler.monitor.readers.model_facts import ModelWeight
+from dueby_profiler.monitor.warmup_rows import ModelWeight
 from dueby_study.warmup.learning.learn import LearnedWarmups, best_of, choose_parameters, try_kinds, upper_factor
 from dueby_study.warmup.learning.regressors import Predict, learn
 from dueby_study.warmup.learning.sample import Columns, Sample, sample_of

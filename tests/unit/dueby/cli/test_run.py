@@ -9,8 +9,7 @@ from rich.console import Console
 
 from dueby.cli.main import main
 from dueby.cli.run import worst
-from dueby.local.slots import Slot
-from dueby.local.this_machine import LocalPool, shared_pool
+from dueby.local.this_machine import LocalPool, Slot, shared_pool
 from dueby.runs.session import End, Session
 from dueby.terminal.console import Teller
 from dueby_api.errors import Invalid, Transient

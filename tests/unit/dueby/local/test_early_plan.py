@@ -7,8 +7,7 @@ import pytest
 
 from dueby.local import early_workers
 from dueby.local.early_workers import first_devices
-from dueby.local.slots import Slot
-from dueby.local.this_machine import LocalPool
+from dueby.local.this_machine import LocalPool, Slot
 from dueby_api.gpu_profile import parse_profile
 from support.planner import job, profile_document, step_document
 

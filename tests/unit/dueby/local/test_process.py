@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dueby.local.process import Process
-from dueby.local.slots import Slot
+from dueby.local.this_machine import Slot
 from support.operator import worker
 
 Answer = Callable[[BaseHTTPRequestHandler], None]

@@ -9,7 +9,7 @@ import pytest
 
 from dueby.local.process import Process
 from dueby.local.processes import Processes, wait_for_an_end
-from dueby.local.slots import Slot
+from dueby.local.this_machine import Slot
 from dueby.local.worker_process import own_variables
 from dueby_api.errors import DueByError
 from dueby_api.grid import Share

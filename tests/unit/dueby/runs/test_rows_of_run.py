@@ -8,8 +8,7 @@ import pytest
 
 from dueby.local.process import Process
 from dueby.local.record import Record
-from dueby.local.slots import Slot
-from dueby.local.this_machine import LocalPool
+from dueby.local.this_machine import LocalPool, Slot
 from dueby.runs.observations import rows_of_run
 from dueby_api.gpu_profile import ObservedJob, parse_profile
 from dueby_api.grid import Share

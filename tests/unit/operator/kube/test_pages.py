@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from dueby_operator.kube import pages
+from dueby_operator.kube.client import parse_list
 from dueby_operator.kube.pages import PAGE, TooLong
-from dueby_operator.kube.read_list import parse_list
 from dueby_operator.objects.meta import HasIdentity
 from support.api import served
 

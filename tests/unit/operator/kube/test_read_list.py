@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from dueby_operator.kube.read_list import parse_list
+from dueby_operator.kube.client import parse_list
 from dueby_operator.objects.jobs import BatchJob
 from support.api import served
 

@@ -13,8 +13,8 @@ from dueby_profiler.monitor.features.gpu_features import ALLOCATOR, STATISTICS
 from dueby_profiler.monitor.features.host_features import HOST
 from dueby_profiler.monitor.readers.allocator import allocator_features, pick
 from dueby_profiler.monitor.readers.host import Host, WatchedProcess
-from dueby_profiler.monitor.readers.model_facts import weigh
 from dueby_profiler.monitor.readers.status_page import MISSING
+from dueby_profiler.monitor.warmup_rows import weigh
 from site_monitor import handbook
 from support.source_tree import REPOSITORY
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_planner.profiles.interpolation import times_of, warmup_of
-from dueby_profiler.monitor.readers.model_facts import ModelWeight
+from dueby_profiler.monitor.warmup_rows import ModelWeight
 from dueby_study.warmup.__main__ import main
 from dueby_study.warmup.collecting.rows import write_warmups
 from dueby_study.warmup.predicting.anchoring import anchored, next_larger, straight

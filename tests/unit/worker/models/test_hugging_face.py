@@ -24,7 +24,7 @@ from transformers import (
 from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
-from dueby_profiler.monitor.readers.model_facts import weigh
+from dueby_profiler.monitor.warmup_rows import weigh
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.parity import check_parity
 from dueby_worker.models.loading import describe_model, load_model

@@ -14,7 +14,7 @@ from dueby_api.engines import EngineName
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.output import Output
-from dueby_profiler.monitor.readers.model_facts import weigh
+from dueby_profiler.monitor.warmup_rows import weigh
 from dueby_worker.engines.build import build_engine
 from dueby_worker.engines.openvino_network import network_key
 from dueby_worker.engines.parity import check_parity, made_up_images
