@@ -81,7 +81,7 @@ def test_maintenance_windows_reach_the_operator() -> None:
 def test_capacity_reaches_the_operator() -> None:
     assert "--capacity" not in options(rendered())
     block = {"class": "NVIDIA-H100", "count": 8, "from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z"}
-    nightly = {"class": "NVIDIA-L4", "count": 1_000_000, "nodeSelector": {"pool": "night"}, "weekly": WEEKLY}
+    nightly = {"class": "NVIDIA-A2", "count": 1_000_000, "nodeSelector": {"pool": "night"}, "weekly": WEEKLY}
     once, weekly = read_capacity(options(rendered(capacity=[block, nightly]))["--capacity"])
     assert (once.device_class, once.count, once.node_selector) == ("NVIDIA-H100", 8, {})
     assert (weekly.count, weekly.node_selector) == (1_000_000, {"pool": "night"})

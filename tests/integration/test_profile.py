@@ -17,7 +17,6 @@ from dueby.cli.main import main
 from dueby.terminal.profile_table import facts_of
 from dueby_api.inference_job import Model
 from dueby_api.source import Source
-from dueby_profiler.analysis import figures
 from dueby_profiler.machine import nvml
 from dueby_profiler.machine.layouts import Layout, Slice
 from dueby_profiler.machine.limits import read_limits
@@ -28,6 +27,7 @@ from dueby_profiler.measuring.photos import list_photos
 from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.profiling import profile_machine
 from dueby_profiler.progress_listener import ProgressListener
+from dueby_study.figures import profiles as figures
 from dueby_worker.engines import host
 from dueby_worker.models.loading import load_model
 from support.pictures import write_photos
