@@ -1,5 +1,6 @@
 """Which sinks a job goes on with, which it is refused by, and which it empties."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,17 +171,20 @@ class Interrupted(Exception):
 
 
 class TouchyStore:
-    """A store that does something before its n-th deletion."""
+    """A store that does something before its n-th deletion, of which there may be several at the same time."""
 
     def __init__(self, store: Store, *, before: int, act: Callable[[], None]) -> None:
         self._store = store
         self._left = before
         self._act = act
+        self._lock = threading.Lock()
 
     def delete(self, path: str) -> None:
-        if self._left == 0:
+        with self._lock:
+            acts = self._left == 0
+            self._left -= 1
+        if acts:
             self._act()
-        self._left -= 1
         self._store.delete(path)
 
     def __getattr__(self, name: str) -> Any:
