@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import MAX_CONFIDENCE, MAX_N, MIN_CONFIDENCE
-from dueby_planner.model.cores import enough_cores, present_cores, transcoding_us
+from dueby_planner.model.cores import present_cores, transcoding_us
 from dueby_planner.model.feed import rate_of_group
 from dueby_planner.model.problem import Problem, find_least, find_least_near
 
@@ -65,8 +65,7 @@ class FewerWithCores:
 
 def fewer_with_cores(problem: Problem, gpus: int) -> FewerWithCores | None:
     """Return how few of a plan's devices would do if none waited for decoding; None if that saves none of them."""
-    groups = problem.pool.groups
-    most = enough_cores(groups)
+    most = problem.enough_cores
     if not most:
         return None
     fewest = problem.with_cores(most).fewest()
@@ -76,7 +75,7 @@ def fewer_with_cores(problem: Problem, gpus: int) -> FewerWithCores | None:
     def suffices(cores: int) -> bool:
         return problem.with_cores(cores).fewest() == fewest
 
-    return FewerWithCores(cores=find_least(suffices, 1, most), present=present_cores(groups), gpus=fewest)
+    return FewerWithCores(cores=find_least(suffices, 1, most), present=present_cores(problem.pool.groups), gpus=fewest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,17 +89,16 @@ class FewerInSquares:
 
 def fewer_in_squares(problem: Problem, gpus: int = MAX_N) -> FewerInSquares | None:
     """Return how few devices would do for squares; None if these are not fewer, or if none waits for decoding."""
-    groups = problem.pool.groups
-    if not enough_cores(groups):
+    if not problem.enough_cores:
         return None
     fewest = problem.in_squares().fewest()
     if fewest is None or fewest >= gpus:
         return None
-    return FewerInSquares(gpus=fewest, transcoding_us=transcoding_us(groups, problem.images))
+    return FewerInSquares(gpus=fewest, transcoding_us=transcoding_us(problem.pool.groups, problem.images))
 
 
 def _sufficient_cores(problem: Problem) -> int | None:
-    most = enough_cores(problem.pool.groups)
+    most = problem.enough_cores
     if not most:
         return None
     return find_least_near(lambda cores: problem.with_cores(cores).fewest() is not None, 1, near=1, most=most)

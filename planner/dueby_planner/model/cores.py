@@ -19,12 +19,12 @@ def enough_cores(groups: Iterable[PoolGroup]) -> int:
 
     Where decoding slows the GPU itself, more would still shorten its steps a little; nobody is advised to that.
     """
-    return max((step.cores_to_keep_up(cores) for step, cores in _waiting(groups)), default=0)
+    return max((step.cores_to_keep_up(choice.cores) for choice, step in _waiting(groups)), default=0)
 
 
 def present_cores(groups: Iterable[PoolGroup]) -> int:
     """Return the fewest cores that a worker has whose GPU would wait for decoding; one does."""
-    return min(cores for _, cores in _waiting(groups))
+    return min(choice.cores for choice, _ in _waiting(groups))
 
 
 def with_cores(groups: Sequence[PoolGroup], cores: int) -> tuple[PoolGroup, ...]:
@@ -41,15 +41,13 @@ def in_squares(groups: Sequence[PoolGroup]) -> tuple[PoolGroup, ...]:
 
 def transcoding_us(groups: Iterable[PoolGroup], images: int) -> int:
     """Return the least that it takes one core to read and decode so many images, where GPUs would wait for that."""
-    choices = [each for group in groups if group.count for each in group.choices]
-    each_us = min(c.beside.core_us / c.mini_batch_size for c in choices if c.beside and c.beside.waits(c.cores))
-    return round(images * each_us)
+    return round(images * min(step.core_us / choice.mini_batch_size for choice, step in _waiting(groups)))
 
 
-def _waiting(groups: Iterable[PoolGroup]) -> list[tuple[GPUStep, int]]:
-    """Return the steps, with their workers' cores, whose GPUs would wait for decoding."""
+def _waiting(groups: Iterable[PoolGroup]) -> list[tuple[DeviceChoice, GPUStep]]:
+    """Return the choices, with their steps, whose GPUs would wait for decoding."""
     choices = [choice for group in groups if group.count for choice in group.choices]
-    return [(each.beside, each.cores) for each in choices if each.beside and each.beside.waits(each.cores)]
+    return [(each, each.beside) for each in choices if each.beside and each.beside.waits(each.cores)]
 
 
 def _with_cores(choice: DeviceChoice, cores: int) -> DeviceChoice:

@@ -23,7 +23,6 @@ from dueby_api.units import MICROS_PER_SECOND, format_at_least
 from dueby_api.words import counted
 from dueby_planner.model.alternatives import Alternatives, fewer_in_squares, fewer_with_cores, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
-from dueby_planner.model.cores import enough_cores
 from dueby_planner.model.feed import Within, rate_of
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.probability import probability_in_time
@@ -133,7 +132,7 @@ class Infeasible:
         """For each class whose GPUs would wait for their workers however many cores these had: that it would."""
         if self.alternatives.worker_cores is not None:
             return ()
-        fed = self.problem.with_cores(enough_cores(self.problem.pool.groups))
+        fed = self.problem.with_cores(self.problem.enough_cores)
         return _serial_warnings((capacity.group.device_class, capacity.choice) for capacity in fed.capacities())
 
 

@@ -16,7 +16,7 @@ from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
-from dueby_planner.model.cores import in_squares, with_cores
+from dueby_planner.model.cores import enough_cores, in_squares, with_cores
 from dueby_planner.model.feed import StoreFeed, Way, paced_groups, ways_within
 from dueby_planner.model.rule import EqualDevices, Rule, first_devices
 from dueby_planner.profiles.pool import Pool
@@ -85,6 +85,11 @@ class Problem:
             names = {group.device_class for group in way.groups}
             vars(plain)["groups"] = tuple(group for group in self.groups if group.device_class in names)
         return plain
+
+    @cached_property
+    def enough_cores(self) -> int:
+        """How many cores each GPU's worker must have so that no GPU waits for decoding; 0 if none does now."""
+        return enough_cores(self.pool.groups)
 
     @cached_property
     def is_bound_by_store(self) -> bool:
