@@ -21,10 +21,9 @@ from dueby_worker.storage.paced import Paces
 from dueby_worker.storage.store import TooLarge
 from dueby_worker.storage.stores import open_store
 from support.fault_proxy import SLOW_DOWN, FaultProxy, Refusal, Request, no_fault
-from support.index import PATIENT
+from support.index import HURRIED, PATIENT
 from support.pictures import SMALL, write_photos
 from support.s3 import S3Server, versitygw_server
-from support.store import HURRIED
 
 pytestmark = pytest.mark.s3
 IMAGES = 200

@@ -18,9 +18,9 @@ from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from support.azure import AzureServer, azurite_server, delete_container, put_container, put_object
 from support.fault_proxy import BUSY, GATEWAYS_404, FaultProxy, Refusal, no_fault, proxied
-from support.index import PATIENT, index_of, read
+from support.index import HURRIED, PATIENT, index_of, read
 from support.pictures import encode, photo
-from support.store import HURRIED, StoreContract
+from support.store import StoreContract
 from support.web import Whole, serving
 
 pytestmark = pytest.mark.azure

@@ -8,8 +8,8 @@ import pytest
 
 from dueby_worker.storage.store import Unavailable
 from dueby_worker.storage.stores import open_store
+from support.index import HURRIED
 from support.s3 import ACCESS_KEY, REGION, SECRET_KEY, S3Server, versitygw_server
-from support.store import HURRIED
 from support.web import Whole, serving
 
 pytestmark = pytest.mark.s3

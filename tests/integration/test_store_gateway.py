@@ -11,20 +11,16 @@ import pytest
 
 from dueby_api.errors import Transient
 from dueby_api.source import Source
-from dueby_worker.images.read_ahead import DecodedImage, read_images
-from dueby_worker.index.build import build_index
-from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.index.frozen_index import Index
 from dueby_worker.index.kept import KeptColumns
 from dueby_worker.index.listing import list_source
-from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store
 from dueby_worker.storage.stores import open_store
 from support.fault_proxy import BUSY, GATEWAYS_404, Fault, FaultProxy, Refusal, Request, no_fault
-from support.index import PATIENT
-from support.pictures import SMALL, write_photos
+from support.index import HURRIED, PATIENT, index_of, read
+from support.pictures import write_photos
 from support.processes import wait_for
 from support.s3 import S3Server, versitygw_server
-from support.store import HURRIED
 
 pytestmark = pytest.mark.s3
 IMAGES = 40
@@ -40,27 +36,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def index(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> Index:
     """Of all images, through the proxy."""
-    sink = open_store(str(tmp_path / "sink"))
-    build_index(Source(uri=server.uri("in")), sink, limit=None, preprocessing=SMALL, retry=HURRIED)
-    return open_index(sink)
+    return index_of(Source(uri=server.uri("in")), open_store(str(tmp_path / "sink")))
 
 
 @pytest.fixture
 def store(server: S3Server, proxy: FaultProxy) -> Store:
     return open_store(server.uri("in"), retry=HURRIED)
-
-
-def read(index: Index, *, retry: RetryPolicy) -> list[DecodedImage]:
-    images = read_images(
-        index.items(0, index.images - 1),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=2,
-        ahead=16,
-        witnesses=index.witnesses,
-        retry=retry,
-    )
-    return list(images)
 
 
 def test_an_image_of_which_a_gateway_says_that_it_is_not_there_is_read(
@@ -71,7 +52,7 @@ def test_an_image_of_which_a_gateway_says_that_it_is_not_there_is_read(
     chance = random.Random(1)
     proxy.fault = lambda request: GATEWAYS_404 if chance.random() < 0.4 else None
     try:
-        errors = {image.index: image.error for image in read(index, retry=PATIENT) if image.error}
+        errors = {image.index: image.error for image in read(index, ahead=16, retry=PATIENT) if image.error}
     finally:
         (tmp_path / gone.name).rename(gone)
     assert errors == {7: "It can't be read: there is no such object."}
@@ -81,7 +62,7 @@ def test_an_image_of_which_a_gateway_says_that_it_is_not_there_is_read(
 def test_a_gateway_that_says_so_of_every_image_is_waited_for(index: Index, proxy: FaultProxy, status: int) -> None:
     proxy.fault = lambda request: Refusal(status=status)
     with pytest.raises(Transient):
-        read(index, retry=HURRIED)
+        list(read(index, ahead=16))
 
 
 def test_a_connection_that_leads_to_a_gateway_is_left(server: S3Server, proxy: FaultProxy) -> None:

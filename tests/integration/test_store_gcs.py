@@ -11,7 +11,7 @@ import pytest
 from dueby_worker.storage.remote import GcsWriter, pages
 from dueby_worker.storage.store import NotFound, TooLarge
 from dueby_worker.storage.stores import open_store
-from support.store import HURRIED
+from support.index import HURRIED
 from support.web import Whole, serving
 
 # As objects.list describes them. An object that was composed of others has no MD5.

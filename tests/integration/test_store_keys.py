@@ -8,10 +8,9 @@ import pytest
 from dueby_api.source import ListedSource, Source
 from dueby_worker.storage.store import NotFound, TooLarge
 from dueby_worker.storage.stores import open_store
-from support.index import index_of, read
+from support.index import HURRIED, index_of, read
 from support.pictures import write_photos
 from support.s3 import S3Server, versitygw_server
-from support.store import HURRIED
 
 pytestmark = pytest.mark.s3
 

@@ -14,8 +14,8 @@ import pytest
 from dueby_api.errors import DueByError
 from dueby_worker.storage.remote import Web
 from dueby_worker.storage.stores import open_store
+from support.index import HURRIED
 from support.pictures import write_photos
-from support.store import HURRIED
 
 
 @dataclass

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -13,15 +13,14 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import ListedSource, Source
-from dueby_worker.images.read_ahead import DecodedImage, read_images
-from dueby_worker.index.build import build_index
-from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.images.read_ahead import read_images
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store, Unavailable
 from dueby_worker.storage.stores import open_store
+from support.index import HURRIED, index_of, read
 from support.pictures import SMALL, encode, photo, write_photos
 from support.s3 import S3Server, free_port, versitygw_server
-from support.store import HURRIED, StoreContract
+from support.store import StoreContract
 
 pytestmark = pytest.mark.s3
 WAITED_FOR_S = 60.0
@@ -57,23 +56,6 @@ class TestS3Store(StoreContract):
     """A prefix of a bucket."""
 
 
-def build(source: Source, sink: Store) -> Index:
-    build_index(source, sink, limit=None, preprocessing=SMALL, retry=HURRIED)
-    return open_index(sink)
-
-
-def read(index: Index, *, retry: RetryPolicy = HURRIED) -> Generator[DecodedImage, None, None]:
-    return read_images(
-        index.items(0, index.images - 1),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=2,
-        ahead=32,
-        witnesses=index.witnesses,
-        retry=retry,
-    )
-
-
 @pytest.mark.parametrize(
     ("uri", "images"),
     [
@@ -91,7 +73,7 @@ def test_a_source_on_s3_is_indexed_and_read(
     write_photos(server.folder / f"{prefix}-in", 40)
     write_photos(server.folder / f"{prefix}-in" / "sub", 1, kind="png")
     (server.folder / f"{prefix}-in" / "notes.txt").write_text("no image")
-    index = build(Source(uri=uri.format(f"{prefix}-in")), open_again())
+    index = index_of(Source(uri=uri.format(f"{prefix}-in")), open_again())
     assert index.images == index.document.summary.input_cost.sampled == images
     assert index.uris(0, 0)[0].startswith(f"s3://photos/{prefix}-in/")
     assert index.uris(0, images - 1) == sorted(index.uris(0, images - 1))
@@ -106,7 +88,7 @@ def test_the_keys_of_many_pages_come_in_order(server: S3Server, prefix: str, ope
         path = folder / f"{number % 3}" / f"{number:04d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    index = build(Source(uri=server.uri(f"{prefix}-in"), allow_unreadable=True), open_again())
+    index = index_of(Source(uri=server.uri(f"{prefix}-in"), allow_unreadable=True), open_again())
     keys = sorted(f"{number % 3}/{number:04d}.jpg" for number in range(2_300))
     assert index.uris(0, 2_299) == [server.uri(f"{prefix}-in/{key}") for key in keys]
     assert index.document.summary.input_cost.unreadable == 230  # a tenth is sampled
@@ -118,7 +100,7 @@ def test_a_manifest_on_s3_is_relative_to_its_folder(
 ) -> None:
     write_photos(server.folder / f"{prefix}-in", 3)
     (server.folder / f"{prefix}-in" / "list.csv").write_text("uri\n00001.jpg\ns3://photos/x/y.jpg\n../z.jpg\n")
-    index = build(Source(manifest=ListedSource(uri=server.uri(f"{prefix}-in/list.csv"))), open_again())
+    index = index_of(Source(manifest=ListedSource(uri=server.uri(f"{prefix}-in/list.csv"))), open_again())
     assert index.uris(0, 2) == [server.uri(f"{prefix}-in/00001.jpg"), server.uri("x/y.jpg"), server.uri("z.jpg")]
 
 
@@ -156,7 +138,7 @@ def test_what_is_not_on_s3_is_the_users_to_correct(
     open_again: Callable[[], Store], source: Source, sentence: str
 ) -> None:
     with pytest.raises(Invalid) as caught:
-        build(source, open_again())
+        index_of(source, open_again())
     assert str(caught.value) == sentence
 
 
@@ -176,7 +158,7 @@ def test_a_key_revoked_while_images_are_read_is_no_images_error(
     tmp_path: Path, server: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_photos(server.folder / f"{prefix}-in", 5)
-    index = build(Source(uri=server.uri(f"{prefix}-in")), open_store(str(tmp_path / "sink")))
+    index = index_of(Source(uri=server.uri(f"{prefix}-in")), open_store(str(tmp_path / "sink")))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "revoked")
     with pytest.raises(Transient):
         list(read(index))
@@ -186,7 +168,7 @@ def test_one_missing_or_forbidden_object_is_that_images_error(
     server: S3Server, prefix: str, open_again: Callable[[], Store]
 ) -> None:
     paths = write_photos(server.folder / f"{prefix}-in", 5)
-    index = build(Source(uri=server.uri(f"{prefix}-in")), open_again())
+    index = index_of(Source(uri=server.uri(f"{prefix}-in")), open_again())
     paths[2].unlink()
     errors = [image.error for image in read(index)]
     assert errors == [None, None, "It can't be read: there is no such object.", None, None]
@@ -195,7 +177,7 @@ def test_one_missing_or_forbidden_object_is_that_images_error(
 def test_a_removed_bucket_is_no_images_error(tmp_path: Path, server: S3Server, prefix: str) -> None:
     bucket = server.folder.parent / f"bucket-{prefix}"
     write_photos(bucket, 5)
-    index = build(Source(uri=f"s3://{bucket.name}"), open_store(str(tmp_path / "sink")))
+    index = index_of(Source(uri=f"s3://{bucket.name}"), open_store(str(tmp_path / "sink")))
     bucket.rename(tmp_path / "elsewhere")
     with pytest.raises(Transient, match="is the source gone"):
         list(read(index))
@@ -207,7 +189,7 @@ def test_a_server_that_comes_back_is_waited_for(tmp_path: Path, monkeypatch: pyt
         for name, value in server.env.items():
             monkeypatch.setenv(name, value)
         write_photos(server.folder / "in", 60)
-        index = build(Source(uri=server.uri("in")), open_store(str(tmp_path / "sink")))
+        index = index_of(Source(uri=server.uri("in")), open_store(str(tmp_path / "sink")))
         images = read_images(
             index.items(0, 59),
             source=index.document.source,

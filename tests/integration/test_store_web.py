@@ -13,16 +13,14 @@ import pytest
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import ListedSource, Source
-from dueby_worker.images.read_ahead import read_images
-from dueby_worker.index.build import build_index
-from dueby_worker.index.frozen_index import Index, open_index
+from dueby_worker.index.frozen_index import Index
 from dueby_worker.storage.remote import Web
 from dueby_worker.storage.retry import Throttled
 from dueby_worker.storage.store import NotFound, TooLarge, Unavailable
 from dueby_worker.storage.stores import open_store
-from support.pictures import SMALL, write_photos
+from support.index import HURRIED, index_of, read
+from support.pictures import write_photos
 from support.s3 import free_port
-from support.store import HURRIED
 
 
 @dataclass
@@ -83,22 +81,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def build(source: Source, tmp_path: Path) -> Index:
-    sink = open_store(str(tmp_path / "sink"))
-    build_index(source, sink, limit=None, preprocessing=SMALL, retry=HURRIED)
-    return open_index(sink)
+    return index_of(source, open_store(str(tmp_path / "sink")))
 
 
 def errors_of(index: Index) -> list[str | None]:
-    images = read_images(
-        index.items(0, index.images - 1),
-        source=index.document.source,
-        preprocessing=SMALL,
-        threads=2,
-        ahead=8,
-        witnesses=index.witnesses,
-        retry=HURRIED,
-    )
-    return [image.error for image in images]
+    return [image.error for image in read(index, ahead=8)]
 
 
 @pytest.mark.parametrize(

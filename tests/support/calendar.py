@@ -14,6 +14,7 @@ from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement, StoredWindow
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, FreeDevices, Step, idle_pool
 from dueby_planner.schedule.hand_over import RunningJob
+from dueby_planner.schedule.held_devices import HeldDevice
 from dueby_planner.schedule.reservation import Reservation
 from dueby_planner.schedule.verify import verify_calendar
 from support.planner import choice, group, problem
@@ -36,6 +37,22 @@ def calendar_job(
     groups = [group(*choices, name=kind, count=count) for kind, count in (devices or {"a": 2}).items()]
     asked = problem(*groups, images=images, time=time, **changes)
     return CalendarJob(name=name, deadline_class=deadline_class, problem=asked)
+
+
+def held_device(*, ends: int = 100, **changes: Any) -> HeldDevice:
+    """Return what a worker of a Soft job has of the class `a`, until it ends."""
+    usual = HeldDevice(
+        key=("team", "job"),
+        worker="w0",
+        group="a",
+        device_class="a",
+        deadline_class="Soft",
+        ends_us=ends,
+        surely_ends_us=ends,
+        done_us=ends,
+        gives_way_us=10,
+    )
+    return replace(usual, **changes)
 
 
 def planned(*jobs: CalendarJob) -> Calendar:

@@ -13,7 +13,7 @@ from dueby_worker.storage.uris import file_uri
 from support.pictures import SMALL, encode, photo
 
 JPEG = encode(photo(size=(40, 30)), "JPEG")
-HURRIED = RetryPolicy(first_pause_s=0.01, total_s=0.1)
+HURRIED = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=0.5)
 PATIENT = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=60)
 
 

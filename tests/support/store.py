@@ -6,10 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store, TooLarge
 
-HURRIED = RetryPolicy(first_pause_s=0.01, max_pause_s=0.05, total_s=0.5)
 WRITERS = 8
 
 

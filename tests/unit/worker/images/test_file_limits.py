@@ -18,8 +18,8 @@ from dueby_worker.images.room import SMALL_FILE_BYTES, MemoryRoom
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import open_index
 from dueby_worker.storage.stores import open_store
+from support.index import HURRIED
 from support.pictures import SMALL, write_photos
-from support.store import HURRIED
 
 EIGHT_GB = 8_000_000_000
 TOO_LARGE = f"bytes, more than the limit of {MAX_IMAGE_BYTES:,} bytes."

@@ -9,7 +9,7 @@ import pytest
 from dueby_worker.output.damaged_parts import read_end_of_part
 from dueby_worker.output.rows import Rows, encode_rows, read_footer
 from dueby_worker.storage.local_store import LocalStore
-from support.store import HURRIED
+from support.index import HURRIED
 from support.worker import ORIGIN
 
 

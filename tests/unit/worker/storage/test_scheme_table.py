@@ -9,7 +9,7 @@ from dueby_api.references import resolve
 from dueby_api.schemes import SCHEMES, SchemeEntry
 from dueby_worker.storage.store import ReadOnlyStore, Store
 from dueby_worker.storage.stores import open_store
-from support.store import HURRIED
+from support.index import HURRIED
 
 URIS = {
     "file": "file:///folder",

@@ -18,7 +18,8 @@ from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.system.temporary_files import hold
 from dueby_worker.telemetry.progress import StoreWaits
-from support.store import HURRIED, StoreContract
+from support.index import HURRIED
+from support.store import StoreContract
 
 
 @pytest.fixture

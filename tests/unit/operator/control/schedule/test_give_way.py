@@ -9,7 +9,7 @@ from dueby_planner.schedule.held_devices import HeldDevice
 from dueby_planner.schedule.job import JobKey
 from dueby_planner.schedule.reservation import Lane, Window
 from dueby_planner.schedule.stops import find_who_gives_way
-from support.calendar import CHOICE, calendar_job
+from support.calendar import CHOICE, calendar_job, held_device
 
 NEW: JobKey = ("team", "new")
 
@@ -21,18 +21,7 @@ def groups(*, idle: int = 0, leaving: int = 0) -> DeviceGroups:
 
 
 def hold(job: str, deadline_class: DeadlineClass = "Relaxed", *, worker: str = "w0", ends: int = 1000) -> HeldDevice:
-    return HeldDevice(
-        key=("team", job),
-        worker=worker,
-        group="a",
-        device_class="a",
-        deadline_class=deadline_class,
-        ends_us=ends,
-        surely_ends_us=ends,
-        done_us=ends,
-        gives_way_us=10,
-        can_give_way=True,
-    )
+    return held_device(key=("team", job), worker=worker, deadline_class=deadline_class, ends=ends, can_give_way=True)
 
 
 def placed(

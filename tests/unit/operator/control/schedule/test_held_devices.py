@@ -9,6 +9,7 @@ from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Limit
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Step, Taken
 from dueby_planner.schedule.held_devices import FreeNow, HeldDevice, pool_beside, without_others
+from support.calendar import held_device
 
 KEY = ("team", "job")
 
@@ -17,20 +18,8 @@ def group(name: str = "a", *, devices: int = 4, idle: int = 4) -> DeviceGroup:
     return DeviceGroup(name=name, device_class=name, devices=devices, idle=idle, users=frozenset({KEY}))
 
 
-def hold(
-    deadline_class: DeadlineClass = "Soft", *, ends: int = 100, surely: int = 103, gives_way: int = 10
-) -> HeldDevice:
-    return HeldDevice(
-        key=KEY,
-        worker="w0",
-        group="a",
-        device_class="a",
-        deadline_class=deadline_class,
-        ends_us=ends,
-        surely_ends_us=surely,
-        done_us=ends,
-        gives_way_us=gives_way,
-    )
+def hold(deadline_class: DeadlineClass = "Soft", *, gives_way: int = 10) -> HeldDevice:
+    return held_device(deadline_class=deadline_class, surely_ends_us=103, gives_way_us=gives_way)
 
 
 def idle(groups: DeviceGroups, pool: CalendarPool, name: str, within_us: int) -> int:

@@ -4,8 +4,8 @@ import pytest
 
 from dueby_api.store_limits import StoreLimits
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, Limit
-from dueby_planner.schedule.held_devices import HeldDevice
 from dueby_planner.schedule.stops import Waiting, find_unwanted
+from support.calendar import held_device
 from support.shared_cluster import SharedCluster
 
 OWN, OTHER = ("team", "own"), ("team", "other")
@@ -28,17 +28,7 @@ def test_a_worker_is_kept_by_which_nobody_would_gain(
 ) -> None:
     group = DeviceGroup(name="a", device_class="a", devices=4, idle=idle, users=frozenset({OWN, OTHER}))
     store = Limit(name="store", units=4, used=3, others=0, costs={OWN: {"a": 1}, OTHER: {"a": 2}})
-    hold = HeldDevice(
-        key=OWN,
-        worker="w0",
-        group="a",
-        device_class="a",
-        deadline_class="Hard",
-        ends_us=9,
-        surely_ends_us=9,
-        done_us=9,
-        gives_way_us=1,
-    )
+    hold = held_device(key=OWN, deadline_class="Hard")
     waiting = Waiting(in_time={"a": frozenset(in_time)}, short={"store": frozenset(short)})
     groups = DeviceGroups(all=(group,), limits=(store,))
     assert find_unwanted([hold], {"a": idle}, waiting, groups) == (frozenset({"w0"}) if is_kept else frozenset())
