@@ -42,11 +42,12 @@ def first_devices(
     `images` are those that are to be done, as far as anybody knows; None if nobody does.
     """
     has_nothing_to_wait_for = images == 0 or images_without_index(job.spec) is not None
-    if has_nothing_to_wait_for or time_us <= 0 or _may_download(job):
+    if has_nothing_to_wait_for or _may_download(job):
         return []
     try:
-        problem = problem_of(job.spec, pool.profiles, pool.counts, images=images or 1, time_us=time_us)
-        planned = _planned(problem, job) if images else _fastest(problem)
+        problem = problem_of(job.spec, pool.profiles, pool.counts, images=images or 1, time_us=max(1, time_us))
+        # By a deadline that has passed no device does anything: the plan that is late says which are needed.
+        planned = _planned(problem, job) if images or time_us <= 0 else _fastest(problem)
     except Invalid:  # which is reported where the job is planned
         return []
     devices = []

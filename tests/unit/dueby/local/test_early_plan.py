@@ -54,6 +54,12 @@ def test_as_many_as_the_plan_has_where_n_is_known() -> None:
     assert early(10_000) == ["cpu-1/0", "cpu-1/1", "cpu-1/2"]
 
 
+def test_a_job_that_is_late_already_has_all_that_make_it_less_late() -> None:
+    assert early(10_000, time_s=-1) == [f"cpu-1/{place}" for place in range(SLICES)]
+    assert early(None, time_s=-1) == ["cpu-1/0"]
+    assert early(10_000, time_s=-1, deadlineClass="Hard") == early(None, time_s=-1, deadlineClass="Hard") == []
+
+
 def test_the_index_step_has_a_core_to_itself_if_there_is_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(early_workers, "usable_cores", lambda: 2)
     assert early(10_000) == ["cpu-1/0"]
