@@ -19,7 +19,7 @@ from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.explain import cut_sentence, refusal_sentence
-from dueby_planner.schedule.free_devices import CHANGE_US, free_over_time, idle_pool
+from dueby_planner.schedule.free_devices import CHANGE_US, free_over_time, idle_pool, proven
 from dueby_planner.schedule.reservation import (
     Lane,
     Window,
@@ -62,7 +62,8 @@ def calendar_of(
     ]
     pool = idle_pool(counts, limits=units, change_us=CHANGE_US)
     tables = {kind: {**table, **free} for kind, table in pool.free.items()}
-    calendar = make_calendar(jobs, replace(pool, free=tables, expected=tables))
+    proved = {name: proven(steps) for name, steps in free.items()}
+    calendar = make_calendar(jobs, replace(pool, whole=proved, free=tables, expected=tables))
     verify_calendar(calendar)
     return calendar
 
@@ -96,8 +97,8 @@ def calendar_answer(calendar: Calendar) -> CalendarAnswer:
         proof="Calendar" if calendar.is_feasible else "Cut" if cut else "NoScheduleFound",
         jobs=tuple(_planned_job(found) for found in calendar.placements),
         pool=tuple(
-            PlannedPool(device_class=name, devices=count, peak=_peak(calendar, name))
-            for name, count in calendar.pool.whole.items()
+            PlannedPool(device_class=name, devices=max(step.free for step in steps), peak=_peak(calendar, name))
+            for name, steps in calendar.pool.whole.items()
         ),
         cut=PlannedCut(
             jobs=tuple(job.name for job in cut.jobs),

@@ -12,7 +12,15 @@ from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement, StoredWindow
-from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, FreeDevices, Step, idle_pool
+from dueby_planner.schedule.free_devices import (
+    CLASSES,
+    CalendarPool,
+    Free,
+    FreeDevices,
+    Step,
+    always_free,
+    idle_pool,
+)
 from dueby_planner.schedule.hand_over import RunningJob
 from dueby_planner.schedule.held_devices import HeldDevice
 from dueby_planner.schedule.reservation import Reservation
@@ -74,6 +82,11 @@ def steps(*free: tuple[int, int]) -> FreeDevices:
     """Return free devices from pairs of a time and how many are free from then on."""
     ends = [at_us for at_us, _ in free[1:]] + [NEVER_US]
     return tuple(Step(at_us, to_us, count) for (at_us, count), to_us in zip(free, ends, strict=True))
+
+
+def always(counts: Mapping[str, int]) -> Free:
+    """Return so many devices of each name that are always there."""
+    return {name: always_free(count) for name, count in counts.items()}
 
 
 def changes(times: Sequence[int], free: Sequence[int]) -> FreeDevices:
@@ -171,7 +184,7 @@ def quota_sets(draw: st.DrawFn) -> tuple[list[CalendarJob], CalendarPool]:
     limits = draw(pools(units))
     pool = replace(
         pool,
-        whole={**pool.whole, **units},
+        whole={**pool.whole, **always(units)},
         free={beside: {**pool.free[beside], **limits.free[beside]} for beside in CLASSES},
         expected={beside: {**pool.expected[beside], **limits.expected[beside]} for beside in CLASSES},
     )
@@ -197,7 +210,7 @@ def pools(draw: st.DrawFn, counts: Mapping[str, int]) -> CalendarPool:
             sooner = [min(count, at_once + each) for at_once, each in zip(there, more, strict=True)]
             free[beside] = {**free[beside], name: changes(times, there)}
             expected[beside] = {**expected[beside], name: changes(times, sooner)}
-    return CalendarPool(whole=counts, free=free, expected=expected)
+    return CalendarPool(whole=always(counts), free=free, expected=expected)
 
 
 @st.composite

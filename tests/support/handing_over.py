@@ -6,7 +6,7 @@ from typing import Any
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool
 from dueby_planner.schedule.hand_over import RunningJob, RunningWorker
-from support.calendar import calendar_job, steps
+from support.calendar import always, calendar_job, steps
 
 # A device does an image a microsecond, and takes 10 to start.
 DEVICES = 4
@@ -50,4 +50,4 @@ def pool_beside(*running: RunningJob) -> CalendarPool:
     assert len(ends) <= DEVICES
     free = steps((0, DEVICES - len(ends)), *((at, DEVICES - sum(end > at for end in ends)) for at in sorted(set(ends))))
     tables = {beside: {"a": free} for beside in CLASSES}
-    return CalendarPool(whole={"a": DEVICES}, free=tables, expected=tables)
+    return CalendarPool(whole=always({"a": DEVICES}), free=tables, expected=tables)

@@ -1,10 +1,11 @@
 """Which jobs can't be done even if their work could be divided at will and cost no starts between its pieces.
 
-Jobs are poured into the time of devices that are always there, in the order of their deadlines, each as level as it can
-be: from where most devices are left, but nowhere more than the job may hold. Where all jobs are there from the start,
-that finds room for all of them whenever there is room. What is left never falls with time, so neither does it with the
-next job: the job takes nothing up to one time, then all that is above a level, and from another time on as many
-devices as it may hold.
+Jobs are poured into the time of devices, in the order of their deadlines, each as level as it can be: from where most
+devices are left, but nowhere more than the job may hold. Where all jobs are there from the start, that finds room for
+all of them whenever there is room. What is left never falls with time, so neither does it with the next job: the job
+takes nothing up to one time, then all that is above a level, and from another time on as many devices as it may hold.
+Where devices come and go, the search counts time in what all of them could do in it, and so sees devices that are
+always there.
 
 If a job finds too little, the jobs that keep it from the time it would need, those that keep these from theirs, and so
 on, are together too many. The time that a job would need is all before it holds as many devices as it may.
@@ -17,11 +18,14 @@ what is impossible here is so at every confidence.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 from dueby_planner.schedule.calendar_job import CalendarJob, by_deadline, deadline_order, needed_us
+from dueby_planner.schedule.free_devices import Free, FreeDevices, always_free, combined, free_between
 
 
 class Demand(NamedTuple):
@@ -148,24 +152,24 @@ class Cut:
 class Cuts:
     """What jobs need, and what there is for them: a search for cuts with one more job."""
 
-    def __init__(self, jobs: Iterable[CalendarJob], whole: Mapping[str, int]) -> None:
-        """`jobs`: those that have devices or a place; `whole`: every device that there is, by name."""
+    def __init__(self, jobs: Iterable[CalendarJob], whole: Free) -> None:
+        """`jobs`: those that have devices or a place; `whole`: every device that there is, over time."""
         self._whole = whole
         self._needed: dict[str, int | None] = {}
         """By the name of the job."""
         self._jobs = [job for job in by_deadline(jobs) if self._needed_us(job) is not None]
         self._names = {job.device_names for job in self._jobs}
-        self._fillings: dict[frozenset[str], tuple[list[CalendarJob], Filling]] = {}
-        """Those of the jobs that use no other devices than these, and what is left beside them."""
+        self._fillings: dict[frozenset[str], tuple[list[CalendarJob], FreeDevices, Filling]] = {}
+        """Those of the jobs that use no other devices than these, these over time, and what is left beside the jobs."""
 
     def find(self, refused: CalendarJob) -> Cut | None:
         """Return a cut with the refused job in it; None if none is found."""
         if self._needed_us(refused) is None:  # it is impossible whatever the others do
             return None
         for names in _wider(self._names | {refused.device_names}, refused.device_names):
-            alike, filling = self._filling(names)
+            alike, there, filling = self._filling(names)
             place = bisect_left(alike, deadline_order(refused), key=deadline_order)
-            found = filling.find_overfull(self._demand(refused), place)
+            found = filling.find_overfull(self._demand(refused, there), place)
             if found is None or place not in found:
                 continue
             with_it = [*alike[:place], refused, *alike[place:]]
@@ -174,15 +178,20 @@ class Cuts:
                 return self._cut(chosen, refused)
         return None
 
-    def _filling(self, names: frozenset[str]) -> tuple[list[CalendarJob], Filling]:
+    def _filling(self, names: frozenset[str]) -> tuple[list[CalendarJob], FreeDevices, Filling]:
         if names not in self._fillings:
             alike = [job for job in self._jobs if names.issuperset(job.device_names)]
-            devices = sum(self._whole.get(name, 0) for name in names)
-            self._fillings[names] = alike, Filling([self._demand(job) for job in alike], devices)
+            there = _together(self._whole, names)
+            most = max(step.free for step in there)
+            self._fillings[names] = alike, there, Filling([self._demand(job, there) for job in alike], most)
         return self._fillings[names]
 
-    def _demand(self, job: CalendarJob) -> Demand:
-        return Demand(self._needed_us(job) or 0, job.problem.time_us, job.problem.most)
+    def _demand(self, job: CalendarJob, there: FreeDevices) -> Demand:
+        """Return what the job needs. Where devices come and go, time counts in what all of them could do in it."""
+        until_us = job.problem.time_us
+        if len(there) > 1:
+            until_us = max(1, _device_us(there, 0, until_us) // max(step.free for step in there))
+        return Demand(self._needed_us(job) or 0, until_us, job.problem.most)
 
     def shortened(self, cut: Cut) -> Cut:
         """Leave out the jobs without which it is a cut as well, the smallest first; the refused one stays."""
@@ -219,18 +228,32 @@ class Cuts:
         return self._needed[job.name]
 
 
-def available_us(jobs: Sequence[CalendarJob], whole: Mapping[str, int]) -> int:
+def available_us(jobs: Sequence[CalendarJob], whole: Free) -> int:
     """Return the device time that these jobs can have together before their deadlines."""
-    total, may_hold, there = 0, 0, 0
+    total, may_hold, there = 0, 0, always_free(0)
     names: set[str] = set()
     latest_first = by_deadline(jobs)[::-1]
     begins_us = [max(0, job.problem.time_us) for job in latest_first[1:]] + [0]
     for job, from_us in zip(latest_first, begins_us, strict=True):
         may_hold += job.problem.most
-        there += sum(whole.get(name, 0) for name in job.device_names - names)
-        names |= job.device_names
-        total += (max(0, job.problem.time_us) - from_us) * min(there, may_hold)
+        if more := job.device_names - names:
+            there = combined(there, _together(whole, more), add)
+            names |= more
+        total += _device_us(there, from_us, max(0, job.problem.time_us), most=may_hold)
     return total
+
+
+def _together(whole: Free, names: Iterable[str]) -> FreeDevices:
+    """Return the devices of all these names over time."""
+    return reduce(lambda there, name: combined(there, whole.get(name, ()), add), names, always_free(0))
+
+
+def _device_us(there: FreeDevices, from_us: int, to_us: int, *, most: int | None = None) -> int:
+    """Return the device time between two times, of `most` devices at a time."""
+    return sum(
+        (min(step.to_us, to_us) - max(step.from_us, from_us)) * (step.free if most is None else min(step.free, most))
+        for step in (there if len(there) == 1 else free_between(there, from_us, to_us))
+    )
 
 
 def _wider(sets: Collection[frozenset[str]], least: frozenset[str]) -> Iterator[frozenset[str]]:

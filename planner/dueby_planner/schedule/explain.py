@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from dueby_api.conditions import Reason
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.units import (
     MICROS_PER_SECOND,
@@ -66,7 +67,9 @@ def waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -
 
 def refuse_beside_others(usable: Usable, placement: Placement, calendar: Calendar) -> Refuse:
     job, class_of, advice = usable.job, usable.groups.class_of, calendar.advice(placement.job.name)
+    is_alone = calendar.cut is not None and calendar.cut.jobs == (placement.job,)
     return Refuse(
+        reason=Reason.DEADLINE_TOO_EARLY if is_alone else Reason.PROMISED_TO_OTHERS,
         sentence=refusal_sentence(calendar, placement, called=_called_by(job), class_of=class_of),
         alternatives=AlternativesStatus(
             earliest_deadline=None

@@ -23,7 +23,7 @@ from dueby_api.capacity import AnnouncedDevices
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.problem import NEVER_US
-from dueby_planner.schedule.spans import find_spans, from_now, outside
+from dueby_planner.schedule.spans import SEEN_US, find_spans, from_now, outside
 
 
 class Step(NamedTuple):
@@ -89,7 +89,7 @@ def without(free: FreeDevices, taken: Sequence[Taken], *, least: int = 0) -> Fre
 
 def least_free(free: FreeDevices, from_us: int, to_us: int) -> int:
     """Return how many devices are free all the time."""
-    return min((step.free for step in _between(free, from_us, to_us)), default=0)
+    return min((step.free for step in free_between(free, from_us, to_us)), default=0)
 
 
 def combined(one: FreeDevices, other: FreeDevices, count: Callable[[int, int], int]) -> FreeDevices:
@@ -103,7 +103,7 @@ def lasting(free: FreeDevices, until_us: int) -> FreeDevices:
     """Return what is free from each moment until then without a gap; nothing after it."""
     found: list[tuple[int, int, int]] = [(until_us, NEVER_US, 0)]
     least = max((step.free for step in free), default=0)
-    for step in reversed(_between(free, 0, until_us)):
+    for step in reversed(free_between(free, 0, until_us)):
         least = min(least, step.free)
         found.append((step.from_us, min(step.to_us, until_us), least))
     return _joined(reversed(found))
@@ -112,6 +112,14 @@ def lasting(free: FreeDevices, until_us: int) -> FreeDevices:
 def before(free: FreeDevices, until_us: int) -> FreeDevices:
     """Return what is free until then; nothing after it."""
     return without(free, [Taken(until_us, NEVER_US, max((step.free for step in free), default=0))])
+
+
+def proven(there: FreeDevices) -> FreeDevices:
+    """Return what a proof counts of the devices that are there: nobody knows what weeks beyond those seen bring."""
+    if len(there) == 1:
+        return there
+    all_of_them = max(step.free for step in there)
+    return combined(there, (Step(0, SEEN_US, 0), Step(SEEN_US, NEVER_US, all_of_them)), max)
 
 
 def rounded(free: FreeDevices, unit_us: int) -> FreeDevices:
@@ -127,7 +135,7 @@ def level_spans(free: FreeDevices, until_us: int, most: int) -> list[LevelSpan]:
     open_levels: list[tuple[int, int]] = [(0, 0)]
     """Since when levels have been there, and up to which; both ascend."""
     height = 0
-    for at_us, _, there in (*_between(free, 0, until_us), (until_us, until_us, 0)):
+    for at_us, _, there in (*free_between(free, 0, until_us), (until_us, until_us, 0)):
         count = min(there, most)
         if count == height:
             continue
@@ -145,7 +153,7 @@ def _at(free: FreeDevices, at_us: int) -> int:
     return free[first].free if first >= 0 else 0
 
 
-def _between(free: FreeDevices, from_us: int, to_us: int) -> FreeDevices:
+def free_between(free: FreeDevices, from_us: int, to_us: int) -> FreeDevices:
     """Return the steps of which a part is between two times."""
     first = bisect_right(free, from_us, key=_BEGIN) - 1
     return free[max(0, first) : bisect_left(free, to_us, key=_BEGIN)]
@@ -153,7 +161,7 @@ def _between(free: FreeDevices, from_us: int, to_us: int) -> FreeDevices:
 
 def _without_one(free: FreeDevices, taken: Taken, least: int) -> FreeDevices:
     from_us, to_us, devices = taken
-    steps = _between(free, from_us, to_us)
+    steps = free_between(free, from_us, to_us)
     if not steps or not devices:
         return free
     first = bisect_right(free, from_us, key=_BEGIN) - 1
@@ -202,8 +210,8 @@ PROMISED, YIELDING = CLASSES[:2], CLASSES[2:]
 class CalendarPool:
     """The devices, by name: a device class, or those of a class that have the same future."""
 
-    whole: Mapping[str, int]
-    """Every device that there is, whoever has it now, and in the operator all units of limits. Proofs count these."""
+    whole: Free
+    """Every device that there is, whoever has it then. Proofs count these."""
     free: Mapping[DeadlineClass, Free]
     """What is free beside the running workers of a class and of those above it. At no moment has a class fewer devices
     than those below it: `free["BestEffort"]` is beside all workers, and `free["Hard"]` beside those of Hard jobs."""
@@ -254,4 +262,5 @@ def idle_pool(
     """Return a pool of so many devices on which nothing runs; `limits` are units by the names of limits."""
     free = {name: always_free(count) for name, count in (*counts.items(), *limits.items())}
     tables = dict.fromkeys(CLASSES, free)
-    return CalendarPool(whole=counts, free=tables, expected=tables, change_us=change_us)
+    whole = {name: free[name] for name in counts}
+    return CalendarPool(whole=whole, free=tables, expected=tables, change_us=change_us)

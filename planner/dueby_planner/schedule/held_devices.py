@@ -25,6 +25,7 @@ from dueby_planner.schedule.free_devices import (
     always_free,
     least_free,
     less,
+    proven,
     without,
 )
 from dueby_planner.schedule.job import JobKey, ScheduledJob, WorkerModel
@@ -114,7 +115,7 @@ def pool_beside(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: 
             for kind in CLASSES
         }
 
-    whole = {group.name: group.devices for group in groups.all} | {limit.name: limit.units for limit in groups.limits}
+    whole = {group.name: proven(without(always_free(group.devices), away[group.name])) for group in groups.all}
     return CalendarPool(whole=whole, free=tables(surely=True), expected=tables(surely=False), change_us=CHANGE_US)
 
 

@@ -13,6 +13,8 @@ from dueby_planner.model.problem import NEVER_US
 WEEKS_AHEAD = 4
 _HOUR_US = 3600 * MICROS_PER_SECOND
 DAY_US = 24 * _HOUR_US
+SEEN_US = 7 * WEEKS_AHEAD * DAY_US
+"""Until so long from now weekly windows are known."""
 
 
 class Span(NamedTuple):

@@ -15,7 +15,7 @@ from dueby_planner.model.verify import WrongPlan
 from dueby_planner.schedule.calendar import Calendar
 from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.cut import Cut
-from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, always_free
+from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, always_free, least_free
 from dueby_planner.schedule.reservation import Costs, Reservation, Window
 
 Held = tuple[Reservation, Costs]
@@ -128,15 +128,19 @@ def _spans(held: Iterable[Held]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _verify_cut(cut: Cut, pool: CalendarPool) -> None:
-    """Devices that are always there: each interval between deadlines is counted once."""
+    """Each interval between deadlines, and times at which devices come or go, is counted once."""
     _require(cut.needed_us > cut.available_us, "the cut leaves enough")
-    times = [0, *sorted({job.problem.time_us for job in cut.jobs})]
+    last_us = max(job.problem.time_us for job in cut.jobs)
+    borders = {step.from_us for job in cut.jobs for name in job.device_names for step in pool.whole.get(name, ())}
+    borders |= {0, *(job.problem.time_us for job in cut.jobs)}
+    times = sorted(at_us for at_us in borders if at_us <= last_us)
     available = 0
     for from_us, to_us in pairwise(times):
         later = [job.problem for job in cut.jobs if job.problem.time_us > from_us]
         names = {group.device_class for problem in later for group in problem.groups}
         may_hold = sum(problem.most for problem in later)
-        available += (to_us - from_us) * min(may_hold, sum(pool.whole.get(name, 0) for name in names))
+        there = sum(least_free(pool.whole.get(name, ()), from_us, to_us) for name in names)
+        available += (to_us - from_us) * min(may_hold, there)
     _require(available == cut.available_us, f"{available} us of devices are there, not {cut.available_us}")
 
 

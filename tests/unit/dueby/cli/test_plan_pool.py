@@ -46,7 +46,7 @@ def test_a_job_is_planned_on_devices_that_come_later(plan: Plan, tmp_path: Path)
     assert all(HOUR_S - 60 < window["from"] < window["to"] <= 2 * HOUR_S for window in job["windows"])
     code, out, _ = plan("-o", "json", pool=file, deadline="30m", deadlineClass="Hard")
     (job,) = json.loads(out)["jobs"]
-    assert (code, job["action"], job["windows"]) == (3, "Hold", [])
+    assert (code, job["action"], job["windows"]) == (3, "Refuse", [])
 
 
 def test_what_comes_is_beside_what_is_always_there(plan: Plan, tmp_path: Path) -> None:

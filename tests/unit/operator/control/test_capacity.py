@@ -44,6 +44,16 @@ def test_a_hard_job_is_promised_announced_devices_and_works_on_them_when_they_ha
     assert 40 < cluster.ended_s("hard") <= 140
 
 
+def test_a_hard_job_that_is_due_before_the_devices_come_is_refused_at_once() -> None:
+    cluster = SharedCluster({}, capacity=announced(40, 140))
+    cluster.add("early", images=10_000, deadline_s=39)
+    cluster.run(1)
+    reason, message = cluster.said("early", "Feasible")
+    assert reason == "DeadlineTooEarly"
+    assert "and there are 0.0 CPU slice-seconds for it" in message
+    assert "A deadline of " in message
+
+
 def test_a_job_whose_announced_devices_do_not_come_is_told_so_at_once_and_goes_on_when_they_are_there() -> None:
     cluster = SharedCluster({}, capacity=announced(40, 300))
     cluster.add("hard", images=50_000, deadline_s=220)

@@ -9,14 +9,14 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, idle_pool
 from dueby_planner.schedule.hand_over import RunningJob
-from support.calendar import actions, again, calendar_job, devices_held, online, placement, steps, windows
+from support.calendar import actions, again, always, calendar_job, devices_held, online, placement, steps, windows
 from support.planner import worker
 
 ONE = {"a": 1}
 
 
 def pool(*, free: Mapping[DeadlineClass, Free], whole: int) -> CalendarPool:
-    return CalendarPool(whole={"a": whole}, free=free, expected=free)
+    return CalendarPool(whole=always({"a": whole}), free=free, expected=free)
 
 
 def running(*classes: DeadlineClass, until_us: int = 1000) -> CalendarPool:

@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 from dueby_planner.model.capacity import DeviceChoice, capacity
 from dueby_planner.schedule.calendar_job import needed_us
 from dueby_planner.schedule.cut import Cuts, available_us
+from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, FreeDevices, proven
 from dueby_planner.schedule.lag import OngoingWorker
-from support.calendar import calendar_job, planned
+from dueby_planner.schedule.spans import DAY_US, SEEN_US
+from support.calendar import actions, always, calendar_job, changes, online, planned, steps
 from support.planner import WORKERS, choice, worker
 
-WHOLE = {"a": 2}
+WHOLE = always({"a": 2})
 CHOICES = st.lists(
     st.builds(choice, st.integers(1, 20), st.integers(1, 30), st.integers(0, 60)),
     min_size=1,
@@ -111,7 +113,7 @@ def test_a_cut_is_no_cut_for_those_who_fit() -> None:
 
 
 def test_jobs_on_other_classes_are_no_part_of_the_proof() -> None:
-    whole = {"a": 1, "b": 5}
+    whole = always({"a": 1, "b": 5})
     other = calendar_job("other", images=10, time=100, devices={"b": 5})
     promised, refused = (calendar_job(name, images=90, time=100, devices={"a": 1}) for name in ("promised", "refused"))
     cut = Cuts([promised, other], whole).find(refused)
@@ -121,9 +123,69 @@ def test_jobs_on_other_classes_are_no_part_of_the_proof() -> None:
 
 
 def test_jobs_on_several_classes_are_part_of_the_proof_where_they_take_all_of_them() -> None:
-    whole = {"a": 1, "b": 1}
+    whole = always({"a": 1, "b": 1})
     one = calendar_job("one", images=90, time=100, devices={"a": 1})
     both = calendar_job("both", images=180, time=100, devices={"a": 1, "b": 1})
     cut = Cuts([both], whole).find(one)
     assert cut is not None
     assert (cut.needed_us, cut.available_us) == (300, 200)
+
+
+# ---- devices that come and go
+
+
+def coming(there: FreeDevices) -> CalendarPool:
+    """Return devices of the class `a` that are there over time, all of them idle."""
+    tables = {kind: {"a": there} for kind in CLASSES}
+    return CalendarPool(whole={"a": proven(there)}, free=tables, expected=tables)
+
+
+def test_what_there_is_counts_only_while_it_is_there() -> None:
+    there = {"a": steps((0, 1), (40, 3), (60, 0))}
+    early, late = calendar_job("early", images=10, time=50), calendar_job("late", images=10, time=100)
+    assert available_us([early], there) == 40 + 2 * 10
+    assert available_us([late], there) == 40 + 2 * 20
+    assert available_us([early, late], there) == 40 + 3 * 10 + 2 * 10
+
+
+def test_a_job_that_is_due_before_devices_come_is_refused_with_the_proof() -> None:
+    pool = coming(steps((0, 0), (100, 2)))
+    calendar = online(pool, calendar_job("early", images=10, time=90), calendar_job("late", images=10, time=130))
+    assert actions(calendar) == {"early": "Refuse", "late": "Reserve"}
+    assert calendar.cut is not None
+    assert (calendar.cut.needed_us, calendar.cut.available_us) == (20, 0)
+
+
+def test_jobs_that_fill_what_comes_keep_another_one_from_it() -> None:
+    pool = coming(steps((0, 1), (100, 2), (200, 0)))
+    jobs = [calendar_job("first", images=180, time=200), calendar_job("second", images=50, time=250)]
+    refused = calendar_job("refused", images=60, time=300)
+    calendar = online(pool, *jobs, refused)
+    assert actions(calendar) == {"first": "Start", "second": "Reserve", "refused": "Refuse"}
+    assert calendar.cut is not None
+    assert calendar.cut.available_us == 100 + 2 * 100
+
+
+def test_beyond_the_weeks_that_are_seen_all_devices_count() -> None:
+    nightly = proven(steps((0, 0), (DAY_US, 2), (2 * DAY_US, 0)))
+    assert nightly == steps((0, 0), (DAY_US, 2), (2 * DAY_US, 0), (SEEN_US, 2))
+    assert proven(steps((0, 2))) == steps((0, 2))
+
+
+@given(
+    times=st.sets(st.integers(1, 300), max_size=4),
+    counts=st.lists(st.integers(0, 3), min_size=5, max_size=5),
+    asked=st.lists(st.tuples(st.integers(1, 300), st.integers(20, 400), st.integers(1, 3)), min_size=1, max_size=5),
+)
+def test_what_has_room_on_devices_that_come_and_go_is_never_refused(
+    times: set[int], counts: list[int], asked: list[tuple[int, int, int]]
+) -> None:
+    pool = coming(changes([0, *sorted(times)], counts))
+    jobs = [
+        calendar_job(f"job-{number}", images=images, time=time, devices={"a": 3}, max_gpus=most)
+        for number, (images, time, most) in enumerate(asked)
+    ]
+    calendar = online(pool, *jobs)
+    placed = [found.job for found in calendar.placements if found.reservation]
+    for job in placed:
+        assert Cuts([other for other in placed if other is not job], pool.whole).find(job) is None

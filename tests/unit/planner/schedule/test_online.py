@@ -55,7 +55,7 @@ def more_of(pool: CalendarPool, name: str) -> CalendarPool:
 
     return replace(
         pool,
-        whole={**pool.whole, name: pool.whole[name] + 1},
+        whole=more(pool.whole),
         free={beside: more(pool.free[beside]) for beside in CLASSES},
         expected={beside: more(pool.expected[beside]) for beside in CLASSES},
     )

@@ -12,7 +12,7 @@ from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, idle_pool
 from dueby_planner.schedule.place import suffices
 from dueby_planner.schedule.place_job import earliest_us
 from dueby_planner.schedule.reservation import devices_at_most, ends_us
-from support.calendar import actions, calendar_job, changes, online, placement, steps, windows
+from support.calendar import actions, always, calendar_job, changes, online, placement, steps, windows
 
 GIVES_WAY: dict[DeadlineClass, tuple[DeadlineClass, ...]] = {
     "Soft": ("Hard",),
@@ -28,7 +28,7 @@ def test_a_late_job_has_the_fewest_devices_that_end_little_later_than_all_would(
     # Each comes free at its own time.
     free = {"a": changes([0, *sorted(set(taken))], range(1, 2 + len(set(taken))))}
     tables = dict.fromkeys(CLASSES, free)
-    pool = CalendarPool(whole={"a": 6}, free=tables, expected=tables)
+    pool = CalendarPool(whole=always({"a": 6}), free=tables, expected=tables)
     late = calendar_job("late", images=images, time=time, deadline_class="Soft", devices={"a": 6})
     found = placement(online(pool, late), "late")
     assume(not found.is_in_time)
@@ -47,7 +47,7 @@ def busy(by: DeadlineClass) -> CalendarPool:
         beside: {"a": steps((0, 1)) if beside in GIVES_WAY[by] else steps((0, 0), (300, 1))}
         for beside in idle_pool({}).free
     }
-    return CalendarPool(whole={"a": 1}, free=free, expected=free)
+    return CalendarPool(whole=always({"a": 1}), free=free, expected=free)
 
 
 def job(deadline_class: DeadlineClass, *, time: int) -> CalendarJob:
