@@ -1,15 +1,28 @@
-"""When nodes go away, and when they come back: a node's annotation, and the chart's maintenance windows. Pure."""
+"""When nodes go away, and when they come back: a node's annotation and taints, and the chart's maintenance. Pure."""
 
 from collections.abc import Iterable, Mapping
 
 from dueby_api.capacity import Timed, WeeklyWindow
 from dueby_api.errors import Invalid
+from dueby_operator.objects.nodes import Taint
 from dueby_operator.objects.parse import micros_of
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule import spans
 from dueby_planner.schedule.spans import Span, Spans, merged
 
 DRAIN_AT = "dueby.dev/drain-at"
+# Who takes nodes away says with these that all pods are evicted next, as from a spot node that is reclaimed.
+LAST_TAINTS = frozenset(
+    {
+        "ToBeDeletedByClusterAutoscaler",
+        "karpenter.sh/disrupted",
+        "karpenter.sh/disruption",  # before Karpenter 1.0
+        "aws-node-termination-handler/spot-itn",
+        "aws-node-termination-handler/asg-lifecycle-termination",
+        "cloud.google.com/impending-node-termination",
+        "remediator.kubernetes.azure.com/unschedulable",
+    }
+)
 
 
 def read_drain_at(annotations: Mapping[str, str]) -> int | None:
@@ -22,6 +35,11 @@ def read_drain_at(annotations: Mapping[str, str]) -> int | None:
     if text is not None and drain_at_us is None:
         raise Invalid(DRAIN_AT, f"must be a time such as 2026-12-01T06:00:00Z, but is {text[:40]!r}")
     return drain_at_us
+
+
+def is_being_taken(taints: Iterable[Taint]) -> bool:
+    """Return whether a node with these taints is being taken away now."""
+    return any(taint.key in LAST_TAINTS for taint in taints)
 
 
 def find_absences(labels: Mapping[str, str], maintenance: Iterable[Timed], *, drain_at_us: int | None = None) -> Spans:

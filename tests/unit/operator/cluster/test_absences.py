@@ -14,7 +14,8 @@ from dueby_api.capacity import DAYS, Timed
 from dueby_api.errors import Invalid
 from dueby_api.schema import validate
 from dueby_api.units import to_micros
-from dueby_operator.cluster.absences import DRAIN_AT, find_absences, find_weekly, read_drain_at
+from dueby_operator.cluster.absences import DRAIN_AT, find_absences, find_weekly, is_being_taken, read_drain_at
+from dueby_operator.objects.nodes import Taint
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule.spans import WEEKS_AHEAD, Span, from_now, with_weekly
 from support.decisions import NOW, SECOND
@@ -38,6 +39,23 @@ def test_an_annotation_says_when_a_node_is_drained() -> None:
 def test_what_is_no_time_is_named(text: str) -> None:
     with pytest.raises(Invalid, match=DRAIN_AT):
         read_drain_at({DRAIN_AT: text})
+
+
+@pytest.mark.parametrize(
+    ("key", "effect", "is_taken"),
+    [
+        ("karpenter.sh/disrupted", "NoSchedule", True),
+        ("ToBeDeletedByClusterAutoscaler", "NoSchedule", True),
+        ("cloud.google.com/impending-node-termination", "NoSchedule", True),
+        # Those say that a node may be taken one day, or that it is for others.
+        ("DeletionCandidateOfClusterAutoscaler", "PreferNoSchedule", False),
+        ("kubernetes.azure.com/scalesetpriority", "NoSchedule", False),
+        ("nvidia.com/gpu", "NoSchedule", False),
+    ],
+)
+def test_a_taint_says_that_a_node_is_being_taken_away(key: str, effect: str, is_taken: bool) -> None:
+    permanent = Taint(key="pool", value="a", effect="NoSchedule")
+    assert is_being_taken([permanent, Taint(key=key, value="1764630000", effect=effect)]) == is_taken
 
 
 def test_a_node_is_away_in_the_windows_that_select_it() -> None:

@@ -124,7 +124,7 @@ def test_what_is_reserved_for_a_job_is_still_so_when_its_worker_stops(seconds: i
     windows = cluster.status("long").plan.windows
     assert windows, "of the device that `first` has"
     # It has no place beside these, and is tried again in each pass.
-    cluster.add("new", images=160 * 40, deadline_s=105)
+    cluster.add("new", images=160 * 6, deadline_s=105)
     cluster.run(60, until=lambda: bool(reasons(cluster, "long")))
     assert reasons(cluster, "long") == [reason]
     assert cluster.status("long").plan.windows == windows
@@ -158,6 +158,12 @@ def deleted(found: Look) -> list[str]:
 
 def test_the_pods_on_a_draining_node_go_and_their_job_makes_others() -> None:
     found, leaving = seen_with(1)
+    assert deleted(found) == leaving
+    assert found.status.replans[-1].reason == "NodeDrains"
+
+
+def test_so_do_those_on_a_node_that_is_being_taken_away_now() -> None:
+    found, leaving = seen_with(1, drains_in_s=-NOW // SECOND)
     assert deleted(found) == leaving
     assert found.status.replans[-1].reason == "NodeDrains"
 

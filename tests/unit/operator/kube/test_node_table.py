@@ -41,6 +41,8 @@ class Server:
     events: Mapping[str, asyncio.Queue[Document]] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Of the node."""
+    taints: tuple[str, ...] = ()
+    """Their keys."""
     labels: Mapping[str, str] = field(default_factory=lambda: {LABEL: A100})
     """Likewise."""
     asked: set[str] = field(default_factory=set)
@@ -57,6 +59,7 @@ class Server:
             await asyncio.sleep(3600)
         node = node_document()
         node["metadata"] |= {"uid": "u", "labels": dict(self.labels), "annotations": dict(self.annotations)}
+        node["spec"]["taints"] = [{"key": key, "effect": "NoSchedule"} for key in self.taints]
         found = {paths.core_path("nodes"): [node], **self.objects}[request.path]
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": found})
 
@@ -127,6 +130,13 @@ def test_an_operator_that_reads_no_pods_of_others_asks_for_none_of_it() -> None:
 def test_a_node_says_when_it_is_drained() -> None:
     node, _ = asyncio.run(rows(Server(annotations={DRAIN_AT: "1970-01-01T00:00:05Z"})))
     assert node.away == (Span(5_000_000, NEVER_US),)
+
+
+def test_a_node_that_is_being_taken_away_is_away_whatever_its_annotation_says() -> None:
+    for annotations in ({}, {DRAIN_AT: "2999-01-01T00:00:00Z"}):
+        server = Server(annotations=annotations, taints=("pool", "karpenter.sh/disrupted"))
+        node, _ = asyncio.run(rows(server))
+        assert node.away == (Span(0, NEVER_US),)
 
 
 @pytest.mark.parametrize(
