@@ -10,6 +10,7 @@ the advice, and a little more, since it takes no less than that the next time.
 from collections.abc import Callable
 
 from dueby_api.inference_job import JobSpec
+from dueby_api.prices import MICRO_UNITS, format_amount, format_number
 from dueby_api.units import MICROS_PER_SECOND, format_duration, format_exactly, format_time
 from dueby_api.words import counted, slack_words, time_span
 from dueby_planner.answer import (
@@ -18,6 +19,7 @@ from dueby_planner.answer import (
     device_word,
     feed_words,
     limit_words,
+    planned_cost,
     proof_sentence,
     rate_words,
     serial_sentences,
@@ -27,6 +29,7 @@ from dueby_planner.answer import (
     transcoding_needed,
     would_do_in_tars,
 )
+from dueby_planner.model.cost import Tariff
 from dueby_planner.model.feed import MICRO, rate_of
 from dueby_planner.model.plan import Infeasible, Plan
 
@@ -38,6 +41,7 @@ _HOUR_US = 3600 * MICROS_PER_SECOND
 # What it takes to write a time into the manifest and to start again.
 _EDITING_US = 60 * MICROS_PER_SECOND
 CLAIM = "“No fewer can” holds for the measured mini-batch sizes, this confidence and this pool."
+COST_CLAIM = "This holds for the measured mini-batch sizes, this confidence, this pool and these prices."
 # What the claim is about; with `interpolate`, sizes between the measured ones are part of it.
 _MEASURED = "measured mini-batch sizes"
 GROUP_COLUMNS = ("CLASS", "ENGINE", "COUNT", "BATCH", "ITERATIONS", "IMAGES EACH", "S + W", "STEP", "FINISH")
@@ -105,11 +109,54 @@ def feeding(plan: Plan) -> str:
     return f"What feeds them: {shared}, of {rate_words(could)} that the devices could do."
 
 
+def costs(plan: Plan) -> list[str]:
+    """Return what the plan costs, by what, beside what else, and by which prices; empty without prices."""
+    cost = planned_cost(plan)
+    tariff = plan.problem.tariff
+    if cost is None or tariff is None:
+        return []
+
+    def amount(units: float) -> str:
+        return format_amount(round(units * MICRO_UNITS), cost.currency)
+
+    causes = {
+        "start-up": cost.start_up,
+        "work": cost.work,
+        "waiting for images": cost.waiting,
+        "idle at the end": cost.idle,
+        "rounding": cost.rounding,
+    }
+    terms = ", ".join(
+        f"{cause} {format_number(round(units * MICRO_UNITS))}" for cause, units in causes.items() if units
+    )
+    lines = [f"Cost: {amount(cost.total)} expected{f' ({terms})' if terms else ''}."]
+    beside = []
+    if (alone := cost.cheapest_class) and alone.device_class:
+        beside.append(f"{alone.gpus:,} × {alone.device_class} alone, the cheapest class, {amount(alone.total)}")
+    if whole := cost.all_devices:
+        end = format_duration(round(whole.expected_seconds * MICROS_PER_SECOND))
+        beside.append(f"all {whole.gpus:,} at once {amount(whole.total)}, in {end}")
+    if beside:
+        lines.append(f"Beside it: {'; '.join(beside)}.")
+    prices = dict.fromkeys(_price_words(tariff, group.device_class) for group in plan.groups)
+    return [*lines, f"Prices: {'; '.join(prices)}."]
+
+
+def _price_words(tariff: Tariff, device_class: str) -> str:
+    price = tariff.price_of(device_class)
+    if price is None:
+        return f"{device_class}: none"
+    origin = f" ({price.origin})" if price.origin else ""
+    return f"{device_class} {format_amount(price.hourly, tariff.currency)} an hour{origin}"
+
+
 def proof(plan: Plan) -> str:
     """Return why no fewer devices are enough, and what that holds for."""
     choices = [choice for group in plan.problem.groups for choice in group.choices]
     between = " and those between them" if any(choice.interpolation for choice in choices) else ""
-    claim = f" {CLAIM.replace(_MEASURED, _MEASURED + between)}" if plan.lower_bound == plan.gpus else ""
+    is_proved = plan.cost_bound is not None or plan.lower_bound == plan.gpus
+    words = CLAIM if plan.cost_bound is None else COST_CLAIM
+    claim = f" {words.replace(_MEASURED, _MEASURED + between)}" if is_proved else ""
     return f"Proof ({plan.proof}, {plan.solve_us / 1000:.1f} ms): {proof_sentence(plan)}{claim}"
 
 

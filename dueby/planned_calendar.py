@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dueby.inputs.manifests import naming
 from dueby.plan_words import ASSUMED
-from dueby.planning import plan_problem
+from dueby.planning import shared_problem
 from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
 from dueby_api.capacity import AnnouncedDevices
 from dueby_api.errors import Invalid
@@ -51,7 +51,7 @@ def calendar_of(
     uses: dict[str, tuple[StoreUse, ...]] = {}
     for job, profiles in profiled_jobs:
         with naming(job):
-            whole = plan_problem(job, profiles, dict(counts), now_us=now_us)
+            whole = shared_problem(job, profiles, dict(counts), now_us=now_us)
             uses[job.metadata.name] = store_uses(whole)
             problem = whole.within_feed()
             _ = problem.rule  # which refuses a confidence that is too high for the profiles

@@ -1,6 +1,7 @@
 """One job's plan as a page: what the table in a terminal says, with its devices over time."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 from dueby import plan_words
@@ -51,12 +52,17 @@ def shown_verdict(job: InferenceJob, verdict: Verdict, *, now_us: int) -> ShownC
         title=plan_words.what_for(plan) if plan else f"No plan for {job.metadata.name}",
         story=capital(told),
         notes=(
-            *(filter(None, (plan_words.odds(plan), plan_words.feeding(plan), plan_words.proof(plan))) if plan else ()),
+            *(_sentences(plan) if plan else ()),
             *((plan_words.ASSUMED,) if problem.pool.is_assumed else ()),
         ),
         warnings=plan.warnings if plan else problem.pool.warnings,
         tables=tuple(tables),
     )
+
+
+def _sentences(plan: Plan) -> Iterator[str]:
+    words = plan_words.odds(plan), plan_words.feeding(plan), *plan_words.costs(plan), plan_words.proof(plan)
+    return filter(None, words)
 
 
 def _shown_job(job: InferenceJob, verdict: Verdict, problem: Problem, *, why: str) -> ShownJob:

@@ -9,8 +9,10 @@ from dueby.inputs.stores import stores_here
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob, JobSpec, Model
+from dueby_api.objectives import require_run
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import Verdict, judge
+from dueby_planner.model.cost import Tariff
 from dueby_planner.model.feed import feed_of
 from dueby_planner.model.problem import Problem
 from dueby_planner.other_precisions import cheaper_precisions
@@ -19,10 +21,12 @@ from dueby_planner.profiles.pool import build_pool
 from dueby_planner.profiles.size_prediction import predictions
 
 
-def judge_job(job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int]) -> Verdict:
+def judge_job(
+    job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int], tariff: Tariff | None = None
+) -> Verdict:
     """Return what would be done with the job now; without paths or counts, by this machine's profiles and devices."""
     profiles, counts = devices_of(job, paths=paths, counts=counts)
-    return plan_job(job, profiles, counts, now_us=time.time_ns() // 1000)
+    return plan_job(job, profiles, counts, now_us=time.time_ns() // 1000, tariff=tariff)
 
 
 def devices_of(
@@ -34,15 +38,24 @@ def devices_of(
     return profiles, counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
 
 
-def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Verdict:
+def plan_job(
+    job: InferenceJob,
+    profiles: list[GPUProfile],
+    counts: dict[str, int],
+    *,
+    now_us: int,
+    tariff: Tariff | None = None,
+) -> Verdict:
     """Return what would be done with the job by its deadline class if it were created now.
 
-    Its warnings say at which other precisions fewer devices would be enough.
+    Its warnings say at which other precisions fewer devices would be enough, and which prices aren't known.
     """
-    problem = plan_problem(job, profiles, counts, now_us=now_us)
+    problem = replace(plan_problem(job, profiles, counts, now_us=now_us), tariff=tariff)
     cheaper = tuple(cheaper_precisions(job.spec, profiles, problem, pool_of=build_pool))
     # Of a deadline that can't be met, what is told is the problem's.
-    problem = replace(problem, pool=replace(problem.pool, warnings=(*problem.pool.warnings, *cheaper)))
+    unpriced = () if tariff is None else unpriced_words(tariff, [group.device_class for group in problem.pool.groups])
+    warnings = (*problem.pool.warnings, *cheaper, *unpriced)
+    problem = replace(problem, pool=replace(problem.pool, warnings=warnings))
     return judge(problem, job.spec.deadline_class)
 
 
@@ -56,6 +69,12 @@ def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str
             "spec.deadlineTime", f"is in the past, by {-time_us / MICROS_PER_SECOND:,.0f} s; give a time in the future"
         )
     return problem_of(job.spec, profiles, counts, images=job.spec.images, time_us=time_us)
+
+
+def shared_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:
+    """Return the problem of a job that is planned beside others. Raise Invalid, too, if its objective can't be."""
+    require_run(job.spec.objective)
+    return plan_problem(job, profiles, counts, now_us=now_us)
 
 
 def require_plannable(spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int]) -> None:
@@ -79,6 +98,15 @@ def problem_of(
         max_part=spec.output.max_part,
         feed=feed_of(spec, stores=stores_here()),
     )
+
+
+def unpriced_words(tariff: Tariff, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return that the prices of some of the classes aren't known, and what the files say of it; empty if all are."""
+    unpriced = tariff.unpriced(classes)
+    if not unpriced:
+        return ()
+    advice = "give it in a YAML file with --prices"
+    return (f"no price of {', '.join(unpriced)} is known, so no cost of plans with it; {advice}", *tariff.notes)
 
 
 def default_profiles(model: Model) -> list[str]:

@@ -178,7 +178,8 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     """The most images that may fail, as a share or a number. With more, the job is Failed. By default 1 % of them,
     or 10 if that is more, but never more than half."""
     objective: ObjectiveName = "MinGPUs"
-    """What the plan is made for. MinGPUs: as few devices as meet the deadline."""
+    """What the plan is made for. MinGPUs: as few devices as meet the deadline. MinCost: the devices that cost least, of
+    those that meet the deadline; only planned yet, by `dueby plan --prices`."""
     interpolate: bool = False
     """Whether mini-batch sizes between the measured ones may be planned too. Their times are interpolated, with the
     error in the margin, and the plan marks them. Sizes above the largest measured one never are."""

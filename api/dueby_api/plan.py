@@ -52,6 +52,44 @@ class PlannedStore(LenientSpec, frozen=True, kw_only=True):
     """No number of devices does the images in less time: they are all that the store gives in it."""
 
 
+class CostOfOthers(LenientSpec, frozen=True, kw_only=True):
+    """What the job would cost on other devices than the plan's."""
+
+    device_class: str | None = None
+    """The only device class; null: all classes."""
+    gpus: int
+    """Devices."""
+    total: float
+    """Cost, in units of the plan's currency."""
+    expected_seconds: float
+    """When to expect the end."""
+
+
+class PlannedCost(LenientSpec, frozen=True, kw_only=True):
+    """What a plan is expected to cost, in units of a currency: in all, and by what causes it."""
+
+    currency: str
+    """The currency."""
+    total: float
+    """All of it."""
+    start_up: float
+    """Until the devices are warm."""
+    work: float
+    """The steady mini-batches, as long as the model takes."""
+    waiting: float
+    """Steps that are longer because images have to come first."""
+    idle: float
+    """From a device's last mini-batch to the plan's end."""
+    rounding: float
+    """What is paid for beyond the time that devices are held: begun units, and the least time."""
+    lower_bound: float | None = None
+    """No plan on this pool costs less; null where cost is not the objective."""
+    cheapest_class: CostOfOthers | None = None
+    """The class that does it alone for least; null if none can."""
+    all_devices: CostOfOthers | None = None
+    """All devices that the job may have; null if a price isn't known."""
+
+
 class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
     """One device's worker of a plan, with the times that it was planned with."""
 
@@ -180,6 +218,8 @@ class PlanAnswer(LenientSpec, frozen=True, kw_only=True):
     """The devices."""
     store: PlannedStore | None = None
     """What the source's store gives them together; null if nothing is known to limit it."""
+    cost: PlannedCost | None = None
+    """What the plan is expected to cost; null if a price isn't known."""
     alternatives: PlanAlternatives | None = None
     """What could be asked for instead; null if the deadline can be met."""
     warnings: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from dueby.inputs.counting import with_images
 from dueby.inputs.files import read_profiles
 from dueby.inputs.manifests import add_jobs, naming, read_manifests
 from dueby.inputs.pools import Fleet, read_pool
+from dueby.inputs.prices import read_prices
 from dueby.plan_words import advise_deadline
 from dueby.planning import default_profiles, judge_job
 from dueby_api.inference_job import InferenceJob
@@ -28,6 +29,7 @@ EXAMPLES = """\
 examples:
   dueby plan -f job.yaml                                                 on this machine
   dueby plan -f job.yaml --profiles profiles --pool NVIDIA-L4=8 -o json  on devices that you don't have
+  dueby plan -f job.yaml --pool NVIDIA-L4=8 --prices prices.yaml         what that costs
   dueby plan -f a.yaml -f b.yaml -o html > plan.html                     all jobs in them, on the same devices
 """
 
@@ -54,6 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show the notes on the profiles, too, not only how many there are"
     )
+    parser.add_argument(
+        "--prices",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="what devices cost: a YAML file with prices, or SkyPilot's vms.csv or pricing.csv; may be repeated, and a "
+        "later file replaces a class's price",
+    )
+    parser.add_argument(
+        "--region", metavar="REGION", help="the region of prices in a CSV (default: the cheapest of all regions)"
+    )
+    parser.add_argument("--spot", action="store_true", help="take the prices of nodes that may be taken away")
     add_output(parser)
 
 
@@ -66,10 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
             jobs.append(with_images(manifest.job, arguments.images))
     fleet = read_pool(arguments.pool)
     # What comes and goes is planned with on a calendar only.
-    if len(jobs) > 1 or fleet.capacity:
+    is_one = len(jobs) == 1 and not fleet.capacity
+    tariff = read_prices(arguments.prices, region=arguments.region, spot=arguments.spot, is_one_job=is_one)
+    if not is_one:
         return _run_all(jobs, fleet, arguments)
     job = jobs[0]
-    verdict = judge_job(job, paths=arguments.profiles, counts=fleet.counts)
+    verdict = judge_job(job, paths=arguments.profiles, counts=fleet.counts, tariff=tariff)
     print_answer(verdict, arguments.output, job=job, is_verbose=arguments.verbose)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
 

@@ -28,6 +28,7 @@ from dueby.runs.summary import print_complete, tell_failures
 from dueby.terminal.console import Teller
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
+from dueby_api.objectives import require_run
 from dueby_planner.profiles.class_profiles import matching
 from dueby_planner.profiles.size_prediction import predictions
 from dueby_worker.storage.stores import open_store
@@ -42,6 +43,9 @@ def run_manifests(
     `paths` are files and folders of profiles, by default this machine's.
     """
     by_name = {manifest.name: manifest for manifest in manifests}
+    for manifest in manifests:
+        with naming(manifest.job, is_one=screen.is_of_one):
+            require_run(manifest.job.spec.objective)
     with ExitStack() as stack:
         folders = {name: stack.enter_context(scratch_folder("run")) for name in by_name}
         images_left = {name: steps.images_left(manifest.job) for name, manifest in by_name.items()}

@@ -64,6 +64,8 @@ def _print_one(console: Console, plan: Plan, whole_us: int | None) -> None:
     console.print(plan_words.odds(plan))
     if fed := plan_words.feeding(plan):
         console.print(Text(fed))
+    for line in plan_words.costs(plan):
+        console.print(Text(line))
     console.print(plan_words.proof(plan))
 
 

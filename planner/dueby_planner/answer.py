@@ -11,7 +11,8 @@ from typing import Any
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import MAX_N
-from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup, PlannedStore
+from dueby_api.plan import CostOfOthers, PlanAlternatives, PlanAnswer, PlannedCost, PlannedGroup, PlannedStore
+from dueby_api.prices import MICRO_UNITS, format_amount
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.units import (
     MICROS_PER_SECOND,
@@ -26,6 +27,7 @@ from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import find_alternatives
 from dueby_planner.model.cores import present_cores
 from dueby_planner.model.feed import MICRO, StoreFeed
+from dueby_planner.model.offers import CostBeside, all_at_once, cheapest_alone
 from dueby_planner.model.plan import SQUARES, Infeasible, Plan
 from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
 from dueby_planner.profiles.pool import Pool
@@ -82,14 +84,42 @@ def plan_answer(verdict: Verdict) -> PlanAnswer:
         expected_seconds=seconds(plan.expected_finish_us),
         slack_seconds=seconds(plan.slack_us),
         groups=planned_groups(plan),
+        cost=planned_cost(plan),
         warnings=plan.warnings,
+    )
+
+
+def planned_cost(plan: Plan) -> PlannedCost | None:
+    """Return what the plan is expected to cost, and beside it other devices; None if a price isn't known."""
+    cost = plan.cost
+    if cost is None:
+        return None
+    causes = {name: micro / MICRO_UNITS for name, micro in cost.causes.items()}
+    return PlannedCost(
+        currency=cost.currency,
+        total=cost.total / MICRO_UNITS,
+        lower_bound=None if plan.cost_bound is None else plan.cost_bound / MICRO_UNITS,
+        cheapest_class=_cost_beside(cheapest_alone(plan.problem)),
+        all_devices=_cost_beside(all_at_once(plan.problem)),
+        **causes,
+    )
+
+
+def _cost_beside(beside: CostBeside | None) -> CostOfOthers | None:
+    if beside is None:
+        return None
+    return CostOfOthers(
+        device_class=beside.device_class,
+        gpus=beside.gpus,
+        total=beside.cost.total / MICRO_UNITS,
+        expected_seconds=seconds(beside.end_us),
     )
 
 
 def answer_document(verdict: Verdict) -> dict[str, Any]:
     """Return the answer as `dueby plan -o json` prints it: with every field, null where there is nothing to say.
 
-    What is said of a store is there only where something limits it.
+    What is said of a store is there only where something limits it, and a cost only with prices.
     """
     answer = plan_answer(verdict)
     document = answer.complete_document()
@@ -97,6 +127,8 @@ def answer_document(verdict: Verdict) -> dict[str, Any]:
         del document["store"]
         if answer.alternatives is not None:
             del document["alternatives"]["storeImagesPerSecond"]
+    if answer.cost is None:
+        del document["cost"]
     # Cores are only spoken of where GPUs wait for decoding.
     if answer.alternatives is not None and answer.alternatives.worker_cores is None:
         del document["alternatives"]["workerCores"]
@@ -350,11 +382,24 @@ def _other_limits(problem: Problem) -> Iterator[str]:
 
 
 def proof_sentence(plan: Plan) -> str:
-    """Return why no fewer devices are enough, and how fast any number can be, if the store limits that."""
+    """Return why no fewer devices are enough, or cheaper ones, and how fast any can be if the store limits that."""
     problem = plan.problem
+    first = _fewest_sentence(plan) if plan.cost_bound is None else _cheapest_sentence(plan, plan.cost_bound)
     if problem.feed is None or not problem.is_bound_by_store:
-        return _fewest_sentence(plan)
-    return f"{_fewest_sentence(plan)} {capital(least_time_sentence(problem, problem.feed))}"
+        return first
+    return f"{first} {capital(least_time_sentence(problem, problem.feed))}"
+
+
+def _cheapest_sentence(plan: Plan, bound: int) -> str:
+    """Return that nothing is cheaper, or how far the plan may be from what is."""
+    cost = plan.cost
+    if cost is None or cost.total <= bound:
+        return f"No {device_word(plan.problem.pool)}s of this pool that meet the deadline cost less."
+    return (
+        f"No {device_word(plan.problem.pool)}s of this pool that meet the deadline cost less than "
+        f"{format_amount(bound, cost.currency)}; whether any cost less than the plan, by up to "
+        f"{1 - bound / cost.total:.2%}, is not known."
+    )
 
 
 def _fewest_sentence(plan: Plan) -> str:

@@ -23,6 +23,7 @@ from dueby_api.units import MICROS_PER_SECOND, format_at_least
 from dueby_api.words import counted
 from dueby_planner.model.alternatives import Alternatives, fewer_in_squares, fewer_with_cores, find_alternatives
 from dueby_planner.model.capacity import Capacity, DeviceChoice, iterations_within
+from dueby_planner.model.cost import PlanCost, cost_of
 from dueby_planner.model.feed import Within, rate_of
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.probability import probability_in_time
@@ -77,6 +78,8 @@ class Plan:
     warnings: tuple[str, ...]
     solve_us: int
     """Time that finding, proving and verifying the plan took."""
+    cost_bound: int | None = None
+    """No plan on this pool costs less, in millionths of the currency's unit; None if cost is not what was asked for."""
 
     @property
     def gpus(self) -> int:
@@ -113,6 +116,12 @@ class Plan:
         """Whether the store gives the devices less than they could take."""
         return any(group.choice.unpaced is not None for group in self.groups)
 
+    @cached_property
+    def cost(self) -> PlanCost | None:
+        """What the plan is expected to cost; None if the price of one of its devices isn't known."""
+        tariff = self.problem.tariff
+        return None if tariff is None else cost_of(self.groups, tariff)
+
     @property
     def rate(self) -> int:
         """What the devices take of the store while they work, in millionths of an image a second."""
@@ -133,7 +142,7 @@ class Infeasible:
         if self.alternatives.worker_cores is not None:
             return ()
         fed = self.problem.with_cores(self.problem.enough_cores)
-        return _serial_warnings((capacity.group.device_class, capacity.choice) for capacity in fed.capacities())
+        return serial_warnings((capacity.group.device_class, capacity.choice) for capacity in fed.capacities())
 
 
 def plan_fewest(problem: Problem) -> Plan | Infeasible:
@@ -142,7 +151,7 @@ def plan_fewest(problem: Problem) -> Plan | Infeasible:
     gpus = problem.fewest()
     if gpus is not None:
         plan = _plan_for(problem, gpus, started)
-        serial = _serial_warnings((group.device_class, group.choice) for group in plan.groups)
+        serial = serial_warnings((group.device_class, group.choice) for group in plan.groups)
         return replace(plan, warnings=plan.warnings + _cores_warnings(problem, plan) + serial)
     # Of several ways, the one that does the most.
     way = max(problem.ways, key=lambda each: each.largest_sum)
@@ -207,7 +216,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     earliest_us = held.earliest_us(gpus, within_us=way.time_us)
     if earliest_us is None:
         raise RuntimeError(f"{gpus} devices are accepted at {way.time_us} us, but at no earlier time")
-    groups = _with_iterations(held, take_largest(held.capacities(earliest_us), gpus))
+    groups = with_iterations(held, take_largest(held.capacities(earliest_us), gpus))
     verify_plan(held, groups, finish_at_confidence_us=earliest_us)
     verify_feed(problem, groups)
     for each in problem.ways:
@@ -223,7 +232,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
         probability=probability_in_time(held, groups, part_size=part_size),
         # The least time for these devices and sizes, because at any earlier time no k devices are accepted at any size.
         finish_at_confidence_us=earliest_us,
-        warnings=problem.pool.warnings + _interpolation_warnings(groups) + doubt,
+        warnings=problem.pool.warnings + interpolation_warnings(groups) + doubt,
         solve_us=(time.perf_counter_ns() - started_ns) // 1000,
     )
 
@@ -248,7 +257,7 @@ def _lower_bound(problem: Problem, gpus: int) -> int:
     return least
 
 
-def _with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tuple[PlanGroup, ...]:
+def with_iterations(problem: Problem, chosen: list[tuple[Capacity, int]]) -> tuple[PlanGroup, ...]:
     """Return the chosen devices with the iterations of their least common finish.
 
     A device that is not warm by then does its first mini-batch all the same. No device gets more iterations than fit
@@ -301,7 +310,7 @@ def _cores_warnings(problem: Problem, plan: Plan) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _serial_warnings(chosen: Iterable[tuple[str, DeviceChoice]]) -> tuple[str, ...]:
+def serial_warnings(chosen: Iterable[tuple[str, DeviceChoice]]) -> tuple[str, ...]:
     """Return a warning for each class whose GPUs would wait for their workers however many cores these had."""
     rates = {
         device_class: choice.mini_batch_size * MICROS_PER_SECOND // choice.latency_us
@@ -315,7 +324,7 @@ def _serial_warnings(chosen: Iterable[tuple[str, DeviceChoice]]) -> tuple[str, .
     )
 
 
-def _interpolation_warnings(groups: tuple[PlanGroup, ...]) -> tuple[str, ...]:
+def interpolation_warnings(groups: tuple[PlanGroup, ...]) -> tuple[str, ...]:
     """Return a warning for each group whose mini-batch size was not measured."""
     return tuple(
         f"mini-batches of {group.choice.mini_batch_size} on {group.device_class} were not measured: "

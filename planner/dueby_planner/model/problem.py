@@ -17,6 +17,7 @@ from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
 from dueby_planner.model.cores import enough_cores, in_squares, with_cores
+from dueby_planner.model.cost import Tariff
 from dueby_planner.model.feed import StoreFeed, Way, paced_groups, ways_within
 from dueby_planner.model.rule import EqualDevices, Rule, first_devices
 from dueby_planner.profiles.pool import Pool
@@ -50,6 +51,8 @@ class Problem:
     """What the store gives all devices together; None: nothing limits it."""
     fed: int | None = None
     """The most devices that the store feeds at the rates of this pool; None: all that there are."""
+    tariff: Tariff | None = None
+    """What devices cost; None: nobody has said it."""
 
     @cached_property
     def rule(self) -> Rule:

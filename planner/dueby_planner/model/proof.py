@@ -11,6 +11,10 @@ from dueby_planner.model.solver import SolverAnswer
 
 CLOSED_FORM = "ClosedForm"
 BOTH = "ClosedForm+CBC"
+BOUNDED = "BranchAndBound"
+"""Of a cost: nothing is below its bound."""
+BOTH_BOUNDED = "BranchAndBound+CBC"
+"""The solver finds no cheaper devices with the same end, too."""
 
 
 def judge_fewest(

@@ -156,6 +156,15 @@ class Rule:
         root = isqrt(spread)
         return everything - images + self.loss(taken) + root + (root * root < spread)
 
+    def least_margin(self, *, smallest: int, most: int) -> int:
+        """Return the least margin of the spreads, for at most so many devices that each do `smallest` or more.
+
+        Their images are N or more, so the sum of their squares is at least N smallest, and at least N^2 / most.
+        """
+        run, node, scale = self._variance
+        squares = max(self.images * smallest, self.images * self.images // max(1, most))
+        return isqrt((run * self.images * self.images + node * squares) // scale)
+
     def surplus(self, able: Iterable[EqualDevices], z: float) -> float:
         """Return how many images these devices do beyond what the rule asks for at z; negative if it rejects them."""
         images, squares, taken = _sums(self._without_reserve(able))

@@ -63,6 +63,24 @@ def ask_most(
     return _ask(problem, devices)
 
 
+def ask_cheapest(
+    classes: Sequence[tuple[int, int, int, int]], *, images: int, needed: int, most: int
+) -> Future[SolverAnswer | None]:
+    """Ask for least cost over (charge, images by the end, capacity by the deadline, count) of each class.
+
+    min sum h_c n_c   s.t.  sum w_c n_c >= N,   sum C_c n_c >= what the acceptance rule asks for,   sum n_c <= NGPU
+    """
+    problem = pulp.LpProblem("cheapest", pulp.LpMinimize)
+    devices = _devices(problem, [(capacity, count) for _, _, capacity, count in classes], None)
+    # In shares of the largest: CBC's tolerances are made for coefficients of about 1.
+    largest = max(charge for charge, *_ in classes)
+    problem += pulp.lpSum(charge / largest * n for (charge, *_), n in zip(classes, devices, strict=True))
+    problem += pulp.lpSum(row[1] / images * n for row, n in zip(classes, devices, strict=True)) >= 1
+    problem += pulp.lpSum(row[2] / needed * n for row, n in zip(classes, devices, strict=True)) >= 1
+    problem += pulp.lpSum(devices) <= most
+    return _ask(problem, devices)
+
+
 def _devices(
     problem: pulp.LpProblem, classes: Sequence[tuple[int, int]], within: Within | None
 ) -> list[pulp.LpVariable]:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedGroup
+from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedCost, PlannedGroup
 from dueby_api.schema import Spec, decode
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.store_limits import SourceLimit
@@ -25,6 +25,7 @@ from dueby_planner.answer import (
     proof_sentence,
 )
 from dueby_planner.deadline_classes import Verdict, judge
+from dueby_planner.model.cost import Price, Tariff
 from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
@@ -48,6 +49,8 @@ def asked(*groups: Any, images: int = 1_000, confidence: float = 0.95, **changes
     return problem(*groups or (A,), images=images, time=10 * SECOND, confidence=confidence, **changes)
 
 
+PRICES = Tariff(currency="USD", prices={"a": Price(hourly=3_600_000)})
+
 CASES: dict[str, tuple[Problem, DeadlineClass]] = {
     "in time": (asked(), "Soft"),
     "in the study's exact mode": (asked(confidence=0.5), "Soft"),
@@ -56,7 +59,8 @@ CASES: dict[str, tuple[Problem, DeadlineClass]] = {
     "late": (asked(images=5_000), "Soft"),
     "only less confidence would do": (asked(images=2_560), "Hard"),
     "no number of a class would do": (asked(A, SLOW, images=5_000), "Hard"),
-    "fed by a store": (asked(images=800, confidence=0.5, feed=store_feed(100)), "Soft"),
+    "fed by a store": (asked(images=800, confidence=0.5, feed=store_feed(100), tariff=PRICES), "Soft"),
+    "of least cost": (asked(objective="MinCost", tariff=PRICES), "Soft"),
     "starved by a store": (asked(images=1_100, confidence=0.5, feed=store_feed(100)), "Hard"),
     "waiting for cores": (asked(UNFED, images=2_000), "Soft"),
     "refused for want of cores": (asked(UNFED, images=4_000), "Hard"),
@@ -67,6 +71,7 @@ PLANNED = (
     "in the study's exact mode",
     "at an interpolated size",
     "fed by a store",
+    "of least cost",
     "waiting for cores",
     "late",
 )
@@ -143,6 +148,7 @@ def written(kind: type[Spec]) -> list[Spec]:
     documents: dict[type[Spec], list[Spec]] = {
         PlanAnswer: [*answers],
         PlanAlternatives: [answer.alternatives for answer in answers if answer.alternatives],
+        PlannedCost: [answer.cost for answer in answers if answer.cost],
         PlannedGroup: [row for answer in answers for row in answer.groups],
         PlanStatus: [status_of(name) for name in PLANNED],
         AlternativesStatus: [alternatives_of(name) for name in INFEASIBLE],
@@ -161,7 +167,7 @@ def never_written(kind: type[Spec], documents: list[Spec]) -> set[str]:
 
 @pytest.mark.parametrize(
     "kind",
-    [PlanAnswer, PlanAlternatives, PlannedGroup, PlanStatus, AlternativesStatus],
+    [PlanAnswer, PlanAlternatives, PlannedCost, PlannedGroup, PlanStatus, AlternativesStatus],
     ids=lambda kind: kind.__name__,
 )
 def test_every_declared_field_is_written_in_some_case(kind: type[Spec]) -> None:
@@ -203,7 +209,7 @@ def test_a_field_without_a_value_is_null_in_what_the_command_prints() -> None:
         "slackSeconds",
     ]
     declared = [found.encode_name for found in msgspec.structs.fields(PlanAnswer)]
-    assert list(printed) == [name for name in declared if name != "store"]
+    assert list(printed) == [name for name in declared if name not in ("store", "cost")]
     assert list(answer_document(verdict_of("fed by a store"))) == declared
 
 

@@ -8,6 +8,7 @@ import pytest
 from dueby_api.objectives import OBJECTIVES, ObjectiveName
 from dueby_api.references import resolve
 from dueby_planner.deadline_classes import make_plan
+from dueby_planner.model.cost import Price, Tariff
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
 from support.planner import choice, group, problem
@@ -29,7 +30,8 @@ def test_every_objective_names_a_function_from_a_problem_to_a_plan(name: Objecti
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize(("images", "kind"), [(40, Plan), (41, Infeasible)])
 def test_every_objective_has_a_plan_or_says_that_there_is_none(name: ObjectiveName, images: int, kind: type) -> None:
-    found = make_plan(problem(group(choice(10, 10), count=2), images=images, time=19, objective=name))
+    tariff = Tariff(currency="USD", prices={"a": Price(hourly=1)})
+    found = make_plan(problem(group(choice(10, 10), count=2), images=images, time=19, objective=name, tariff=tariff))
     assert isinstance(found, kind)
     assert found.problem.objective == name
 

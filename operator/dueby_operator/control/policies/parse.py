@@ -1,6 +1,6 @@
 """Parse: is what the job asks for valid, and until when is it asked for?
 
-    the manifest is wrong     Failed, InvalidJob
+    the manifest is wrong     Failed, InvalidJob; so is an objective that jobs are only planned for
     a worker asks for more    Failed, InvalidJob: none of the CPU slices that it names has so many cores
     cores than its slices
     its class isn't allowed   Failed, Infeasible; Feasible False, NotPromised (the chart's promises.classes)
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
+from dueby_api.objectives import only_planned
 from dueby_api.quantities import quantity
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time
@@ -40,6 +41,8 @@ def parse(
     manifest = job.manifest
     if isinstance(manifest, Invalid):
         return refusal(manifest)
+    if error := only_planned(manifest.spec.objective):
+        return refusal(error)
     if (error := _beyond_slices(manifest.spec)) and not job.status.plan:
         return refusal(error)
     if (sentence := _forbidden_class(job, manifest.spec, shared.promises)) and not job.status.plan:

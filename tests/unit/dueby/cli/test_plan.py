@@ -188,9 +188,14 @@ def test_the_images_of_another_source_can_be_said(plan: Plan) -> None:
             id="nothing to count",
         ),
         pytest.param(
-            {"objective": "MinCost"},
-            "spec.objective: must be one of MinGPUs, but is 'MinCost'",
+            {"objective": "MinEnergy"},
+            "spec.objective: must be one of MinGPUs, MinCost, but is 'MinEnergy'",
             id="an objective to come",
+        ),
+        pytest.param(
+            {"objective": "MinCost"},
+            "spec.objective: MinCost needs prices; give them with --prices FILE",
+            id="an objective that needs prices",
         ),
         pytest.param(
             {"deadline": None, "deadlineTime": "2020-01-01T00:00:00Z"},

@@ -11,10 +11,17 @@ from support.decisions import MADE, NOW, SECOND, indexed, infj, look, started
 
 
 def test_what_is_not_built_yet_is_refused_not_approximated() -> None:
-    found = look(infj(objective="MinCost"))
+    found = look(infj(objective="MinEnergy"))
     assert found.said("Failed") == ("True", "InvalidJob")
     assert "spec.objective: must be one of MinGPUs" in found.message("Failed")
     assert found.status.phase == "Failed"
+    assert not found.writes
+
+
+def test_an_objective_that_the_calendar_does_not_know_is_refused_by_its_name() -> None:
+    found = look(infj(objective="MinCost"))
+    assert found.said("Failed") == ("True", "InvalidJob")
+    assert "spec.objective: MinCost is only planned yet, by `dueby plan --prices`" in found.message("Failed")
     assert not found.writes
 
 

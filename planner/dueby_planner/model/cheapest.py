@@ -1,0 +1,400 @@
+"""The objective of least cost: how many devices of which class, at which sizes, meet the deadline for least.
+
+With what so many devices of each class do and cost by their common end F (offers.py), least cost is
+
+    min over F and n   sum n_c h_c(F)
+    s.t.  sum n_c w_c(F) >= N,   the acceptance rule by the deadline,   0 <= n_c <= count_c,   sum n_c <= NGPU
+
+h and w rise with F. So for all F in lo..hi and n_c in l_c..u_c no cost is below that of the linear program with
+h_c(lo) and w_c(hi), in which the rule is the sum that it asks for at least. Branch and bound divides such boxes, the
+one with the lowest bound first: at F where that decides more, or else at the class of which a part of a device would be
+taken. It ends when no box is below the best devices that were found, which is the proof, or after so many boxes: then
+the lowest bound is the plan's, and the gap to it is said.
+
+Bounds are exact: they are Lagrange's, at multipliers that greedy filling finds, in integers. Of equal cost the fewest
+devices are cheapest: each device adds 1 to charges that are multiplied by more than there are devices.
+
+PuLP's program is the same at the F of the answer. It may find cheaper devices, which are taken if they pass the exact
+check, and it has a word in the proof if it finds the same cost.
+"""
+
+import heapq
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import count as counter
+
+from dueby_api.errors import Invalid
+from dueby_planner.model.capacity import capacity
+from dueby_planner.model.cost import cost_of, micro_units
+from dueby_planner.model.offers import Crew, crew_of, offers_of
+from dueby_planner.model.part_size import part_size_for
+from dueby_planner.model.plan import Infeasible, Plan, PlanGroup, interpolation_warnings, plan_fewest, serial_warnings
+from dueby_planner.model.probability import probability_in_time
+from dueby_planner.model.problem import Problem, find_least
+from dueby_planner.model.proof import BOTH_BOUNDED, BOUNDED
+from dueby_planner.model.solver import SolverAnswer, ask_cheapest
+from dueby_planner.model.verify import verify_feed, verify_fewest, verify_plan
+
+MAX_BOXES = 1600
+"""After so many, divided by the number of classes, the answer is what was found, with its bound."""
+_FEW_CLASSES = 4
+# How many penalties for a device are tried.
+_PENALTIES = 8
+
+
+def plan_cheapest(problem: Problem) -> Plan | Infeasible:
+    """Return the plan of least cost, or the proof that there is none. Raise Invalid without a price of any class.
+
+    Classes without a price are left out.
+    """
+    started = time.perf_counter_ns()
+    priced = _priced(problem)
+    fewest = priced.fewest()
+    if fewest is None:
+        return plan_fewest(problem if problem.fewest() is None else priced)
+    best: Search | None = None
+    for way in priced.ways:
+        if way.fewest() is not None:
+            search = Search(way)
+            search.run()
+            if best is None or search.order < best.order:
+                best = search
+    if best is None or best.crew is None:
+        raise RuntimeError(f"{fewest} of the priced devices are accepted, and nothing was found")
+    # The solver works on its answer while the plan is made.
+    second = best.ask()
+    bound = best.bound
+    if priced.feed is not None:
+        # However the store is divided, no devices are cheaper than if each had all of it.
+        whole = Search(priced.unfed)
+        whole.run()
+        bound = min(bound, whole.bound)
+    first = best.crew
+    plan = _plan_of(priced, best.problem, first, bound=bound)
+    proof = best.judge(second.result())
+    if best.crew is not first:
+        plan = _plan_of(priced, best.problem, best.crew, bound=bound)
+    return replace(plan, proof=proof, solve_us=(time.perf_counter_ns() - started) // 1000)
+
+
+def _priced(problem: Problem) -> Problem:
+    tariff = problem.tariff
+    if tariff is None:
+        raise Invalid("spec.objective", f"{problem.objective} needs prices; give them with --prices FILE")
+    groups = tuple(group for group in problem.pool.groups if tariff.price_of(group.device_class))
+    if not any(group.count for group in groups):
+        names = ", ".join(dict.fromkeys(group.device_class for group in problem.pool.groups))
+        raise Invalid(
+            "spec.objective", f"{problem.objective} needs a price of a class of the pool, and {names} have none"
+        )
+    return (
+        problem
+        if len(groups) == len(problem.pool.groups)
+        else replace(problem, pool=replace(problem.pool, groups=groups))
+    )
+
+
+def _plan_of(problem: Problem, way: Problem, crew: Crew, *, bound: int) -> Plan:
+    """Return the plan of devices that are enough by one of the ways that the problem is."""
+    if problem.tariff is None:
+        raise ValueError("a plan of least cost has prices")
+    able = [(best.images, count) for best, count in crew.chosen]
+    choices = [best.choice for best, _ in crew.chosen]
+    part_size = way.part_size or part_size_for(way, able, choices, gpus=crew.gpus)
+    held = way.with_part_size(part_size)
+    groups = crew.groups(held)
+
+    def is_accepted(time_us: int) -> bool:
+        by_then = [(_capacity_by(held, group, time_us), group.count) for group in groups]
+        return held.rule.accepts(sorted(by_then, reverse=True), crew.gpus)
+
+    finish_us = find_least(is_accepted, 0, way.time_us)
+    verify_plan(held, groups, finish_at_confidence_us=finish_us)
+    verify_feed(problem, groups)
+    fewest = problem.unfed.fewest() or 1
+    verify_fewest(problem.unfed, fewest)
+    cost = cost_of(groups, problem.tariff)
+    return Plan(
+        problem=problem,
+        groups=groups,
+        part_size=part_size,
+        lower_bound=fewest,
+        proof=BOUNDED,
+        probability=probability_in_time(held, groups, part_size=part_size),
+        finish_at_confidence_us=finish_us,
+        warnings=problem.pool.warnings
+        + interpolation_warnings(groups)
+        + serial_warnings((group.device_class, group.choice) for group in groups),
+        solve_us=0,
+        cost_bound=None if cost is None else min(micro_units(bound), cost.total),
+    )
+
+
+def _capacity_by(problem: Problem, group: PlanGroup, time_us: int) -> int:
+    return capacity(
+        group.choice, time_us=time_us, available_us=group.available_us, max_iterations=problem.max_iterations
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """Ends and counts among which devices are sought."""
+
+    from_us: int
+    to_us: int
+    least: tuple[int, ...]
+    most: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaxed:
+    """A box's bound, and the devices of the linear program that it is from."""
+
+    bound: int
+    filled: tuple[int, ...]
+    """Whole devices of each offer."""
+    part_of: int | None
+    """The offer of which a part of a device comes on top; None if none does."""
+
+
+class Search:
+    """Branch and bound over one plain problem: what was found so far, and what nothing is below."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.offers = offers_of(problem)
+        self.crew: Crew | None = None
+        self.boxes = 0
+        self._able = tuple(offer.best.images for offer in self.offers)
+        self._scale = problem.most + 1
+        self._tried: set[tuple[int, ...]] = set()
+        self._bound = 0
+        self._hours: dict[int, tuple[int, ...]] = {}
+        self._works: dict[int, tuple[int, ...]] = {}
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """What makes one answer better than another."""
+        return self.crew.order if self.crew else (self._unreached, 0, 0)
+
+    @property
+    def bound(self) -> int:
+        """No devices cost less than this charge."""
+        return self._bound // self._scale
+
+    @cached_property
+    def needed(self) -> int:
+        """What capacities must add up to at least, whichever devices it are."""
+        problem, rule = self.problem, self.problem.rule
+        fewest = problem.fewest() or 1
+        smallest = min(offer.best.images for offer in self.offers)
+        lost = rule.loss(max(1, fewest - problem.reserve))
+        margin = rule.least_margin(smallest=smallest, most=problem.most)
+        return problem.images + lost + margin + problem.reserve * smallest
+
+    def run(self) -> None:
+        """Search until nothing is below the best that was found, or for so many boxes."""
+        counts = tuple(offer.group.count for offer in self.offers)
+        whole = Box(from_us=0, to_us=self.problem.time_us, least=(0,) * len(counts), most=counts)
+        self._try_usual()
+        order = counter()
+        relaxed = self._relax(whole)
+        heap = [] if relaxed is None else [(relaxed.bound, next(order), whole, relaxed)]
+        most = MAX_BOXES // max(_FEW_CLASSES, len(counts))
+        while heap and heap[0][0] < self._best and self.boxes < most:
+            _, _, box, relaxed = heapq.heappop(heap)
+            self.boxes += 1
+            self._consider(_whole(relaxed))
+            for part in self._divided(box, relaxed):
+                below = self._relax(part)
+                if below is not None and below.bound < self._best:
+                    heapq.heappush(heap, (below.bound, next(order), part, below))
+        self._bound = min(self._best, heap[0][0]) if heap else self._best
+
+    def ask(self) -> Future[SolverAnswer | None]:
+        """Ask the solver for devices with the same end that cost less."""
+        end_us = self.crew.end_us if self.crew else self.problem.time_us
+        rows = zip(self._charges(end_us), self._images(end_us), self.offers, strict=True)
+        return ask_cheapest(
+            [(charge, work, offer.best.images, offer.group.count) for charge, work, offer in rows],
+            images=self.problem.images,
+            needed=self.needed,
+            most=self.problem.most,
+        )
+
+    def judge(self, answer: SolverAnswer | None) -> str:
+        """Return what the proof rests on by the solver's answer. If its devices are cheaper, they are taken."""
+        counts = [offer.group.count for offer in self.offers]
+        if self.crew is None or answer is None or not answer.is_proven:
+            return BOUNDED
+        if not all(0 <= taken <= count for taken, count in zip(answer.counts, counts, strict=True)):
+            return BOUNDED
+        charges = self._charges(self.crew.end_us)
+        before = self._best
+        self._consider(answer.counts)
+        same = sum(charge * taken for charge, taken in zip(charges, answer.counts, strict=True))
+        return BOTH_BOUNDED if same == before == self._best else BOUNDED
+
+    # ---- what was found
+
+    @property
+    def _unreached(self) -> int:
+        return 1 << 200
+
+    @property
+    def _best(self) -> int:
+        """The lowest charge that was found, with a device as 1."""
+        return self._unreached if self.crew is None else self.crew.charge * self._scale + self.crew.gpus
+
+    def _try_usual(self) -> None:
+        """Consider the fewest devices of all classes, and of each class alone."""
+        places = range(len(self.offers))
+        for names in (set(places), *({place} for place in places)):
+            able = [
+                (offer.best.images, offer.group.count) if place in names else (0, 0)
+                for place, offer in enumerate(self.offers)
+            ]
+            fewest = self.problem.rule.fewest([pair for pair in able if pair[1]], self.problem.most)
+            if fewest is None:
+                continue
+            counts = []
+            for _, there in able:
+                counts.append(min(there, fewest))
+                fewest -= counts[-1]
+            self._consider(tuple(counts))
+
+    def _consider(self, counts: tuple[int, ...]) -> None:
+        """Take these devices if they are enough and better than what was found."""
+        if counts in self._tried or not any(counts):
+            return
+        self._tried.add(counts)
+        crew = crew_of(self.problem, self.offers, counts)
+        if crew is not None and (self.crew is None or crew.order < self.crew.order):
+            self.crew = crew
+
+    # ---- bounds
+
+    def _charges(self, finish_us: int) -> tuple[int, ...]:
+        if finish_us not in self._hours:
+            self._hours[finish_us] = tuple(offer.charge(finish_us) * self._scale + 1 for offer in self.offers)
+        return self._hours[finish_us]
+
+    def _images(self, finish_us: int) -> tuple[int, ...]:
+        if finish_us not in self._works:
+            self._works[finish_us] = tuple(offer.images_by(finish_us) for offer in self.offers)
+        return self._works[finish_us]
+
+    def _relax(self, box: Box) -> Relaxed | None:
+        """Return the highest of some bounds of the box; None if nothing in it is enough."""
+        charges, works = self._charges(box.from_us), self._images(box.to_us)
+        images, needed, most = self.problem.images, self.needed, self.problem.most
+        if sum(box.least) > most:
+            return None
+        both = [work + able for work, able in zip(works, self._able, strict=True)]
+        best = _fill(box, charges, both, images + needed, most)
+        if best is None or best.bound >= self._best:
+            return best
+        # Its devices keep the sum of both rows; the one that they break, if they do, may bound more.
+        for weights, wanted in ((works, images), (self._able, needed)):
+            if sum(weight * taken for weight, taken in zip(weights, _whole(best), strict=True)) < wanted:
+                relaxed = _fill(box, charges, weights, wanted, most)
+                if relaxed is None or relaxed.bound > best.bound:
+                    return relaxed
+        return best
+
+    def _divided(self, box: Box, relaxed: Relaxed) -> list[Box]:
+        """Return the box in two parts, or in none if all in it is decided."""
+        early, late = self._charges(box.from_us), self._charges(box.to_us)
+        place = relaxed.part_of
+        taken = _whole(relaxed)
+        by_end = sum(count * (last - first) for count, first, last in zip(taken, early, late, strict=True))
+        one = early[place] if place is not None else 0
+        if box.from_us < box.to_us and 2 * by_end > one:
+            middle = (box.from_us + box.to_us) // 2
+            return [replace(box, to_us=middle), replace(box, from_us=middle + 1)]
+        if place is None:
+            # These devices were tried: what is left in the box has more of some class, or less.
+            place = max(range(len(taken)), key=lambda at: box.most[at] - box.least[at])
+            if box.most[place] == box.least[place]:
+                return []
+        cut = min(relaxed.filled[place], box.most[place] - 1)
+        return [
+            replace(box, most=(*box.most[:place], cut, *box.most[place + 1 :])),
+            replace(box, least=(*box.least[:place], cut + 1, *box.least[place + 1 :])),
+        ]
+
+
+def _whole(relaxed: Relaxed) -> tuple[int, ...]:
+    """Return the devices with a whole one in place of the part."""
+    at = relaxed.part_of
+    counts = relaxed.filled
+    return counts if at is None else (*counts[:at], counts[at] + 1, *counts[at + 1 :])
+
+
+def _fill(box: Box, charges: Sequence[int], weights: Sequence[int], wanted: int, most: int) -> Relaxed | None:
+    """Return the bound of the linear program with one row, sum of weights >= wanted; None if it has no answer.
+
+    Devices are taken by what a unit of weight costs. With the multiplier of the last one, Lagrange's bound is exact
+    whichever order they were taken in. If more than `most` are taken, each device costs a penalty more, and `most`
+    penalties are taken off again: no penalty makes the bound wrong, and a few are tried.
+    """
+    rest = wanted - sum(weight * count for weight, count in zip(weights, box.least, strict=True))
+    base = sum(charge * count for charge, count in zip(charges, box.least, strict=True))
+    left = most - sum(box.least)
+    relaxed = _filled(box, charges, weights, rest)
+    if relaxed is None:
+        return None
+    best = Relaxed(bound=base + relaxed.bound, filled=relaxed.filled, part_of=relaxed.part_of)
+    if sum(relaxed.filled) - sum(box.least) + (relaxed.part_of is not None) <= left:
+        return best
+    room = [(weight, there - taken) for weight, there, taken in zip(weights, box.most, box.least, strict=True)]
+    able = 0
+    for weight, count in sorted(room, reverse=True):
+        able += weight * min(count, left)
+        left -= min(count, left)
+    if able < rest:
+        return None
+    left = most - sum(box.least)
+    low, high = 0, max(charges)
+    for _ in range(_PENALTIES):
+        penalty = (low + high) // 2
+        dearer = _filled(box, [charge + penalty for charge in charges], weights, rest)
+        if dearer is None:
+            return None
+        if base + dearer.bound - penalty * left > best.bound:
+            best = Relaxed(bound=base + dearer.bound - penalty * left, filled=dearer.filled, part_of=dearer.part_of)
+        taken = sum(dearer.filled) - sum(box.least) + (dearer.part_of is not None)
+        low, high = (penalty, high) if taken > left else (low, penalty)
+    return best
+
+
+def _filled(box: Box, charges: Sequence[int], weights: Sequence[int], rest: int) -> Relaxed | None:
+    """Return the bound of what is added to the box's least counts for `rest` more of weight, and all counts."""
+    filled = list(box.least)
+    if rest <= 0:
+        return Relaxed(bound=0, filled=tuple(filled), part_of=None)
+    order = sorted(
+        (charges[at] / weights[at], at) for at in range(len(weights)) if weights[at] and box.most[at] > box.least[at]
+    )
+    left, last = rest, None
+    for _, at in order:
+        room = box.most[at] - box.least[at]
+        last = at
+        if weights[at] * room >= left:
+            filled[at] += left // weights[at]
+            left -= left // weights[at] * weights[at]
+            break
+        filled[at] += room
+        left -= weights[at] * room
+    else:
+        return None
+    # At the multiplier charge / weight of the last one, all times its weight.
+    unit, each = weights[last], charges[last]
+    total = each * rest
+    for at, (charge, weight) in enumerate(zip(charges, weights, strict=True)):
+        if (saved := charge * unit - each * weight) < 0:
+            total += (box.most[at] - box.least[at]) * saved
+    return Relaxed(bound=-(-total // unit), filled=tuple(filled), part_of=last if left else None)

@@ -1,0 +1,236 @@
+"""Priced devices, and what so many of each class do and cost together.
+
+A device of class c that is held until F is paid h_c(F), and has done w_c(F) images by then, at its best mini-batch size
+and with S and W as expected. So many devices n_c end at the least F with sum n_c w_c(F) >= N, and cost sum n_c h_c(F).
+The acceptance rule says besides whether they are enough by the deadline.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, capacity, iterations_within
+from dueby_planner.model.cost import PlanCost, Price, cost_of
+from dueby_planner.model.plan import PlanGroup, with_iterations
+from dueby_planner.model.problem import Problem, equal_devices, find_least
+
+Row = tuple[int, int, int, int, DeviceChoice]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PricedGroup:
+    """Devices of a group with their price, for one problem."""
+
+    group: PoolGroup
+    price: Price
+    best: Capacity
+    """C: what each does by the deadline at the confidence."""
+    rows: tuple[Row, ...]
+    """(a + S + W, L, b, t at most, choice) of each size that is warm by the deadline at the confidence."""
+
+    def images_by(self, finish_us: int) -> int:
+        """Return w: the images that one device is expected to have done by then."""
+        most = 0
+        for start_us, latency_us, size, limit, _ in self.rows:
+            left_us = finish_us - start_us
+            if left_us >= 0:
+                fit = left_us // latency_us
+                images = ((fit if fit < limit else limit) + 1) * size
+                if images > most:
+                    most = images
+        return most
+
+    def best_by(self, finish_us: int) -> DeviceChoice:
+        """Return the choice that does most by then, the smallest of equal ones; if none is warm, the first that is."""
+        warm = [row for row in self.rows if row[0] <= finish_us]
+        if not warm:
+            return min(self.rows, key=lambda row: row[0])[4]
+        return max(warm, key=lambda row: ((min(row[3], (finish_us - row[0]) // row[1]) + 1) * row[2], -row[2]))[4]
+
+    def with_only(self, choice: DeviceChoice) -> "PricedGroup":
+        """Return the offer with this choice alone."""
+        return replace(self, rows=tuple(row for row in self.rows if row[4] is choice))
+
+    def charge(self, finish_us: int) -> int:
+        """Return h: what one device costs that is held until then, as a charge."""
+        return self.price.charge(max(0, finish_us - self.group.available_us))
+
+
+def offers_of(problem: Problem) -> list[PricedGroup]:
+    """Return the priced devices that can do anything by the deadline, the largest C first; none without prices."""
+    if problem.tariff is None:
+        return []
+    offers = []
+    for best in problem.capacities():
+        price = problem.tariff.price_of(best.group.device_class)
+        if price is not None:
+            offers.append(PricedGroup(group=best.group, price=price, best=best, rows=_rows(problem, best.group)))
+    return offers
+
+
+def _rows(problem: Problem, group: PoolGroup) -> tuple[Row, ...]:
+    rows = []
+    for choice in group.choices:
+        start_us = group.available_us + choice.expected_start_us
+        left_us = problem.time_us - start_us
+        if left_us >= max(0, choice.late_us):
+            limit = iterations_within(choice, left_us, problem.max_iterations)
+            rows.append((start_us, choice.latency_us, choice.mini_batch_size, limit, choice))
+    return tuple(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """So many devices of each offer, with their sizes, when they are expected to end, and what they cost."""
+
+    chosen: tuple[tuple[Capacity, int], ...]
+    """Each group's capacity at the deadline with its size, and its devices; the largest first."""
+    end_us: int
+    charge: int
+
+    @property
+    def gpus(self) -> int:
+        """How many devices they are."""
+        return sum(count for _, count in self.chosen)
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """What makes one better than another: less cost, then fewer devices, then an earlier end."""
+        return self.charge, self.gpus, self.end_us
+
+    def groups(self, problem: Problem) -> tuple[PlanGroup, ...]:
+        """Return the devices with their iterations."""
+        return with_iterations(problem, list(self.chosen))
+
+
+def crew_of(
+    problem: Problem, offers: Sequence[PricedGroup], counts: Sequence[int], *, must_suffice: bool = True
+) -> Crew | None:
+    """Return what so many devices of each offer do and cost; None if the rule doesn't accept them by the deadline.
+
+    Sizes are those of the earliest expected end, or, if these aren't accepted, those that do most by the deadline.
+    """
+    used = [(offer, count) for offer, count in zip(offers, counts, strict=True) if count]
+    largest = [(offer.best, count) for offer, count in used]
+    if must_suffice and not (sum(counts) <= problem.most and _accepts(problem, largest)):
+        return None
+    end_us = _end_us(problem, used)
+    if end_us is None:
+        return None
+    soonest = [(_capacity(problem, offer, offer.best_by(end_us)), count) for offer, count in used]
+    soonest.sort(key=lambda pair: (-pair[0].images, pair[0].group.device_class, pair[0].group.available_us))
+    if must_suffice and not _accepts(problem, soonest):
+        soonest = largest
+        used = [(offer.with_only(offer.best.choice), count) for offer, count in used]
+        end_us = _end_us(problem, used)
+        if end_us is None:
+            return None
+    # Who isn't warm by then does a first mini-batch all the same.
+    end_us = max(end_us, *(best.group.available_us + best.choice.expected_start_us for best, _ in soonest))
+    charge = sum(count * offer.charge(end_us) for offer, count in used)
+    return Crew(chosen=tuple(soonest), end_us=end_us, charge=charge)
+
+
+def _end_us(problem: Problem, used: Sequence[tuple[PricedGroup, int]]) -> int | None:
+    """Return F, the least time by which these are expected to have done all images; None if it is after the deadline.
+
+    What they do by a time is nearly a straight line, so the first tries are where one would cross N.
+    """
+
+    def images(finish_us: int) -> int:
+        return sum(count * offer.images_by(finish_us) for offer, count in used)
+
+    wanted = problem.images
+    low, high = 0, problem.time_us
+    below, above = 0, images(high)
+    if above < wanted:
+        return None
+    for number in range(_STRAIGHT):
+        # A little beyond the line and a little before it, by turns, so that both ends come near.
+        aside = (high - low >> 2 + number) * (1 if number % 2 else -1)
+        middle = min(high - 1, max(low, low + (high - low) * (wanted - below) // max(1, above - below) + aside))
+        if middle <= low or middle >= high:
+            break
+        done = images(middle)
+        if done >= wanted:
+            high, above = middle, done
+        else:
+            low, below = middle + 1, done
+    return find_least(lambda finish_us: images(finish_us) >= wanted, low, high)
+
+
+_STRAIGHT = 10
+
+
+def _accepts(problem: Problem, chosen: Sequence[tuple[Capacity, int]]) -> bool:
+    gpus = sum(count for _, count in chosen)
+    return problem.rule.accepts([(best.images, count) for best, count in chosen], gpus)
+
+
+def _capacity(problem: Problem, offer: PricedGroup, choice: DeviceChoice) -> Capacity:
+    images = capacity(
+        choice,
+        time_us=problem.time_us,
+        available_us=offer.group.available_us,
+        max_iterations=problem.max_iterations,
+    )
+    return Capacity(images, offer.group, choice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostBeside:
+    """What other devices than a plan's would cost."""
+
+    device_class: str | None
+    """The only class; None for all devices of the pool."""
+    gpus: int
+    cost: PlanCost
+    end_us: int
+    """When they are expected to be done."""
+
+
+def cheapest_alone(problem: Problem) -> CostBeside | None:
+    """Return what the job costs on the class that does it alone for least, on its fewest devices; None if none can."""
+    alone = []
+    for way in problem.ways:
+        offers = offers_of(way)
+        for name in {offer.group.device_class for offer in offers}:
+            of_class = [offer for offer in offers if offer.group.device_class == name]
+            fewest = way.rule.fewest(equal_devices([offer.best for offer in of_class]), way.most)
+            if fewest is not None and (crew := crew_of(way, of_class, _first(of_class, fewest))):
+                alone.append((crew.order, name, crew, way))
+    if not alone:
+        return None
+    _, name, crew, way = min(alone, key=lambda row: row[:2])
+    return _beside(way, name, crew)
+
+
+def all_at_once(problem: Problem) -> CostBeside | None:
+    """Return what the job costs on all the devices that it may have; None if a price isn't known."""
+    if problem.tariff is None or problem.tariff.unpriced(
+        [group.device_class for group in problem.groups if group.count]
+    ):
+        return None
+    crews = []
+    for way in problem.ways:
+        offers = offers_of(way)
+        crew = crew_of(way, offers, _first(offers, way.most), must_suffice=False)
+        if crew is not None:
+            crews.append((crew, way))
+    if not crews:
+        return None
+    crew, way = max(crews, key=lambda pair: pair[0].gpus)
+    return _beside(way, None, crew)
+
+
+def _first(offers: Sequence[PricedGroup], gpus: int) -> list[int]:
+    """Return the counts of the first so many devices."""
+    counts = []
+    for offer in offers:
+        counts.append(min(offer.group.count, gpus))
+        gpus -= counts[-1]
+    return counts
+
+
+def _beside(problem: Problem, name: str | None, crew: Crew) -> CostBeside | None:
+    cost = None if problem.tariff is None else cost_of(crew.groups(problem), problem.tariff)
+    return None if cost is None else CostBeside(device_class=name, gpus=crew.gpus, cost=cost, end_us=crew.end_us)
