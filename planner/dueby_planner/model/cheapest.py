@@ -29,7 +29,7 @@ from itertools import count as counter
 from dueby_api.errors import Invalid
 from dueby_planner.model.capacity import capacity
 from dueby_planner.model.cost import cost_of, micro_units
-from dueby_planner.model.offers import Crew, crew_of, offers_of
+from dueby_planner.model.offers import Crew, PricedGroup, alone, crew_of, first_counts, offers_of
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.plan import Infeasible, Plan, PlanGroup, interpolation_warnings, plan_fewest, serial_warnings
 from dueby_planner.model.probability import probability_in_time
@@ -163,9 +163,10 @@ class Relaxed:
 class Search:
     """Branch and bound over one plain problem: what was found so far, and what nothing is below."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, offers: Sequence[PricedGroup] | None = None) -> None:
+        """`offers` are the problem's, if they are known. There must be some."""
         self.problem = problem
-        self.offers = offers_of(problem)
+        self.offers = offers_of(problem) if offers is None else offers
         self.crew: Crew | None = None
         self.boxes = 0
         self._able = tuple(offer.best.images for offer in self.offers)
@@ -195,15 +196,15 @@ class Search:
         margin = rule.least_margin(smallest=smallest, most=problem.most)
         return problem.images + lost + margin + problem.reserve * smallest
 
-    def run(self) -> None:
-        """Search until nothing is below the best that was found, or for so many boxes."""
+    def run(self, most_boxes: int = MAX_BOXES) -> None:
+        """Search until nothing is below the best that was found, or for so many boxes, divided by the classes."""
         counts = tuple(offer.group.count for offer in self.offers)
         whole = Box(from_us=0, to_us=self.problem.time_us, least=(0,) * len(counts), most=counts)
         self._try_usual()
         order = counter()
         relaxed = self._relax(whole)
         heap = [] if relaxed is None else [(relaxed.bound, next(order), whole, relaxed)]
-        most = MAX_BOXES // max(_FEW_CLASSES, len(counts))
+        most = most_boxes // max(_FEW_CLASSES, len(counts))
         while heap and heap[0][0] < self._best and self.boxes < most:
             _, _, box, relaxed = heapq.heappop(heap)
             self.boxes += 1
@@ -250,21 +251,24 @@ class Search:
         return self._unreached if self.crew is None else self.crew.charge * self._scale + self.crew.gpus
 
     def _try_usual(self) -> None:
-        """Consider the fewest devices of all classes, and of each class alone."""
-        places = range(len(self.offers))
-        for names in (set(places), *({place} for place in places)):
-            able = [
-                (offer.best.images, offer.group.count) if place in names else (0, 0)
-                for place, offer in enumerate(self.offers)
-            ]
-            fewest = self.problem.rule.fewest([pair for pair in able if pair[1]], self.problem.most)
-            if fewest is None:
-                continue
-            counts = []
-            for _, there in able:
-                counts.append(min(there, fewest))
-                fewest -= counts[-1]
-            self._consider(tuple(counts))
+        """Consider the fewest devices of all classes, and the class that does it alone for least."""
+        there = [offer.group.count for offer in self.offers]
+        fewest = self.problem.rule.fewest(list(zip(self._able, there, strict=True)), self.problem.most)
+        if fewest is not None:
+            self._consider(first_counts(there, fewest))
+        charges = [(self._charge_alone(counts), counts) for counts in alone(self.problem, self.offers).values()]
+        if charges:
+            self._consider(min(charges)[1])
+
+    def _charge_alone(self, counts: tuple[int, ...]) -> int:
+        """Return about what devices of one class cost: each does its part of the images."""
+        each = -(-self.problem.images // sum(counts))
+        charge = 0
+        for offer, count in zip(self.offers, counts, strict=True):
+            if count:
+                end_us = offer.soonest_us(each)
+                charge += count * offer.charge(self.problem.time_us if end_us is None else end_us)
+        return charge
 
     def _consider(self, counts: tuple[int, ...]) -> None:
         """Take these devices if they are enough and better than what was found."""

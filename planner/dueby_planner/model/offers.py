@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, capacity, iterations_within
 from dueby_planner.model.cost import PlanCost, Price, cost_of
 from dueby_planner.model.plan import PlanGroup, with_iterations
-from dueby_planner.model.problem import Problem, equal_devices, find_least
+from dueby_planner.model.problem import Problem, find_least
 
 Row = tuple[int, int, int, int, DeviceChoice]
 
@@ -39,6 +39,15 @@ class PricedGroup:
                     most = images
         return most
 
+    def soonest_us(self, images: int) -> int | None:
+        """Return the least time by which one device has done so many images; None if it is after the deadline."""
+        ends = []
+        for start_us, latency_us, size, limit, _ in self.rows:
+            iterations = -(-images // size) - 1
+            if iterations <= limit:
+                ends.append(start_us + iterations * latency_us)
+        return min(ends, default=None)
+
     def best_by(self, finish_us: int) -> DeviceChoice:
         """Return the choice that does most by then, the smallest of equal ones; if none is warm, the first that is."""
         warm = [row for row in self.rows if row[0] <= finish_us]
@@ -55,12 +64,15 @@ class PricedGroup:
         return self.price.charge(max(0, finish_us - self.group.available_us))
 
 
-def offers_of(problem: Problem) -> list[PricedGroup]:
-    """Return the priced devices that can do anything by the deadline, the largest C first; none without prices."""
+def offers_of(problem: Problem, capacities: Sequence[Capacity] | None = None) -> list[PricedGroup]:
+    """Return the priced devices that can do anything by the deadline, the largest C first; none without prices.
+
+    `capacities` are the problem's, if they are known.
+    """
     if problem.tariff is None:
         return []
     offers = []
-    for best in problem.capacities():
+    for best in problem.capacities() if capacities is None else capacities:
         price = problem.tariff.price_of(best.group.device_class)
         if price is not None:
             offers.append(PricedGroup(group=best.group, price=price, best=best, rows=_rows(problem, best.group)))
@@ -140,6 +152,9 @@ def _end_us(problem: Problem, used: Sequence[tuple[PricedGroup, int]]) -> int | 
         return sum(count * offer.images_by(finish_us) for offer, count in used)
 
     wanted = problem.images
+    if len(used) == 1:
+        ((offer, count),) = used
+        return offer.soonest_us(-(-wanted // count))
     low, high = 0, problem.time_us
     below, above = 0, images(high)
     if above < wanted:
@@ -190,18 +205,28 @@ class CostBeside:
 
 def cheapest_alone(problem: Problem) -> CostBeside | None:
     """Return what the job costs on the class that does it alone for least, on its fewest devices; None if none can."""
-    alone = []
+    crews = []
     for way in problem.ways:
         offers = offers_of(way)
-        for name in {offer.group.device_class for offer in offers}:
-            of_class = [offer for offer in offers if offer.group.device_class == name]
-            fewest = way.rule.fewest(equal_devices([offer.best for offer in of_class]), way.most)
-            if fewest is not None and (crew := crew_of(way, of_class, _first(of_class, fewest))):
-                alone.append((crew.order, name, crew, way))
-    if not alone:
+        for name, counts in alone(way, offers).items():
+            if crew := crew_of(way, offers, counts):
+                crews.append((crew.order, name, crew, way))
+    if not crews:
         return None
-    _, name, crew, way = min(alone, key=lambda row: row[:2])
+    _, name, crew, way = min(crews, key=lambda row: row[:2])
     return _beside(way, name, crew)
+
+
+def alone(problem: Problem, offers: Sequence[PricedGroup]) -> dict[str, tuple[int, ...]]:
+    """Return, for each class that can do the job alone, the counts of its fewest devices that are enough."""
+    fewest_alone = {}
+    for name in dict.fromkeys(offer.group.device_class for offer in offers):
+        there = [offer.group.count if offer.group.device_class == name else 0 for offer in offers]
+        able = [(offer.best.images, count) for offer, count in zip(offers, there, strict=True) if count]
+        fewest = problem.rule.fewest(able, problem.most)
+        if fewest is not None:
+            fewest_alone[name] = first_counts(there, fewest)
+    return fewest_alone
 
 
 def all_at_once(problem: Problem) -> CostBeside | None:
@@ -213,7 +238,8 @@ def all_at_once(problem: Problem) -> CostBeside | None:
     crews = []
     for way in problem.ways:
         offers = offers_of(way)
-        crew = crew_of(way, offers, _first(offers, way.most), must_suffice=False)
+        counts = first_counts([offer.group.count for offer in offers], way.most)
+        crew = crew_of(way, offers, counts, must_suffice=False)
         if crew is not None:
             crews.append((crew, way))
     if not crews:
@@ -222,13 +248,13 @@ def all_at_once(problem: Problem) -> CostBeside | None:
     return _beside(way, None, crew)
 
 
-def _first(offers: Sequence[PricedGroup], gpus: int) -> list[int]:
-    """Return the counts of the first so many devices."""
+def first_counts(there: Sequence[int], gpus: int) -> tuple[int, ...]:
+    """Return how many of each are among the first so many devices."""
     counts = []
-    for offer in offers:
-        counts.append(min(offer.group.count, gpus))
+    for count in there:
+        counts.append(min(count, gpus))
         gpus -= counts[-1]
-    return counts
+    return tuple(counts)
 
 
 def _beside(problem: Problem, name: str | None, crew: Crew) -> CostBeside | None:
