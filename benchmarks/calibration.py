@@ -10,11 +10,12 @@ runs that were done by then is to be q. A share below q is a broken promise. A s
 counted as well: the devices planned at 0.95 over the least that would have done, had one known what was to come.
 
 A profile can't tell what differs between machines from what differs between moments; jobs can, and what they have shown
-is part of later plans (dueby_planner/profiles/observed.py). So the last simulated world has had ten jobs before.
+is part of later plans (dueby_planner/profiles/observed.py). So the last simulated worlds have had ten jobs before.
 
 What was measured is kept in --folder and not measured again, so that a run that was stopped goes on.
 
     python benchmarks/calibration.py [--folder build/calibration] [--traces 60] [--real 60] [--simulated 4000]
+    python benchmarks/calibration.py --made-up --traces 200        # a machine that doesn't exist: half an hour anywhere
 """
 
 import argparse
@@ -24,16 +25,20 @@ from pathlib import Path
 from rich.console import Console
 
 from calibration_chart import draw, print_tables
-from calibration_promises import chunks, reliability
-from calibration_real import RUNS_A_PROFILE, keep_real_runs, keep_traces, profile_machine, promised
-from calibration_simulated import make_splits, simulate
+from calibration_promises import SEED, chunks, reliability
+from calibration_real import RUNS_A_PROFILE, keep_real_runs, keep_traces, profile_machine, promised, traced_model
+from calibration_simulated import World, make_splits, simulate
 from end_to_end import fastest
+from traces import made_up_spec, made_up_traces
 
 RESULTS = Path(__file__).parent / "results"
-# Simulated jobs: on as many devices as this machine has, and on more, which are then other moments of it. They work
-# about as long as a trace is: a worker that went through it again and again would have one moment for ever. Beside the
-# devices the jobs that were run before.
-WORLDS = {"2 devices": (2, 0), "12 devices": (12, 0), "12 devices after 10 jobs": (12, 10)}
+# Simulated jobs: on as many devices as this machine has, and on more, which are then other moments of it.
+WORLDS = {
+    "2 devices": World(devices=2),
+    "12 devices": World(devices=12),
+    "12 devices after 10 jobs": World(devices=12, jobs=10),
+    "12 devices for an hour after 10 jobs": World(devices=12, jobs=10, seconds=3600),
+}
 console = Console(width=110)
 
 
@@ -43,14 +48,20 @@ def main() -> None:
     parser.add_argument("--traces", type=int, default=60, help="process groups to measure")
     parser.add_argument("--real", type=int, default=60, help="real runs")
     parser.add_argument("--simulated", type=int, default=4000, help="simulated runs for each number of devices")
+    parser.add_argument("--made-up", action="store_true", help="simulate a made-up machine; measure and run nothing")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    like = fastest(profile_machine(options.folder / "profiles", console)).spec
-    traces = keep_traces(options.folder / "traces.jsonl", like, options.traces, console)
-    real = [promised(row, options.folder) for row in keep_real_runs(options.folder, options.real, console)]
+    name = "calibration_made_up" if options.made_up else "calibration"
+    if options.made_up:
+        like, real = made_up_spec(traced_model()), []
+        traces = made_up_traces(options.traces, seed=SEED)
+    else:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        like = fastest(profile_machine(options.folder / "profiles", console)).spec
+        traces = keep_traces(options.folder / "traces.jsonl", like, options.traces, console)
+        real = [promised(row, options.folder) for row in keep_real_runs(options.folder, options.real, console)]
     worlds = {
-        f"simulated, {name}": simulate(name, make_splits(traces, like, devices, jobs), options.simulated, console)
-        for name, (devices, jobs) in WORLDS.items()
+        f"simulated, {name}": simulate(name, make_splits(traces, like, world), options.simulated, console)
+        for name, world in WORLDS.items()
     }
     result = {
         "real": real,
@@ -61,10 +72,10 @@ def main() -> None:
         "cost": {name: world["cost"] for name, world in worlds.items() if world["cost"]},
         "traces": len(traces),
     }
-    (RESULTS / "calibration.json").write_text(json.dumps(result, indent=1))
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1))
     print_tables(console, result)
-    draw(result, RESULTS / "calibration.png")
-    console.print(f"Written: {RESULTS / 'calibration.json'} and .png")
+    draw(result, RESULTS / f"{name}.png")
+    console.print(f"Written: {RESULTS / name}.json and .png")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rich.table import Table
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-COLOURS = ("#4c78a8", "#1f3b57", "#54a24b", "#e45756")
+COLOURS = ("#4c78a8", "#1f3b57", "#54a24b", "#b279a2", "#e45756")
 
 
 def print_tables(console: Console, result: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from rich.progress import track
 from calibration_promises import SECOND, SEED, finish_us, promises_s
 from dueby.inputs.files import read_profiles
 from dueby_api.gpu_profile import GPUProfile, ProfileSpec
-from dueby_api.inference_job import parse_job
+from dueby_api.inference_job import Model, parse_job
 from dueby_planner.model.problem import Problem
 from dueby_planner.profiles.pool import build_pool
 from dueby_profiler.machine.machine import this_machine
@@ -45,13 +45,17 @@ def profile_machine(folder: Path, console: Console) -> Sequence[GPUProfile]:
     return read_profiles([str(folder)])
 
 
+def traced_model() -> Model:
+    """The model of all traces and jobs."""
+    return parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
+
+
 def keep_traces(path: Path, like: ProfileSpec, wanted: int, console: Console) -> list[Trace]:
     """As many traces as wanted: those of the file, and new ones added to it."""
     found = read_traces(path)
     size = found[0].size if found else max(like.steps, key=lambda s: s.mini_batch_size / s.latency_micros.mean)
     size = size if isinstance(size, int) else size.mini_batch_size
-    model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
-    fresh = measure_traces(this_machine(), model, like, size=size, seconds=TRACE_S)
+    fresh = measure_traces(this_machine(), traced_model(), like, size=size, seconds=TRACE_S)
     with path.open("a") as file:
         for _ in track(range(wanted - len(found)), "Measuring traces", console=console):
             trace = next(fresh)

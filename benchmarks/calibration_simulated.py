@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from calibration_promises import SECOND, SEED, promises_s, reliability
+from calibration_real import traced_model
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, ProfileSpec
 from dueby_api.inference_job import parse_job
 from dueby_operator.model.observations import MIN_STEPS, Observation, row_of
@@ -30,7 +31,25 @@ from traces import Member, Trace, TracedFates, profile_of
 
 # Groups that make a profile: as many as `dueby profile` starts.
 PROFILED = ENOUGH_GROUPS
-SIMULATED_S = 18
+# About as long as a trace: a worker that went through one again and again would have one moment for ever.
+SHORT_S = 18
+# A simulated hour takes most of a second, where one of 18 s takes 30 ms: of so many profiles and runs one is done.
+ONE_OF_LONG = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Which jobs are simulated."""
+
+    devices: int
+    jobs: int = 0
+    """Jobs that were run before."""
+    seconds: int = SHORT_S
+
+    @property
+    def is_long(self) -> bool:
+        """Whether jobs outlast a trace, so that their workers go from one moment to the next."""
+        return self.seconds > SHORT_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,35 +58,51 @@ class Split:
 
     profile: GPUProfile
     groups: tuple[tuple[Member, ...], ...]
-    devices: int
+    world: World
     seed: int
 
     def fates(self) -> TracedFates:
         """Return a fate for each worker: groups drawn at random, each as a whole."""
         chance = random.Random(self.seed)
-        needed = math.ceil(self.devices / len(self.groups[0]))
+        needed = math.ceil(self.world.devices / len(self.groups[0]))
         drawn = chance.sample(self.groups, needed)
+        if self.world.is_long:
+            drawn = [self._gone_on(group, chance) for group in drawn]
         return TracedFates([member for group in drawn for member in group], self.seed)
 
+    def _gone_on(self, group: Sequence[Member], chance: random.Random) -> tuple[Member, ...]:
+        """Return the group with moments after its first that are drawn from all groups, for all of the job's time."""
+        moment_us = sum(group[0].steps_us)
+        moments = [group, *chance.choices(self.groups, k=math.ceil(self.world.seconds * SECOND / moment_us))]
+        return tuple(
+            replace(member, steps_us=tuple(step for moment in moments for step in moment[place].steps_us))
+            for place, member in enumerate(group)
+        )
 
-def make_splits(traces: Sequence[Trace], like: ProfileSpec, devices: int, jobs: int) -> list[Split]:
+
+def make_splits(traces: Sequence[Trace], like: ProfileSpec, world: World) -> list[Split]:
     """One for each profile, with what so many jobs have shown in it."""
-    model = parse_job(manifest(images=1, deadline="1m", sink="rows")).spec.model
+    model = traced_model()
     splits = []
     for start in range(len(traces) - PROFILED + 1):
         others = [*traces[:start], *traces[start + PROFILED :]]
         groups = tuple(trace.members for trace in others)
         profile = profile_of(traces[start : start + PROFILED], model, like)
-        splits.append(Split(profile=profile, groups=groups, devices=devices, seed=SEED + start))
-    return [experienced(split, jobs) for split in splits] if jobs else splits
+        splits.append(Split(profile=profile, groups=groups, world=world, seed=SEED + start))
+    if world.is_long:
+        splits = splits[::ONE_OF_LONG]
+    if not world.jobs:
+        return splits
+    with processes() as pool:
+        return list(pool.map(experienced, splits))
 
 
-def experienced(split: Split, jobs: int) -> Split:
+def experienced(split: Split) -> Split:
     """Return the class after so many jobs that half of the groups have worked on; the other half is still to come."""
     mixed = random.Random(split.seed).sample(split.groups, len(split.groups))
     half = len(mixed) // 2
     before, to_come = replace(split, groups=tuple(mixed[:half])), replace(split, groups=tuple(mixed[half:]))
-    rows = [job_row(replace(before, seed=split.seed + 1000 * job), job) for job in range(jobs)]
+    rows = [job_row(replace(before, seed=split.seed + 1000 * job), job) for job in range(split.world.jobs)]
     spec = split.profile.spec.replace(observed=tuple(rows))
     return replace(to_come, profile=split.profile.replace(spec=spec))
 
@@ -91,11 +126,13 @@ def job_row(split: Split, job: int) -> ObservedJob:
 
 def simulate(name: str, splits: Sequence[Split], runs: int, console: Console) -> dict[str, Any]:
     """Runs of jobs at the edge of what the devices are accepted for; then what the margin costs."""
+    world = splits[0].world
+    runs = runs // ONE_OF_LONG if world.is_long else runs
     each = [replace(splits[number % len(splits)], seed=10_000 * SEED + number) for number in range(runs)]
     with processes() as pool:
         told = f"Simulating, {name}"
         rows = list(track(pool.map(edge_run, each, chunksize=16), told, total=runs, console=console))
-        some = each[: runs // 4] if splits[0].devices > len(splits[0].groups[0]) else []
+        some = each[: runs if world.is_long else runs // 4] if world.devices > len(splits[0].groups[0]) else []
         cost = list(track(pool.map(cost_run, some, chunksize=8), "What it costs", total=len(some), console=console))
     # Runs that share a profile aren't independent: a group is those that were planned on the same.
     groups = [rows[first :: len(splits)] for first in range(len(splits))]
@@ -126,15 +163,17 @@ def edge_run(split: Split) -> dict[str, Any]:
 def edge_model(split: Split, *, images: int | None = None, most: int | None = None) -> ScheduledJob:
     """The largest job that the devices are accepted for, or a smaller one; `most` is gpus.max."""
     device_class = split.profile.spec.device_class
-    gpus = {"max": most or split.devices}
-    spec = parse_job(manifest(images=1, deadline=f"{SIMULATED_S}s", sink="rows", gpus=gpus)).spec
-    counts = {device_class: split.devices}
+    devices, time_us = split.world.devices, split.world.seconds * SECOND
+    spec = parse_job(
+        manifest(images=1, deadline=f"{split.world.seconds}s", sink="rows", gpus={"max": most or devices})
+    ).spec
+    counts = {device_class: devices}
     pool = build_pool(spec, [split.profile], counts)
-    problem = Problem(pool=pool, images=1, time_us=SIMULATED_S * SECOND, confidence=0.95, max_gpus=split.devices)
+    problem = Problem(pool=pool, images=1, time_us=time_us, confidence=0.95, max_gpus=devices)
     return ScheduledJob(
         spec=spec,
         now_us=0,
-        deadline_us=SIMULATED_S * SECOND,
+        deadline_us=time_us,
         images=images or problem.largest_images(),
         profiles=(split.profile,),
         counts=counts,

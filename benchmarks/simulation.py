@@ -146,7 +146,7 @@ class Simulation:
             if planned and not self.replanning:
                 if len(self.there) == self.grid.parts:
                     return self._story(planned, expected_us, most)
-                self._advance(self.model.now_us + TICK_US)
+                self._advance(self.model.now_us + max(TICK_US, self.model.deadline_us))
                 continue
             if self.model.is_complete or self.model.must_stop:
                 return self._story(planned, expected_us, most)

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from dueby_api.engines import EngineName
-from dueby_api.gpu_profile import GPUProfile, ProfileSpec
+from dueby_api.gpu_profile import (
+    Device,
+    GPUProfile,
+    Latency,
+    MeasuredStep,
+    ProfiledModel,
+    ProfileSpec,
+    Quantiles,
+)
 from dueby_api.inference_job import Model
 from dueby_planner.schedule.job import Assignment
 from dueby_profiler.analysis.document import Facts, build_profile
@@ -85,6 +93,52 @@ def measure_traces(machine: Machine, model: Model, like: ProfileSpec, *, size: i
         _measure(layout, model, like.engine, Path(folder), size=size, seconds=1.0)  # what is compiled is kept
         while True:
             yield _measure(layout, model, like.engine, Path(folder), size=size, seconds=seconds)
+
+
+# Of a made-up machine: what is usual, in microseconds, and by how much process groups and processes differ. Steps vary
+# by themselves, too.
+_START_US, _WARMUP_US, _STEP_US, _SIZE, _STEPS = 5_000_000, 300_000, 270_000, 8, 45
+_STARTS_OF_GROUPS, _STARTS, _WARMUPS = 0.05, 0.08, 0.10
+_MOMENTS, _PROCESSES, _STEPS_APART = 0.03, 0.02, 0.04
+
+
+def made_up_traces(count: int, *, seed: int) -> list[Trace]:
+    """Return traces of a machine that doesn't exist, with two slices of one core."""
+    chance = random.Random(seed)
+    traces = []
+    for _ in range(count):
+        start, moment = chance.lognormvariate(0, _STARTS_OF_GROUPS), max(0.5, chance.gauss(1, _MOMENTS))
+        members = tuple(_made_up_member(chance, start, moment) for _ in range(2))
+        traces.append(
+            Trace(at="2026-01-01T00:00:00+00:00", device_class="cpu-1", engine="openvino", size=_SIZE, members=members)
+        )
+    return traces
+
+
+def _made_up_member(chance: random.Random, start: float, moment: float) -> Member:
+    factor = moment * max(0.5, chance.gauss(1, _PROCESSES))
+    return Member(
+        startup_us=round(_START_US * start * chance.lognormvariate(0, _STARTS)),
+        warmup_us=round(_WARMUP_US * factor * chance.lognormvariate(0, _WARMUPS)),
+        steps_us=tuple(round(_STEP_US * factor * max(0.5, chance.gauss(1, _STEPS_APART))) for _ in range(_STEPS)),
+    )
+
+
+def made_up_spec(model: Model) -> ProfileSpec:
+    """Return what a profile says of that machine and of how it was measured, with one size."""
+    return ProfileSpec(
+        device_class="cpu-1",
+        model=ProfiledModel(name=model.name, image_size=model.image_size, precision=model.precision),
+        engine="openvino",
+        device=Device(slices=2),
+        steps=(
+            MeasuredStep(
+                mini_batch_size=_SIZE,
+                latency_micros=Latency(mean=_STEP_US),
+                warmup_micros=Quantiles(p50=_WARMUP_US, p95=_WARMUP_US),
+            ),
+        ),
+    )
 
 
 def open_group(

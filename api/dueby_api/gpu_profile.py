@@ -66,12 +66,15 @@ class MeasuredStep(Spec, frozen=True, kw_only=True):
 
 
 class Spread(Spec, frozen=True, kw_only=True):
-    """Relative standard deviations of the latency."""
+    """How much times vary: relative standard deviations of the latency, and what of the start-up's is common."""
 
     run: Annotated[float, Meta(ge=0, lt=1)] | None = None
     """Between runs: what all devices of a run have in common."""
     node: Annotated[float, Meta(ge=0, lt=1)] | None = None
     """Between nodes of the class."""
+    own_start: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Share of the variance of S that each start has alone, beside what those that start together have in common; if
+    it is absent, all of it is taken to be common."""
 
 
 class LatencyFit(Spec, frozen=True, kw_only=True):

@@ -144,7 +144,8 @@ def job(**spec: Any) -> InferenceJob:
 
 def profile_of(kind: Kind) -> GPUProfile:
     """Return the parsed profile of a kind."""
-    spread = {key: value for key, value in (("run", kind.run), ("node", kind.node)) if value is not None}
+    given = {"run": kind.run, "node": kind.node, "ownStart": kind.own_start}
+    spread = {key: value for key, value in given.items() if value is not None}
     return profile(
         name=f"profile-{kind.name}",
         device_class=kind.name,
@@ -187,9 +188,12 @@ def quantiles(most: int) -> st.SearchStrategy[tuple[int, int]]:
 
 
 def kinds(
-    name: str, *, max_gpus: int = 5, max_sizes: int = 4, max_batch: int = 64, max_us: int = 40
+    name: str, *, max_gpus: int = 5, max_sizes: int = 4, max_batch: int = 64, max_us: int = 40, own: bool = False
 ) -> st.SearchStrategy[Kind]:
-    """Draw a class with up to 4 sizes, some without a warm-up, and perhaps MB, start-up and spreads."""
+    """Draw a class with up to 4 sizes, some without a warm-up, and perhaps MB, start-up and spreads.
+
+    `own`: a part of the spread of its starts may be each start's own.
+    """
     sizes = st.lists(
         st.builds(
             Size,
@@ -219,6 +223,7 @@ def kinds(
         startup=st.none() | quantiles(max_us),
         run=st.sampled_from([None, 0.0, 0.01, 0.05]),
         node=st.sampled_from([None, 0.0, 0.02, 0.1]),
+        own_start=st.sampled_from([None, 0.3, 0.9, 1.0] if own else [None]),
     )
 
 

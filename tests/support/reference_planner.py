@@ -8,10 +8,12 @@ microseconds.
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from itertools import chain, combinations_with_replacement, count, product
 from statistics import NormalDist
 from typing import Any
+
+Z95 = NormalDist().inv_cdf(0.95)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Kind:
     startup: tuple[int, int] | None = None
     run: float | None = None
     node: float | None = None
+    own_start: float | None = None
 
     @property
     def usable(self) -> tuple[Size, ...]:
@@ -42,12 +45,28 @@ class Kind:
 
     def start(self, size: Size, z: float) -> int:
         """S + W at a normal quantile: known at p50 and p95, and on the line through them."""
-        warmup = next(s.warmup for s in self.sizes if s.batch >= size.batch and s.warmup is not None)
-        median, late = (sum(times) for times in zip(warmup, self.startup or (0, 0), strict=True))
+        median, late = self.start_quantiles(size)
         with localcontext() as context:
             context.prec = 150
-            further = Decimal(late - median) * Decimal(z) / Decimal(NormalDist().inv_cdf(0.95))
+            further = Decimal(late - median) * Decimal(z) / Decimal(Z95)
             return max(0, median + int(further.to_integral_value(ROUND_CEILING)))
+
+    def start_quantiles(self, size: Size) -> tuple[int, int]:
+        """S + W at p50 and at p95."""
+        warmup = next(s.warmup for s in self.sizes if s.batch >= size.batch and s.warmup is not None)
+        startup = self.startup or (0, 0)
+        return warmup[0] + startup[0], warmup[1] + startup[1]
+
+    @property
+    def own_us(self) -> int:
+        """How much longer S is at p95 because of what each start has alone."""
+        median, late = self.startup or (0, 0)
+        return int((late - median) * (self.own_start or 0.0) ** 0.5)
+
+    @property
+    def own_images(self) -> float:
+        """The images that its fastest size does in that time."""
+        return max(self.own_us * size.batch / size.latency for size in self.usable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +80,8 @@ class Question:
     most: int | None = None
     reserve: int = 0
     max_iterations: int | None = None
+    start_images: float | None = None
+    """The rule's spread of starts, if it is not that of the kinds."""
 
     @property
     def is_exact(self) -> bool:
@@ -84,6 +105,13 @@ class Question:
         return max(0.03 if kind.node is None else kind.node for kind in self.kinds)
 
     @property
+    def spread_start(self) -> float:
+        """The standard deviation of a device's images by what its start has alone, the least of a kind."""
+        if self.start_images is not None:
+            return self.start_images
+        return min(kind.own_images for kind in self.kinds) / Z95
+
+    @property
     def z(self) -> float:
         """The normal quantile."""
         return NormalDist().inv_cdf(self.confidence)
@@ -105,7 +133,7 @@ def fits(question: Question, kind: Kind, size: Size, iterations: int, time: int,
     late by s and x by q x, and together they are late by the root of the squares.
     """
     at = question.z if z is None else z
-    expected, late = kind.start(size, 0), kind.start(size, at) - kind.start(size, 0)
+    expected, late = kind.start(size, 0), lateness(question, kind, size, at)
     if late <= 0 or not question.spread_run:
         return expected + late + iterations * size.latency <= time
     with localcontext() as context:
@@ -114,6 +142,17 @@ def fits(question: Question, kind: Kind, size: Size, iterations: int, time: int,
         x = iterations * size.latency / (1 + q)
         left = time - expected - x
         return left >= 0 and left * left >= late * late + (q * x) ** 2
+
+
+def lateness(question: Question, kind: Kind, size: Size, z: float) -> int:
+    """Return how late the start is, beside what the rule takes off as each start's own."""
+    median, late = kind.start_quantiles(size)
+    with localcontext() as context:
+        context.prec = 150
+        taken = Decimal(Z95) * Decimal(question.spread_start) * size.latency / size.batch
+        own = min(kind.own_us, int(taken.to_integral_value(ROUND_FLOOR)))
+        common = Decimal((late - median) ** 2 - own**2).sqrt().to_integral_value(ROUND_CEILING)
+        return max(-median, int((common * Decimal(z) / Decimal(Z95)).to_integral_value(ROUND_CEILING)))
 
 
 def capacity(question: Question, kind: Kind, size: Size, time: int, z: float | None = None) -> int:
@@ -162,11 +201,12 @@ def surplus(question: Question, counted: list[int], lost: int) -> Decimal:
 
 
 def margin(question: Question, counted: list[int], z: float | None = None) -> Decimal:
-    """Return z sqrt((run N)^2 + node^2 sum C^2)."""
+    """Return z sqrt((run N)^2 + node^2 sum C^2 + k start^2)."""
     with localcontext() as context:
         context.prec = 150
         common = Decimal(question.spread_run) * question.images
         own = Decimal(question.spread_node) ** 2 * sum(c * c for c in counted)
+        own += Decimal(question.spread_start) ** 2 * len(counted)
         return Decimal(question.z if z is None else z) * (common * common + own).sqrt()
 
 

@@ -16,6 +16,9 @@ late at once, so they are combined as independent errors. With Y = R - e, still 
 and (1 + q) x replaces R - e. It lies between Y - s, where both margins are added, and Y. The q in it is taken off
 again by the acceptance rule (rule.py), as the spread between runs.
 
+The rule also takes off what each start has alone, as far as its `start` images go. A device that is late by w does
+w b / L images less, so that is w = z start L / b, and at most what is the start's own. Of s^2, w^2 is not counted here.
+
 cap is a saw-tooth in b, and the largest size is the best one in only 33-93 % of cases. So every measured size is tried,
 and with `interpolate` also the sizes between them. The L of an interpolated size is planned longer by z standard errors
 of its fit. That error is common to all devices of a class. It is added to the other margins rather than to their
@@ -56,6 +59,10 @@ class DeviceChoice:
     """Name of the profile that the times come from."""
     start_spread_us: int = 0
     """How much longer S + W is at p95 than at p50."""
+    own_start_us: int = 0
+    """How much of that each start has alone: its square is a part of that one's square."""
+    spared_us: int = 0
+    """How much of start_us the acceptance rule takes off, as what each start has alone."""
     latency_error_us: int = 0
     """Standard error of an L that was interpolated; 0 if it was measured."""
     latency_margin_us: int = 0
@@ -96,8 +103,8 @@ class DeviceChoice:
 
     @property
     def late_us(self) -> int:
-        """s: how much longer S + W is planned than expected."""
-        return self.start_us - self.expected_start_us
+        """s: how much longer S + W is planned than expected, beside what the acceptance rule takes off."""
+        return self.start_us - self.expected_start_us - self.spared_us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,44 +143,61 @@ class Margins:
     S + W is known at p50 and at p95. At any other quantile it is on the straight line through these two.
     """
 
-    def __init__(self, z: float, *, run: float) -> None:
-        """`run` is the spread between runs that an acceptance rule takes off the capacities; 0 if none does."""
+    def __init__(self, z: float, *, run: float, start: float = 0.0) -> None:
+        """`run` and `start` are the spreads that an acceptance rule takes off the capacities; 0 if none does."""
         self._z = z
         # Exact ratios of integers: z / Z95, and q = z run rounded up to billionths.
         (z_over, z_under), (z95_over, z95_under) = z.as_integer_ratio(), Z95.as_integer_ratio()
         run_over, run_under = run.as_integer_ratio()
         self._spreads_over, self._spreads_under = z_over * z95_under, z_under * z95_over
+        start_over, start_under = start.as_integer_ratio()
+        self._own_over, self._own_under = z95_over * start_over, z95_under * start_under
+        self.again = max(0, ceil(z * start))
+        """What the rule of this quantile takes off for each start of a device after its first (Rule.again)."""
         self._common = max(0, -(-z_over * run_over * BILLION // (z_under * run_under)))
 
     def of(self, choice: DeviceChoice) -> tuple[int, int, int]:
         """Return (s, L, q) of the choice: how late its start is planned, its planned step and its common margin."""
-        late_us = choice.late_us
-        if choice.start_spread_us:
-            later_us = -(-self._spreads_over * choice.start_spread_us // self._spreads_under)
-            # Below the median the line may lead to a start before time 0.
-            late_us = max(-choice.expected_start_us, later_us)
+        late_us = self._late_us(choice, self._common_spread_us(choice)) if choice.start_spread_us else choice.late_us
         return late_us, max(1, choice.latency_us + ceil(self._z * choice.latency_error_us)), self._common
+
+    def _late_us(self, choice: DeviceChoice, spread_us: int) -> int:
+        # Below the median the line may lead to a start before time 0.
+        return max(-choice.expected_start_us, -(-self._spreads_over * spread_us // self._spreads_under))
+
+    def _common_spread_us(self, choice: DeviceChoice) -> int:
+        """Return what is left of the spread of S + W beside what the rule takes off, rounded up."""
+        if not choice.own_start_us or not self._own_over:
+            return choice.start_spread_us
+        taken_us = self._own_over * choice.latency_us // (self._own_under * choice.mini_batch_size)
+        square = choice.start_spread_us**2 - min(taken_us, choice.own_start_us) ** 2
+        root = isqrt(square)
+        return root + (root * root < square)
 
     def apply(self, choice: DeviceChoice) -> DeviceChoice:
         """Return the choice with these margins."""
         late_us, latency_us, common = self.of(choice)
+        whole_us = self._late_us(choice, choice.start_spread_us) if choice.start_spread_us else late_us
         # dataclasses.replace() takes a quarter longer, and a plan makes hundreds of choices.
         return DeviceChoice(
             **vars(choice)
             | {
-                "start_us": choice.expected_start_us + late_us,
+                "start_us": choice.expected_start_us + whole_us,
+                "spared_us": whole_us - late_us,
                 "latency_margin_us": latency_us - choice.latency_us,
                 "common_margin": common,
             }
         )
 
 
-def at_confidence(groups: Sequence[PoolGroup], confidence: float, *, run: float) -> tuple[PoolGroup, ...]:
+def at_confidence(
+    groups: Sequence[PoolGroup], confidence: float, *, run: float, start: float = 0.0
+) -> tuple[PoolGroup, ...]:
     """Return the groups with their starts, and their steps at interpolated sizes, as long as the confidence asks for.
 
-    `run` is the spread between runs that an acceptance rule will take off the capacities; 0 if none will.
+    `run` and `start` are the spreads that an acceptance rule will take off the capacities; 0 if none will.
     """
-    margins = Margins(quantile(confidence), run=run)
+    margins = Margins(quantile(confidence), run=run, start=start)
     return tuple(replace(group, choices=tuple(map(margins.apply, group.choices))) for group in groups)
 
 

@@ -190,11 +190,10 @@ class Search:
     def needed(self) -> int:
         """What capacities must add up to at least, whichever devices it are."""
         problem, rule = self.problem, self.problem.rule
-        fewest = problem.fewest() or 1
+        fewest = max(1, (problem.fewest() or 1) - problem.reserve)
         smallest = min(offer.best.images for offer in self.offers)
-        lost = rule.loss(max(1, fewest - problem.reserve))
-        margin = rule.least_margin(smallest=smallest, most=problem.most)
-        return problem.images + lost + margin + problem.reserve * smallest
+        margin = rule.least_margin(smallest=smallest, fewest=fewest, most=problem.most)
+        return problem.images + rule.loss(fewest) + margin + problem.reserve * smallest
 
     def run(self, most_boxes: int = MAX_BOXES) -> None:
         """Search until nothing is below the best that was found, or for so many boxes, divided by the classes."""

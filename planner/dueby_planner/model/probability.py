@@ -32,7 +32,7 @@ def probability_in_time(problem: Problem, groups: Sequence[ChosenDevices], *, pa
     rule = replace(problem.rule, part_size=part_size)
 
     def suffice(z: float) -> bool:
-        margins = Margins(z, run=problem.pool.spreads.run)
+        margins = Margins(z, run=rule.spreads.run, start=rule.spreads.start)
         able = [
             (
                 capacity(

@@ -72,7 +72,8 @@ class Problem:
         No device alone takes more than the store gives.
         """
         groups = self.pool.groups if self.feed is None else paced_groups(self.pool.groups, self.feed.rate)
-        return at_confidence(groups, self.confidence, run=self.pool.spreads.run)
+        spreads = self.pool.spreads
+        return at_confidence(groups, self.confidence, run=spreads.run, start=spreads.start)
 
     @cached_property
     def ways(self) -> tuple["Problem", ...]:

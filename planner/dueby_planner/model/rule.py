@@ -1,14 +1,18 @@
 """The acceptance rule: whether k devices are enough at a confidence, decided exactly, in integers.
 
 With the capacities C_1 >= C_2 >= ..., P(k) images lost in hand-overs, `run` and `node` the relative spreads between
-runs and between nodes, and z the normal quantile of the confidence, k devices are accepted iff
+runs and between nodes, `start` the images that one device does more or less because its start differs from the others',
+and z the normal quantile of the confidence, k devices are accepted iff
 
-    sum_{i<=k} C_i  -  P(k)  -  z * sqrt( (run * N)^2 + node^2 * sum C_i^2 )  >=  N
+    sum_{i<=k} C_i  -  P(k)  -  z * sqrt( (run * N)^2 + node^2 * sum C_i^2 + k * start^2 )  >=  N
 
 The margin is on the sum, because a quantile of every step would be wrong both ways: it over-plans many steps and
 under-plans many workers. The spreads are spreads of times. A run whose steps all take 1 + e times as long does
 sum C / (1 + e) images, so `run` is relative to the N that have to be done. Relative to the sum of what could be done,
-a spread of 0.2 would ask for 1.49 N where 1.33 N are enough (z = 1.645). The differences between nodes average out.
+a spread of 0.2 would ask for 1.49 N where 1.33 N are enough (z = 1.645). The differences between nodes average out,
+and so does what each start has alone. What starts have in common is in the capacities (capacity.py), and so is what a
+device's own start may cost it beyond `start`. So `start` may be any number, and the same for all devices: the choice of
+the k devices doesn't change that term.
 
 Each device may lose a part in a hand-over, so P(k) is the part size times k. Before the part size is known, P(k) is 64
 images a device, but at most 1 % of N in all, and at least one image a device. The plan then finds a part size that
@@ -24,10 +28,10 @@ time does not depend on the number of GPUs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from math import gcd, isqrt, sqrt
+from math import ceil, isqrt, lcm, sqrt
 from statistics import NormalDist
 
 from dueby_api.errors import Invalid
@@ -54,6 +58,8 @@ class Spreads:
     """Between runs, which all devices have in common."""
     node: float
     """Between the nodes of a class."""
+    start: float = 0.0
+    """Of the images that one device does, because of what its start has alone: in images, not relative."""
 
 
 ASSUMED_SPREADS = Spreads(run=0.02, node=0.03)
@@ -100,12 +106,22 @@ class Rule:
         return min(_ASSUMED_PART * count, max(count, self.images // _LOST_SHARE))
 
     @cached_property
-    def _variance(self) -> tuple[int, int, int]:
-        """(z run)^2 and (z node)^2 as integers over a common denominator, and the denominator."""
-        z = Fraction(quantile(self.confidence))
-        run, node = (z * Fraction(self.spreads.run)) ** 2, (z * Fraction(self.spreads.node)) ** 2
-        scale = run.denominator * node.denominator // gcd(run.denominator, node.denominator)
-        return int(run * scale), int(node * scale), scale
+    def _variance(self) -> tuple[int, int, int, int]:
+        """(z run)^2, (z node)^2 and (z start)^2 as integers over a common denominator, and the denominator."""
+        z, spreads = Fraction(quantile(self.confidence)), self.spreads
+        run, node, start = ((z * Fraction(spread)) ** 2 for spread in (spreads.run, spreads.node, spreads.start))
+        scale = lcm(run.denominator, node.denominator, start.denominator)
+        return int(run * scale), int(node * scale), int(start * scale), scale
+
+    @cached_property
+    def again(self) -> int:
+        """What each start of a device after its first takes off: its own lateness, as if all were late together."""
+        return ceil(quantile(self.confidence) * self.spreads.start)
+
+    @property
+    def of_started(self) -> "Rule":
+        """The same rule for workers that have started, of which it is known when."""
+        return replace(self, spreads=replace(self.spreads, start=0.0))
 
     def counted(self, capacity: int) -> int:
         """Return what a device of this capacity adds to the sum: C, or its whole parts in the exact mode with a grid.
@@ -120,7 +136,7 @@ class Rule:
         """Return whether the first `count` devices are accepted. The largest capacities must come first."""
         images, squares, taken = self._add_up(able, count)
         surplus = images - self.loss(taken) - self.images
-        return taken + self.reserve == count and surplus >= 0 and self._height(surplus, squares) >= 0
+        return taken + self.reserve == count and surplus >= 0 and self._height(surplus, squares, taken) >= 0
 
     def fewest(self, able: Iterable[EqualDevices], most: int) -> int | None:
         """Return the least k <= most that is accepted; None if no k is.
@@ -139,7 +155,7 @@ class Rule:
                 taken = end
                 continue
             for count, loss, each in self._loss_lines(taken, end):
-                more = self._fewest_more(images - loss - self.images, squares, capacity, count, each)
+                more = self._fewest_more((images - loss - self.images, squares, taken), capacity, count, each)
                 if more is not None:
                     return self.reserve + taken + more
                 images += count * self.counted(capacity)
@@ -151,24 +167,24 @@ class Rule:
         """Return by how many images N must be raised for the plain sum of `count` capacities to decide alike."""
         images, squares, taken = self._add_up(able, count)
         everything = sum(c * n for c, n in first_devices(able, count))
-        run, node, scale = self._variance
-        spread = -(-(run * self.images * self.images + node * squares) // scale)
+        run, node, start, scale = self._variance
+        spread = -(-(run * self.images * self.images + node * squares + start * taken) // scale)
         root = isqrt(spread)
         return everything - images + self.loss(taken) + root + (root * root < spread)
 
-    def least_margin(self, *, smallest: int, most: int) -> int:
-        """Return the least margin of the spreads, for at most so many devices that each do `smallest` or more.
+    def least_margin(self, *, smallest: int, fewest: int, most: int) -> int:
+        """Return the least margin of the spreads, for `fewest` to `most` devices that each do `smallest` or more.
 
         Their images are N or more, so the sum of their squares is at least N smallest, and at least N^2 / most.
         """
-        run, node, scale = self._variance
+        run, node, start, scale = self._variance
         squares = max(self.images * smallest, self.images * self.images // max(1, most))
-        return isqrt((run * self.images * self.images + node * squares) // scale)
+        return isqrt((run * self.images * self.images + node * squares + start * fewest) // scale)
 
     def surplus(self, able: Iterable[EqualDevices], z: float) -> float:
         """Return how many images these devices do beyond what the rule asks for at z; negative if it rejects them."""
         images, squares, taken = _sums(self._without_reserve(able))
-        common, own = self.spreads.run * self.images, self.spreads.node**2 * squares
+        common, own = self.spreads.run * self.images, self.spreads.node**2 * squares + self.spreads.start**2 * taken
         return images - self.loss(taken) - self.images - z * sqrt(common**2 + own)
 
     def _add_up(self, able: Iterable[EqualDevices], count: int) -> tuple[int, int, int]:
@@ -183,10 +199,10 @@ class Rule:
         """Return the devices less the f largest."""
         return _less_first(able, self.reserve) if self.reserve else able
 
-    def _height(self, surplus: int, squares: int) -> int:
+    def _height(self, surplus: int, squares: int, devices: int) -> int:
         """Return D^2 - z^2 (...), times the common denominator."""
-        run, node, scale = self._variance
-        return surplus * surplus * scale - run * self.images * self.images - node * squares
+        run, node, start, scale = self._variance
+        return surplus * surplus * scale - run * self.images * self.images - node * squares - start * devices
 
     def _loss_lines(self, taken: int, end: int) -> Iterator[tuple[int, int, int]]:
         """Yield P from `taken` to `end` devices as straight lines: (devices, P where the line begins, P per device)."""
@@ -203,18 +219,19 @@ class Rule:
                 yield min(last, end) - taken, base + each * taken, each
                 taken = min(last, end)
 
-    def _fewest_more(self, surplus: int, squares: int, capacity: int, count: int, each: int) -> int | None:
+    def _fewest_more(self, before: tuple[int, int, int], capacity: int, count: int, each: int) -> int | None:
         """Return the least j in 1..count such that j more devices of this capacity are accepted; None if none is.
 
-        `surplus` and `squares` are of the devices before them, and each one more loses `each` images.
+        `before` has D, sum C^2 and the number of the devices before them, and each one more loses `each` images.
         """
+        surplus, squares, devices = before
         gain = self.counted(capacity) - each
         reach = _nonnegative_range(surplus, gain, count)
         if reach is None:
             return None
         # D less the root is convex in j and negative at first, so it crosses zero at most once.
         return _first_at_least_zero(
-            lambda j: self._height(surplus + j * gain, squares + j * capacity * capacity), *reach
+            lambda j: self._height(surplus + j * gain, squares + j * capacity * capacity, devices + j), *reach
         )
 
 

@@ -2,8 +2,8 @@
 
 It shares no intermediate result with the search. Capacities, sums and the margin are computed again from the groups,
 and the certificate ("every j < k fails") is checked the plain way, one j after another. Only if the rule is known to
-rise with every device of a class, that is if C (1 - z node) >= P(1), is the last j of the class checked for all of
-them: otherwise thousands of GPUs would take too long.
+rise with every device of a class, that is if C (1 - z node) >= P(1) + z start, is the last j of the class checked for
+all of them: otherwise thousands of GPUs would take too long.
 """
 
 from collections import Counter, defaultdict
@@ -65,8 +65,9 @@ def verify_plan(problem: Problem, groups: Sequence[CheckedGroup], *, finish_at_c
 
 def verify_fewest(problem: Problem, gpus: int) -> None:
     """Raise WrongPlan if any number of devices below `gpus` is accepted. For an infeasible problem pass NGPU + 1."""
-    steady = 1 - Fraction(quantile(problem.confidence)) * Fraction(problem.pool.spreads.node)
-    rises_from = problem.rule.loss(1) / steady if steady > 0 else inf
+    z, spreads = Fraction(quantile(problem.confidence)), problem.pool.spreads
+    steady = 1 - z * Fraction(spreads.node)
+    rises_from = (problem.rule.loss(1) + z * Fraction(spreads.start)) / steady if steady > 0 else inf
     rule, sums, left = _AcceptanceRule(problem), _Sums(spare=problem.reserve), gpus - 1
     for images, devices in _capacities(problem):
         most = min(devices, left)
@@ -169,18 +170,20 @@ class _Sums:
 
 
 class _AcceptanceRule:
-    """sum counted - loss - N >= z sqrt((s_run N)^2 + s_node^2 sum C^2), squared, in integers."""
+    """sum counted - loss - N >= z sqrt((s_run N)^2 + s_node^2 sum C^2 + k s_start^2), squared, in integers."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         z, spreads = Fraction(quantile(problem.confidence)), problem.pool.spreads
         run, node = (z * Fraction(spreads.run) * problem.images) ** 2, (z * Fraction(spreads.node)) ** 2
-        self._unit = lcm(run.denominator, node.denominator)
-        self._run, self._node = int(run * self._unit), int(node * self._unit)
+        start = (z * Fraction(spreads.start)) ** 2
+        self._unit = lcm(run.denominator, node.denominator, start.denominator)
+        self._run, self._node, self._start = (int(term * self._unit) for term in (run, node, start))
 
     def accepts(self, sums: _Sums) -> bool:
         surplus = sums.counted - self._problem.rule.loss(sums.kept) - self._problem.images
-        return surplus >= 0 and surplus**2 * self._unit >= self._run + self._node * sums.squares
+        spread = self._run + self._node * sums.squares + self._start * sums.kept
+        return surplus >= 0 and surplus**2 * self._unit >= spread
 
 
 def _require(holds: bool, sentence: str) -> None:

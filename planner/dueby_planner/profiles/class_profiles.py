@@ -118,7 +118,11 @@ def aggregate(nodes: Sequence[GPUProfile]) -> GPUProfile:
         device=first.spec.device.replace(node=None, uuid=None),
         max_mini_batch_size=largest,
         startup_micros=_worst(startups) if startups else None,
-        spread=Spread(run=max(runs) if runs else None, node=_spread_of(by_size.values(), nodes)),
+        spread=Spread(
+            run=max(runs) if runs else None,
+            node=_spread_of(by_size.values(), nodes),
+            own_start=min((p.spec.spread.own_start or 0.0) for p in nodes) or None,
+        ),
         contention=max(p.spec.contention for p in nodes),
         serial_micros=max((p.spec.serial_micros for p in nodes if p.spec.serial_micros is not None), default=None),
         busy=any(p.spec.busy for p in nodes),

@@ -6,14 +6,19 @@ mean step to the measured L, how much the workers differ, and how long their sta
 
     L             the measured L times the mean of the ratios
     spread.run    the standard deviation of the ratios, widened because so few of them have to predict the next one
-                  (small_samples.py), and never below 2 %. Up to four jobs can only raise the measured spread. For a
-                  predicted profile they replace it, and with it the error of the prediction
+                  (small_samples.py), less what the workers of a job differ by, of which a mean of n workers keeps 1/n.
+                  Up to four jobs can only raise the measured spread. For a predicted profile they replace it, and with
+                  it the error of the prediction
     spread.node   the standard deviation between the workers of a job, in the same way
 
+Neither is taken to be below 2 %, as if three jobs had shown that; of n jobs, below 2 % sqrt(3 / n).
+
 With at least five starts, S has the quantiles of these together with the profile's, which count as many as its
-processes. A ratio is always to what was measured, whatever a plan made of it, so nothing is counted twice. Ratios are
-dropped when the measurement that they refer to is replaced. Within a job, a re-plan uses what the job's own workers
-show.
+processes. How much of its variance each start has alone (spread.ownStart) is what the starts of a job's workers differ
+by, beside what they have in common; up to four jobs can only lower it.
+
+A ratio is always to what was measured, whatever a plan made of it, so nothing is counted twice. Ratios are dropped when
+the measurement that they refer to is replaced. Within a job, a re-plan uses what the job's own workers show.
 
 What a job shows is the word of whoever runs it. So a plan believes the jobs of its own namespace, once they are enough.
 Until then others' rows count, and all of them together move L by no more than 10 %, raise a spread to no more than 0.1
@@ -31,7 +36,7 @@ from statistics import fmean, median_high, median_low, stdev
 
 from dueby_api.gpu_profile import Latency, ObservedJob, ProfileSpec, Quantiles, Spread
 from dueby_api.words import counted
-from dueby_planner.small_samples import foresight
+from dueby_planner.small_samples import foresight, own_share
 
 # From how many jobs, steps and starts on they count; and from how many jobs on they outweigh the measured spread.
 ENOUGH_JOBS, ENOUGH_STEPS, SURE_JOBS = 3, 200, 5
@@ -87,20 +92,23 @@ def summarize_steps(spec: ProfileSpec) -> ObservedSteps | None:
     ratios = [ratio for _, ratio in rows]
     mean = bounded_ratio(fmean(ratios))
     within = [row.step_spread for row, _ in rows if row.step_spread is not None]
-    run = stdev(ratios) / mean * foresight(len(ratios))
+    node = sqrt(fmean(spread**2 for spread in within)) if within else 0.0
+    between = stdev(ratios) / mean * foresight(len(ratios))
+    # A job of one worker has none to compare with; its ratio has all that the worker has alone.
+    own = node**2 * fmean(1 / row.workers for row, _ in rows)
     return ObservedSteps(
         jobs=len(rows),
         steps=steps,
         ratio=mean,
-        run=_bounded(run),
-        node=_bounded(sqrt(fmean(spread**2 for spread in within))) if within else None,
+        run=_bounded(sqrt(max(0.0, between**2 - own)), len(rows)),
+        node=_bounded(node, len(rows)) if within else None,
     )
 
 
 def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
     """Return the profile with what jobs have shown of it, as far as a job of this namespace believes them."""
     visible = spec if namespace is None else spec.replace(observed=_rows_of(spec, namespace))
-    starts, startup = _learn_startup(spec, visible)
+    starts, startup, own_start = _learn_startup(spec, visible)
     shown_by_own = summarize_steps(visible)
     shown = shown_by_own or summarize_steps(spec.replace(observed=tuple(map(_bounded_row, spec.observed))))
     remarks, doubt = [], ""
@@ -109,7 +117,7 @@ def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
         margin = f"; the margin includes the prediction's standard error of {error}" if shown is None else ""
         doubt = f"is predicted from {source}, at {spec.predicted.image_size} px, and was not measured{margin}"
     if starts:
-        spec = spec.replace(startup_micros=startup)
+        spec = spec.replace(startup_micros=startup, spread=spec.spread.replace(own_start=own_start))
         remarks.append(f"the start-up time includes those of {counted(starts, 'worker')} of earlier jobs")
     if shown is None:
         return LearnedProfile(spec=spec, remarks=tuple(remarks), doubt=doubt)
@@ -206,17 +214,27 @@ def _bounded_row(row: ObservedJob) -> ObservedJob:
     return row.replace(step_ratio=min(1 + MAX_OF_OTHERS, max(1 - MAX_OF_OTHERS, row.step_ratio)))
 
 
-def _learn_startup(spec: ProfileSpec, visible: ProfileSpec) -> tuple[int, Quantiles | None]:
-    """Return S with the starts that were observed, and how many these are; none of them if they are too few."""
+def _learn_startup(spec: ProfileSpec, visible: ProfileSpec) -> tuple[int, Quantiles | None, float | None]:
+    """Return how many starts were observed, S with them, and the share that each has alone; 0 if they are too few."""
     starts, measured = _starts(visible), spec.startup_micros
     if len(starts) >= ENOUGH_STARTS:
-        return len(starts), _pooled(spec, starts)
+        return len(starts), _pooled(spec, starts), _own_start(visible)
     # Others' starts are believed only beside a measured one that says what is likely.
     starts = _starts(spec)
     if measured is None or len(starts) < ENOUGH_STARTS:
-        return 0, measured
+        return 0, measured, spec.spread.own_start
     pooled = _pooled(spec, [min(2 * measured.p95, max(measured.p50, start)) for start in starts])
-    return len(starts), Quantiles(p50=max(measured.p50, pooled.p50), p95=max(measured.p95, pooled.p95))
+    # What others show of a start's own part would lower the margin.
+    return len(starts), Quantiles(p50=max(measured.p50, pooled.p50), p95=max(measured.p95, pooled.p95)), None
+
+
+def _own_start(spec: ProfileSpec) -> float | None:
+    """Return the share of the variance of S that each start has alone, as jobs of several workers show it."""
+    jobs = [(row.startup_micros, row.workers) for row in spec.observed if len(row.startup_micros) > 1]
+    shown, measured = own_share(jobs), spec.spread.own_start
+    if shown is None:
+        return measured
+    return round(shown if len(jobs) >= SURE_JOBS else min(shown, measured or 0.0), 4)
 
 
 def _starts(spec: ProfileSpec) -> list[int]:
@@ -231,7 +249,7 @@ def _spread_of_own(spec: ProfileSpec, shown: ObservedSteps) -> Spread:
         return observed if replaces_measured else max(observed, measured or 0.0)
 
     node = spec.spread.node if shown.node is None else learned(spec.spread.node, shown.node)
-    return Spread(run=learned(spec.spread.run, shown.run), node=node)
+    return spec.spread.replace(run=learned(spec.spread.run, shown.run), node=node)
 
 
 def _spread_of_others(spec: ProfileSpec, shown: ObservedSteps) -> Spread:
@@ -241,11 +259,12 @@ def _spread_of_others(spec: ProfileSpec, shown: ObservedSteps) -> Spread:
         return max(measured or 0.0, min(MAX_OF_OTHERS, observed))
 
     node = spec.spread.node if shown.node is None else learned(spec.spread.node, shown.node)
-    return Spread(run=learned(spec.spread.run, shown.run), node=node)
+    return spec.spread.replace(run=learned(spec.spread.run, shown.run), node=node)
 
 
-def _bounded(spread: float) -> float:
-    return round(min(MAX_SPREAD, max(MIN_SPREAD, spread)), 4)
+def _bounded(spread: float, jobs: int) -> float:
+    """Return a spread that so many jobs have shown as plans take it: what is least assumed counts like three jobs."""
+    return round(min(MAX_SPREAD, max(MIN_SPREAD * sqrt(ENOUGH_JOBS / jobs), spread)), 4)
 
 
 def _pooled(spec: ProfileSpec, starts: Sequence[int]) -> Quantiles:

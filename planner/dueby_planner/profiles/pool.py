@@ -6,6 +6,7 @@ does not say and that is therefore assumed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from types import MappingProxyType
 
 from dueby_api.agreement import Agreement
@@ -21,6 +22,7 @@ from dueby_planner.profiles.class_profiles import can_decode, class_profiles, ma
 from dueby_planner.profiles.fits import MIN_POINTS
 from dueby_planner.profiles.interpolation import ModelTimes, fit_of, times_of
 from dueby_planner.profiles.observed import LearnedProfile, learn
+from dueby_planner.small_samples import Z95
 
 QUIETER = (
     "to keep less, close other programs and profile again when the machine is idle; if it is always as busy, jobs need "
@@ -100,7 +102,7 @@ def build_pool(
     notes = (*_notes(used, in_cluster=namespace is not None), *remarks)
     return Pool(
         groups=tuple(groups),
-        spreads=_spreads(used),
+        spreads=_spreads(used, groups),
         is_assumed=any(profile.spec.assumed for profile in used),
         warnings=(
             *_agreement_warnings(used, job, agreement),
@@ -175,6 +177,7 @@ def _choice(
         expected_start_us=startup.p50 + times.warmup.p50 + grown_us,
         expected_warmup_us=times.warmup.p50 + grown_us,
         start_spread_us=startup.p95 - startup.p50 + times.warmup.p95 - times.warmup.p50,
+        own_start_us=int((startup.p95 - startup.p50) * sqrt(spec.spread.own_start or 0.0)),
         profile=profile.name,
         # Contention stretches the error, too. On a GPU whose input decides, the error is more than needed.
         latency_error_us=stretched_us(spec, times.error_us),
@@ -185,10 +188,24 @@ def _choice(
     )
 
 
-def _spreads(profiles: Sequence[GPUProfile]) -> Spreads:
+def _spreads(profiles: Sequence[GPUProfile], groups: Sequence[PoolGroup]) -> Spreads:
     run = max(ASSUMED_SPREADS.run if p.spec.spread.run is None else p.spec.spread.run for p in profiles)
     node = max(ASSUMED_SPREADS.node if p.spec.spread.node is None else p.spec.spread.node for p in profiles)
-    return Spreads(run=run, node=node)
+    return Spreads(run=run, node=node, start=_own_start(groups))
+
+
+def _own_start(groups: Sequence[PoolGroup]) -> float:
+    """Return the standard deviation of a device's images because of what its start has alone: the least of a class's.
+
+    The others' starts have more than that in common, as far as a plan knows. So a fast class never makes plans keep
+    more spare on a slow one.
+    """
+    by_class: dict[str, float] = {}
+    for group in groups:
+        if group.count:
+            own = (choice.own_start_us * choice.mini_batch_size / choice.latency_us for choice in group.choices)
+            by_class[group.device_class] = max(own, default=0.0)
+    return min(by_class.values(), default=0.0) / Z95
 
 
 def _agreement_warnings(profiles: Sequence[GPUProfile], job: JobSpec, of_job: Agreement | None) -> Iterable[str]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from math import ceil, exp, log, log2, sqrt
 
-from dueby_api.gpu_profile import GPUProfile, Latency, MeasuredStep, Predicted, ProfileSpec, Quantiles, Spread
+from dueby_api.gpu_profile import GPUProfile, Latency, MeasuredStep, Predicted, ProfileSpec, Quantiles
 from dueby_api.inference_job import Model
 from dueby_api.subject import Subject, model_subject, profile_subject
 from dueby_planner.model.rule import ASSUMED_SPREADS, quantile
@@ -75,7 +75,7 @@ def predict(profile: GPUProfile, image_size: int, *, namespace: str | None = Non
         agreement=None,
         observed=(),
         predicted=Predicted(profile=profile.name, image_size=profile.spec.model.image_size, error=error),
-        spread=Spread(run=round(min(MAX_SPREAD, sqrt(run**2 + error**2)), 4), node=spec.spread.node),
+        spread=spec.spread.replace(run=round(min(MAX_SPREAD, sqrt(run**2 + error**2)), 4)),
         steps=tuple(_step(spec, size, curve, ratio) for size in _sizes(spec, largest)),
     )
     name = f"predicted-at-{image_size}-px-from-{profile.name}"[:_MAX_NAME]

@@ -93,7 +93,7 @@ class Placement:
         """Whether the deadline is met at the job's confidence; what was kept does what it has to do at least."""
         problem = self.job.problem
         rule = self.job.rule_for_kept if self.kept else problem.rule
-        done = done_by(self.reservation, problem.time_us, problem.max_iterations)
+        done = done_by(self.reservation, problem.time_us, problem.max_iterations, again=rule.again)
         return bool(done) and rule.accepts(done, devices_in(self.reservation))
 
     @cached_property

@@ -134,7 +134,7 @@ def _rest(running: RunningJob, workers: Sequence[RunningWorker]) -> CalendarJob 
     """
     staying = sorted((worker.images for worker in workers), reverse=True)
     problem = running.job.problem
-    margin = problem.rule.margin([(images, 1) for images in staying], len(staying))
+    margin = problem.rule.of_started.margin([(images, 1) for images in staying], len(staying))
     noise = ceil(problem.images * HYSTERESIS) + problem.rule.loss(len(staying))
     images = problem.images + max(margin, noise) - sum(staying)
     if images <= 0:

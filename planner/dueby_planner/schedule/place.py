@@ -159,16 +159,22 @@ class _Levels:
         spans = sorted(self._spans[name])
         ends: defaultdict[int, int] = defaultdict(int)
         borders = sorted({level for span in spans for level in (span.low, span.high)})
-        images, at = 0, 0
+        largest: list[tuple[int, int]] = []
+        """(-C, last level) of the spans, some of which may have ended."""
+        images, at, again = 0, 0, self._problem.rule.again
         for low, high in pairwise(borders):
             images -= ends[low]
             while at < len(spans) and spans[at].low == low:
                 if best := self._capacity(name, spans[at].to_us - spans[at].from_us):
-                    images += best.images
-                    ends[spans[at].high] += best.images
+                    more = max(0, best.images - again)
+                    images += more
+                    ends[spans[at].high] += more
+                    heapq.heappush(largest, (-best.images, spans[at].high))
                 at += 1
-            if images:
-                yield LevelRun(images, name, low, high)
+            while largest and largest[0][1] <= low:
+                heapq.heappop(largest)
+            if largest:  # as in reservation.together
+                yield LevelRun(images + min(again, -largest[0][0]), name, low, high)
         if most is not None and borders and borders[-1] == most:
             self.is_cut_off = True
 
@@ -215,8 +221,9 @@ class _Levels:
         kept: list[Window] = []
         for window in sorted(lane.windows, key=lambda each: (0 if soon else -each.images, each.from_us)):
             if needed > 0:
-                kept.append(self._shortened(lane.group, window, needed))
-                needed -= window.images
+                again = self._problem.rule.again if kept else 0
+                kept.append(self._shortened(lane.group, window, needed + again))
+                needed -= max(0, window.images - again)
         return Lane(group=lane.group, count=lane.count, windows=tuple(sorted(kept)))
 
     def _shortened(self, name: str, window: Window, needed: int) -> Window:

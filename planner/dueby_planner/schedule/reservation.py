@@ -95,10 +95,28 @@ def ends_us(reservation: Reservation) -> int:
     return max(window.to_us for lane in reservation for window in lane.windows)
 
 
+def together(windows: Iterable[int], again: int) -> int:
+    """Return what a device does in its windows, of which each one alone does so many images.
+
+    The rule knows of one start of each device. What another one has alone takes `again` images (Rule.again); windows
+    that do no more than that don't count.
+    """
+    images = list(windows)
+    return sum(max(0, each - again) for each in images) + min(again, max(images, default=0)) if again else sum(images)
+
+
 def done_by(
-    reservation: Reservation, time_us: int, max_iterations: int | None, margins: Margins | None = None
+    reservation: Reservation,
+    time_us: int,
+    max_iterations: int | None,
+    margins: Margins | None = None,
+    *,
+    again: int = 0,
 ) -> Sequence[EqualDevices]:
-    """Return what the devices have done by a time, the largest first; at the job's confidence without `margins`."""
+    """Return what the devices have done by a time, the largest first; at the job's confidence without `margins`.
+
+    `again` is what the rule takes off for each start of a device after its first.
+    """
 
     def images(window: Window) -> int:
         length_us = min(window.to_us, time_us) - window.from_us
@@ -106,7 +124,7 @@ def done_by(
             return 0
         return capacity(window.choice, time_us=length_us, max_iterations=max_iterations, margins=margins)
 
-    return sorted(((sum(map(images, lane.windows)), lane.count) for lane in reservation), reverse=True)
+    return sorted(((together(map(images, lane.windows), again), lane.count) for lane in reservation), reverse=True)
 
 
 def finish_at_confidence_us(reservation: Reservation, problem: Problem) -> int:
@@ -147,7 +165,7 @@ def _accepted_after_us(reservation: Reservation, rule: Rule, max_iterations: int
     count = devices_in(reservation)
 
     def suffices(time_us: int) -> bool:
-        return rule.accepts(done_by(reservation, time_us, max_iterations), count)
+        return rule.accepts(done_by(reservation, time_us, max_iterations, again=rule.again), count)
 
     return find_least(suffices, 0, ends_us(reservation))
 
@@ -164,12 +182,12 @@ def _expected_after_us(reservation: Reservation, images: int, max_iterations: in
 @lru_cache(_REMEMBERED)
 def _probability_after(reservation: Reservation, rule: Rule, max_iterations: int | None, length_us: int) -> float:
     def suffice(z: float) -> bool:
-        margins = Margins(z, run=rule.spreads.run)
-        return rule.surplus(done_by(reservation, length_us, max_iterations, margins), z) >= 0
+        margins = Margins(z, run=rule.spreads.run, start=rule.spreads.start)
+        return rule.surplus(done_by(reservation, length_us, max_iterations, margins, again=margins.again), z) >= 0
 
     probability = confidence_of(suffice)
     # The rule decides in integers and this search in floats, which may differ by a hair.
-    if rule.accepts(done_by(reservation, length_us, max_iterations), devices_in(reservation)):
+    if rule.accepts(done_by(reservation, length_us, max_iterations, again=rule.again), devices_in(reservation)):
         return max(probability, rule.confidence)
     return probability
 

@@ -16,7 +16,7 @@ from dueby_planner.schedule.calendar import Calendar
 from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.cut import Cut
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, always_free, least_free
-from dueby_planner.schedule.reservation import Costs, Reservation, Window
+from dueby_planner.schedule.reservation import Costs, Reservation, Window, together
 
 Held = tuple[Reservation, Costs]
 """What a job holds, and what that costs of its limits."""
@@ -35,6 +35,8 @@ def verify_calendar(calendar: Calendar) -> None:
 def _verify_job(found: Placement) -> None:
     problem, name = found.job.problem, found.job.name
     is_hard = found.job.deadline_class == "Hard" and not found.job.goes_on
+    least = found.job.least_images if found.kept else None
+    rule = problem.rule if least is None else replace(problem.rule, images=least)
     able = []
     for lane in found.reservation:
         _require(lane.count >= 1 and len(lane.windows) >= 1, f"{name} has devices without windows")
@@ -43,11 +45,10 @@ def _verify_job(found: Placement) -> None:
         _require(lane.windows[0].from_us >= 0, f"{name} begins in the past")
         _require(all(one.to_us <= other.from_us for one, other in pairwise(lane.windows)), f"{name}'s windows overlap")
         until_us = problem.time_us if is_hard else NEVER_US
-        able.append((sum(_images(problem, window, until_us) for window in lane.windows), lane.count))
+        done = together((_images(problem, window, until_us) for window in lane.windows), rule.again)
+        able.append((done, lane.count))
     count = sum(lane.count for lane in found.reservation)
     _require(count <= problem.most, f"{name} has {count} devices, and may have {problem.most}")
-    least = found.job.least_images if found.kept else None
-    rule = problem.rule if least is None else replace(problem.rule, images=least)
     _require(rule.accepts(sorted(able, reverse=True), count), f"{name} does not do its images")
     ends = {lane.windows[-1].to_us for lane in found.reservation}
     is_whole = len(ends) == 1 and all(len(lane.windows) == 1 for lane in found.reservation)

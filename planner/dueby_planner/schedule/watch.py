@@ -172,7 +172,7 @@ def _read_lag(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> 
             replace(group, count=max(0, group.count - busy.count(group.device_class)))
             for group in at_confidence(groups, confidence, run=0.0)
         ],
-        rule=job.problem(pool, job.images_left).rule,
+        rule=job.problem(pool, job.images_left).rule.of_started,
         time_us=job.time_us,
         promised_us=min(job.promised_us or job.deadline_us, job.deadline_us) - job.now_us,
         max_added=max_added,

@@ -31,7 +31,7 @@ from dueby_api.inference_job import API_VERSION, Model
 from dueby_planner.model.rule import WIDE_SPREAD
 from dueby_planner.profiles.interpolation import describe_fit
 from dueby_planner.profiles.observed import MAX_SPREAD, MIN_SPREAD
-from dueby_planner.small_samples import Z95, foresight, widening
+from dueby_planner.small_samples import Z95, foresight, own_share, widening
 from dueby_profiler.analysis.memory import Largest
 from dueby_profiler.analysis.points import Measurements
 from dueby_profiler.analysis.statistics import (
@@ -81,7 +81,7 @@ def build_profile(measurements: Measurements, facts: Facts, largest: Largest) ->
         max_mini_batch_size=largest.mini_batch_size,
         extrapolated=largest.extrapolated,
         startup_micros=_startup(measurements),
-        spread=Spread(run=run_spread(measurements)),
+        spread=Spread(run=run_spread(measurements), own_start=own_start(measurements)),
         contention=contention_factor(measurements.contentions),
         serial_micros=serial_micros(measurements.decodings),
         decoding=decoding_rates(measurements.decodings),
@@ -146,6 +146,18 @@ def run_spread(measurements: Measurements) -> float | None:
     # A few groups may agree by chance: they must not promise less spread than the planner assumes without any.
     lower_limit = MIN_SPREAD if len(slow) < ENOUGH_GROUPS else 0.0
     return round(min(MAX_SPREAD, max(lower_limit, spread)), 4)
+
+
+def own_start(measurements: Measurements) -> float | None:
+    """Return `spread.own_start`: the share of the variance of S that each of the processes side by side has alone.
+
+    Return None if too few groups were measured to say how much these have in common, or if a group is one process.
+    """
+    size, startups = measurements.group_size, measurements.startups_us
+    groups = [(startups[first : first + size], size) for first in range(0, len(startups), size)]
+    # The group that explores the sizes is one of those that are enough, and its start-ups don't count.
+    share = own_share(groups) if len(groups) >= ENOUGH_GROUPS - 1 else None
+    return None if share is None else round(share, 4)
 
 
 def is_spread_known(measurements: Measurements) -> bool:

@@ -123,6 +123,26 @@ def test_a_start_is_planned_as_late_as_the_confidence_asks_for(confidence: float
     assert best_capacities([found], time_us=start_us - 1) == []
 
 
+@pytest.mark.parametrize(
+    ("own_us", "start", "late_us"),
+    [
+        pytest.param(0, 100.0, 500, id="all of it in common"),
+        pytest.param(300, 0.0, 500, id="a rule that takes nothing off"),
+        pytest.param(300, 300 / 2 / Z95, 400, id="500 and of that 300 alone, which are 150 images"),
+        pytest.param(300, 1e6, 400, id="a rule that takes off more"),
+        pytest.param(500, 150.1 / Z95, 400, id="a rule that takes off a part"),
+        pytest.param(500, 1e6, 0, id="nothing in common"),
+    ],
+)
+def test_what_a_start_has_alone_is_left_to_the_rule_as_far_as_that_takes_it(
+    own_us: int, start: float, late_us: int
+) -> None:
+    size = choice(4, 8, start_us=1_500, expected_start_us=1_000, own_start_us=own_us)
+    (found,) = at_confidence([group(size)], 0.95, run=0.0, start=start)
+    assert found.choices[0].late_us == pytest.approx(late_us, abs=1)
+    assert found.choices[0].start_us == 1_500
+
+
 def one_by_one(late_us: int, *, q: float) -> DeviceChoice:
     """Return mini-batches of one image and one microsecond, whose start and steps may be late."""
     (found,) = at_confidence(
@@ -163,13 +183,16 @@ def test_what_steps_get_beside_a_late_start_is_exact_and_rises_with_time(late: i
     error=st.integers(0, 20),
     z=st.floats(-8, 8),
     run=st.sampled_from([0.0, 0.01, 0.2]),
+    own=st.sampled_from([0.0, 0.5, 1.0]),
+    images=st.sampled_from([0.0, 3.3, 1e6]),
     time=st.integers(0, 3_000),
 )
 def test_margins_count_the_same_beside_a_choice_as_in_it(
-    start: int, spread: int, latency: int, error: int, z: float, run: float, time: int
+    *, start: int, spread: int, latency: int, error: int, z: float, run: float, own: float, images: float, time: int
 ) -> None:
     size = choice(16, latency, start_us=start + spread, expected_start_us=start, latency_error_us=error)
-    margins = Margins(z, run=run)
+    size = replace(size, own_start_us=int(own * spread))
+    margins = Margins(z, run=run, start=images)
     assert capacity(size, time_us=time, margins=margins) == capacity(margins.apply(size), time_us=time)
 
 

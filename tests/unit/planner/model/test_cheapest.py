@@ -120,7 +120,9 @@ def small_problems(draw: st.DrawFn) -> Problem:
     images = max(1, everything * draw(st.integers(10, 100)) // 100)
     prices = Tariff(currency="USD", prices={name: draw(PRICE) for name in names})
     most = draw(st.sampled_from([None, None, 2, 4]))
-    return replace(bare, images=images, tariff=prices, objective="MinCost", max_gpus=most)
+    spreads = replace(bare.pool.spreads, start=draw(st.sampled_from([0.0, 2.5])))
+    pool = replace(bare.pool, spreads=spreads)
+    return replace(bare, pool=pool, images=images, tariff=prices, objective="MinCost", max_gpus=most)
 
 
 @examples(300)

@@ -15,7 +15,7 @@ from support.examples import examples
 from support.planner import choice, group, job, problem, problem_of, profile_of, questions
 from support.reference_planner import Kind, Question, Size
 
-TINY = questions(max_kinds=2, max_gpus=2, max_sizes=2, max_batch=9, max_us=4, max_iterations=3)
+TINY = questions(max_kinds=2, max_gpus=2, max_sizes=2, max_batch=9, max_us=4, max_iterations=3, own=True)
 
 
 def fewest(question: Question) -> float:
@@ -31,7 +31,7 @@ def test_no_choice_of_gpus_sizes_and_iterations_needs_fewer(question: Question) 
 
 
 @examples(1_000)
-@given(questions())
+@given(questions(own=True))
 def test_the_first_k_that_is_accepted_is_the_one_that_trying_each_finds(question: Question) -> None:
     assert problem_of(question).fewest() == reference.fewest(question)
 
@@ -143,6 +143,26 @@ def with_kind(question: Question, data: st.DataObject, change: Callable[[Kind], 
 )
 @given(question=questions(), data=st.data())
 def test_an_easier_question_never_needs_more_gpus(
+    easier: Callable[[Question, st.DataObject], Question], question: Question, data: st.DataObject
+) -> None:
+    assert fewest(easier(question, data)) <= fewest(question)
+
+
+@pytest.mark.parametrize(
+    "easier",
+    [
+        with_more_time,
+        with_more_gpus_of_a_class,
+        with_fewer_images,
+        with_less_confidence,
+        with_no_limit,
+        with_no_reserve,
+        with_the_classes_in_another_order,
+    ],
+    ids=lambda change: change.__name__,
+)
+@given(question=questions(own=True), data=st.data())
+def test_where_starts_differ_on_their_own_more_time_or_devices_or_less_to_do_never_needs_more(
     easier: Callable[[Question, st.DataObject], Question], question: Question, data: st.DataObject
 ) -> None:
     assert fewest(easier(question, data)) <= fewest(question)

@@ -63,7 +63,7 @@ def test_few_photos_are_few_files(images: int, seconds: int, gpus: int, before: 
     assert plan.is_in_time
 
 
-@given(questions())
+@given(questions(own=True))
 def test_a_useful_part_asks_for_no_more_devices_and_is_no_smaller_than_a_hundredth(question: Question) -> None:
     asked = problem_of(question)
     plan = make_plan(asked)

@@ -23,7 +23,7 @@ def rows(plan: Plan) -> list[tuple[str, int, int, int]]:
 
 
 @examples(400)
-@given(questions())
+@given(questions(own=True))
 def test_every_figure_is_the_reference_s(question: Question) -> None:
     found, expected = make_plan(problem_of(question)), reference.plan(question)
     if expected is None:
@@ -176,7 +176,7 @@ def test_any_n_to_a_million_millions_on_4096_gpus_has_a_verified_answer(
 
 
 @examples(100)
-@given(questions())
+@given(questions(own=True))
 def test_the_plan_that_ends_earliest_ends_at_the_earliest_deadline_and_is_late(question: Question) -> None:
     asked = problem_of(question)
     assume(asked.fewest() is None)

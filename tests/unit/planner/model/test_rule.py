@@ -15,15 +15,25 @@ from support.reference_planner import Kind, Question, Size
 CONFIDENCES = [0.5, 0.6, 0.8, 0.95, 0.99, 0.999]
 
 
-def rule(images: int, *, confidence: float = 0.95, run: float = 0.01, node: float = 0.02, **changes: int) -> Rule:
+def rule(
+    images: int, *, confidence: float = 0.95, run: float = 0.01, node: float = 0.02, start: float = 0.0, **changes: int
+) -> Rule:
     """Return a rule with the spreads of a usual profile."""
-    return Rule(images=images, confidence=confidence, spreads=Spreads(run=run, node=node), **changes)
+    return Rule(images=images, confidence=confidence, spreads=Spreads(run=run, node=node, start=start), **changes)
 
 
 def is_accepted(asked: Rule, capacities: list[int]) -> bool:
     """Return the reference's answer: with decimals, device by device."""
-    kind = Kind(name="a", count=1, sizes=(Size(batch=1, latency=1, warmup=(0, 0)),), **vars(asked.spreads))
-    question = Question(kinds=(kind,), images=asked.images, time=0, confidence=asked.confidence, reserve=asked.reserve)
+    spreads = asked.spreads
+    sizes = (Size(batch=1, latency=1, warmup=(0, 0)),)
+    question = Question(
+        kinds=(Kind(name="a", count=1, sizes=sizes, run=spreads.run, node=spreads.node),),
+        images=asked.images,
+        time=0,
+        confidence=asked.confidence,
+        reserve=asked.reserve,
+        start_images=spreads.start,
+    )
     return reference.is_accepted(question, capacities, asked.part_size)
 
 
@@ -44,6 +54,7 @@ RULES = st.builds(
     confidence=st.sampled_from(CONFIDENCES),
     run=st.sampled_from([0.0, 0.01, 0.05, 0.2]),
     node=st.sampled_from([0.0, 0.02, 0.1]),
+    start=st.sampled_from([0.0, 0.3, 7.7, 60.0]),
     reserve=st.integers(0, 3),
     part_size=st.none() | st.integers(1, 40),
 )
@@ -87,11 +98,11 @@ def test_n_raised_by_the_margin_makes_the_plain_sum_decide_alike(asked: Rule, ru
     assert sum(everyone[: k - 1], start=0) < raised
 
 
-@given(RUNS, st.integers(1, 1_500), st.sampled_from(CONFIDENCES[1:]), st.integers(0, 2))
+@given(RUNS, st.integers(1, 1_500), st.sampled_from(CONFIDENCES[1:]), st.integers(0, 2), st.sampled_from([0.0, 9.0]))
 def test_the_surplus_is_above_zero_where_the_rule_accepts(
-    runs: list[EqualDevices], images: int, confidence: float, reserve: int
+    runs: list[EqualDevices], images: int, confidence: float, reserve: int, start: float
 ) -> None:
-    asked = rule(images, confidence=confidence, reserve=reserve)
+    asked = rule(images, confidence=confidence, reserve=reserve, start=start)
     everyone = devices(runs)
     assume(len(everyone) > reserve)
     surplus = asked.surplus(runs, quantile(confidence))

@@ -127,7 +127,7 @@ def test_a_finish_that_is_too_early_to_be_promised_is_refused() -> None:
 
 
 @examples(300)
-@given(questions(), st.integers(1, 3))
+@given(questions(own=True), st.integers(1, 3))
 def test_a_number_above_the_least_is_not_certified(question: Question, more: int) -> None:
     asked = problem_of(question)
     gpus = asked.fewest()
@@ -139,7 +139,7 @@ def test_a_number_above_the_least_is_not_certified(question: Question, more: int
 
 
 @examples(300)
-@given(questions())
+@given(questions(own=True))
 def test_infeasible_is_certified_for_every_number_allowed(question: Question) -> None:
     asked = problem_of(question)
     if asked.fewest() is None:

@@ -1,6 +1,7 @@
 """What jobs have shown of a device class: when it counts, how plans use it, and for how long."""
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import pytest
@@ -87,7 +88,8 @@ def test_a_plan_takes_the_steps_as_jobs_have_shown_them_and_says_so() -> None:
         pytest.param([1.0, 1.0, 1.0], 0.0, 0.02, id="never below 2 %"),
         pytest.param([0.9, 1.0, 1.1], 0.01, 0.205, id="as three jobs foresee the next one"),
         pytest.param([1.0, 1.0, 1.0], 0.08, 0.08, id="few jobs only add to what was measured"),
-        pytest.param([1.0, 1.0, 1.0, 1.0, 1.0], 0.08, 0.02, id="five are worth more than it"),
+        pytest.param([1.0, 1.0, 1.0, 1.0, 1.0], 0.08, 0.0155, id="five are worth more than it"),
+        pytest.param([1.0] * 12, 0.08, 0.01, id="what is least assumed counts like three"),
     ],
 )
 def test_the_spread_between_runs_is_that_of_the_jobs_ratios(
@@ -102,6 +104,47 @@ def test_the_spread_between_nodes_is_that_of_workers_within_jobs() -> None:
     assert learned.spread.node == pytest.approx(0.0354, abs=1e-4)
     alone = learn(profile(observed=[row(n) for n in range(5)], spread={"run": 0.02, "node": 0.3}).spec).spec
     assert alone.spread.node == 0.3, "where no job had two workers it is what it was"
+
+
+def test_what_workers_differ_by_is_not_counted_again_between_runs() -> None:
+    # Workers that differ by 8 % make means of four that differ by 4 %.
+    ratios = [0.95, 0.98, 1.0, 1.02, 1.05] * 2
+    seen = learn(observed(*ratios).spec).spec.spread.run
+    assert seen is not None
+    assert seen == pytest.approx(0.042, abs=0.001)
+
+    def left(workers: int) -> float | None:
+        rows = [row(n, ratio, stepSpread=0.08, workers=workers) for n, ratio in enumerate(ratios)]
+        return learn(profile(observed=rows).spec).spec.spread.run
+
+    assert left(4) == pytest.approx(sqrt(seen**2 - 0.04**2), abs=1e-3)
+    assert left(400) == pytest.approx(seen, abs=0.001)
+    assert left(2) == pytest.approx(0.02 * sqrt(3 / 10), abs=1e-4), "never less than that"
+
+
+STARTS = [[90, 110], [110, 90], [95, 105], [100, 100], [90, 110]]
+
+
+@pytest.mark.parametrize(
+    ("starts", "measured", "share"),
+    [
+        pytest.param(STARTS, None, 1.0, id="five jobs whose means agree"),
+        pytest.param([[90, 90], [110, 110], [95, 95], [105, 105], [100, 100]], 0.7, 0.0, id="five, all in common"),
+        pytest.param(STARTS[:4], None, 0.0, id="four can't show it"),
+        pytest.param(STARTS[:4], 0.7, 0.7, id="four keep what was measured"),
+        pytest.param([[90, 90], [110, 110], [95, 95]], 0.7, 0.0, id="three lower it"),
+        pytest.param([[90], [110], [95], [105], [100]], 0.7, 0.7, id="workers alone say nothing"),
+    ],
+)
+def test_what_each_start_has_alone_is_what_the_workers_of_a_job_differ_by(
+    starts: list[list[int]], measured: float | None, share: float
+) -> None:
+    rows = [row(n, startupMicros=sorted(each), workers=len(each)) for n, each in enumerate(starts)]
+    spread = {"run": 0.02} | ({} if measured is None else {"ownStart": measured})
+    learned = learn(profile(observed=rows, spread=spread).spec).spec
+    assert learned.spread.own_start == share
+    others = learn(profile(observed=rows, spread=spread).spec, namespace="other").spec
+    assert others.spread.own_start in (None, measured), "others' rows never say that more of it is own"
 
 
 def test_of_a_predicted_profile_three_jobs_take_the_predictions_error_away() -> None:

@@ -9,6 +9,7 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.input_cost import InputCost
 from dueby_planner.profiles.pool import Pool, build_pool
+from dueby_planner.small_samples import Z95
 from support.planner import A100, job, profile, step_document
 
 L4 = "NVIDIA-L4"
@@ -123,6 +124,19 @@ def test_the_spreads_are_the_largest_among_the_classes() -> None:
     )
     spreads = pool(*profiles, counts={A100: 1, L4: 1}).spreads
     assert (spreads.run, spreads.node) == (0.04, 0.05)
+
+
+def test_the_spread_of_starts_is_the_least_of_the_classes_at_their_fastest_sizes() -> None:
+    own = {"spread": {"run": 0.01, "node": 0.05, "ownStart": 0.25}, "startupMicros": {"p50": 1_000, "p95": 3_000}}
+    slow = profile(name="b", device_class=L4, steps=[step_document(1, 50, 5), step_document(8, 200, 5)], **own)
+    fast = profile(name="a", steps=[step_document(8, 100, 5)], **own)
+    # Half of 2,000 us is each start's own, in which a slow device does 40 images and a fast one 80.
+    alone = pool(fast, counts={A100: 1})
+    assert alone.spreads.start == pytest.approx(80 / Z95)
+    assert [choice.own_start_us for choice in alone.groups[0].choices] == [1_000]
+    assert pool(fast, slow, counts={A100: 1, L4: 1}).spreads.start == pytest.approx(40 / Z95)
+    assert pool(fast, slow, counts={A100: 1, L4: 0}).spreads.start == pytest.approx(80 / Z95)
+    assert pool(profile(startupMicros={"p50": 1, "p95": 9}), counts={A100: 1}).spreads.start == 0
 
 
 def test_a_profile_that_is_not_of_the_pool_adds_no_spread() -> None:

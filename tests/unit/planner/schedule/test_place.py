@@ -8,7 +8,7 @@ from hypothesis import assume, given
 
 from dueby_planner.model.capacity import Margins
 from dueby_planner.model.problem import Problem
-from dueby_planner.model.rule import quantile
+from dueby_planner.model.rule import Spreads, quantile
 from dueby_planner.schedule import reservation as reservation_module
 from dueby_planner.schedule.free_devices import Taken, always_free, less, without
 from dueby_planner.schedule.place import place
@@ -22,6 +22,7 @@ from dueby_planner.schedule.reservation import (
     finish_at_confidence_us,
     probability_by,
     starts,
+    together,
 )
 from support.calendar import calendar_job
 from support.planner import choice, problem_of, questions
@@ -34,7 +35,7 @@ def spans(reservation: Reservation | None) -> list[tuple[int, int, int]]:
     return sorted((window.from_us, window.to_us, lane.count) for lane in reservation for window in lane.windows)
 
 
-@given(questions())
+@given(questions(own=True))
 def test_on_an_idle_pool_a_job_has_as_many_devices_as_alone(question: Question) -> None:
     problem = problem_of(question)
     assume(problem.most > 0)
@@ -52,7 +53,7 @@ def test_on_an_idle_pool_a_job_has_as_many_devices_as_alone(question: Question) 
         assert finish_at_confidence_us(held, problem) <= problem.time_us
         assert expected_finish_us(held, problem) <= finish_at_confidence_us(held, problem)
         z = quantile(question.confidence)
-        margins = Margins(z, run=problem.pool.spreads.run)
+        margins = Margins(z, run=problem.pool.spreads.run, start=problem.pool.spreads.start)
         # What the rule decides in integers, in floats.
         done = done_by(held, problem.time_us, problem.max_iterations, margins)
         assert problem.rule.surplus(done, z) >= -1e-6
@@ -104,6 +105,37 @@ def test_a_device_that_is_taken_meanwhile_starts_twice() -> None:
     # 30 images in each of the two windows, where 90 would be possible without the interruption.
     assert spans(place(job.problem, free)) == [(0, 40, 1), (60, 100, 1)]
     assert place(calendar_job("a", images=61, time=100).problem, free) is None
+
+
+def test_each_start_of_a_device_but_one_takes_off_what_a_start_has_alone() -> None:
+    job = calendar_job("a", images=60, time=100, confidence=0.95)
+    pool = replace(job.problem.pool, spreads=Spreads(run=0, node=0, start=4.0))
+    free = {"a": without(always_free(1), [Taken(40, 60, 1)])}
+
+    def most(images: int) -> int:
+        asked = replace(job.problem, pool=pool, images=images)
+        held = place(asked, free)
+        if held is not None:
+            assert asked.rule.accepts(done_by(held, 100, None, again=asked.rule.again), 1)
+        return images if held is not None else 0
+
+    # 30 in each of two windows, less an image at the hand-over, 6.6 for the rule's start and 7 for the other one.
+    assert max(map(most, range(1, 61))) == 60 - 1 - 7 - 7
+
+
+@pytest.mark.parametrize(
+    ("windows", "again", "done"),
+    [
+        pytest.param([], 7, 0, id="none"),
+        pytest.param([30], 7, 30, id="one start is the rule's"),
+        pytest.param([30, 20, 10], 7, 60 - 2 * 7, id="others take something off"),
+        pytest.param([30, 5], 7, 30, id="what does less doesn't count"),
+        pytest.param([5, 4], 7, 5, id="nor do many of those"),
+        pytest.param([30, 20], 0, 50, id="nothing alone"),
+    ],
+)
+def test_windows_of_a_device_count_together(windows: list[int], again: int, done: int) -> None:
+    assert together(windows, again) == done
 
 
 def test_a_levelled_job_leaves_the_devices_to_others_that_are_free_for_longest() -> None:

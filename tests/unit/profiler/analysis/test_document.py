@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dueby_api.gpu_profile import Device, parse_profile
 from dueby_api.inference_job import Model
-from dueby_profiler.analysis.document import build_profile, contention_factor, profile_name, run_spread
+from dueby_profiler.analysis.document import build_profile, contention_factor, own_start, profile_name, run_spread
 from dueby_profiler.analysis.memory import Largest
 from dueby_profiler.analysis.points import Measurements, while_all_busy
 from dueby_profiler.measuring.messages import Point
@@ -115,6 +115,22 @@ def test_processes_side_by_side_are_one_sample_of_a_moment() -> None:
     together = replace(some_measurements(means), group_size=2)
     assert (together.groups, together.group_means_us(8)) == (3, {0: 950, 1: 1000, 2: 1050})
     assert run_spread(together) == run_spread(some_measurements({8: [950, 1000, 1050]}))
+
+
+@pytest.mark.parametrize(
+    ("startups_us", "size", "share"),
+    [
+        pytest.param([90, 110, 110, 90, 95, 105, 100, 100], 2, 1.0, id="four groups whose means agree"),
+        pytest.param([90, 90, 110, 110, 95, 95, 105, 105], 2, 0.0, id="all in common"),
+        pytest.param([90, 110, 110, 90, 95, 105], 2, None, id="too few groups"),
+        pytest.param([90, 110, 110, 90, 95], 1, None, id="processes alone"),
+    ],
+)
+def test_a_start_has_alone_what_processes_side_by_side_differ_by(
+    startups_us: list[int], size: int, share: float | None
+) -> None:
+    found = replace(some_measurements({8: [1000]}, startups_us=startups_us), group_size=size)
+    assert own_start(found) == share
 
 
 @pytest.mark.parametrize(
