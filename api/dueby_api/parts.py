@@ -93,8 +93,21 @@ def parts_of_runs(runs: Iterable[Run], *, of: int | None = None) -> Parts:
 
 
 def parts_of(numbers: Iterable[int]) -> Parts:
-    """Return the parts of these numbers."""
-    return parts_of_runs((number, number + 1) for number in numbers)
+    """Return the parts of these numbers, of which there may be millions if most of them ascend."""
+    return parts_of_runs(_joined(numbers))
+
+
+def _joined(numbers: Iterable[int]) -> Iterator[Run]:
+    """Yield the numbers that follow one another as runs, in the order in which they are given."""
+    first = end = -1
+    for number in numbers:
+        if number != end:
+            if first != end:
+                yield first, end
+            first = number
+        end = number + 1
+    if first != end:
+        yield first, end
 
 
 def all_parts(parts: int) -> Parts:

@@ -115,7 +115,7 @@ class RowChecks:
         sink, _, name = uri.rpartition("/")
         data = self.cluster.bucket.objects.get(f"{sink}/{path_in(generation_in(name), SINK_MANIFEST)}")
         try:
-            return data is not None and bool(parts_among([name], decode_sink_manifest(data, sink=sink).grid))
+            return data is not None and bool(set(parts_among([name], decode_sink_manifest(data, sink=sink).grid)))
         except Invalid:
             return False
 

@@ -41,6 +41,7 @@ from dueby_worker.index.frozen_index import (
 from dueby_worker.index.listing import canonical_source, field_of
 from dueby_worker.index.sampling import choose, describe_failure, neighbours, sample_files
 from dueby_worker.models.preprocessing import Preprocessing
+from dueby_worker.storage.kept_answers import KeptAnswers
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store
 from dueby_worker.system.temporary_files import scratch_folder
@@ -64,6 +65,7 @@ def build_index(
     is_adding: bool = False,
     changed: bool = False,
     generation: int = 1,
+    uid: str | None = None,
     before_commit: Callable[[], None] = lambda: None,
     on_progress: OnProgress = lambda stage, count: None,
     retry: RetryPolicy = LISTING_RETRY,
@@ -74,6 +76,7 @@ def build_index(
     `is_own`: then the job goes on with the images that there were. In a `generation` after the first one, an index that
     is replaced is of the images that no earlier one has, and of those whose files have `changed`; None if there are
     none. Who `is_adding` has the files' versions noted, for those who ask for changes later.
+    What a process with the same `uid` was answered before it was killed is not asked for again.
     `on_progress` is called with "listing", "freezing", "sampling" or "writing" and the number of images.
     """
     is_tolerant, allows_unreadable = source.decode == "tolerant", source.allow_unreadable
@@ -85,9 +88,9 @@ def build_index(
     if existing is not None and is_own and is_alike(existing.document.source, source):
         return _rename(existing, source, limit)
     decoder = IsolatedDecoder(preprocessing=wanted, max_pixels=max_pixels, processes=1, is_tolerant=is_tolerant)
-    with closing(decoder), scratch_folder("index") as scratch:
+    with closing(decoder), scratch_folder("index") as scratch, KeptAnswers(sink, scratch, owner=uid) as answers:
         most = limit if generation == 1 else None
-        frozen = freeze(source, scratch, most, on_progress, retry, with_versions=is_adding)
+        frozen = freeze(source, scratch, most, on_progress, retry, with_versions=is_adding, answers=answers)
         if changed:
             require_versions(frozen, sink, generation)
         if existing is not None:
@@ -104,9 +107,9 @@ def build_index(
         cost, witnesses = _sample(source, frozen, decoder, retry, on_progress, allows_unreadable=allows_unreadable)
         document = _describe(frozen, source, limit, cost, witnesses, earlier)
         _put_files(frozen, document, sink, on_progress, replace=replace)
-    if replace:
-        before_commit()
-    return _commit(Index(store=sink, document=document, generation=generation), replace=replace)
+        if replace:
+            before_commit()
+        return _commit(Index(store=sink, document=document, generation=generation), replace=replace)
 
 
 def _describe(

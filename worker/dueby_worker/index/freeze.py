@@ -28,6 +28,7 @@ from dueby_worker.index.parquet_listing import list_parquet
 from dueby_worker.index.shards import list_shards
 from dueby_worker.index.sorting import sort_externally
 from dueby_worker.storage.retry import RetryPolicy
+from dueby_worker.storage.store import ListingAnswers
 from dueby_worker.system.temporary_files import scratch_folder
 
 Counted = TypeVar("Counted")
@@ -114,15 +115,17 @@ def freeze(
     retry: RetryPolicy,
     *,
     with_versions: bool = False,
+    answers: ListingAnswers | None = None,
 ) -> FrozenFiles:
     """List the source and write the first `limit` of its images, in order, to files in `scratch`.
 
-    With versions, the files of a folder can be compared with what they are later.
+    With versions, the files of a folder can be compared with what they are later. What `answers` have of the listing
+    isn't asked for again.
     """
     # The last one is of the attempt that has listed the whole source.
     unlisted: list[Unlisted] = []
     kept = KeptColumns(source.keep)
-    with closing(_listed(source, scratch, limit, on_progress, retry, unlisted, kept, with_versions)) as listed:
+    with closing(_listed(source, scratch, limit, on_progress, retry, unlisted, kept, with_versions, answers)) as listed:
         frozen = write_frozen(islice(listed, limit), scratch, kept, on_progress)
     _require_some(source, frozen.images)
     return replace(frozen, unlisted=str(unlisted[-1]) if unlisted else "")
@@ -187,6 +190,7 @@ def _listed(
     unlisted: list[Unlisted],
     kept: KeptColumns,
     with_versions: bool = False,
+    answers: ListingAnswers | None = None,
 ) -> Generator[Row, None, None]:
     """Yield the source's images in their order."""
 
@@ -200,17 +204,23 @@ def _listed(
             on_progress("listing", number)
 
     def sort() -> Iterator[str]:
-        # Each attempt has a folder of its own and starts from the beginning: a listing can't be resumed.
+        # Each attempt has a folder of its own and starts from the beginning.
         unlisted.append(Unlisted())
         listed = list_source(
-            source, scratch=scratch, retry=retry, unlisted=unlisted[-1], kept=kept, with_versions=with_versions
+            source,
+            scratch=scratch,
+            retry=retry,
+            unlisted=unlisted[-1],
+            kept=kept,
+            with_versions=with_versions,
+            answers=answers,
         )
         lines = (_BESIDE.join((row.uri, row.kept, row.version)) for row in counted(listed))
         return sort_externally(lines, folder=Path(tempfile.mkdtemp(dir=scratch)))
 
     try:
         if (shards := shards_of(source)) is not None:
-            yield from counted(list_shards(shards, scratch=scratch, retry=retry, kept=kept))
+            yield from counted(list_shards(shards, scratch=scratch, retry=retry, kept=kept, answers=answers))
         elif (parquet := canonical_source(source).parquet) is not None:
             yield from counted(list_parquet(parquet, scratch=scratch, retry=retry, limit=limit, kept=kept))
         elif (lance := canonical_source(source).lance) is not None:

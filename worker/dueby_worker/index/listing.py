@@ -22,7 +22,7 @@ from dueby_worker.index.shards import FIELD, names_shards
 from dueby_worker.index.source_manifest import FIELD as MANIFEST_FIELD
 from dueby_worker.index.source_manifest import list_source_manifest
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import Unavailable
+from dueby_worker.storage.store import ListingAnswers, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import below, canonical_uri, is_glob, split
 
@@ -89,10 +89,11 @@ def list_source(
     kept: KeptColumns,
     unlisted: Unlisted | None = None,
     with_versions: bool = False,
+    answers: ListingAnswers | None = None,
 ) -> Iterator[Row]:
     """Yield every image of the source, and count the files that are none. Raise Invalid if the source is wrong.
 
-    With versions, images in a folder have them.
+    With versions, images in a folder have them. What `answers` have of a bucket isn't asked for again.
     """
     if source.manifest is not None:
         manifest = source.manifest.replace(uri=_canonical(source.manifest.uri, MANIFEST_FIELD))
@@ -100,12 +101,15 @@ def list_source(
     if source.keep:
         raise Invalid(KEEP_FIELD, f"{source.uri} has no columns; leave it out, or name the images in a list")
     uri = _canonical(source.uri or "", FIELD)
-    return _list_uri(uri, retry=retry, unlisted=unlisted or Unlisted(), with_versions=with_versions)
+    return _list_uri(uri, retry=retry, unlisted=unlisted or Unlisted(), with_versions=with_versions, answers=answers)
 
 
-def _list_uri(uri: str, *, retry: RetryPolicy, unlisted: Unlisted, with_versions: bool) -> Iterator[Row]:
+def _list_uri(
+    uri: str, *, retry: RetryPolicy, unlisted: Unlisted, with_versions: bool, answers: ListingAnswers | None
+) -> Iterator[Row]:
     root, path = split(uri)
     store = open_store(root, field=FIELD, retry=retry)
+    store.answers = answers
     try:
         # Folders and files come before globs, because their names may contain a [.
         is_folder = store.is_folder(path)

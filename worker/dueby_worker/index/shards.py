@@ -21,7 +21,7 @@ from dueby_worker.index.objects import ListedObject, find_objects, list_each
 from dueby_worker.index.samples import wants, with_kept
 from dueby_worker.index.tar_members import UNPACK, list_members
 from dueby_worker.storage.retry import RetryPolicy
-from dueby_worker.storage.store import Store, Unavailable
+from dueby_worker.storage.store import ListingAnswers, Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from dueby_worker.storage.uris import member_uri, split
 
@@ -41,10 +41,17 @@ def names_shards(uri: str) -> bool:
     return first.endswith(".tar")
 
 
-def list_shards(uri: str, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns) -> Iterator[Row]:
-    """Yield each image's URI and where it is. Raise Invalid, with the shard, if one is missing or damaged."""
+def list_shards(
+    uri: str, *, scratch: Path, retry: RetryPolicy, kept: KeptColumns, answers: ListingAnswers | None = None
+) -> Iterator[Row]:
+    """Yield each image's URI and where it is. Raise Invalid, with the shard, if one is missing or damaged.
+
+    A tar that `answers` know as it is now isn't read again.
+    """
     root, path = split(uri)
     store = open_store(root, field=FIELD, retry=retry)
+    # Columns of source.keep are noted while a tar is read.
+    store.answers = None if kept.names else answers
     try:
         shards = find_objects(store, path, kind="tars", require=_require_tar)
         yield from list_each(shards, partial(_list, store, kept), _read, scratch=scratch)
@@ -63,6 +70,10 @@ def _list(store: Store, kept: KeptColumns, shard: str, file: Path, stop: threadi
     uri = store.uri_of(shard)
     try:
         version = listed.version()
+        question = json.dumps(["tar", uri, str(version)])
+        if store.answers is not None and (answer := store.answers.find(question)) is not None:
+            file.write_text(answer, encoding="utf-8")
+            return file
         with file.open("w", encoding="utf-8") as lines:
             print(json.dumps([uri, str(version)]), file=lines)
             members = list_members(
@@ -73,6 +84,8 @@ def _list(store: Store, kept: KeptColumns, shard: str, file: Path, stop: threadi
                 print(json.dumps([member_uri(uri, member.name), *place, said]), file=lines)
     except (ValueError, Unavailable) as error:
         raise Invalid(FIELD, f"{uri}: {error}") from None
+    if store.answers is not None:
+        store.answers.keep(question, file.read_text(encoding="utf-8"))
     return file
 
 

@@ -9,7 +9,7 @@ business: whoever only lists a sink, as `dueby run` does, loads no library for r
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from dueby_api.grid import Grid
 
@@ -40,9 +40,8 @@ def is_part_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
-    """Return the parts of this grid among the file names of a sink."""
-    parts = set()
+def parts_among(names: Iterable[str], grid: Grid) -> Iterator[int]:
+    """Yield the parts of this grid among the file names of a sink, in their order."""
     for name in names:
         match = _NAME.fullmatch(name)
         # Names of other grids and jobs are part names too, but have other bounds than a part of this grid, or marks.
@@ -50,5 +49,4 @@ def parts_among(names: Iterable[str], grid: Grid) -> set[int]:
             continue
         part = (int(match[1]) - grid.first_image) // grid.part_size
         if part >= 0 and grid.indexes(part) == (int(match[1]), int(match[2])):
-            parts.add(part)
-    return parts
+            yield part

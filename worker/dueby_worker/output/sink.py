@@ -4,6 +4,7 @@
     _dueby/job.json                         the sink's manifest: whose rows these are, and how they are cut into parts
     _dueby/int8/                            the quantized network of a job at int8
     _dueby/index/, _dueby/runs/             the frozen index; plans, progress and summaries of runs
+    _dueby/listing/                         what an index step that has not ended was answered (kept_answers.py)
     _SUCCESS                                every part is there, and which they are
 
 What `sink.ifExists: Append` adds is a generation: parts, manifest and index of its own, with `.g0002` in their names.
@@ -12,6 +13,7 @@ The index step decides once per run whether to resume, refuse or overwrite (admi
 """
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -19,7 +21,7 @@ from collections.abc import Callable, Collection
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
-from dueby_api.parts import Parts, parts_of
+from dueby_api.parts import Parts, Run, parts_of
 from dueby_api.words import counted
 from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.output.part_names import generation_in, is_part_name, part_name, parts_among
@@ -33,6 +35,7 @@ from dueby_worker.output.sink_manifest import (
     require_same_job,
 )
 from dueby_worker.storage.generations import path_in
+from dueby_worker.storage.kept_answers import delete_answers
 from dueby_worker.storage.store import CREATE_ONLY_ADVICE, Store, Unavailable
 
 _DUEBY = "_dueby"
@@ -41,6 +44,8 @@ _PROBE = "probe-"
 _LISTING_SHARE = 0.05
 _MIN_LISTING_INTERVAL_S = 2.0
 _MIN_WATCH_INTERVAL_S = 1.0
+# What a worker knows of a part. None is a character that regular expressions take for something else.
+_MISSING, _BEGUN, _IN_SINK = 0, 1, 2
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +107,7 @@ def _require_no_parts(store: Store, wanted: SinkManifest, *, is_overwriting: boo
     # Those of earlier generations are known by their manifests.
     generation, names = wanted.grid.generation, (name for name in store.list_names() if is_part_name(name))
     parts = [name for name in names if generation_in(name) >= generation]
-    if is_overwriting and wanted.grid.mark and not parts_among(parts, wanted.grid):
+    if is_overwriting and wanted.grid.mark and not parts_of(parts_among(parts, wanted.grid)):
         return
     # Another worker may have created the manifest and committed a part between the two reads.
     if parts and read_sink_manifest(store, generation) is None:
@@ -127,7 +132,11 @@ def _require_same_grid(store: Store, existing: SinkManifest, wanted: SinkManifes
 
 def parts_there(store: Store, manifest: SinkManifest) -> Parts:
     """Return the parts of the manifest's grid that are in the sink."""
-    return parts_of(parts_among(store.list_names(), manifest.grid))
+    return _parts_of_grid(store, manifest.grid)
+
+
+def _parts_of_grid(store: Store, grid: Grid) -> Parts:
+    return parts_of(parts_among(store.list_names(), grid))
 
 
 def sweep_sink(store: Store) -> None:
@@ -135,14 +144,16 @@ def sweep_sink(store: Store) -> None:
     store.sweep()
     # Not below the whole sink, in which a user may keep other things.
     store.sweep(_DUEBY, is_deep=True)
+    delete_answers(store)
     for name in store.list_names(_DUEBY):
         if name.startswith(_PROBE):
             _delete_probe(store, f"{_DUEBY}/{name}")
 
 
 class KnownParts:
-    """The parts of the grid that are known to be in the sink. Parts are only ever added, so knowledge stays true.
+    """The parts of the grid that are known to be in the sink, and those that this worker has begun.
 
+    Parts are only ever added, so knowledge stays true. It is a byte for each part, of which there may be millions.
     Thread-safe.
     """
 
@@ -150,7 +161,8 @@ class KnownParts:
         self.grid = grid
         self._store = store
         self._clock = clock
-        self._known: set[int] = set()
+        self._states = bytearray(grid.parts)
+        self._in_sink = 0
         self._watched_enough = threading.Event()
         self._changed = threading.Condition()
         self._next_listing_s = clock()
@@ -160,7 +172,7 @@ class KnownParts:
         started_s = self._clock()
         if started_s < self._next_listing_s:
             return
-        self.add(*parts_among(self._store.list_names(), self.grid))
+        self._note(_parts_of_grid(self._store, self.grid))
         ended_s = self._clock()
         self._next_listing_s = ended_s + max(_MIN_LISTING_INTERVAL_S, (ended_s - started_s) / _LISTING_SHARE)
 
@@ -168,14 +180,19 @@ class KnownParts:
         """Return whether the part is in the sink now, at the cost of one request if that is not known."""
         return part in self or self._look(part)
 
-    def watch(self, parts: Collection[int]) -> None:
-        """Check the missing ones of `parts`, which may grow, every second until the sink is full or `stop_watching`."""
+    def begin(self, part: int) -> None:
+        """Note that this worker has begun a part that isn't known to be in the sink."""
+        with self._changed:
+            self._states[part] = max(self._states[part], _BEGUN)
+
+    def watch(self) -> None:
+        """Check what this worker has begun and misses, every second until the sink is full or `stop_watching`."""
         pause_s = _MIN_WATCH_INTERVAL_S
         while not (self._watched_enough.is_set() or self.is_complete):
             with self._changed:
                 self._changed.wait(pause_s)
             started_s = self._clock()
-            for part in set(parts) - self._known:
+            for part in self._in_state(_BEGUN):
                 try:
                     self._look(part, cancelled=self._watched_enough)
                 except Transient:
@@ -193,24 +210,31 @@ class KnownParts:
     def wait_for(self, parts: Collection[int], *, limit_s: float) -> None:
         """Return when all of `parts` are known to be in the sink, or when the time is over."""
         with self._changed:
-            self._changed.wait_for(lambda: self._known.issuperset(parts), limit_s)
+            self._changed.wait_for(lambda: all(part in self for part in parts), limit_s)
 
     def add(self, *parts: int) -> None:
         """Note that these parts are in the sink."""
+        self._note(parts_of(parts))
+
+    def _note(self, parts: Parts) -> None:
         with self._changed:
-            self._known.update(parts)
+            for first, end in parts.runs:
+                self._in_sink += end - first - self._states.count(_IN_SINK, first, end)
+                self._states[first:end] = bytes([_IN_SINK]) * (end - first)
             self._changed.notify_all()
 
-    def runs(self) -> list[tuple[int, int]]:
+    def runs(self) -> tuple[Run, ...]:
         """Return the parts in the sink as runs, each as its first part and the one after its last."""
         self.refresh()
-        with self._changed:
-            return list(parts_of(self._known).runs)
+        return self._in_state(_IN_SINK).runs
 
-    def missing(self) -> set[int]:
-        """Return the parts that are not known to be in the sink."""
+    def missing(self) -> Parts:
+        """Return the parts that are not known to be in the sink, and that this worker has not begun."""
+        return self._in_state(_MISSING)
+
+    def _in_state(self, state: int) -> Parts:
         with self._changed:
-            return set(range(self.grid.parts)) - self._known
+            return Parts(tuple(run.span() for run in re.finditer(b"%c+" % state, self._states)))
 
     def _look(self, part: int, *, cancelled: threading.Event | None = None) -> bool:
         """Ask the store for the part. Raise Transient if it doesn't answer and it is cancelled."""
@@ -220,9 +244,9 @@ class KnownParts:
         return is_there
 
     def __contains__(self, part: int) -> bool:
-        return part in self._known
+        return self._states[part] == _IN_SINK
 
     @property
     def is_complete(self) -> bool:
         """Whether every part is in the sink."""
-        return len(self._known) == self.grid.parts
+        return self._in_sink == self.grid.parts

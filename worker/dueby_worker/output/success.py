@@ -89,7 +89,7 @@ def names_of_rows(store: Store) -> Sequence[str]:
     names = store.list_names()
     if manifest is None:  # somebody has copied the parts alone
         return [name for name in names if is_part_name(name)]
-    current = [part_name(manifest.grid, part) for part in sorted(parts_among(names, manifest.grid))]
+    current = [part_name(manifest.grid, part) for part in parts_among(names, manifest.grid)]
     return [*names_in(earlier_generations(store, manifest.grid.generation)), *current]
 
 

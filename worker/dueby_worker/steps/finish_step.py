@@ -17,6 +17,7 @@ from itertools import islice
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
+from dueby_api.parts import all_parts, parts_of
 from dueby_api.step_config import FinishConfig
 from dueby_api.step_messages import MAX_FINISHERS, FinishResult
 from dueby_api.words import counted
@@ -121,11 +122,9 @@ def _put_success(store: Store, data: bytes, manifest: SinkManifest) -> None:
 
 
 def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
-    parts = parts_among(names, grid)
-    if missing := grid.parts - len(parts):
-        first = islice((part for part in range(grid.parts) if part not in parts), _SHOWN)
-        shown = ", ".join(part_name(grid, part) for part in first)
-        raise Transient(f"{sink} still lacks {missing:,} of {counted(grid.parts, 'part')} ({shown}, ...)")
+    if missing := all_parts(grid.parts) - parts_of(parts_among(names, grid)):
+        shown = ", ".join(part_name(grid, part) for part in islice(missing, _SHOWN))
+        raise Transient(f"{sink} still lacks {len(missing):,} of {counted(grid.parts, 'part')} ({shown}, ...)")
 
 
 def _remove_foreign_parts(store: Store, names: Collection[str], grid: Grid, *, is_overwriting: bool) -> None:

@@ -83,6 +83,7 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
         is_adding=is_adding,
         changed=config.sink.changed,
         generation=admission.generation,
+        uid=config.uid,
         before_commit=admission.begin,
         on_progress=_ProgressPrinter().show,
         retry=retry,
@@ -101,10 +102,8 @@ def _index(config: IndexConfig, store: Store, retry: RetryPolicy) -> IndexResult
     )
     if manifest is not None:
         require_same_job(manifest, components, sink=store.uri, advice=admission.advice)
-    agreement = None
-    if is_int8:
-        earlier = before if manifest is None else None
-        agreement = _quantize(config, store, summary.images, components.fingerprint, earlier, retry)
+    earlier = before if manifest is None else None
+    agreement = _quantize(config, store, summary.images, components.fingerprint, earlier, retry) if is_int8 else None
     result = IndexResult(
         images=summary.images,
         digest=summary.digest,

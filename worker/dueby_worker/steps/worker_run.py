@@ -267,7 +267,7 @@ class WorkerRun:
 
         def watch() -> None:
             try:
-                self._known_parts.watch(self._order.taken)
+                self._known_parts.watch()
             except BaseException as error:
                 self._feed.fail(error)
 

@@ -12,12 +12,13 @@ also reads once after a store has asked for fewer requests, because it knows for
 On Azure obstore does all of this, and objects of such names are refused.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 
-from dueby_api.errors import Invalid
+from dueby_api.errors import Invalid, Transient
 from dueby_worker.storage.object_reader import AzureContainer, ObjectReader, is_odd
 from dueby_worker.storage.pages import pages_below
 from dueby_worker.storage.remote import Ask, GcsWriter, ListingPage, S3Access, S3Writer, pages
@@ -49,17 +50,21 @@ class ObjectStore(Store):
 
     def walk(self, folder: str = "") -> Iterator[str]:
         """Yield all keys below the folder, in no particular order: folders are listed side by side."""
-        return (path for path, _ in self.walk_versions(folder))
+        return (path for path, _ in self._walk(folder, with_versions=False))
 
     def walk_versions(self, folder: str = "") -> Iterator[tuple[str, str]]:
         """Yield all keys below the folder, with their ETags or what else the store has."""
+        return self._walk(folder, with_versions=True)
+
+    def _walk(self, folder: str, *, with_versions: bool) -> Iterator[tuple[str, str]]:
         prefix = self._key(f"{folder}/" if folder else "")
         found = False
 
         def get(below: str, delimiter: str, more: str | None, stop: threading.Event) -> ListingPage:
             # Each page is asked for again by itself: one of many fails, and the listing can't begin again each time.
             page = partial(self._writer.page, below, delimiter=delimiter, most=1000, more=more)
-            return self._ask(page, cancelled=stop)
+            ask = partial(self._ask, page, cancelled=stop)
+            return self._page_once(ask, [self._bucket, below, delimiter, more, with_versions])
 
         # Of what is directly in a folder, obstore gives no page but all.
         has_pages = not isinstance(self._writer, AzureContainer)
@@ -72,6 +77,30 @@ class ObjectStore(Store):
                     yield key[len(prefix) :], version
         if not found:
             raise NotFound("there are no objects below it")
+
+    def _page_once(self, ask: Callable[[], ListingPage], asked: list[str | bool | None]) -> ListingPage:
+        """Return the page that is kept, or ask for it and keep it; `asked` says which one it is.
+
+        It is kept for the same job alone: others want what is in the bucket when they begin.
+        """
+        answers = self.answers
+        if answers is None or answers.owner is None:
+            return ask()
+        *_, more, with_versions = asked
+        question = json.dumps(["page", answers.owner, self._scheme, *asked])
+        if (answer := answers.find(question)) is not None:
+            keys, prefixes, following = json.loads(answer)
+            return ListingPage(keys=keys, prefixes=prefixes, more=following)
+        try:
+            page = ask()
+        except Unavailable as error:
+            if more is not None and answers.forget():
+                # The store no longer knows how far an earlier process had come.
+                raise Transient(f"the listing begins again, since it can't go on where it was: {error}") from error
+            raise
+        keys = page.keys if with_versions else dict.fromkeys(page.keys, "")
+        answers.keep(question, json.dumps([keys, page.prefixes, page.more]))
+        return page
 
     def is_folder(self, path: str) -> bool:
         """Return whether any key begins with the path and a `/`."""

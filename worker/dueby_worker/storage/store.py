@@ -14,7 +14,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.schemes import SCHEMES
@@ -73,6 +73,22 @@ class ObjectVersion:
         return f"{self.size} {self.etag}".rstrip()
 
 
+class ListingAnswers(Protocol):
+    """What a listing was answered, for the process that goes on with it (kept_answers.py)."""
+
+    owner: str | None
+    """Who may go on with a listing of a bucket; None: nobody."""
+
+    def find(self, question: str) -> str | None:
+        """Return the answer; None if it has to be asked for."""
+
+    def keep(self, question: str, answer: str) -> None:
+        """Keep an answer."""
+
+    def forget(self) -> bool:
+        """Take nothing of it for granted any more. Return whether there was anything."""
+
+
 class Store(ABC):
     """The objects below a URI. Paths are relative to it, with `/` between names; `""` is the root itself."""
 
@@ -80,6 +96,8 @@ class Store(ABC):
     """Absolute, without `/` at its end."""
     request_bytes = BLOCK_BYTES
     """How many bytes cost about as much as a request: it is no gain to skip fewer."""
+    answers: "ListingAnswers | None" = None
+    """Where what a listing was answered is kept; None: nowhere."""
 
     def __init__(self, uri: str, *, field: str, retry: RetryPolicy) -> None:
         self.uri = uri.rstrip("/")

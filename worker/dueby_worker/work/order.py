@@ -7,12 +7,13 @@ what comes next.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dueby_api.grid import Share
+from dueby_api.parts import NONE, Parts, parts_of
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.sink import KnownParts
 
@@ -98,8 +99,6 @@ class Order:
     """Called with the next part of the share."""
     on_tails: Callable[[], None] = lambda: None
     """Called when the share is done."""
-    taken: set[int] = field(default_factory=set)
-    """Parts that this worker has begun."""
 
     def stretches(self, *, retry_failed: bool) -> Iterator[Stretch]:
         """Yield the worker's own share, then the tails of the other shares."""
@@ -118,14 +117,14 @@ class Order:
                 if retried is not None:
                     yield from self._items(retried)
             else:
-                self.taken.add(part)
+                self.known_parts.begin(part)
                 yield from self._items(self.open_part(part))
             self.on_part(part + 1)
 
     def _tails(self) -> Stretch:
         while (part := next_part(self._candidates(), self.shares, place=self.place)) is not None:
             if not self.known_parts.check(part):
-                self.taken.add(part)
+                self.known_parts.begin(part)
                 for item in self._items(self.open_part(part)):
                     yield item
                     # The owner or another helper was faster, so the rest need not be read.
@@ -133,14 +132,13 @@ class Order:
                         break
             self.known_parts.refresh()
 
-    def _candidates(self) -> set[int]:
+    def _candidates(self) -> Parts:
         """Return the missing parts that fit in the budget. All parts have one size, but the last may be smaller."""
-        missing = self.known_parts.missing() - self.taken
-        grid = self.known_parts.grid
+        missing, grid = self.known_parts.missing(), self.known_parts.grid
         if self.budget.fits(grid.part_size):
             return missing
         last = grid.parts - 1
-        return missing & {last} if self.budget.fits(grid.size(last)) else set()
+        return parts_of([last]) if last in missing and self.budget.fits(grid.size(last)) else NONE
 
     def _items(self, part: OpenPart) -> Stretch:
         for position in part.waiting_positions():

@@ -80,7 +80,7 @@ def test_a_part_is_named_after_its_first_and_last_image() -> None:
     ],
 )
 def test_the_listing_of_a_sink_says_which_parts_it_holds(name: str, found: set[int]) -> None:
-    assert parts_among([name], Grid(images=25, part_size=10)) == found
+    assert set(parts_among([name], Grid(images=25, part_size=10))) == found
 
 
 def test_only_the_names_of_parts_look_like_parts() -> None:

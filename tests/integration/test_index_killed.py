@@ -1,0 +1,118 @@
+"""An index step that is killed at the worst moments of a long listing, and started again, by a real S3 server."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dueby_worker.index.frozen_index import FOLDER as INDEX
+from dueby_worker.storage.kept_answers import FOLDER
+from dueby_worker.storage.stores import open_store
+from support.fault_proxy import FORBIDDEN, FaultProxy, Refusal, Request, proxied
+from support.s3 import S3Server, versitygw_server
+
+pytestmark = pytest.mark.s3
+FOLDERS, FILES = 6, 3000
+# So long that few pages fill a file of answers.
+LONG = "/".join(letter * 230 for letter in "abc")
+LIMIT_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with versitygw_server(tmp_path_factory.mktemp("s3")) as server:
+        for number in range(FOLDERS):
+            (folder := server.folder / "in" / str(number) / LONG).mkdir(parents=True)
+            for name in range(FILES):
+                (folder / f"{name:04d}.jpg").touch()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def wanted(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], int]:
+    """The index's files of a step that nobody kills, and how often it asks for a page."""
+    with proxied(server) as proxy:
+        step = start_step(server, "wanted", tmp_path_factory.mktemp("wanted"))
+        assert step.wait(LIMIT_S) == 0
+        return index_files(server, "wanted"), pages(proxy)
+
+
+def start_step(server: S3Server, sink: str, folder: Path) -> subprocess.Popen[bytes]:
+    config = {
+        "job": "catalog",
+        "uid": "0123",
+        "model": {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64},
+        "source": {"uri": server.uri("in"), "allowUnreadable": True},
+        "sink": {"uri": server.uri(sink)},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    with (folder / "log.txt").open("ab") as log:
+        words = [sys.executable, "-m", "dueby_worker", "index", "--config", str(folder / "config.json")]
+        return subprocess.Popen(words, stdout=log, stderr=log)
+
+
+def index_files(server: S3Server, sink: str) -> dict[str, bytes]:
+    folder = server.folder / sink / INDEX
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*.parquet")}
+
+
+def pages(proxy: FaultProxy) -> int:
+    return sum("list-type=2" in request.path and "prefix=in%2F" in request.path for request in proxy.requests)
+
+
+def nth(number: int, method: str, part_of_path: str) -> Callable[[Request], bool]:
+    """Return whether a request is the n-th of its kind."""
+    seen: list[Request] = []
+
+    def is_it(request: Request) -> bool:
+        if request.method == method and part_of_path in request.path:
+            seen.append(request)
+            return len(seen) == number
+        return False
+
+    return is_it
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_done", "may_ask"),
+    [
+        pytest.param(nth(1, "PUT", FOLDER), False, 1.0, id="before the first answers are written"),
+        pytest.param(nth(2, "PUT", FOLDER), True, 0.7, id="when some answers are written"),
+        pytest.param(nth(1, "PUT", f"{INDEX}/"), False, 0.5, id="when everything is listed"),
+        pytest.param(nth(1, "PUT", f"{INDEX}/index.json"), True, 0.5, id="when the index is there"),
+        pytest.param(nth(2, "DELETE", FOLDER), False, 0.8, id="while the answers are deleted"),
+    ],
+)
+def test_a_step_that_is_killed_goes_on_and_gives_the_same_index(
+    server: S3Server,
+    proxy: FaultProxy,
+    wanted: tuple[dict[str, bytes], int],
+    tmp_path: Path,
+    moment: Callable[[Request], bool],
+    is_done: bool,
+    may_ask: float,
+) -> None:
+    files, asked = wanted
+    step = start_step(server, tmp_path.name, tmp_path)
+
+    def kill(request: Request) -> Refusal | None:
+        if step.poll() is not None or moment(request):
+            is_first = step.poll() is None
+            step.kill()
+            return None if is_first and is_done else FORBIDDEN
+        return None
+
+    proxy.fault = kill
+    assert step.wait(LIMIT_S) == -9, (tmp_path / "log.txt").read_text()
+    proxy.fault = lambda request: None
+    proxy.requests.clear()
+
+    again = start_step(server, tmp_path.name, tmp_path)
+
+    assert again.wait(LIMIT_S) == 0, (tmp_path / "log.txt").read_text()
+    assert index_files(server, tmp_path.name) == files
+    assert pages(proxy) <= may_ask * asked
+    assert open_store(server.uri(tmp_path.name)).list_names(FOLDER) == []
