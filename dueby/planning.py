@@ -25,8 +25,21 @@ def judge_job(
     job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int], tariff: Tariff | None = None
 ) -> Verdict:
     """Return what would be done with the job now; without paths or counts, by this machine's profiles and devices."""
+    return judge(problem_now(job, paths=paths, counts=counts, tariff=tariff), job.spec.deadline_class)
+
+
+def problem_now(
+    job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int], tariff: Tariff | None = None
+) -> Problem:
+    """Return the planner's problem of a job that is created now, as `judge_job` judges it."""
     profiles, counts = devices_of(job, paths=paths, counts=counts)
-    return plan_job(job, profiles, counts, now_us=time.time_ns() // 1000, tariff=tariff)
+    return _whole_problem(job, profiles, counts, now_us=time.time_ns() // 1000, tariff=tariff)
+
+
+def profiled(jobs: Sequence[InferenceJob], *, paths: Sequence[str]) -> list[tuple[InferenceJob, list[GPUProfile]]]:
+    """Return each job with the profiles that are known of its model, measured and predicted."""
+    profiles = read_profiles(paths or default_profiles(jobs[0].spec.model))
+    return [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
 
 
 def devices_of(
@@ -38,15 +51,20 @@ def devices_of(
     return profiles, counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
 
 
-def plan_job(
+def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Verdict:
+    """Return what would be done with the job by its deadline class if it were created now."""
+    return judge(_whole_problem(job, profiles, counts, now_us=now_us), job.spec.deadline_class)
+
+
+def _whole_problem(
     job: InferenceJob,
     profiles: list[GPUProfile],
     counts: dict[str, int],
     *,
     now_us: int,
     tariff: Tariff | None = None,
-) -> Verdict:
-    """Return what would be done with the job by its deadline class if it were created now.
+) -> Problem:
+    """Return the job's problem if it were created now.
 
     Its warnings say at which other precisions fewer devices would be enough, and which prices aren't known.
     """
@@ -55,8 +73,7 @@ def plan_job(
     # Of a deadline that can't be met, what is told is the problem's.
     unpriced = () if tariff is None else unpriced_words(tariff, [group.device_class for group in problem.pool.groups])
     warnings = (*problem.pool.warnings, *cheaper, *unpriced)
-    problem = replace(problem, pool=replace(problem.pool, warnings=warnings))
-    return judge(problem, job.spec.deadline_class)
+    return replace(problem, pool=replace(problem.pool, warnings=warnings))
 
 
 def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:

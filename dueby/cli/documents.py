@@ -6,18 +6,27 @@ import sys
 from typing import Any
 
 from dueby.inputs.files import to_yaml
+from dueby_api.errors import Invalid
 from dueby_pages.calendar import ShownCalendar
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add the argument `-o` of a subcommand that shows a calendar."""
+def add_output(parser: argparse.ArgumentParser, *more: str) -> None:
+    """Add the argument `-o` of a subcommand that shows a calendar, with more formats if it has some."""
     parser.add_argument(
         "-o",
         "--output",
-        choices=("table", "json", "yaml", "html"),
+        choices=("table", "json", "yaml", "html", *more),
         default="table",
         help="format (default: %(default)s); html is a page with a chart of the devices over time",
     )
+
+
+def require_curve(curve: str | None, output: str, *, is_one_job: bool) -> None:
+    """Raise Invalid for a curve of what has none, and for a picture of what is no curve."""
+    if curve and not is_one_job:
+        raise Invalid("--curve", "takes one job at a time, and a pool without capacity that comes and goes")
+    if output == "svg" and not curve:
+        raise Invalid("-o", "svg is the picture of a curve; add --curve, or take html")
 
 
 def print_document(document: dict[str, Any], output: str) -> None:

@@ -9,15 +9,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dueby.cli.documents import add_output, print_document, print_page
+from dueby.cli.documents import add_output, print_document, print_page, require_curve
 from dueby.cli.exit_codes import EXIT_INFEASIBLE
 from dueby.inputs.counting import with_images
-from dueby.inputs.files import read_profiles
 from dueby.inputs.manifests import add_jobs, naming, read_manifests
 from dueby.inputs.pools import Fleet, read_pool
 from dueby.inputs.prices import read_prices
 from dueby.plan_words import advise_deadline
-from dueby.planning import default_profiles, judge_job
+from dueby.planning import judge_job, problem_now, profiled
 from dueby_api.inference_job import InferenceJob
 from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
@@ -30,6 +29,7 @@ examples:
   dueby plan -f job.yaml                                                 on this machine
   dueby plan -f job.yaml --profiles profiles --pool NVIDIA-L4=8 -o json  on devices that you don't have
   dueby plan -f job.yaml --pool NVIDIA-L4=8 --prices prices.yaml         what that costs
+  dueby plan -f job.yaml --prices prices.yaml --curve -o svg > curve.svg  devices and cost over the deadline
   dueby plan -f a.yaml -f b.yaml -o html > plan.html                     all jobs in them, on the same devices
 """
 
@@ -68,7 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--region", metavar="REGION", help="the region of prices in a CSV (default: the cheapest of all regions)"
     )
     parser.add_argument("--spot", action="store_true", help="take the prices of nodes that may be taken away")
-    add_output(parser)
+    parser.add_argument(
+        "--curve",
+        nargs="?",
+        const="time",
+        choices=("time", "images"),
+        help="show the devices, and with --prices the cost, over the deadline or over the number of images (default: "
+        "%(const)s); -o svg is a picture",
+    )
+    add_output(parser, "svg")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,10 +89,17 @@ def run(arguments: argparse.Namespace) -> int:
     fleet = read_pool(arguments.pool)
     # What comes and goes is planned with on a calendar only.
     is_one = len(jobs) == 1 and not fleet.capacity
+    require_curve(arguments.curve, arguments.output, is_one_job=is_one)
     tariff = read_prices(arguments.prices, region=arguments.region, spot=arguments.spot, is_one_job=is_one)
     if not is_one:
         return _run_all(jobs, fleet, arguments)
     job = jobs[0]
+    if arguments.curve:
+        from dueby.cli.plan_curve import print_curve
+
+        problem = problem_now(job, paths=arguments.profiles, counts=fleet.counts, tariff=tariff)
+        has_points = print_curve(job, problem, over=arguments.curve, output=arguments.output)
+        return 0 if has_points else EXIT_INFEASIBLE
     verdict = judge_job(job, paths=arguments.profiles, counts=fleet.counts, tariff=tariff)
     print_answer(verdict, arguments.output, job=job, is_verbose=arguments.verbose)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
@@ -94,11 +109,9 @@ def _run_all(jobs: Sequence[InferenceJob], fleet: Fleet, arguments: argparse.Nam
     """Plan the jobs on one pool and print the calendar; return 3 if a Hard or a Soft job is late, else 0."""
     # Imported here, since the plan of one job on devices that are there doesn't need it.
     from dueby.planned_calendar import calendar_of, machine_of
-    from dueby_planner.profiles.size_prediction import predictions
     from dueby_planner.schedule.free_devices import PROMISED
 
-    profiles = read_profiles(arguments.profiles or default_profiles(jobs[0].spec.model))
-    profiled_jobs = [(job, [*profiles, *predictions(profiles, job.spec.model)]) for job in jobs]
+    profiled_jobs = profiled(jobs, paths=arguments.profiles)
     now_us = time.time_ns() // 1000
     counts = fleet.counts if arguments.pool else machine_of(profiled_jobs)
     calendar = calendar_of(profiled_jobs, counts, now_us=now_us, capacity=fleet.capacity)

@@ -29,7 +29,17 @@ from itertools import count as counter
 from dueby_api.errors import Invalid
 from dueby_planner.model.capacity import capacity
 from dueby_planner.model.cost import cost_of, micro_units
-from dueby_planner.model.offers import Crew, PricedGroup, alone, crew_of, first_counts, offers_of
+from dueby_planner.model.offers import (
+    RATE_PARTS,
+    Crew,
+    PricedGroup,
+    alone,
+    counts_alone,
+    crew_of,
+    end_of,
+    first_counts,
+    offers_of,
+)
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.plan import Infeasible, Plan, PlanGroup, interpolation_warnings, plan_fewest, serial_warnings
 from dueby_planner.model.probability import probability_in_time
@@ -38,9 +48,13 @@ from dueby_planner.model.proof import BOTH_BOUNDED, BOUNDED
 from dueby_planner.model.solver import SolverAnswer, ask_cheapest
 from dueby_planner.model.verify import verify_feed, verify_fewest, verify_plan
 
-MAX_BOXES = 1600
-"""After so many, divided by the number of classes, the answer is what was found, with its bound."""
+BOXES = 1600
+"""After so many, divided by the number of classes, the answer is what was found, with its bound, if that is close."""
+_PATIENCE, _CLOSE = 10, 1000
+"""So many times as many boxes are divided if more than this part of the cost might be saved."""
 _FEW_CLASSES = 4
+# How often a device is added to those that are not enough.
+_MORE = 4
 # How many penalties for a device are tried.
 _PENALTIES = 8
 
@@ -173,7 +187,8 @@ class Search:
         self._scale = problem.most + 1
         self._tried: set[tuple[int, ...]] = set()
         self._bound = 0
-        self._hours: dict[int, tuple[int, ...]] = {}
+        self._charged: dict[int, tuple[int, ...]] = {}
+        self._rates: dict[int, tuple[int | None, ...]] = {}
         self._works: dict[int, tuple[int, ...]] = {}
 
     @property
@@ -195,19 +210,26 @@ class Search:
         margin = rule.least_margin(smallest=smallest, fewest=fewest, most=problem.most)
         return problem.images + rule.loss(fewest) + margin + problem.reserve * smallest
 
-    def run(self, most_boxes: int = MAX_BOXES) -> None:
-        """Search until nothing is below the best that was found, or for so many boxes, divided by the classes."""
+    def run(self, boxes: int = BOXES, *, patience: int = _PATIENCE) -> None:
+        """Search until nothing is below the best that was found, or for so many boxes, divided by the classes.
+
+        If the bound is not close by then, it goes on for `patience` times as many.
+        """
         counts = tuple(offer.group.count for offer in self.offers)
-        whole = Box(from_us=0, to_us=self.problem.time_us, least=(0,) * len(counts), most=counts)
+        # No devices end before all of them would.
+        soonest_us = end_of(self.problem, list(zip(self.offers, counts, strict=True))) or 0
+        whole = Box(from_us=soonest_us, to_us=self.problem.time_us, least=(0,) * len(counts), most=counts)
         self._try_usual()
         order = counter()
         relaxed = self._relax(whole)
         heap = [] if relaxed is None else [(relaxed.bound, next(order), whole, relaxed)]
-        most = most_boxes // max(_FEW_CLASSES, len(counts))
-        while heap and heap[0][0] < self._best and self.boxes < most:
+        few = boxes // max(_FEW_CLASSES, len(counts))
+        while heap and heap[0][0] < self._best and self.boxes < few * patience:
+            if self.boxes >= few and _CLOSE * (self._best - heap[0][0]) <= self._best:
+                break
             _, _, box, relaxed = heapq.heappop(heap)
             self.boxes += 1
-            self._consider(_whole(relaxed))
+            self._consider_with_more(_whole(relaxed))
             for part in self._divided(box, relaxed):
                 below = self._relax(part)
                 if below is not None and below.bound < self._best:
@@ -255,7 +277,9 @@ class Search:
         fewest = self.problem.rule.fewest(list(zip(self._able, there, strict=True)), self.problem.most)
         if fewest is not None:
             self._consider(first_counts(there, fewest))
-        charges = [(self._charge_alone(counts), counts) for counts in alone(self.problem, self.offers).values()]
+        fewest_alone = alone(self.problem, [offer.best for offer in self.offers])
+        by_class = [counts_alone(self.offers, name, gpus) for name, gpus in fewest_alone.items()]
+        charges = [(self._charge_alone(counts), counts) for counts in by_class]
         if charges:
             self._consider(min(charges)[1])
 
@@ -269,21 +293,36 @@ class Search:
                 charge += count * offer.charge(self.problem.time_us if end_us is None else end_us)
         return charge
 
-    def _consider(self, counts: tuple[int, ...]) -> None:
-        """Take these devices if they are enough and better than what was found."""
-        if counts in self._tried or not any(counts):
-            return
+    def _consider_with_more(self, counts: tuple[int, ...]) -> None:
+        """Consider these devices, or if the rule asks for a little more than their sum, with one or a few more."""
+        for _ in range(_MORE):
+            if counts in self._tried or self._consider(counts):
+                return
+            more = next((at for at in self._by_price if counts[at] < self.offers[at].group.count), None)
+            if more is None:
+                return
+            counts = (*counts[:more], counts[more] + 1, *counts[more + 1 :])
+
+    def _consider(self, counts: tuple[int, ...]) -> bool:
+        """Take these devices if they are better than what was found; return whether they are enough."""
         self._tried.add(counts)
         crew = crew_of(self.problem, self.offers, counts)
         if crew is not None and (self.crew is None or crew.order < self.crew.order):
             self.crew = crew
+        return crew is not None
+
+    @cached_property
+    def _by_price(self) -> list[int]:
+        """The offers by what an image costs if they are held to the deadline."""
+        charges = self._charges(self.problem.time_us)
+        return sorted(range(len(charges)), key=lambda at: charges[at] / self._able[at])
 
     # ---- bounds
 
     def _charges(self, finish_us: int) -> tuple[int, ...]:
-        if finish_us not in self._hours:
-            self._hours[finish_us] = tuple(offer.charge(finish_us) * self._scale + 1 for offer in self.offers)
-        return self._hours[finish_us]
+        if finish_us not in self._charged:
+            self._charged[finish_us] = tuple(offer.charge(finish_us) * self._scale + 1 for offer in self.offers)
+        return self._charged[finish_us]
 
     def _images(self, finish_us: int) -> tuple[int, ...]:
         if finish_us not in self._works:
@@ -296,10 +335,16 @@ class Search:
         images, needed, most = self.problem.images, self.needed, self.problem.most
         if sum(box.least) > most:
             return None
+        by_rate = self._bound_by_rates(box, works)
+        if by_rate is None:
+            return None
+        if by_rate >= self._best:
+            return Relaxed(bound=by_rate, filled=box.least, part_of=None)
         both = [work + able for work, able in zip(works, self._able, strict=True)]
         best = _fill(box, charges, both, images + needed, most)
         if best is None or best.bound >= self._best:
             return best
+        best = replace(best, bound=max(by_rate, best.bound))
         # Its devices keep the sum of both rows; the one that they break, if they do, may bound more.
         for weights, wanted in ((works, images), (self._able, needed)):
             if sum(weight * taken for weight, taken in zip(weights, _whole(best), strict=True)) < wanted:
@@ -307,6 +352,30 @@ class Search:
                 if relaxed is None or relaxed.bound > best.bound:
                     return relaxed
         return best
+
+    def _bound_by_rates(self, box: Box, works: Sequence[int]) -> int | None:
+        """Return what N images cost at least if each is done where that is cheapest; None if not so many are done.
+
+        It holds for all ends of the box, however far they are apart: where more time saves little, no other bound is
+        as good before the box is divided many times.
+        """
+        rates = self._rates_by(box.to_us)
+        left, charge = self.problem.images, 0
+        able = (
+            (rate, count * work) for rate, count, work in zip(rates, box.most, works, strict=True) if rate is not None
+        )
+        for rate, images in sorted(able):
+            taken = min(images, left)
+            charge += rate * taken
+            left -= taken
+            if not left:
+                return -(-charge // RATE_PARTS) * self._scale
+        return None
+
+    def _rates_by(self, finish_us: int) -> tuple[int | None, ...]:
+        if finish_us not in self._rates:
+            self._rates[finish_us] = tuple(offer.rate_by(finish_us) for offer in self.offers)
+        return self._rates[finish_us]
 
     def _divided(self, box: Box, relaxed: Relaxed) -> list[Box]:
         """Return the box in two parts, or in none if all in it is decided."""

@@ -13,6 +13,8 @@ from dueby_planner.model.cost import PlanCost, Price, cost_of
 from dueby_planner.model.plan import PlanGroup, with_iterations
 from dueby_planner.model.problem import Problem, find_least
 
+RATE_PARTS = 1 << 20
+"""The unit of what an image costs: a charge is divided into so many parts."""
 Row = tuple[int, int, int, int, DeviceChoice]
 
 
@@ -54,6 +56,20 @@ class PricedGroup:
         if not warm:
             return min(self.rows, key=lambda row: row[0])[4]
         return max(warm, key=lambda row: ((min(row[3], (finish_us - row[0]) // row[1]) + 1) * row[2], -row[2]))[4]
+
+    def rate_by(self, finish_us: int) -> int | None:
+        """Return a charge below which no image is done by then, in parts of RATE_PARTS; None if none is done.
+
+        With s = a + S + W, at most ((F - s) / L + 1) b images are done by F, for hourly (F - a) or more. As F grows,
+        the ratio falls or rises throughout, so it is least at one of the ends.
+        """
+        rates = []
+        for start_us, latency_us, size, _, _ in self.rows:
+            if start_us <= finish_us:
+                held = latency_us * (finish_us - self.group.available_us)
+                at_end = held * RATE_PARTS // (size * (finish_us - start_us + latency_us))
+                rates.append(min(at_end, (start_us - self.group.available_us) * RATE_PARTS // size))
+        return self.price.hourly * min(rates) if rates else None
 
     def with_only(self, choice: DeviceChoice) -> "PricedGroup":
         """Return the offer with this choice alone."""
@@ -125,7 +141,7 @@ def crew_of(
     largest = [(offer.best, count) for offer, count in used]
     if must_suffice and not (sum(counts) <= problem.most and _accepts(problem, largest)):
         return None
-    end_us = _end_us(problem, used)
+    end_us = end_of(problem, used)
     if end_us is None:
         return None
     soonest = [(_capacity(problem, offer, offer.best_by(end_us)), count) for offer, count in used]
@@ -133,7 +149,7 @@ def crew_of(
     if must_suffice and not _accepts(problem, soonest):
         soonest = largest
         used = [(offer.with_only(offer.best.choice), count) for offer, count in used]
-        end_us = _end_us(problem, used)
+        end_us = end_of(problem, used)
         if end_us is None:
             return None
     # Who isn't warm by then does a first mini-batch all the same.
@@ -142,7 +158,7 @@ def crew_of(
     return Crew(chosen=tuple(soonest), end_us=end_us, charge=charge)
 
 
-def _end_us(problem: Problem, used: Sequence[tuple[PricedGroup, int]]) -> int | None:
+def end_of(problem: Problem, used: Sequence[tuple[PricedGroup, int]]) -> int | None:
     """Return F, the least time by which these are expected to have done all images; None if it is after the deadline.
 
     What they do by a time is nearly a straight line, so the first tries are where one would cross N.
@@ -208,8 +224,8 @@ def cheapest_alone(problem: Problem) -> CostBeside | None:
     crews = []
     for way in problem.ways:
         offers = offers_of(way)
-        for name, counts in alone(way, offers).items():
-            if crew := crew_of(way, offers, counts):
+        for name, gpus in alone(way, [offer.best for offer in offers]).items():
+            if crew := crew_of(way, offers, counts_alone(offers, name, gpus)):
                 crews.append((crew.order, name, crew, way))
     if not crews:
         return None
@@ -217,16 +233,21 @@ def cheapest_alone(problem: Problem) -> CostBeside | None:
     return _beside(way, name, crew)
 
 
-def alone(problem: Problem, offers: Sequence[PricedGroup]) -> dict[str, tuple[int, ...]]:
-    """Return, for each class that can do the job alone, the counts of its fewest devices that are enough."""
+def alone(problem: Problem, capacities: Sequence[Capacity]) -> dict[str, int]:
+    """Return, of each class that can do the job alone, the fewest devices that are enough."""
     fewest_alone = {}
-    for name in dict.fromkeys(offer.group.device_class for offer in offers):
-        there = [offer.group.count if offer.group.device_class == name else 0 for offer in offers]
-        able = [(offer.best.images, count) for offer, count in zip(offers, there, strict=True) if count]
+    for name in dict.fromkeys(best.group.device_class for best in capacities):
+        able = [(best.images, best.group.count) for best in capacities if best.group.device_class == name]
         fewest = problem.rule.fewest(able, problem.most)
         if fewest is not None:
-            fewest_alone[name] = first_counts(there, fewest)
+            fewest_alone[name] = fewest
     return fewest_alone
+
+
+def counts_alone(offers: Sequence[PricedGroup], device_class: str, gpus: int) -> tuple[int, ...]:
+    """Return the counts of the first so many devices of one class."""
+    there = [offer.group.count if offer.group.device_class == device_class else 0 for offer in offers]
+    return first_counts(there, gpus)
 
 
 def all_at_once(problem: Problem) -> CostBeside | None:

@@ -198,10 +198,19 @@ class Problem:
 
     def with_part_size(self, part_size: int) -> "Problem":
         """Return the same problem with parts of this size."""
-        held = replace(self, part_size=part_size)
-        # The groups do not depend on the part size, and making them is most of the work.
-        vars(held)["groups"] = self.groups
-        return held
+        return self._with_groups(replace(self, part_size=part_size))
+
+    def about(self, *, images: int, time_us: int) -> "Problem":
+        """Return the same problem with so many images and so much time."""
+        other = self._with_groups(replace(self, images=images, time_us=time_us))
+        ways = (other,) if self.feed is None else tuple(way.about(images=images, time_us=time_us) for way in self.ways)
+        vars(other)["ways"] = ways
+        return other
+
+    def _with_groups(self, other: "Problem") -> "Problem":
+        # The groups do not depend on images, time and part size, and making them is most of the work.
+        vars(other)["groups"] = self.groups
+        return other
 
     def with_cores(self, cores: int) -> "Problem":
         """Return the same problem as if each GPU's worker could have at least so many cores."""
