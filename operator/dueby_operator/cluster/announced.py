@@ -9,6 +9,7 @@ Nodes that could be asked for, such as of a pool that stands at zero, would beco
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from dueby_api.capacity import AnnouncedDevices
 from dueby_api.inference_job import JobSpec
@@ -29,9 +30,10 @@ def with_times(nodes: Iterable[Node], capacity: Sequence[AnnouncedDevices]) -> l
     Of more than are announced for a time, the last ones by name aren't there then.
     """
     timed: list[Node] = []
-    arrived = Counter[int]()
+    arrived, entries_near = Counter[int](), _by_label(capacity)
     for node in sorted(nodes, key=lambda node: node.name) if capacity else nodes:
-        own = [number for number, entry in enumerate(capacity) if entry.node_selector and _has(node, entry)]
+        near = entries_near(node)
+        own = [number for number in near if capacity[number].node_selector and _has(node, capacity[number])]
         within = [number for number in own if arrived[number] < capacity[number].count]
         windows = [capacity[number] for number in within or own]
         timed.append(replace(node, present=find_once(windows), present_weekly=find_weekly(windows)) if own else node)
@@ -41,11 +43,11 @@ def with_times(nodes: Iterable[Node], capacity: Sequence[AnnouncedDevices]) -> l
 
 def find_missing(nodes: Iterable[Node], capacity: Sequence[AnnouncedDevices]) -> Missing:
     """Return how many announced devices no node that is ready has, whether or not it is time for them."""
-    ready = [node for node in nodes if node.is_ready] if capacity else []
-    return [
-        (entry, max(0, entry.count - sum(_devices(node, entry) for node in ready if _has(node, entry))))
-        for entry in capacity
-    ]
+    arrived, entries_near = Counter[int](), _by_label(capacity)
+    for node in nodes if capacity else ():
+        near = entries_near(node) if node.is_ready else ()
+        arrived.update({number: _devices(node, capacity[number]) for number in near if _has(node, capacity[number])})
+    return [(entry, max(0, entry.count - arrived[number])) for number, entry in enumerate(capacity)]
 
 
 def announced_groups(
@@ -97,6 +99,14 @@ def describe_missing(missing: Missing, spec: JobSpec, *, classes: Collection[str
                 f"{count:,} of the {entry.count:,} {entry.device_class} that were announced from {since} are not there."
             )
     return " ".join(sentences)
+
+
+def _by_label(capacity: Sequence[AnnouncedDevices]) -> Callable[[Node], Sequence[int]]:
+    """Return the function from a node to the numbers of the entries that may select it, by one label of each."""
+    numbers: dict[tuple[str, str] | None, list[int]] = {}
+    for number, entry in enumerate(capacity):
+        numbers.setdefault(next(iter(entry.node_selector.items()), None), []).append(number)
+    return lambda node: sorted(chain.from_iterable(numbers.get(item, ()) for item in (None, *node.labels.items())))
 
 
 def _has(node: Node, entry: AnnouncedDevices) -> bool:

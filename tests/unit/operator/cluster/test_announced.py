@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dueby_api.capacity import AnnouncedDevices
 from dueby_api.schema import validate
 from dueby_api.units import format_time
-from dueby_operator.cluster.announced import with_times
+from dueby_operator.cluster.announced import find_missing, with_times
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import Node
 from dueby_planner.model.problem import NEVER_US
@@ -133,3 +135,18 @@ def test_a_worker_on_a_node_has_no_announced_device() -> None:
     assert not here.is_announced
     assert found.at(key, "cpu-1", "elsewhere") is None
     assert found.nodes_among(key, {here.name: 8}) == {}
+
+
+LABELS = st.dictionaries(st.sampled_from(("pool", "zone")), st.sampled_from("ab"))
+
+
+@given(nodes=st.lists(LABELS, max_size=6), selectors=st.lists(LABELS, max_size=6))
+def test_nodes_count_for_each_entry_whose_labels_they_have(
+    nodes: list[dict[str, str]], selectors: list[dict[str, str]]
+) -> None:
+    present = [replace(night(f"n{number}"), labels=labels) for number, labels in enumerate(nodes)]
+    capacity = [entry(count=100, nodeSelector=selector) for selector in selectors]
+    expected = [100 - 8 * sum(selector.items() <= labels.items() for labels in nodes) for selector in selectors]
+    assert [count for _, count in find_missing(present, capacity)] == expected
+    timed = [any(selector and selector.items() <= labels.items() for selector in selectors) for labels in nodes]
+    assert [bool(node.present) for node in with_times(present, capacity)] == timed
