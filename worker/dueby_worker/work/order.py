@@ -6,7 +6,7 @@ budget of mini-batches allows. Each stretch ends with a mini-batch that may be p
 what comes next.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,7 +146,7 @@ class Order:
             yield Item(part, position, part.first + position, part.uris[position])
 
 
-def next_part(missing: Collection[int], shares: Sequence[Share], *, place: int) -> int | None:
+def next_part(missing: Parts, shares: Sequence[Share], *, place: int) -> int | None:
     """Return the part that worker `place` takes next, by a rule with one answer everywhere; None if none is missing.
 
     Owners go through their shares front to back. A helper therefore begins at the tail of the share with most left, and
@@ -161,9 +161,9 @@ def next_part(missing: Collection[int], shares: Sequence[Share], *, place: int) 
     `missing` are the parts that are neither in the sink nor taken by this worker already. A part that is in no share is
     treated as that of a dead owner.
     """
-    parts = np.sort(np.fromiter(missing, dtype=np.int64, count=len(missing)))
-    owners = _owners(parts, shares)
-    left = np.bincount(owners, minlength=len(shares) + 1)
+    if not missing:
+        return None
+    parts, owners, left = _near_parts(missing, shares)
     is_open = np.zeros(len(parts), dtype=bool)
     # The first missing part of a share is the one that its owner is computing.
     is_open[np.unique(owners, return_index=True)[1]] = True
@@ -174,16 +174,42 @@ def next_part(missing: Collection[int], shares: Sequence[Share], *, place: int) 
     # Parts drawn by other helpers come after one's own, beginning with those that their helpers take last.
     rank = np.where(is_mine, 1, -1) * np.arange(len(turns))
     best = np.lexsort((rank, ~is_mine, is_open[turns]))
-    return int(parts[turns[best[0]]]) if len(best) else None
+    return int(parts[turns[best[0]]])
 
 
-def _owners(parts: NDArray[np.int64], shares: Sequence[Share]) -> NDArray[np.intp]:
-    """Return the index of the share that each part lies in; len(shares) for parts in no share."""
-    owners = np.full(len(parts), len(shares), dtype=np.intp)
+def _near_parts(
+    missing: Parts, shares: Sequence[Share]
+) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.int64]]:
+    """Return missing parts, ascending, with the share that each is in, and how many parts each share misses.
+
+    Of each share that misses some it is the first one, and of those that miss most so many at their ends as there are
+    candidates. There may be millions of others. What is in no share is in share len(shares).
+    """
+    firsts, ends = np.array(missing.runs, dtype=np.int64).T
+    before = np.concatenate(([0], np.cumsum(ends - firsts)))
+
+    def count_before(edges: NDArray[np.int64]) -> NDArray[np.int64]:
+        run = np.maximum(np.searchsorted(firsts, edges, side="right") - 1, 0)
+        counts: NDArray[np.int64] = before[run] + np.clip(edges - firsts[run], 0, ends[run] - firsts[run])
+        return counts
+
+    # Between two edges, all parts are in the same share: the last one of several.
+    edges = np.unique(np.array([(share.first, share.end) for share in shares] + [(0, ends[-1])], dtype=np.int64))
+    owners = np.full(len(edges) - 1, len(shares), dtype=np.intp)
     for place, share in enumerate(shares):
-        first, end = np.searchsorted(parts, (share.first, share.end))
+        first, end = np.searchsorted(edges, (share.first, share.end))
         owners[first:end] = place
-    return owners
+    low, high = count_before(edges[:-1]), count_before(edges[1:])
+    low, high, owners = (values[low < high] for values in (low, high, owners))
+    left = np.zeros(len(shares) + 1, dtype=np.int64)
+    np.add.at(left, owners, high - low)
+    present, piece = np.unique(owners, return_index=True)
+    most = present[np.lexsort((present, -left[present]))]
+    most = most[: int(np.searchsorted(np.cumsum(left[most] - 1), _MAX_CANDIDATES)) + 1]
+    tails = [np.arange(max(low[i], high[i] - _MAX_CANDIDATES), high[i]) for i in np.flatnonzero(np.isin(owners, most))]
+    ranks = np.unique(np.concatenate((low[piece], *tails)))
+    run = np.searchsorted(before, ranks, side="right") - 1
+    return firsts[run] + ranks - before[run], owners[np.searchsorted(low, ranks, side="right") - 1], left
 
 
 def _draw(parts: NDArray[np.uint64], helpers: Sequence[int]) -> NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 import heapq
 import random
+import tracemalloc
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.grid import Share
+from dueby_api.parts import all_parts, parts_of, parts_of_runs
 from dueby_planner.model.shares import cut_shares
 from dueby_worker.work.order import next_part
 from support.examples import examples
@@ -33,7 +35,7 @@ def shares_of(*ends: int) -> tuple[Share, ...]:
     ],
 )
 def test_a_helper_takes(missing: list[int], ends: tuple[int, ...], place: int, expected: int | None) -> None:
-    assert next_part(missing, shares_of(*ends), place=place) == expected
+    assert next_part(parts_of(missing), shares_of(*ends), place=place) == expected
 
 
 @given(st.data())
@@ -44,7 +46,7 @@ def test_whatever_is_missing_is_taken_by_every_worker_sooner_or_later(data: st.D
     missing = set(data.draw(st.sets(st.integers(0, parts - 1))))
     place = data.draw(st.integers(0, workers - 1))
     taken = []
-    while (part := next_part(missing, shares, place=place)) is not None:
+    while (part := next_part(parts_of(missing), shares, place=place)) is not None:
         taken.append(part)
         missing.remove(part)
     assert not missing
@@ -54,13 +56,25 @@ def test_whatever_is_missing_is_taken_by_every_worker_sooner_or_later(data: st.D
 def test_helpers_with_the_same_listing_take_different_parts_where_there_are_enough() -> None:
     shares = shares_of(*range(1, 9), 208)
     missing = list(range(8, 208))
-    taken = [next_part(missing, shares, place=helper) for helper in range(8)]
+    taken = [next_part(parts_of(missing), shares, place=helper) for helper in range(8)]
     assert len(set(taken)) == 8
 
 
 def test_a_large_pool_is_decided_quickly_enough_to_be_decided_for_every_part() -> None:
     shares = cut_shares(400_000, [1] * 4096)
-    assert next_part(range(350_000, 400_000), shares, place=0) is not None
+    assert next_part(parts_of_runs([(350_000, 400_000)]), shares, place=0) is not None
+
+
+def test_a_helper_of_a_hundred_million_images_in_parts_of_64_holds_no_list_of_them() -> None:
+    missing = all_parts(100_000_000 // 64)
+    shares = cut_shares(len(missing), [1] * 20)
+    tracemalloc.start()
+    try:
+        assert next_part(missing, shares, place=3) is not None
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * 2**20
 
 
 @dataclass
@@ -96,7 +110,7 @@ class Simulation:
         own = next((part for part in range(share.first, share.end) if part not in self.done), None)
         if own is not None:
             return own
-        return next_part([part for part in parts if part not in self.done], self.shares, place=worker)
+        return next_part(all_parts(len(parts)) - parts_of(self.done), self.shares, place=worker)
 
 
 @examples(60)
