@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  dueby plan -f job.yaml                                                 on this machine
-  dueby plan -f job.yaml --profiles profiles --pool NVIDIA-L4=8 -o json  on devices that you don't have
-  dueby plan -f job.yaml --pool NVIDIA-L4=8 --prices prices.yaml         what that costs
-  dueby plan -f job.yaml --prices prices.yaml --curve -o svg > curve.svg  devices and cost over the deadline
-  dueby plan -f a.yaml -f b.yaml -o html > plan.html                     all jobs in them, on the same devices
+  dueby plan -f job.yaml                                           on this machine
+  dueby plan -f job.yaml --pool NVIDIA-L4=8 --prices prices.yaml   on devices that you don't have, with their cost
+  dueby plan -f job.yaml --curve -o svg > curve.svg                how many devices over the deadline
+  dueby plan -f a.yaml -f b.yaml -o html > plan.html               all jobs in them, on the same devices
 """
 
 

@@ -21,7 +21,7 @@ def examples_of(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 @pytest.mark.parametrize("command", SUBCOMMANDS)
 def test_each_example_parses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     examples = examples_of(command, capsys)
-    assert 2 <= len(examples) <= 3
+    assert 2 <= len(examples) <= 4
     for example in examples:
         # What it reads and writes, and who writes what it reads, is the shell's.
         program, *words = shlex.split(re.split(" [<>]", example.rpartition("| ")[2])[0])
