@@ -1,15 +1,16 @@
 """Times that come once or in each week, and the devices that are there in them.
 
-`capacity` in the chart's values and in the file of `dueby plan --pool` are the same list. A pool of nodes that could be
-asked for, or that may be taken away, is another kind of capacity: it belongs here, beside AnnouncedDevices.
+`capacity` and `nodePools` in the chart's values and in the file of `dueby plan --pool` are the same lists. Devices that
+may be taken away are another kind of capacity: they belong here, too.
 """
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from dueby_api.schema import Meta, Spec, Time, field, matching, require_time
+from dueby_api.schema import Duration, Meta, Spec, Time, field, matching, require_duration, require_time
+from dueby_api.units import parse_duration_us
 
 # Minutes and hours of a day's clock.
 ClockTime = Annotated[str, matching(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
@@ -118,6 +119,71 @@ class CapacityList(Spec, frozen=True, kw_only=True):
     capacity: Annotated[tuple[AnnouncedDevices, ...], Meta(max_length=100)]
 
 
+# What a device plugin calls GPUs, and slices of them.
+GPU_RESOURCE = r"^(nvidia\.com/gpu|nvidia\.com/mig-[0-9a-z.]{1,32}|amd\.com/gpu)$"
+
+
+class PoolTaint(Spec, frozen=True, kw_only=True):
+    """A taint that a pool's nodes have."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=316)]
+    """Its key."""
+    value: Annotated[str, Meta(max_length=63)] = ""
+    """Its value."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+    """What it does to pods that don't tolerate it."""
+
+
+class NodePool(Spec, frozen=True, kw_only=True):
+    """Nodes that an autoscaler makes once pods ask for them, and takes away when nobody uses them."""
+
+    name: Annotated[str, matching(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+    """What it is called."""
+    device_class: ClassName = field(name="class")
+    """Device class."""
+    devices_per_node: Annotated[int, Meta(ge=1, le=1000)]
+    """Devices of a node."""
+    max_nodes: Annotated[int, Meta(ge=1, le=10_000)]
+    """How many nodes there can be, those that are there among them."""
+    node_selector: Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(min_length=1, max_length=32)]
+    """Labels that each of its nodes has, and no other node."""
+    taints: Annotated[tuple[PoolTaint, ...], Meta(max_length=32)] = ()
+    """Taints that its nodes have."""
+    resource: Annotated[str, matching(GPU_RESOURCE)] = "nvidia.com/gpu"
+    """What pods ask for, to have a device. CPU slices have none."""
+    time_to_provision: Duration
+    """How long it takes at most, in 19 of 20 cases, until a node that was asked for is ready with its devices."""
+
+    def __post_init__(self) -> None:
+        require_duration("timeToProvision", self.time_to_provision)
+
+    @property
+    def provision_us(self) -> int:
+        """That time in microseconds."""
+        return parse_duration_us(self.time_to_provision)
+
+    @property
+    def devices(self) -> int:
+        """All devices that it can have."""
+        return self.max_nodes * self.devices_per_node
+
+
+def require_names(pools: tuple[NodePool, ...]) -> None:
+    """Raise ValueError if two pools have the same name."""
+    names = [pool.name for pool in pools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"nodePools: names {twice} twice; give each pool a name of its own")
+
+
+class NodePools(Spec, frozen=True, kw_only=True):
+    """The value of the operator's option --node-pools."""
+
+    node_pools: Annotated[tuple[NodePool, ...], Meta(max_length=100)]
+
+    def __post_init__(self) -> None:
+        require_names(self.node_pools)
+
+
 class ClassCount(Spec, frozen=True, kw_only=True):
     """Devices of a class that are there all the time."""
 
@@ -134,10 +200,13 @@ class PoolFile(Spec, frozen=True, kw_only=True):
     """Devices that are there all the time."""
     capacity: Annotated[tuple[AnnouncedDevices, ...], Meta(max_length=100)] = ()
     """Devices that come and go."""
+    node_pools: Annotated[tuple[NodePool, ...], Meta(max_length=100)] = ()
+    """Devices that can be asked for."""
 
     def __post_init__(self) -> None:
+        require_names(self.node_pools)
         names = [entry.name for entry in self.classes]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"classes: names {twice} twice; give one count")
-        if not (self.classes or self.capacity):
-            raise ValueError("classes: is empty, and so is capacity; give a class with its count")
+        if not (self.classes or self.capacity or self.node_pools):
+            raise ValueError("classes: is empty, and so are capacity and nodePools; give a class with its count")

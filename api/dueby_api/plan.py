@@ -121,6 +121,10 @@ class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
     """What the measured L was multiplied with, by what other jobs have shown and for what the store gives."""
     until_us: Annotated[int, Meta(ge=0, le=10**17)] | None = field(default=None, name="untilMicros")
     """When its device is meant for others, in microseconds since 1970; absent: it may be kept to the end."""
+    pool: Annotated[str, Meta(max_length=63)] | None = None
+    """The pool of nodes that it asks for one; absent: it has its device of a node that is there."""
+    provision_us: Micros | None = field(default=None, name="provisionMicros")
+    """How long that may take. It is part of the start; absent: there is nothing to wait for."""
 
     def __post_init__(self) -> None:
         first, end = self.share
@@ -129,8 +133,8 @@ class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
 
     @property
     def startup_s(self) -> float:
-        """S as expected, in seconds."""
-        return (self.expected_start_us - self.expected_warmup_us) / MICROS_PER_SECOND
+        """S as expected, in seconds, once there is a node."""
+        return (self.expected_start_us - self.expected_warmup_us - (self.provision_us or 0)) / MICROS_PER_SECOND
 
     @property
     def warmup_s(self) -> float:

@@ -75,6 +75,8 @@ class WindowStatus(LenientSpec, frozen=True, kw_only=True):
     """What these devices do together, at the job's confidence."""
     announced: bool | None = None
     """True if the devices are on no node yet: they are announced for this time. Otherwise absent."""
+    pool: Annotated[str, Meta(max_length=63)] | None = None
+    """The pool that is asked for nodes with the devices, when the workers are started; absent: they are there."""
 
 
 class HeldStatus(LenientSpec, frozen=True, kw_only=True):
@@ -86,6 +88,8 @@ class HeldStatus(LenientSpec, frozen=True, kw_only=True):
     """Number of devices."""
     to_time: Moment | None = field(default=None, name="to")
     """When they are meant for others; absent: they may be kept to the job's end."""
+    pool: Annotated[str, Meta(max_length=63)] | None = None
+    """The pool whose nodes their workers wait for; absent: they are there."""
 
 
 class PlanStatus(LenientSpec, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from dueby_operator.settings import (
     read_cache,
     read_capacity,
     read_maintenance,
+    read_node_pools,
     read_profiler,
     read_promises,
     read_stores,
@@ -146,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--profiler", read_profiler, "profiling on nodes, as the chart's values say it"),
         ("--maintenance", read_maintenance, "when which nodes are not there, as the chart's values say it"),
         ("--capacity", read_capacity, "which devices come and go, and when, as the values say it"),
+        ("--node-pools", read_node_pools, "which pools make nodes once they are asked for, as the values say it"),
         ("--promises", read_promises, "what may be promised, as the values say it"),
         ("--stores", read_stores, "what stores serve, as the values say it"),
     ):

@@ -6,7 +6,7 @@ Profiling on nodes is one option in JSON, since it is one part of the chart's va
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, Timed
+from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, NodePool, NodePools, Timed
 from dueby_api.inference_job import Model
 from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
 from dueby_api.store_limits import StoreLimits, StoreList
@@ -129,6 +129,8 @@ class OperatorSettings:
     """When nodes are not there."""
     capacity: tuple[AnnouncedDevices, ...] = ()
     """Devices that come and go."""
+    node_pools: tuple[NodePool, ...] = ()
+    """Pools that are asked for nodes."""
     promises: Promises = NO_LIMITS
     """What may be promised to jobs."""
     stores: tuple[StoreLimits, ...] = ()
@@ -188,3 +190,8 @@ def read_maintenance(text: str) -> tuple[Timed, ...]:
 def read_capacity(text: str) -> tuple[AnnouncedDevices, ...]:
     """Return the value of the option --capacity. Raise Invalid with the field that is wrong."""
     return decode(CapacityList, text, origin="--capacity").capacity
+
+
+def read_node_pools(text: str) -> tuple[NodePool, ...]:
+    """Return the value of the option --node-pools. Raise Invalid with the field that is wrong."""
+    return decode(NodePools, text, origin="--node-pools").node_pools

@@ -176,7 +176,7 @@ def _running(job: ClusterJob, now_us: int) -> Iterator[ShownHold]:
     for held in _held(job):
         to_us = until_us if held.to_us is None else min(until_us, held.to_us)
         yield ShownHold(
-            device_class=held.device_class,
+            device_class=_heading(held.device_class, held.pool),
             from_s=min(0, (job.starts_us or now_us) - now_us) / MICROS_PER_SECOND,
             # What is overdue still has them.
             to_s=max(0, to_us - now_us) / MICROS_PER_SECOND,
@@ -208,13 +208,19 @@ def _reserved(job: ClusterJob, now_us: int) -> Iterator[ShownHold]:
         window = reserved.window
         if reserved.from_us < reserved.to_us and reserved.to_us > now_us:
             yield ShownHold(
-                # On no node yet, they are none of those that there are.
-                device_class=f"{window.device_class}, announced" if window.announced else window.device_class,
+                device_class=_heading(window.device_class, window.pool, is_announced=bool(window.announced)),
                 from_s=(reserved.from_us - now_us) / MICROS_PER_SECOND,
                 to_s=(reserved.to_us - now_us) / MICROS_PER_SECOND,
                 count=window.count,
                 work=work_words(images=window.images, mini_batch_size=window.mini_batch_size, engine=window.engine),
             )
+
+
+def _heading(device_class: str, pool: str | None, *, is_announced: bool = False) -> str:
+    """Return below which heading devices are drawn. Those on no node yet are none of those that there are."""
+    if pool:
+        return f"{device_class}, asked for of {pool}"
+    return f"{device_class}, announced" if is_announced else device_class
 
 
 def _notes(cluster: ClusterJobs, *, now_us: int, with_namespaces: bool) -> Iterator[str]:

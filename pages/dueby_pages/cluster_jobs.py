@@ -54,6 +54,8 @@ class HeldDevices:
     device_class: str
     count: int
     to_us: int | None
+    pool: str | None = None
+    """The pool whose nodes the workers wait for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +206,12 @@ def _read_job(named: NamedStatus) -> ClusterJob:
         sure_us=_micros("status.plan.finishAtConfidence", plan.finish_at_confidence) if plan else None,
         devices=named.devices,
         held=tuple(
-            HeldDevices(device_class=held.device_class, count=held.count, to_us=_micros("status.held.to", held.to_time))
+            HeldDevices(
+                device_class=held.device_class,
+                count=held.count,
+                to_us=_micros("status.held.to", held.to_time),
+                pool=held.pool,
+            )
             for held in status.held
         ),
         groups=groups,

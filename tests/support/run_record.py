@@ -127,7 +127,12 @@ def record(verdict: Verdict | None, folder: Path, *, by_windows: PlanStatus | No
         )
         for name, start in (("w0", 0), ("w1", 10))
     )
-    helper = replace(assignment("w2", share=Share(first=0, end=0), revision=2), until_us=START_US + 60 * SECOND)
+    helper = replace(
+        assignment("w2", share=Share(first=0, end=0), revision=2),
+        until_us=START_US + 60 * SECOND,
+        pool="burst",
+        provision_us=SECOND,
+    )
     began, lost = START_US + SECOND, START_US + 6 * SECOND
     grid: dict[str, Any] = {"images": 160, "part_size": 8, "fingerprint": None}
     start = StartWorkers(assignments=first, revision=1, reason="Started", verdict=verdict, **grid)

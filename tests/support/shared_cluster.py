@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dueby_api.capacity import AnnouncedDevices
+from dueby_api.capacity import AnnouncedDevices, NodePool
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.gpu_profile import GPUProfile, Quantiles
 from dueby_api.grid import Grid
@@ -17,6 +17,7 @@ from dueby_api.parts import parts_of_runs
 from dueby_api.store_limits import StoreLimits
 from dueby_operator.cluster.announced import with_times
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.cluster.node_pools import count_late, pool_of
 from dueby_operator.cluster.nodes import SLICE, Node
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room
@@ -69,9 +70,10 @@ class SharedCluster:
         promises: Promises = NO_LIMITS,
         stores: tuple[StoreLimits, ...] = (),
         capacity: tuple[AnnouncedDevices, ...] = (),
+        node_pools: tuple[NodePool, ...] = (),
     ) -> None:
         self.promises, self.stores = promises, stores
-        self.settings = replace(SETTINGS, capacity=capacity)
+        self.settings = replace(SETTINGS, capacity=capacity, node_pools=node_pools)
         self.nodes = {name: node(name, count) for name, count in cores.items()}
         self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
         self.now_us = NOW
@@ -96,6 +98,11 @@ class SharedCluster:
         spec |= {"deadline": f"{deadline_s}s", "deadlineClass": deadline_class}
         made = job_of(infj(status=indexed(images=images), metadata=metadata, **spec))
         self.jobs[name] = Running(snapshot=replace(made, created_us=self.now_us), images=images)
+
+    def join(self, name: str, cores: int, labels: Mapping[str, str]) -> None:
+        """Let a node join the cluster."""
+        pool = pool_of(labels, self.settings.node_pools)
+        self.nodes[name] = replace(node(name, cores), labels=dict(labels), pool=pool)
 
     def take_away(self, name: str, from_s: int, to_s: int | None = None) -> None:
         """Let a node be away, in seconds after the beginning."""
@@ -132,7 +139,12 @@ class SharedCluster:
         """Make one pass."""
         seen, nodes, now_us = tuple(map(self._seen, self.jobs.values())), self._nodes_left(), self.now_us
         devices = ClusterDevices(
-            settings=self.settings, now_us=now_us, nodes=nodes, queues=self._queues(), room=self._room()
+            settings=self.settings,
+            now_us=now_us,
+            nodes=nodes,
+            queues=self._queues(),
+            room=self._room(),
+            late=count_late((job.namespace, worker) for job in seen for worker in job.workers),
         )
         snapshot = ClusterSnapshot(
             now_us=now_us,
@@ -195,8 +207,14 @@ class SharedCluster:
         return {}
 
     def _started(self, running: Running, assignment: Assignment, rather: Collection[str]) -> Working:
-        node = self._node_for(running, assignment, rather)
-        worker = Working(assignment=assignment, node=node, cpus=cpus_of(running), born_us=self.now_us)
+        node = "" if assignment.pool else self._node_for(running, assignment, rather)
+        worker = Working(
+            assignment=assignment,
+            node=node,
+            cpus=cpus_of(running),
+            born_us=self.now_us,
+            node_us=self.now_us if node else None,
+        )
         self._started_now.append(worker)
         return worker
 
@@ -259,9 +277,10 @@ class SharedCluster:
     def _model(self, worker: Working, *, open_images: int) -> WorkerModel:
         has_begun = worker.images >= 1
         alive: WorkerState = "queued" if worker.is_queued else "running" if has_begun else "starting"
+        is_absent = worker.is_absent(self.now_us)
         return WorkerModel(
             assignment=worker.assignment,
-            state="lost" if worker.is_lost else "stopped" if worker.is_gone else alive,
+            state="lost" if worker.is_lost or is_absent else "stopped" if worker.is_gone else alive,
             created_us=worker.born_us,
             open_images=open_images,
             batches=int(worker.images) // 16,
@@ -269,16 +288,30 @@ class SharedCluster:
             last_step_us=self.now_us if has_begun else None,
             node="" if worker.is_gone else worker.node,
             group=worker.group,
+            is_absent=is_absent,
             can_shrink=not worker.group,
         )
 
     def _pass_time(self, time_us: int) -> None:
+        self._schedule_pending()
         for running in self.jobs.values():
             for worker in [] if running.is_done else running.workers:
                 did = 0.0 if worker.is_lost else worker.images_in(self.now_us, self.now_us + time_us)
                 worker.images += did
                 running.done += did
         self.now_us += time_us
+
+    def _schedule_pending(self) -> None:
+        """As the scheduler does it with pods that wait: put them on nodes of their pool that have come."""
+        pending = [worker for running in self.jobs.values() for worker in running.alive if worker.node_us is None]
+        for worker in pending:
+            there = [
+                name
+                for name, found in self._nodes_left().items()
+                if found.is_ready and found.pool == worker.assignment.pool and found.free["cpu"] >= worker.cpus
+            ]
+            if there:
+                worker.node, worker.node_us = there[0], self.now_us
 
 
 def _amounts(asked: Counter[str]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from dueby_operator.control.conditions import is_over
+from dueby_operator.jobs.pod_state import ABSENT_US
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.schedule.job import Assignment
 
@@ -15,6 +16,8 @@ class Working:
     node: str
     cpus: float = 1.0
     born_us: int
+    node_us: int | None = None
+    """Since when it has a node; None while it waits for one that it has asked for."""
     stopped_us: int | None = None
     is_lost: bool = False
     speed: float = 1.0
@@ -25,12 +28,20 @@ class Working:
 
     def images_in(self, from_us: int, to_us: int) -> float:
         """What it does between two times."""
-        if self.is_queued:
+        if self.is_queued or self.node_us is None:
             return 0.0
         choice = self.assignment.choice
-        warm_us = self.born_us + choice.expected_start_us - choice.latency_us
+        warm_us = self.node_us + choice.expected_start_us - self.assignment.provision_us - choice.latency_us
         end_us = to_us if self.stopped_us is None else min(to_us, self.stopped_us)
         return max(0, end_us - max(from_us, warm_us)) * self.speed * choice.mini_batch_size / choice.latency_us
+
+    def is_absent(self, now_us: int) -> bool:
+        """Whether it has been without a node for 30 s longer than it could take to come."""
+        return (
+            not self.is_gone
+            and self.node_us is None
+            and now_us > self.born_us + self.assignment.provision_us + ABSENT_US
+        )
 
     @property
     def is_gone(self) -> bool:

@@ -19,8 +19,8 @@ from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
 from dueby_planner.schedule.job import Claimant, JobKey
 from dueby_planner.schedule.spans import Spans, from_now
 
-_Key = tuple[str, frozenset[JobKey], Spans]
-"""Device class, the jobs that may use the devices, and when the devices are away."""
+_Key = tuple[str, frozenset[JobKey], Spans, str]
+"""Device class, the jobs that may use the devices, when the devices are away, and their pool."""
 _Asked = Mapping[str, float]
 
 
@@ -116,7 +116,7 @@ def find_groups(
         away = from_now(node.absences(now_us), now_us)
         for (device_class, users), here in zip(wanted := list(claims.on(node)), _count(node, wanted), strict=True):
             if here.devices:
-                collected[device_class, users.keys, away].append(here)
+                collected[device_class, users.keys, away, node.pool].append(here)
     names = _names(collected)
     groups = (
         DeviceGroup(
@@ -129,6 +129,7 @@ def find_groups(
             users=key[1],
             nodes=frozenset(here.node for here in on_nodes),
             away=key[2],
+            pool=key[3],
         )
         for key, on_nodes in collected.items()
     )
@@ -176,5 +177,5 @@ def _names(keys: Iterable[_Key]) -> dict[_Key, str]:
     return {
         key: name if number == 0 else f"{name}#{number + 1}"
         for name, group in of_class.items()
-        for number, key in enumerate(sorted(group, key=lambda key: (-len(key[1]), sorted(key[1]), key[2])))
+        for number, key in enumerate(sorted(group, key=lambda key: (-len(key[1]), sorted(key[1]), *key[2:])))
     }

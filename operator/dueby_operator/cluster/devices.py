@@ -22,6 +22,7 @@ from dueby_operator.cluster.announced import (
 )
 from dueby_operator.cluster.device_groups import find_groups
 from dueby_operator.cluster.host_memory import MIB, UNMEASURED, HostMemory
+from dueby_operator.cluster.node_pools import Late, asked_groups, describe_late, is_for
 from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     SLICE_CPUS,
@@ -68,6 +69,8 @@ class ClusterDevices:
     """What ResourceQuotas bound, by namespace."""
     queues: Mapping[tuple[str, str], Queue] = field(default_factory=dict)
     """The LocalQueues that jobs name and that exist, by namespace and name."""
+    late: Late = field(default_factory=dict)
+    """Workers that wait for nodes of pools that should have come."""
     silent_nodes: frozenset[str] = frozenset()
     """Nodes whose kubelet has stopped renewing its Lease, before Kubernetes calls them not ready."""
     host_memory: HostMemory = UNMEASURED
@@ -155,6 +158,19 @@ class ClusterDevices:
             )
         return self.kinds.get(device_class)
 
+    def kind_in_pool(self, name: str, device_class: str) -> DeviceKind | None:
+        """Return how a device of the class is asked for of a pool; None if there is no such pool any more.
+
+        A pod that waits for a node names no label that says which product a node has: nodes that could be made have
+        only those labels that the pool's administrator gives them.
+        """
+        pool = next((pool for pool in self.settings.node_pools if pool.name == name), None)
+        if pool is None:
+            return None
+        kind = self.kind_of(device_class) if CPU_CLASS.match(device_class) else None
+        kind = kind or DeviceKind(resource=pool.resource)
+        return replace(kind, selector={**kind.selector, **pool.node_selector})
+
     def avoided_nodes(self, device_class: str, *, until_us: int = 0) -> frozenset[str]:
         """Return the nodes that workers of the class keep off, if they may stay until then.
 
@@ -207,22 +223,28 @@ class ClusterDevices:
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
         groups = find_groups(nodes, claimants, self.settings, now_us=self.now_us, memory_of=self.worker_memory)
         announced = announced_groups(self._missing, claimants, now_us=self.now_us, may_have=self._may_be_promised)
+        asked = asked_groups(
+            self.settings.node_pools, self.nodes.values(), claimants, self.late, may_have=self._may_be_promised
+        )
         of_queues = find_queue_limits(self.queues, claimants, self.kinds, self._asked)
         of_namespaces = find_namespace_limits(self.room, claimants, self._asked)
-        return replace(groups, all=(*groups.all, *announced), limits=(*of_queues, *of_namespaces))
+        return replace(groups, all=(*groups.all, *announced, *asked), limits=(*of_queues, *of_namespaces))
 
     def _may_be_promised(self, claimant: Claimant, device_class: str) -> bool:
-        """Return whether it is known what announced devices of a class take of the quotas that bind the job."""
+        """Return whether it is known what devices that are on no node yet take of the quotas that bind the job."""
         is_bound = claimant.spec.queue_name or self.has_quota(claimant.key[0])
         return not is_bound or self.kind_of(device_class) is not None
 
-    def announced_classes(self, spec: JobSpec) -> frozenset[str]:
-        """Return the classes of announced devices that the job's workers could run on."""
-        return announced_classes(self._missing, spec, now_us=self.now_us)
+    def coming_classes(self, spec: JobSpec) -> frozenset[str]:
+        """Return the classes of devices that are announced or can be asked for, and that the job's workers fit."""
+        of_pools = {pool.device_class for pool in self.settings.node_pools if is_for(pool, spec)}
+        return announced_classes(self._missing, spec, now_us=self.now_us) | of_pools
 
-    def missing(self, spec: JobSpec, *, classes: Collection[str]) -> str:
-        """Return which announced devices that the job could use should be there and aren't; empty if none."""
-        return describe_missing(self._missing, spec, classes=classes, now_us=self.now_us)
+    def missing(self, namespace: str, spec: JobSpec, *, classes: Collection[str]) -> str:
+        """Return which devices that the job could use should be there and aren't; empty if none."""
+        announced = describe_missing(self._missing, spec, classes=classes, now_us=self.now_us)
+        late = describe_late(self.settings.node_pools, self.late, namespace, spec)
+        return " ".join(filter(None, [announced, late]))
 
     @cached_property
     def _missing(self) -> Missing:

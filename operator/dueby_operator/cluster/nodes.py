@@ -104,6 +104,8 @@ class Node:
     """What these have."""
     workers: Mapping[str, float] = field(default_factory=dict)
     """What jobs' workers have that are not being deleted."""
+    pool: str = ""
+    """The pool that it belongs to, whose nodes come when they are asked for; empty: none."""
     other_names: Mapping[str, str] = field(default_factory=dict)
     """By other names under which pods may ask for a resource, the resource."""
     uncounted: str = ""

@@ -77,15 +77,26 @@ def _closed(status: JobStatus) -> JobStatus:
 
 
 def _held(workers: Iterable[WorkerModel], stopped: Collection[str], *, now_us: int) -> tuple[HeldStatus, ...]:
-    """Return the devices that the workers have, by class and by when they are meant for others."""
+    """Return the devices that the workers have, by class, by when they are meant for others, and by what is asked."""
     counts = Counter(
-        (worker.assignment.device_class, now_us if worker.name in stopped else worker.assignment.until_us)
+        (
+            worker.assignment.device_class,
+            now_us if worker.name in stopped else worker.assignment.until_us,
+            "" if worker.node else worker.assignment.pool,
+        )
         for worker in workers
         if not (worker.is_gone or worker.state == "queued")
     )
     return tuple(
-        HeldStatus(device_class=name, count=count, to_time=None if until_us is None else format_time(until_us))
-        for (name, until_us), count in sorted(counts.items(), key=lambda item: (item[0][0], item[0][1] or NEVER_US))
+        HeldStatus(
+            device_class=name,
+            count=count,
+            to_time=None if until_us is None else format_time(until_us),
+            pool=pool or None,
+        )
+        for (name, until_us, pool), count in sorted(
+            counts.items(), key=lambda item: (item[0][0], item[0][1] or NEVER_US, item[0][2])
+        )
     )
 
 

@@ -80,20 +80,20 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
 
 
 def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *, keeps_until_us: int) -> list[Write]:
-    """Return Jobs for each device class, since a Job's pods all ask for the same: one, or more of many workers.
+    """Return Jobs for each device class and pool, since a Job's pods all ask for the same: one, or more of many.
 
     Workers that may keep their devices are on nodes that stay until `keeps_until_us`, the others on nodes that stay as
     long as they do.
     """
-    groups: dict[tuple[str, frozenset[str]], list[Assignment]] = defaultdict(list)
+    groups: dict[tuple[str, str, frozenset[str]], list[Assignment]] = defaultdict(list)
     for assignment in start.assignments:
         until_us = assignment.until_us or keeps_until_us
         avoid = devices.avoided_nodes(assignment.device_class, until_us=until_us)
-        groups[assignment.device_class, avoid].append(assignment)
+        groups[assignment.device_class, assignment.pool, avoid].append(assignment)
     writes: list[Write] = []
     chunks: Counter[str] = Counter()
-    for (device_class, avoid), assignments in groups.items():
-        device = devices.kind_of(device_class)
+    for (device_class, pool, avoid), assignments in groups.items():
+        device = devices.kind_in_pool(pool, device_class) if pool else devices.kind_of(device_class)
         if device is None:
             raise Invalid("spec.gpus.classes", f"no node has devices of the class {device_class}")
         for first in range(0, len(assignments), MAX_WORKERS_OF_JOB):

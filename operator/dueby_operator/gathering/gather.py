@@ -17,6 +17,7 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.host_memory import measured_memory
+from dueby_operator.cluster.node_pools import count_late
 from dueby_operator.cluster.nodes import Node, PodRow
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.queues import UNKNOWN, Queue
@@ -135,6 +136,7 @@ class Gatherer:
                 unscheduled=self._withheld.count(holding, now_us=now_us),
                 room=_room(lists, holding),
                 queues={**queues.found, **dict.fromkeys(queues.unknown, UNKNOWN)},
+                late=count_late((job.namespace, worker) for job in observed for worker in job.workers),
                 silent_nodes=silent,
                 host_memory=measured_memory(lists.profiles),
                 uncounted=describe_uncounted(nodes.values(), names_nodes=self._settings.names_nodes),

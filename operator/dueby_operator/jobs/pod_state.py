@@ -135,6 +135,7 @@ def worker_models(
                     read_us=now_us,
                     answers_since_us=answered_since.get(pod.name) if pod else None,
                     part_size=part_size,
+                    is_absent=state == "lost" and (worker_job.name, index) in absent,
                     node=pod.spec.node_name if pod and pod.status.phase not in ("Succeeded", "Failed") else "",
                     group=worker_job.name,
                     can_shrink=names.QUEUE not in worker_job.job.metadata.labels,
@@ -147,6 +148,7 @@ def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now
     """Return Job and index of the workers that should be there and have no pod, or one that no node takes.
 
     One that waits for its volume is none of them: any other would wait for it, too, and it starts once that is there.
+    Nor is one that has asked for a node, for as long as that may take.
     Jobs that Kubernetes hasn't come to yet are passed over. By default it makes 20 pods a second for all Jobs of the
     cluster together: help for such workers would wait behind them.
     """
@@ -154,10 +156,12 @@ def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now
     for worker_job in worker_jobs:
         if not worker_job.job.status.start_time and not _is_left_alone(worker_job.job, now_us):
             continue
-        for index in range(len(worker_job.assignments)):
+        for index, assignment in enumerate(worker_job.assignments):
             pod = latest.get((worker_job.name, index))
             lacks_node = pod is None or (unschedulable(pod) and not waits_for_volume(pod))
-            if rest_state(worker_job, index) is None and lacks_node:
+            asked_us = (pod and pod.metadata.created_us) or worker_job.job.metadata.created_us or now_us
+            may_come = now_us < asked_us + assignment.provision_us
+            if rest_state(worker_job, index) is None and lacks_node and not may_come:
                 yield worker_job.name, index
 
 

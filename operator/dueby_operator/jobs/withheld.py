@@ -91,7 +91,9 @@ def unscheduled_workers(job: JobSnapshot) -> Counter[str]:
     wanted: Counter[str] = Counter()
     placed = _placed_by_job(job.pods)
     for worker_job in job.worker_jobs:
-        if _is_under_way(worker_job.job) and _is_ours(job, worker_job):
+        # Those that ask for nodes wait for these, and take none of the devices that are there.
+        asks = any(assignment.pool for assignment in worker_job.assignments)
+        if not asks and _is_under_way(worker_job.job) and _is_ours(job, worker_job):
             gone = worker_job.done | worker_job.given_up | placed[worker_job.name]
             wanted[_class_of(worker_job)] += sum(index not in gone for index in range(_workers_of(worker_job)))
     measured = {

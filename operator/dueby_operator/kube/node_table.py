@@ -16,6 +16,7 @@ from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.absences import find_absences, find_weekly, is_being_taken, read_drain_at
 from dueby_operator.cluster.announced import with_times
+from dueby_operator.cluster.node_pools import pool_of
 from dueby_operator.cluster.nodes import Node, PodRow, read_node, read_slice_cpus, with_published
 from dueby_operator.cluster.resource_slices import DRIVER, PublishedGPUs, read_published
 from dueby_operator.kube.client import Kube, Refused
@@ -99,6 +100,7 @@ class NodeTable:
         labels, maintenance = read.metadata.labels, self._settings.maintenance
         return replace(
             read_node(read, self._settings.class_labels, slice_cpus=self._slice_cpus(read)),
+            pool=pool_of(labels, self._settings.node_pools),
             away=find_absences(labels, maintenance, drain_at_us=self._drain_at_us(read)),
             away_weekly=find_weekly(labels, maintenance),
         )

@@ -27,6 +27,8 @@ def planned_worker(assignment: Assignment) -> PlannedWorker:
         expected_warmup_us=choice.expected_warmup_us,
         step_ratio=choice.step_ratio,
         until_us=assignment.until_us,
+        pool=assignment.pool or None,
+        provision_us=assignment.provision_us or None,
     )
 
 
@@ -53,4 +55,6 @@ def assignment_of(worker: PlannedWorker) -> Assignment:
         iterations=worker.iterations,
         share=Share(first=first, end=end),
         until_us=worker.until_us,
+        pool=worker.pool or "",
+        provision_us=worker.provision_us or 0,
     )

@@ -47,12 +47,12 @@ class Devices(Protocol):
         """Return which pods that should be gone have what workers of the job could have; empty if none does."""
         return ""
 
-    def announced_classes(self, spec: JobSpec) -> frozenset[str]:
-        """Return the classes of announced devices that the job's workers could run on."""
+    def coming_classes(self, spec: JobSpec) -> frozenset[str]:
+        """Return the classes of devices that are announced or can be asked for, and that the job's workers fit."""
         return frozenset()
 
-    def missing(self, spec: JobSpec, *, classes: Collection[str]) -> str:
-        """Return which announced devices that the job could use should be there and aren't; empty if none."""
+    def missing(self, namespace: str, spec: JobSpec, *, classes: Collection[str]) -> str:
+        """Return which devices that the job could use should be there and aren't; empty if none."""
         return ""
 
     @property

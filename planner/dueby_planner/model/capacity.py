@@ -101,6 +101,15 @@ class DeviceChoice:
             unpaced=None,
         )
 
+    def asked_for(self, provision_us: int) -> "DeviceChoice":
+        """Return the choice on a device that is there so long after it was asked for: a start takes so much longer."""
+        return replace(
+            self,
+            start_us=self.start_us + provision_us,
+            expected_start_us=self.expected_start_us + provision_us,
+            unpaced=self.unpaced and self.unpaced.asked_for(provision_us),
+        )
+
     @property
     def late_us(self) -> int:
         """s: how much longer S + W is planned than expected, beside what the acceptance rule takes off."""
@@ -135,6 +144,13 @@ class PoolGroup:
             )
             for c in reversed(self.choices)
         )
+
+
+def asked_for(group: PoolGroup, provision_us: int) -> PoolGroup:
+    """Return the group of devices that are there so long after a worker asks for them."""
+    if not provision_us:
+        return group
+    return replace(group, choices=tuple(choice.asked_for(provision_us) for choice in group.choices))
 
 
 class Margins:

@@ -30,8 +30,8 @@ from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.explain import (
-    announced_sentence,
     has_idle_devices,
+    missing_devices_sentence,
     refuse_beside_others,
     until_then_sentence,
     waiting_sentence,
@@ -140,7 +140,8 @@ class Candidate:
             gpus=devices_at_most(reservation),
             lower_bound=problem.fewest() or devices_at_most(reservation),
             proof="Calendar",
-            proof_sentence=_proof(problem, reservation) + announced_sentence(reservation, self.groups, now_us=now_us),
+            proof_sentence=_proof(problem, reservation)
+            + missing_devices_sentence(reservation, self.groups, now_us=now_us),
             confidence=problem.confidence,
             probability=round(probability_by(reservation, problem, problem.time_us), 6),
             part_size=self.part_size,
@@ -203,11 +204,11 @@ def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
 
 def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> tuple[WindowStatus, ...]:
     """Return the windows as a status has them, by time; those of one class that are the same together."""
-    counts: Counter[tuple[Window, str, bool]] = Counter()
+    counts: Counter[tuple[Window, str, bool, str]] = Counter()
     for lane in reservation:
         group = groups.by_name[lane.group]
         for window in lane.windows:
-            counts[window, group.device_class, group.is_announced] += lane.count
+            counts[window, group.device_class, group.is_announced, group.asked_pool or ""] += lane.count
     in_order = sorted(counts.items(), key=lambda item: (item[0][0].from_us, item[0][0].to_us, *item[0][1:]))
     return tuple(
         WindowStatus(
@@ -219,8 +220,9 @@ def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: i
             mini_batch_size=window.choice.mini_batch_size,
             images=count * window.images,
             announced=is_announced or None,
+            pool=pool or None,
         )
-        for (window, device_class, is_announced), count in in_order[:MAX_WINDOWS]
+        for (window, device_class, is_announced, pool), count in in_order[:MAX_WINDOWS]
     )
 
 
@@ -249,7 +251,8 @@ def _at_once(candidate: Candidate) -> Begun | None:
     job, placement = candidate.job, candidate.placement
     problem, groups = placement.job.problem, candidate.groups
     horizon_us = max(problem.time_us, ends_us(placement.reservation))
-    idle = {group.device_class: max(0, candidate.idle.get(group.device_class, 0)) for group in problem.groups}
+    there = {group.name: 0 if group.provision_us else max(0, candidate.idle.get(group.name, 0)) for group in groups.all}
+    idle = {group.device_class: there[group.device_class] for group in problem.groups}
     if not _would_do(problem, idle, horizon_us):
         return None
     free = candidate.now.devices(job.key, idle, horizon_us)
@@ -310,6 +313,8 @@ def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
             images=min(lane.windows[0].images, job.images),
             # Kueue would start all workers of a Job again if one were stopped: they end with the job.
             until_us=None if job.is_queued else job.now_us + lane.windows[0].to_us,
+            pool=candidate.groups.by_name[lane.group].asked_pool or "",
+            provision_us=candidate.groups.by_name[lane.group].provision_us,
         )
         for lane, count in lanes
         for _ in range(count)
@@ -351,9 +356,14 @@ def _reserve(candidate: Candidate) -> WorkDecision:
     starts_us = job.now_us + begins
     if placement.kept:
         # As the status has it: a window that waits for its device stays where it should have begun.
-        announced = {group.device_class for group in candidate.groups.of(job.key) if group.is_announced}
+        own = candidate.groups.of(job.key)
+        announced = {group.device_class for group in own if group.is_announced}
+        pools = {group.asked_pool for group in own}
         windows = tuple(
-            window.replace(announced=window.announced if window.device_class in announced else None)
+            window.replace(
+                announced=window.announced if window.device_class in announced else None,
+                pool=window.pool if window.pool in pools else None,
+            )
             for window in job.windows
             if parse_time_us(window.to_time) > job.now_us
         )
@@ -376,12 +386,15 @@ def _unplaced(candidate: Candidate) -> WorkDecision:
     if placement.job.problem.fewest() is not None:
         return WorkDecision(action=refuse_beside_others(candidate.usable, placement, calendar), lag=job.lag)
     alone = decide_workers(job.with_more(candidate.usable.devices))
+    must_ask = any(group.provision_us for group in candidate.groups.of(job.key))
     # What a quota leaves no room for can be had once there is more room.
-    if not isinstance(alone.action, Refuse) or job.has_quota:
+    if job.has_quota or not (must_ask or isinstance(alone.action, Refuse)):
         return _wait(candidate)
+    refuse = refuse_beside_others(candidate.usable, placement, calendar)
+    if not isinstance(alone.action, Refuse):  # it could be done on nodes that were there
+        return replace(alone, action=refuse)
     if has_idle_devices(calendar, placement.job):
         return alone
-    refuse = refuse_beside_others(candidate.usable, placement, calendar)
     return replace(alone, action=replace(refuse, verdict=alone.action.verdict))
 
 

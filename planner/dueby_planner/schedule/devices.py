@@ -38,6 +38,20 @@ class DeviceGroup:
     """When they are not there, in times from now."""
     is_announced: bool = False
     """Whether they are on no node yet: it is only said when they will be there."""
+    pool: str = ""
+    """The pool whose nodes they are on, or would be on: nodes come when they are asked for. Empty: none."""
+    provision_us: int = 0
+    """How long it takes until they are there once a worker asks for them; 0: nobody needs to ask."""
+
+    @property
+    def is_on_nodes(self) -> bool:
+        """Whether they are there already, or are somewhere where there are no nodes."""
+        return not (self.is_announced or self.provision_us)
+
+    @property
+    def asked_pool(self) -> str | None:
+        """The pool of which they have to be asked for; None if they needn't be."""
+        return self.pool if self.provision_us else None
 
     def is_there(self, from_us: int, to_us: int) -> bool:
         """Return whether they are there all the time between two times from now."""
@@ -86,8 +100,18 @@ class DeviceGroups:
 
     def at(self, key: JobKey, device_class: str, node: str) -> DeviceGroup | None:
         """Return the group that a worker of the job has its device of; None if it has none of any."""
-        groups = (group for group in self.of(key, device_class) if not group.is_announced)
+        groups = (group for group in self.of(key, device_class) if group.is_on_nodes)
         return next((group for group in groups if node in group.nodes or not group.nodes), None)
+
+    def of_pool(self, key: JobKey, device_class: str, pool: str) -> list[DeviceGroup]:
+        """Return the groups of which a worker will have a device that asks for one of a pool, those on nodes first.
+
+        Without a pool, those that need not be asked for.
+        """
+        groups = self.of(key, device_class)
+        if not pool:
+            return [group for group in groups if not group.provision_us]
+        return sorted((group for group in groups if group.pool == pool), key=lambda group: group.provision_us)
 
     def class_of(self, name: str) -> str:
         """Return the device class of a group."""
@@ -97,7 +121,7 @@ class DeviceGroups:
         """Return by class the nodes of these devices of the job; of a class of which it takes all groups, none."""
         preferred: dict[str, tuple[str, ...]] = {}
         for device_class in sorted({self.class_of(name) for name in taken}):
-            groups = [group for group in self.of(key, device_class) if not group.is_announced]
+            groups = [group for group in self.of(key, device_class) if group.is_on_nodes]
             wanted = [group for group in groups if taken.get(group.name)]
             if len(wanted) < len(groups) and (nodes := {node for group in wanted for node in group.nodes}):
                 preferred[device_class] = tuple(sorted(nodes))
@@ -130,9 +154,9 @@ class DeviceGroups:
         return found
 
     @cached_property
-    def nodes(self) -> frozenset[str]:
-        """All nodes; none on one machine."""
-        return frozenset[str]().union(*(group.nodes for group in self.all))
+    def have_nodes(self) -> bool:
+        """Whether devices are on nodes, now or once they are asked for; False on one machine."""
+        return any(group.nodes or group.provision_us for group in self.all)
 
     @cached_property
     def by_name(self) -> Mapping[str, DeviceGroup]:
@@ -206,21 +230,29 @@ class IdleDevices:
         """
         by_class, counts = Counter(most), dict[str, int]()
         for name in among:
-            device_class = self._groups.class_of(name)
-            counts[name] = max(0, min(self._left[name], by_class[device_class]))
-            by_class[device_class] -= counts[name]
+            group = self._groups.by_name[name]
+            if group.provision_us:  # they are none of those that nodes have
+                counts[name] = max(0, self._left[name])
+            else:
+                counts[name] = max(0, min(self._left[name], by_class[group.device_class]))
+                by_class[group.device_class] -= counts[name]
         return self._groups.within_limits(key, counts, self._left)
 
     def take(self, key: JobKey, devices: Mapping[str, int]) -> None:
         """Start workers on these devices, of those that were offered to the job."""
         self._left.subtract(self._groups.charged(key, devices))
 
-    def has_started(self, key: JobKey, device_class: str) -> str | None:
+    def has_started(self, key: JobKey, device_class: str, pool: str = "") -> str | None:
         """Return the group of which a started worker, which is on no node yet, will have a device, and take that.
 
-        None if all are taken: nobody knows then where it will be.
+        `pool` is the one that it has asked for a node, if it has. None if all are taken: nobody knows then where it
+        will be.
         """
-        name = self._largest(key, device_class)
+        groups = self._groups.of_pool(key, device_class, pool)
+        if pool:  # one whose node has come is about to have it
+            name = next((group.name for group in groups if self._left[group.name] > 0), None)
+        else:
+            name = self._largest(groups)
         if name is not None:
             self._left[name] -= 1
         return name
@@ -230,12 +262,12 @@ class IdleDevices:
 
         None if there is none, or no limit for it.
         """
-        name = self._largest(key, device_class)
+        name = self._largest(self._groups.of_pool(key, device_class, ""))
         if name is None or not self._groups.within_limits(key, {name: 1}, self._left)[name]:
             return None
         self.take(key, {name: 1})
         return name
 
-    def _largest(self, key: JobKey, device_class: str) -> str | None:
-        idle = [group.name for group in self._groups.of(key, device_class) if self._left[group.name] > 0]
+    def _largest(self, groups: Iterable[DeviceGroup]) -> str | None:
+        idle = [group.name for group in groups if self._left[group.name] > 0]
         return max(idle, key=lambda name: self._left[name], default=None)

@@ -22,7 +22,7 @@ from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.cut import Cut
-from dueby_planner.schedule.devices import DeviceGroups
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
 from dueby_planner.schedule.free_devices import FreeDevices, least_free
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.place import usable
@@ -67,7 +67,8 @@ def waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -
 
 def refuse_beside_others(usable: Usable, placement: Placement, calendar: Calendar) -> Refuse:
     job, class_of, advice = usable.job, usable.groups.class_of, calendar.advice(placement.job.name)
-    is_alone = calendar.cut is not None and calendar.cut.jobs == (placement.job,)
+    is_cut_alone = calendar.cut is not None and calendar.cut.jobs == (placement.job,)
+    is_alone = is_cut_alone or placement.job.problem.fewest() is None
     return Refuse(
         reason=Reason.DEADLINE_TOO_EARLY if is_alone else Reason.PROMISED_TO_OTHERS,
         sentence=refusal_sentence(calendar, placement, called=_called_by(job), class_of=class_of),
@@ -211,19 +212,26 @@ def reserved_sentence(plan: PlanStatus, *, starts_us: int, now_us: int) -> str:
     )
 
 
-def announced_sentence(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> str:
-    """Return on which announced devices a reservation stands, after a space; empty if it needs none."""
+def missing_devices_sentence(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> str:
+    """Return on which devices a reservation stands that are on no node yet, after a space; empty if it needs none."""
     counts: Counter[tuple[int, str]] = Counter()
     for lane in reservation:
-        if (group := groups.by_name[lane.group]).is_announced:
-            times = {group.comes_us(window.from_us) for window in lane.windows}
-            counts.update(dict.fromkeys([(from_us, group.device_class) for from_us in times], lane.count))
-    named = [
-        f"{count:,} {device_class} announced from {clock_time(now_us + from_us, now_us=now_us)}"
-        for (from_us, device_class), count in sorted(counts.items())
-    ]
+        if not (group := groups.by_name[lane.group]).is_on_nodes:
+            whence = {_whence(group, window.from_us, now_us=now_us) for window in lane.windows}
+            counts.update(dict.fromkeys(whence, lane.count))
+    named = [f"{count:,} {words}" for (_, words), count in sorted(counts.items())]
     more = [f"{len(named) - _NAMED:,} more"] if len(named) > _NAMED else []
     return f" It stands on {_listed([*named[:_NAMED], *more], 'and')}." if named else ""
+
+
+def _whence(group: DeviceGroup, at_us: int, *, now_us: int) -> tuple[int, str]:
+    """Return from when on devices are there that are on no node yet, and where they come from, as an object."""
+    if group.is_announced:
+        from_us = group.comes_us(at_us)
+        return from_us, f"{group.device_class} announced from {clock_time(now_us + from_us, now_us=now_us)}"
+    asked = f"asked for at {clock_time(now_us + at_us, now_us=now_us)}" if at_us else "asked for now"
+    takes = format_duration(group.provision_us)
+    return at_us + group.provision_us, f"{group.device_class} of the pool {group.pool}, {asked}, which takes {takes}"
 
 
 def has_idle_devices(calendar: Calendar, job: CalendarJob) -> bool:

@@ -84,6 +84,8 @@ def pool_beside(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: 
     there = {group.name: group.idle + group.leaving + seen[group.name] for group in groups.all}
     away = {group.name: [Taken(*absence, group.devices) for absence in group.away] for group in groups.all}
     leaving = {group.name: group.leaving for group in groups.all}
+    # Nodes are asked for only where devices that are there don't do, and never for BestEffort jobs.
+    asked = {group.name: [Taken(0, NEVER_US, group.devices)] for group in groups.all if group.provision_us}
     # Workers of jobs that are left alone in this pass, or not there any more, have the others.
     unseen = {
         group.name: max(0, min(group.devices, group.idle + group.leaving + group.worked_on) - there[group.name])
@@ -108,6 +110,7 @@ def pool_beside(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: 
                         Taken(0, leave_us if surely else 1, leaving.get(name, 0)),
                         Taken(0, 1, coming.get(name, 0)),
                         *away.get(name, ()),
+                        *(asked.get(name, ()) if kind == "BestEffort" else ()),
                     ],
                 )
                 for name, count in there.items()
@@ -180,7 +183,9 @@ class FreeNow:
         """`pool` is what is free beside the workers that run."""
         self._groups = groups
         self._given = given
-        self._balance = less(pool.free[GIVEN_OUT], claims_of_all(given), least=-NEVER_US)
+        # On that table there are none that have to be asked for.
+        asked = {group.name: pool.free["Relaxed"][group.name] for group in groups.all if group.provision_us}
+        self._balance = less({**pool.free[GIVEN_OUT], **asked}, claims_of_all(given), least=-NEVER_US)
         """Below zero where more is taken than there is."""
 
     def devices(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
@@ -244,7 +249,7 @@ def find_holds(job: ScheduledJob, groups: DeviceGroups, idle: IdleDevices) -> li
                 can_give_way=not protected and worker.can_shrink and not _young_us(job, worker),
                 hands_over_us=NEVER_US if protected or not worker.can_shrink else _gone_us(job, worker),
                 until_us=left_us,
-                is_on_its_way=not worker.node and bool(groups.nodes),
+                is_on_its_way=not worker.node and groups.have_nodes,
                 is_queued=is_queued,
             )
         )
@@ -277,12 +282,12 @@ def is_protected(job: ScheduledJob) -> bool:
 def _group_of(job: ScheduledJob, worker: WorkerModel, groups: DeviceGroups, idle: IdleDevices) -> str | None:
     """Return what the worker's device is of. One that is on no node yet takes one that nobody has."""
     device_class = worker.assignment.device_class
-    if worker.node or not groups.nodes:
+    if worker.node or not groups.have_nodes:
         found = groups.at(job.key, device_class, worker.node)
         return found.name if found else None
     if worker.state == "queued":  # its queue counts it as used
         return idle.could_leave_queue(job.key, device_class)
-    return idle.has_started(job.key, device_class)
+    return idle.has_started(job.key, device_class, worker.assignment.pool)
 
 
 def _rest_us(job: ScheduledJob, there: Sequence[WorkerModel], margin: Fraction) -> int:

@@ -97,6 +97,10 @@ class Assignment:
     """Its parts; empty for a helper, which takes parts from the tails of the others at once."""
     until_us: int | None = None
     """When its device is meant for others, in microseconds since 1970; None: it may be kept to the end."""
+    pool: str = ""
+    """The pool of nodes that it asks for one; empty: it has its device of a node that is there."""
+    provision_us: int = 0
+    """How long that node may take to come. It is part of the start of `choice`."""
 
     @property
     def number(self) -> int:
@@ -130,6 +134,8 @@ class WorkerModel:
     """When its node goes away, in microseconds since 1970; NEVER_US if it stays."""
     group: str = ""
     """What it was started with and ends with, such as a Job."""
+    is_absent: bool = False
+    """Whether it has been without a node for so long that the rest is planned without it."""
     can_shrink: bool = True
     """Whether single workers of its group can be stopped. Kueue would kill all pods of an admitted Job."""
 
@@ -155,6 +161,7 @@ def worker_model(
     part_size: int,
     node: str = "",
     group: str = "",
+    is_absent: bool = False,
     can_shrink: bool = True,
 ) -> WorkerModel:
     """Return a worker by its last progress; the default progress where it has reported none yet.
@@ -176,6 +183,7 @@ def worker_model(
         answers_since_us=answers_since_us,
         node=node,
         group=group,
+        is_absent=is_absent,
         can_shrink=can_shrink,
     )
 

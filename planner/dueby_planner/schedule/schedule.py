@@ -199,9 +199,9 @@ class _Scheduling:
             self._beside = {kind: pool.less(taken) for kind, pool in self._beside.items()}
             self.idle.take(job.key, devices)
 
-    def _offered(self, job: ScheduledJob) -> dict[str, int]:
-        """Return by group on how many devices workers of the job could be started now."""
-        names = [group.name for group in self._groups.of(job.key)]
+    def _offered(self, job: ScheduledJob, *, may_ask: bool = False) -> dict[str, int]:
+        """Return by group on how many devices workers of the job could be started now, or ask for a node."""
+        names = [group.name for group in self._groups.of(job.key) if may_ask or not group.provision_us]
         return self.idle.offered(job.key, job.could_have, names)
 
     def _place(self) -> Placements:
@@ -265,7 +265,11 @@ class _Scheduling:
             self.work[job.key] = job, work
             return
         candidate = Candidate(
-            usable=self._usables.of(job), placement=placement, calendar=calendar, now=now, idle=self._offered(job)
+            usable=self._usables.of(job),
+            placement=placement,
+            calendar=calendar,
+            now=now,
+            idle=self._offered(job, may_ask=True),
         )
         work, begun = decide_placed(candidate)
         self.idle.take(job.key, begun)

@@ -185,6 +185,8 @@ def find_unwanted(
     """
 
     def is_kept(hold: HeldDevice) -> bool:
+        if hold.group in groups.by_name and groups.by_name[hold.group].pool:  # who pays for its node gains by it
+            return False
         if not idle.get(hold.group) and not waiting.in_time.get(hold.group, frozenset()) - {hold.key}:
             return False
         costs = groups.costs(hold.key)

@@ -7,12 +7,12 @@ from functools import cached_property
 
 from dueby_api.errors import Invalid
 from dueby_api.units import parse_time_us
-from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.capacity import DeviceChoice, asked_for
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
-from dueby_planner.schedule.devices import DeviceGroups, devices_by_class
-from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, devices_by_class
+from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob, WorkerModel
 from dueby_planner.schedule.lag import OngoingWorker, images_within, workers_of_window
 from dueby_planner.schedule.stores import StoreUse, store_uses, window_uses, with_stores
 from dueby_planner.schedule.watch import ongoing
@@ -40,7 +40,7 @@ class Usable:
         gone, own, for_more = Counter(self.job.absent), Counter[str](), []
         for worker in self.job.alive:
             device_class = worker.assignment.device_class
-            group = self.groups.at(self.job.key, device_class, worker.node) if worker.node else None
+            group = self._group_of(worker)
             if group is None:  # it is on its way to one of its class
                 gone[device_class] += 1
             else:
@@ -49,11 +49,19 @@ class Usable:
         for usable in sorted(self.pool.groups, key=lambda each: (-idle[each.device_class], each.device_class)):
             device_class = self.groups.class_of(usable.device_class)
             there = max(0, usable.count - own[usable.device_class])
-            taken = min(there, gone[device_class])
+            may_be_theirs = not self.groups.by_name[usable.device_class].provision_us
+            taken = min(there, gone[device_class]) if may_be_theirs else 0
             gone[device_class] -= taken
             if there > taken:
                 for_more.append(replace(usable, count=there - taken))
         return replace(self.pool, groups=tuple(sorted(for_more, key=lambda each: each.device_class)))
+
+    def _group_of(self, worker: WorkerModel) -> DeviceGroup | None:
+        """Return the group of the worker's device, or of that which it asks for; None if nobody knows it."""
+        device_class, pool = worker.assignment.device_class, worker.assignment.pool
+        if worker.node:
+            return self.groups.at(self.job.key, device_class, worker.node)
+        return next(iter(self.groups.of_pool(self.job.key, device_class, pool)[::-1]), None) if pool else None
 
     def demand(self) -> CalendarJob:
         """Return all that is left of a running job, to be done by the workers that it has and others."""
@@ -130,16 +138,16 @@ class Usable:
 
     def reserved(self) -> tuple[OngoingWorker, ...]:
         """Return what the devices will do that are reserved for the job from a later time on."""
-        choices: dict[tuple[str, str, int], DeviceChoice] = {
-            (self.groups.class_of(group.device_class), choice.engine, choice.mini_batch_size): choice
-            for group in self.pool.groups
-            for choice in group.choices
+        choices: dict[tuple[str, str | None, str, int], DeviceChoice] = {
+            (group.device_class, group.asked_pool, choice.engine, choice.mini_batch_size): choice
+            for group, usable in ((self.groups.by_name[each.device_class], each) for each in self.pool.groups)
+            for choice in usable.choices
         }
         stored = zip(self.job.windows, stored_windows(self.job, self.groups), strict=True)
         return tuple(
             worker
             for number, (status, window) in enumerate(stored)
-            if (choice := choices.get((status.device_class, window.engine, window.mini_batch_size)))
+            if (choice := choices.get((status.device_class, status.pool, window.engine, window.mini_batch_size)))
             for worker in workers_of_window(
                 number, choice, from_us=window.from_us, to_us=window.to_us, count=window.count
             )
@@ -193,7 +201,7 @@ def _find_usable(job: ScheduledJob, groups: DeviceGroups) -> Usable:
     pool = job.pool(counts)
     by_class = {each.device_class: each for each in pool.groups}
     usable = [
-        replace(by_class[group.device_class], device_class=group.name, count=count)
+        asked_for(replace(by_class[group.device_class], device_class=group.name, count=count), group.provision_us)
         for group in there.values()
         if group.device_class in by_class and (count := min(group.devices, most[group.device_class]))
     ]

@@ -263,7 +263,8 @@ def find_hanging(job: ScheduledJob) -> tuple[str, ...]:
         if worker.state == "queued" or worker.answers_since_us is None or worker.waits_for:
             return False
         if worker.last_step_us is None:
-            return job.now_us - worker.answers_since_us > HANG_US + HANG_STEPS * choice.start_us
+            start_us = choice.start_us - worker.assignment.provision_us
+            return job.now_us - worker.answers_since_us > HANG_US + HANG_STEPS * start_us
         return job.now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
 
     return tuple(worker.name for worker in job.alive if is_hanging(worker))
@@ -298,6 +299,10 @@ class NewWorker(NamedTuple):
     images: int
     until_us: int | None = None
     """When its device is meant for others, in microseconds since 1970; None: it may be kept to the end."""
+    pool: str = ""
+    """The pool of nodes that it asks for one; empty: none."""
+    provision_us: int = 0
+    """How long that may take."""
 
 
 def assign(job: ScheduledJob, workers: Sequence[NewWorker], *, part_size: int | None = None) -> tuple[Assignment, ...]:
@@ -321,6 +326,8 @@ def assign(job: ScheduledJob, workers: Sequence[NewWorker], *, part_size: int | 
             iterations=max(0, worker.images // worker.choice.mini_batch_size - 1),
             share=share,
             until_us=worker.until_us,
+            pool=worker.pool,
+            provision_us=worker.provision_us,
         )
         for number, (worker, share) in enumerate(zip(workers, runs, strict=True), job.next_number)
     )

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from dueby_api.capacity import AnnouncedDevices, Timed
+from dueby_api.capacity import AnnouncedDevices, NodePool, Timed
 from dueby_api.engines import Precision, engines_for
 from dueby_api.grid import Share
 from dueby_api.schema import END, Spec, json_schemas
@@ -112,6 +112,19 @@ def test_the_times_of_nodes_that_the_values_take_are_what_the_operator_takes(val
     assert patterns_in(weekly) == patterns_in(taken)
     hours, bounds = weekly["properties"]["hours"], ("minimum", "maximum")
     assert [hours[bound] for bound in bounds] == [taken["properties"]["hours"][bound] for bound in bounds]
+
+
+def test_the_pools_that_the_values_take_are_what_the_operator_takes() -> None:
+    items, fields = SCHEMA["properties"]["nodePools"]["items"], json_schemas(NodePool)
+    for values, own in ((items, "NodePool"), (items["properties"]["taints"]["items"], "PoolTaint")):
+        assert values["properties"].keys() == fields[own]["properties"].keys()
+        assert set(values["required"]) == set(fields[own]["required"])
+        assert patterns_in(values) == patterns_in(fields[own])
+        for name, taken in fields[own]["properties"].items():
+            for bound in ("minimum", "maximum", "minLength", "maxLength", "minProperties", "maxProperties"):
+                if bound in taken:
+                    assert values["properties"][name].get(bound) == taken[bound], (name, bound)
+            assert set(values["properties"][name].get("enum", ())) == set(taken.get("enum", ()))
 
 
 def test_the_logs_levels_and_formats_are_the_operators() -> None:

@@ -16,6 +16,7 @@ from dueby_operator.settings import (
     ProfilingWindow,
     read_capacity,
     read_maintenance,
+    read_node_pools,
     read_profiler,
     read_promises,
 )
@@ -92,6 +93,48 @@ def test_what_is_wrong_with_capacity_is_named(change: dict[str, Any], sentence: 
         read_capacity(json.dumps({"capacity": [{**BLOCK, **change}]}))
     assert str(raised.value).startswith("--capacity: capacity[0]")
     assert sentence in str(raised.value)
+
+
+POOL = {
+    "name": "a100",
+    "class": "NVIDIA-A100",
+    "devicesPerNode": 8,
+    "maxNodes": 4,
+    "nodeSelector": {"pool": "a100"},
+    "timeToProvision": "10m",
+}
+
+
+def test_node_pools_are_read() -> None:
+    (found,) = read_node_pools(json.dumps({"nodePools": [{**POOL, "taints": [{"key": "a", "effect": "NoSchedule"}]}]}))
+    assert (found.device_class, found.devices, found.provision_us) == ("NVIDIA-A100", 32, 600_000_000)
+    assert (found.taints[0].key, found.taints[0].value, found.resource) == ("a", "", "nvidia.com/gpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param({"maxNodes": 0}, "maxNodes", id="no node"),
+        pytest.param({"devicesPerNode": 0}, "devicesPerNode", id="no device"),
+        pytest.param({"nodeSelector": {}}, "nodeSelector", id="every node"),
+        pytest.param({"timeToProvision": "10"}, "timeToProvision", id="a time without its unit"),
+        pytest.param({"timeToProvision": "0s"}, "must be longer than 0", id="no time"),
+        pytest.param({"taints": [{"key": "a", "effect": "Never"}]}, "effect", id="an effect that there isn't"),
+        pytest.param({"resource": "cpu"}, "resource", id="no device's resource"),
+        pytest.param({"name": "A 100"}, "name", id="no name"),
+        pytest.param({"class": "NVIDIA-A100@node"}, "class", id="a slow node's own class"),
+    ],
+)
+def test_what_is_wrong_with_a_pool_is_named(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        read_node_pools(json.dumps({"nodePools": [{**POOL, **change}]}))
+    assert str(raised.value).startswith("--node-pools: nodePools[0]")
+    assert sentence in str(raised.value)
+
+
+def test_two_pools_have_two_names() -> None:
+    with pytest.raises(Invalid, match="names a100 twice"):
+        read_node_pools(json.dumps({"nodePools": [POOL, POOL]}))
 
 
 def test_promises_are_read_as_the_chart_says_them() -> None:

@@ -108,6 +108,19 @@ def test_jobs_hold_together_all_that_their_statuses_say_up_to_what_there_is(
     assert after.pool[0].peak <= devices or after == before
 
 
+def test_devices_that_were_asked_for_are_shown_apart_until_they_are_there() -> None:
+    running = reserved("burst", ("a100", 2, 600, 1200))
+    running["status"]["plan"]["windows"][0]["pool"] = "big"
+    running["status"] |= {"gpus": 4, "ends": moment(1200)}
+    running["status"]["held"] = [
+        {"deviceClass": "a100", "count": 3, "pool": "big"},
+        {"deviceClass": "a100", "count": 1},
+    ]
+    found = read_jobs(listed(running), origin="the list", namespace=None)
+    shown = shown_cluster(found, now_us=time.time_ns() // 1000, with_namespaces=False)
+    assert {pool.device_class: pool.peak for pool in shown.pool} == {"a100": 1, "a100, asked for of big": 5}
+
+
 def test_announced_devices_are_shown_apart_from_those_that_there_are() -> None:
     waiting = reserved("night", ("a100", 2, 600, 1200), ("a100", 3, 600, 1200))
     waiting["status"]["plan"]["windows"][0]["announced"] = True

@@ -70,7 +70,7 @@ def give_up_windows(status: JobStatus) -> JobStatus:
 
 def _waiting(inputs: PolicyInput, classes: Sequence[str]) -> NewCondition:
     devices = inputs.shared.devices
-    missing_capacity = devices.missing(inputs.spec, classes=classes)
+    missing_capacity = devices.missing(inputs.job.namespace, inputs.spec, classes=classes)
     message = f"No device of the classes {', '.join(classes)} is free"
     shortages = [devices.shortage(inputs.spec, name) for name in classes]
     if missing := [words for words in (*shortages, devices.uncounted) if words]:

@@ -241,7 +241,7 @@ def _ready(
     left_out = [
         f"{attempt.device_class} is left out, since measuring it failed: {attempt.message}"
         for attempt in measured.failed
-    ] + _announced_unprofiled(inputs, measured)
+    ] + _coming_unprofiled(inputs, measured)
     if used and all(p.spec.predicted for p in used):
         message = " ".join([profile_messages.predicted(inputs.spec.model, used), *left_out])
         condition = NewCondition(reason=Reason.PREDICTED, message=message)
@@ -259,7 +259,7 @@ def _unprofiled(inputs: PolicyInput, measured: Measured, *, busy: Sequence[str])
     else:
         devices = inputs.shared.devices
         missing = [*(devices.shortage(inputs.spec, name) for name in busy), devices.uncounted]
-        missing += _announced_unprofiled(inputs, measured)
+        missing += _coming_unprofiled(inputs, measured)
         existing = devices.classes_of(inputs.spec)
         missing = [words for words in missing if words]
         message = profile_messages.no_profile(inputs.spec, busy=busy, missing=missing, classes=existing)
@@ -267,12 +267,12 @@ def _unprofiled(inputs: PolicyInput, measured: Measured, *, busy: Sequence[str])
     return Outcome(conditions=(condition,), actions=measured.clearing, ends=True)
 
 
-def _announced_unprofiled(inputs: PolicyInput, measured: Measured) -> list[str]:
-    """Return which announced devices can't be planned with, as clauses."""
-    announced = inputs.shared.devices.announced_classes(inputs.spec) - measured.profiled - measured.existing
+def _coming_unprofiled(inputs: PolicyInput, measured: Measured) -> list[str]:
+    """Return which devices that are on no node yet can't be planned with, as clauses."""
+    coming = inputs.shared.devices.coming_classes(inputs.spec) - measured.profiled - measured.existing
     return [
-        f"{name}, which is announced, is left out until it has a profile of the model"
-        for name in _measurable(inputs, announced)
+        f"{name}, of which there is no node yet, is left out until it has a profile of the model"
+        for name in _measurable(inputs, coming)
     ]
 
 

@@ -72,9 +72,8 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
 
 def _absent(job: JobSnapshot) -> Counter[str]:
     """Return by class the devices that no node has given to a worker, although it looks as if it could."""
-    jobs = {worker_job.name: worker_job.assignments for worker_job in job.worker_jobs}
-    absent = ((jobs.get(name, ()), index) for name, index in job.absent)
-    return Counter(assignments[index].device_class for assignments, index in absent if index < len(assignments))
+    absent = (worker.assignment for worker in job.workers if worker.is_absent)
+    return Counter(assignment.device_class for assignment in absent if not assignment.pool)
 
 
 def _with_leaving(worker: WorkerModel, inputs: PolicyInput) -> WorkerModel:

@@ -88,7 +88,8 @@ def _start(inputs: PolicyInput, scheduled: ScheduledJob, start: Start) -> Outcom
     if scheduled.workers or start.reason not in ("Started", "Resumed"):
         status = _with_replan(status, scheduled, start.reason, change=len(start.assignments))
     shared = inputs.shared
-    new_workers = Counter(assignment.device_class for assignment in start.assignments)
+    # Those that ask for a node take none of the devices that are there.
+    new_workers = Counter(assignment.device_class for assignment in start.assignments if not assignment.pool)
     for device_class, count in new_workers.items():
         shared = shared.without_devices(inputs.job.namespace, inputs.spec, device_class=device_class, count=count)
     action = StartWorkers(
@@ -161,7 +162,7 @@ def without_windows(status: JobStatus) -> JobStatus:
 def _while_waiting(inputs: PolicyInput, scheduled: ScheduledJob, message: str) -> str:
     """Return the message, after the reason why a job waits that had begun, or that was promised other devices."""
     lost = "Its last worker was lost." if inputs.memory.lost_all else ""
-    missing = inputs.shared.devices.missing(inputs.spec, classes=scheduled.counts)
+    missing = inputs.shared.devices.missing(inputs.job.namespace, inputs.spec, classes=scheduled.counts)
     return " ".join(filter(None, [lost, missing, message]))
 
 

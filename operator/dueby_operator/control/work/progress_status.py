@@ -43,12 +43,13 @@ def track_conditions(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDec
     """Return whether the workers will be in time; before there are any, only what keeps devices from them."""
     # Windows that are kept for one reading more say nothing new of what the job waits for.
     still_waits = work.waits_for_windows and has_reason(inputs.status, *NO_DEVICES)
-    held = diagnose_devices(inputs, scheduled) if _waits(work) or still_waits else None
+    was_late = has_reason(inputs.status, Reason.LAGGING, Reason.WAITS_FOR_IMAGES, *NO_DEVICES)
+    is_late = bool(scheduled.part_size) and _will_be_late(scheduled, work, was_late=was_late)
+    held = diagnose_devices(inputs, scheduled) if _waits(work) or still_waits or is_late else None
     if not scheduled.part_size:
         return (held,) if held else ()
-    was_late = has_reason(inputs.status, Reason.LAGGING, Reason.WAITS_FOR_IMAGES, *NO_DEVICES)
     in_time = NewCondition(reason=Reason.ON_TRACK)
-    if _will_be_late(scheduled, work, was_late=was_late):
+    if is_late:
         lagging = NewCondition(reason=Reason.LAGGING, message=_why_late(scheduled, work))
         in_time = _diagnose_input(inputs, scheduled, work) or lagging
     not_starting = diagnose_start(inputs.job.pods, now_us=scheduled.now_us)
@@ -91,7 +92,7 @@ def diagnose_devices(inputs: PolicyInput, scheduled: ScheduledJob) -> NewConditi
     devices = inputs.shared.devices
     if message := devices.overdue(inputs.job.namespace, inputs.spec, classes=classes):
         return NewCondition(reason=Reason.DEVICES_HELD, message=message)
-    message = devices.missing(inputs.spec, classes=classes)
+    message = devices.missing(inputs.job.namespace, inputs.spec, classes=classes)
     return NewCondition(reason=Reason.CAPACITY_MISSING, message=message) if message else None
 
 

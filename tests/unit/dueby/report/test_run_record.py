@@ -49,7 +49,8 @@ KINDS = (
 )
 FIELDS = [(kind, found.name) for kind in KINDS for found in msgspec.structs.fields(kind)]
 # The operator keeps the same type in a ConfigMap, to go on with its workers after a restart; these are for it alone.
-FOR_THE_OPERATOR = {(PlannedWorker, name) for name in ("revision", "share", "start_us", "step_ratio", "until_us")}
+OWN = ("revision", "share", "start_us", "step_ratio", "until_us", "pool")
+FOR_THE_OPERATOR = {(PlannedWorker, name) for name in OWN}
 # A run knows no prices.
 NOT_OF_A_RUN = {(PlanAnswer, "cost")}
 

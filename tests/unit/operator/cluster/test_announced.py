@@ -81,17 +81,17 @@ def test_without_a_selector_any_node_of_the_class_counts_and_none_goes_away() ->
 def test_what_should_be_there_by_now_and_is_not_is_missing() -> None:
     capacity = (entry(-10, 50),)
     assert sizes(groups(night(cores=6), capacity=capacity)) == {"nodes": 6, "announced": 0}
-    told = devices(night(cores=6), capacity=capacity).missing(spec(), classes=["cpu-1"])
+    told = devices(night(cores=6), capacity=capacity).missing("team", spec(), classes=["cpu-1"])
     assert told == "2 of the 8 cpu-1 that were announced from 22:13:10 UTC are not there."
-    assert not devices(night(), capacity=capacity).missing(spec(), classes=["cpu-1"])
-    assert not devices(capacity=capacity).missing(spec(), classes=["cpu-2"])
-    assert not devices(capacity=(entry(),)).missing(spec(), classes=["cpu-1"])
+    assert not devices(night(), capacity=capacity).missing("team", spec(), classes=["cpu-1"])
+    assert not devices(capacity=capacity).missing("team", spec(), classes=["cpu-2"])
+    assert not devices(capacity=(entry(),)).missing("team", spec(), classes=["cpu-1"])
 
 
 def test_what_is_over_is_no_capacity_any_more() -> None:
     assert not groups(capacity=(entry(-60, -10),)).all
-    assert not devices(capacity=(entry(-60, 0),)).announced_classes(spec())
-    assert devices(capacity=(entry(-60, 1),)).announced_classes(spec()) == {"cpu-1"}
+    assert not devices(capacity=(entry(-60, 0),)).coming_classes(spec())
+    assert devices(capacity=(entry(-60, 1),)).coming_classes(spec()) == {"cpu-1"}
 
 
 def test_nodes_that_have_come_are_away_outside_of_their_time() -> None:

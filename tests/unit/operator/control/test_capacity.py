@@ -121,7 +121,7 @@ def test_announced_devices_without_a_profile_are_left_out_and_the_job_says_so() 
     cluster = SharedCluster({"a": 1}, capacity=announced(40, 140, device_class="NVIDIA-H100"))
     cluster.add("hard", images=10_000, deadline_s=140)
     cluster.run(3)
-    sentence = "NVIDIA-H100, which is announced, is left out until it has a profile of the model"
+    sentence = "NVIDIA-H100, of which there is no node yet, is left out until it has a profile of the model"
     assert cluster.said("hard", "Profiled") == ("Profiled", sentence)
     assert at_work(cluster) == ["a"]
 

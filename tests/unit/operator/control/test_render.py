@@ -1,14 +1,18 @@
 """What takes workers away: a Job shrinks at its end, so that as many of its living workers go as are meant."""
 
+from dataclasses import replace
+
 import pytest
 
+from dueby_api.capacity import NodePool
 from dueby_api.inference_job import InferenceJob
+from dueby_api.schema import validate
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.control.render import render
 from dueby_operator.jobs import names
-from dueby_operator.model.actions import StopWorkers
+from dueby_operator.model.actions import StartWorkers, StopWorkers
 from dueby_operator.model.job_snapshot import WorkerJob
-from dueby_operator.model.writes import Change, Delete, Write
+from dueby_operator.model.writes import Change, Create, Delete, Write
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse
 from support.decisions import MADE, NOW, SETTINGS, infj, job
@@ -53,3 +57,25 @@ def test_a_job_shrinks_until_as_many_living_workers_are_gone_as_are_meant(
 def test_a_job_of_which_every_worker_is_meant_is_deleted() -> None:
     assert isinstance(stop(*(f"w{i}" for i in range(5))), Delete)
     assert isinstance(stop("w0", "w1", failed="2-4"), Delete)
+
+
+def test_a_worker_that_asks_for_a_node_has_the_pool_s_labels_and_no_other_job() -> None:
+    """One revision with workers on nodes that are there and workers that ask: two Jobs, and the pods of each alike."""
+    pool = {"name": "burst", "class": "cpu-1", "devicesPerNode": 4, "maxNodes": 2, "timeToProvision": "10m"}
+    settings = replace(SETTINGS, node_pools=(validate(NodePool, {**pool, "nodeSelector": {"pool": "burst"}}),))
+    there, asks = (worker(f"w{i}", first=i, end=i + 1).assignment for i in range(2))
+    start = StartWorkers(
+        assignments=(there, replace(asks, pool="burst", provision_us=600_000_000)),
+        revision=1,
+        images=20,
+        part_size=10,
+        fingerprint="f",
+        reason="Started",
+    )
+    seen = job(infj(worker={"nodeSelector": {"zone": "a"}}))
+    assert isinstance(seen.manifest, InferenceJob)
+    devices = ClusterDevices(settings=settings, now_us=NOW, nodes={})
+    creates = [write for write in render((start,), seen, seen.manifest, devices) if isinstance(write, Create)]
+    assert len({create.job["metadata"]["name"] for create in creates}) == 2
+    selectors = [create.job["spec"]["template"]["spec"]["nodeSelector"] for create in creates]
+    assert selectors == [{"zone": "a"}, {"zone": "a", "pool": "burst"}]

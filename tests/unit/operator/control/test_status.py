@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from dueby_api.capacity import AnnouncedDevices
+from dueby_api.capacity import AnnouncedDevices, NodePool
 from dueby_api.conditions import Reason
 from dueby_api.gpu_profile import GPUProfile, Latency, Spread
 from dueby_api.schema import validate
+from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Change
 from dueby_operator.profiling.upkeep import profile_columns
 from dueby_operator.resources.crds import job_crd
@@ -22,6 +23,8 @@ SLOW_DECODING = {"decodeMicros": 25_000}
 SEEN = {"store": "s3://photos", "requestsPerSecond": 90, "workers": 2, "time": "2023-11-14T22:13:19Z"}
 AGREEMENT = {"photos": 64, "sameTop1": 0.9, "maxDifference": 0.2, "weightsDigest": "abc", **LABELLED}
 HOUR = {"from": "2023-11-14T22:20:00Z", "to": "2023-11-14T23:20:00Z"}
+POOL = {"name": "burst", "class": "cpu-1", "devicesPerNode": 1, "maxNodes": 1, "nodeSelector": {"pool": "burst"}}
+ASKING = replace(SETTINGS, node_pools=(validate(NodePool, {**POOL, "timeToProvision": "1m"}),))
 ANNOUNCING = replace(SETTINGS, capacity=(validate(AnnouncedDevices, {"class": "cpu-1", "count": 8, **HOUR}),))
 EMBEDDED = {"photos": 64, "similarity": 0.99, "leastSimilarity": 0.9, "weightsDigest": "abc"}
 
@@ -72,6 +75,12 @@ def uneven() -> GPUProfile:
     )
 
 
+def asking(begun: JobSnapshot) -> JobSnapshot:
+    """The job with workers that wait for nodes of a pool."""
+    workers = (replace(each, node="", assignment=replace(each.assignment, pool="burst")) for each in begun.workers)
+    return replace(begun, workers=tuple(workers))
+
+
 def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
     begun = started()
     # From a store that gives 250 images a second, 10,000 take 40 s: two devices share it, or it is too slow.
@@ -90,6 +99,7 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
         *(look(infj(status=indexed(inputCost=SLOW_DECODING), **more), **on_gpus()) for more in ({}, too_soon)),
         look(infj(status=indexed(observedStore=SEEN))),
         look(infj(status=indexed(), deadline="3h", deadlineClass="Hard"), nodes={}, settings=ANNOUNCING),
+        look(asking(begun.job())),
         look(begun.job(progress=progress)),
         look(begun.job(document=infj(status=begun.document["status"], gpus={"max": 1}), progress=progress)),
         *(
@@ -104,6 +114,11 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
             job({**one, "spec": {**one["spec"], **hard, "deadline": "12s"}}),
             job({**other, "spec": {**other["spec"], **hard, "deadline": "30s", "gpus": {"max": 8}}}),
         )
+    )
+    # One device can be asked for, and the second job has it after the first.
+    later = {"deadline": "30m", "deadlineClass": "Hard", "images": 10_000}
+    cases += look_at(
+        cluster(*(job({**each, "spec": {**each["spec"], **later}}) for each in (one, other)), nodes={}, settings=ASKING)
     )
     found = {path for case in cases for path in written(case.status.document())}
     assert declared(job_crd()) - found == set()

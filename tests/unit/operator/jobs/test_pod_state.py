@@ -125,6 +125,29 @@ def test_workers_of_a_job_that_another_controller_never_begins_are_absent_unless
     assert absent() == []
 
 
+def test_a_worker_that_has_asked_for_a_node_is_absent_only_once_that_should_have_come() -> None:
+    made, says = job(startTime=MADE), {"type": "PodScheduled", "status": "False", "message": "no node"}
+    asked = [replace(each, pool="burst", provision_us=600_000_000) for each in made.assignments]
+    waiting = replace(made, assignments=asked)
+    pods = [pod(0, phase="Pending", conditions=[says]), pod(1, phase="Pending", made=LATER, conditions=[says]), pod(2)]
+
+    def absent(after_s: int) -> list[int]:
+        return [index for _, index in absent_workers([waiting], pods, now_us=MADE_US + after_s * 1_000_000)]
+
+    assert [absent(after_s) for after_s in (0, 599, 600, 899, 900)] == [[], [], [0], [0], [0, 1]]
+    late = worker_models(
+        [waiting],
+        pods,
+        {},
+        answered_since={},
+        part_size=10,
+        silent_nodes=(),
+        absent={("job-r1-cpu-1", 0)},
+        now_us=READ_US,
+    )
+    assert [(each.state, each.is_absent) for each in late] == [("lost", True), ("starting", False), ("starting", False)]
+
+
 def test_images_of_open_parts_are_those_that_are_not_committed() -> None:
     progress = {"p": {"batches": 9, "imagesDone": 37, "partsCommitted": 3, "stepMicros": 250}}
     found = workers(job(), pod(0), progress=progress)[0]

@@ -37,6 +37,13 @@ def unread(found: JobSnapshot) -> JobSnapshot:
     return replace(found, worker_jobs=[replace(worker_job, assignments=())])
 
 
+def asking(found: JobSnapshot) -> JobSnapshot:
+    """Return the job with workers that have asked a pool for their nodes."""
+    (worker_job,) = found.worker_jobs
+    asked = [replace(assignment, pool="burst") for assignment in worker_job.assignments]
+    return replace(found, worker_jobs=[replace(worker_job, assignments=asked)])
+
+
 def forged(*, revision: int) -> JobSnapshot:
     """Return the job with a Job like the operator's, that somebody else has made."""
     found = unstarted()
@@ -55,6 +62,7 @@ def forged(*, revision: int) -> JobSnapshot:
             started().job(pods=[{**pod, "spec": {}} for pod in started().pods]), WORKERS, id="pods on no node"
         ),
         pytest.param(started().job(), 0, id="none that is on a node"),
+        pytest.param(asking(unstarted()), 0, id="none that waits for a node of its own"),
         pytest.param(started().job(pods=LEAVING), WORKERS, id="those that replace pods which are being deleted"),
         pytest.param(unstarted(completions=100_000), WORKERS, id="no more than there are assignments"),
         pytest.param(unstarted(completions=1), 1, id="no more than a Job that was shrunk wants"),

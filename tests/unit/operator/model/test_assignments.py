@@ -47,6 +47,9 @@ def assignments(draw: st.DrawFn) -> Assignment:
         ),
         iterations=draw(st.integers(0, 10**9)),
         share=draw(SHARES),
+        until_us=draw(st.none() | MICROS),
+        pool=draw(st.sampled_from(["", "burst"])),
+        provision_us=draw(MICROS),
     )
 
 

@@ -1,0 +1,99 @@
+"""Pools that stand at zero (`nodePools` in the chart's values): devices come once a worker asks for them. Pure.
+
+Who asks are the workers' pods: they wait for a node, and an autoscaler makes one that they fit. So what a pool could
+still have is a device group of its own, whose workers take so much longer to start. Nodes that have come count in its
+place. Where nodes don't come in time, the rest of the pool counts for nothing while workers wait for them: for the
+jobs of their namespace, since others' workers may ask for what no node of it has.
+
+Another way to ask, such as a ProvisioningRequest, would be made where workers are started (control/render.py).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+from dueby_api.capacity import NodePool
+from dueby_api.inference_job import JobSpec
+from dueby_api.subject import class_of
+from dueby_api.units import format_duration
+from dueby_operator.cluster.nodes import Node, are_borne, classes_on, kind_on
+from dueby_operator.cluster.requests import tolerations_of
+from dueby_operator.objects.nodes import Taint
+from dueby_planner.schedule.devices import DeviceGroup
+from dueby_planner.schedule.job import Claimant, WorkerModel
+
+Late = Mapping[tuple[str, str], int]
+"""By namespace and pool, how many workers wait for nodes that should have come."""
+
+
+def pool_of(labels: Mapping[str, str], pools: Iterable[NodePool]) -> str:
+    """Return the name of the pool that a node with these labels belongs to; empty if it belongs to none."""
+    return next((pool.name for pool in pools if pool.node_selector.items() <= labels.items()), "")
+
+
+def count_late(workers: Iterable[tuple[str, WorkerModel]]) -> Late:
+    """Return how many of these workers, which come with their namespaces, wait for nodes that should have come."""
+    return Counter(
+        (space, worker.assignment.pool) for space, worker in workers if worker.is_absent and worker.assignment.pool
+    )
+
+
+def asked_groups(
+    pools: Sequence[NodePool],
+    nodes: Collection[Node],
+    claimants: Sequence[Claimant],
+    late: Late,
+    *,
+    may_have: Callable[[Claimant, str], bool] = lambda claimant, device_class: True,
+) -> Iterator[DeviceGroup]:
+    """Yield what each pool could still have for these jobs. `may_have` is whether a job may have devices of a class."""
+    for pool in pools:
+        missing = pool.devices - sum(_devices(node, pool) for node in nodes if node.pool == pool.name)
+        users = frozenset(
+            claimant.key
+            for claimant in claimants
+            if pool.device_class in claimant.classes
+            and is_for(pool, claimant.spec)
+            and not late.get((claimant.key[0], pool.name))
+            and may_have(claimant, pool.device_class)
+        )
+        if missing > 0 and users:
+            yield DeviceGroup(
+                name=f"{pool.device_class}#pool-{pool.name}",
+                device_class=pool.device_class,
+                devices=missing,
+                idle=missing,
+                users=users,
+                pool=pool.name,
+                provision_us=pool.provision_us,
+            )
+
+
+def is_for(pool: NodePool, spec: JobSpec) -> bool:
+    """Return whether workers of the job may ask the pool for a node, and would be scheduled on it.
+
+    BestEffort jobs buy nothing, and of a job in a queue Kueue decides when there is room for it.
+    """
+    allowed = spec.gpus.classes
+    taints = [Taint(key=taint.key, value=taint.value, effect=taint.effect) for taint in pool.taints]
+    return (
+        spec.deadline_class != "BestEffort"
+        and not spec.queue_name
+        and (not allowed or pool.device_class in allowed)
+        and (spec.worker.node_selector or {}).items() <= pool.node_selector.items()
+        and are_borne(taints, tolerations_of(spec))
+    )
+
+
+def describe_late(pools: Sequence[NodePool], late: Late, namespace: str, spec: JobSpec) -> str:
+    """Return which devices that the job could use were asked for and have not come, in sentences; empty if none."""
+    return " ".join(
+        f"{count:,} {pool.device_class} of the pool {pool.name} that {'was' if count == 1 else 'were'} asked for "
+        f"{'has' if count == 1 else 'have'} not come within {format_duration(pool.provision_us)}."
+        for pool in pools
+        if (count := late.get((namespace, pool.name), 0)) and is_for(pool, spec)
+    )
+
+
+def _devices(node: Node, pool: NodePool) -> int:
+    kinds = (kind_on(node, name) for name in classes_on(node) if class_of(name) == pool.device_class)
+    return sum(kind.count for kind in kinds if kind) if node.is_ready else 0
