@@ -180,7 +180,7 @@ class Search:
     def __init__(self, problem: Problem, offers: Sequence[PricedGroup] | None = None) -> None:
         """`offers` are the problem's, if they are known. There must be some."""
         self.problem = problem
-        self.offers = offers_of(problem) if offers is None else offers
+        self.offers = list(offers_of(problem) if offers is None else offers)
         self.crew: Crew | None = None
         self.boxes = 0
         self._able = tuple(offer.best.images for offer in self.offers)
@@ -219,6 +219,7 @@ class Search:
         # No devices end before all of them would.
         soonest_us = end_of(self.problem, list(zip(self.offers, counts, strict=True))) or 0
         whole = Box(from_us=soonest_us, to_us=self.problem.time_us, least=(0,) * len(counts), most=counts)
+        self.offers = [offer.between(soonest_us, self.problem.time_us) for offer in self.offers]
         self._try_usual()
         order = counter()
         relaxed = self._relax(whole)

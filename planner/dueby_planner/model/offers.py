@@ -71,6 +71,27 @@ class PricedGroup:
                 rates.append(min(at_end, (start_us - self.group.available_us) * RATE_PARTS // size))
         return self.price.hourly * min(rates) if rates else None
 
+    def between(self, first_us: int, last_us: int) -> "PricedGroup":
+        """Return the offer without sizes that do no more than another one, whenever devices end between the two.
+
+        By F a size has done more than (F - s) b / L images and at most b more than that. Of two such lines, one that is
+        not below the other at either end is not below it between them.
+        """
+        if len(self.rows) < 2:
+            return self
+        ends = (first_us, last_us)
+        best = max(self.rows, key=lambda row: (last_us - row[0]) * row[2] // row[1])
+        sure = [(end - best[0]) * best[2] // best[1] for end in ends]
+
+        def may_do_more(row: Row) -> bool:
+            most = [(end - row[0]) * row[2] // row[1] + 1 + row[2] for end in ends]
+            return (row[3] + 1) * row[2] > (best[3] + 1) * best[2] or any(
+                m > s for m, s in zip(most, sure, strict=True)
+            )
+
+        kept = (best[4], self.best.choice)
+        return replace(self, rows=tuple(row for row in self.rows if row[4] in kept or may_do_more(row)))
+
     def with_only(self, choice: DeviceChoice) -> "PricedGroup":
         """Return the offer with this choice alone."""
         return replace(self, rows=tuple(row for row in self.rows if row[4] is choice))

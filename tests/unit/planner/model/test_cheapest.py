@@ -12,6 +12,7 @@ from dueby_api.errors import Invalid
 from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup, capacity
 from dueby_planner.model.cost import HOUR_US, Price, Tariff, micro_units
+from dueby_planner.model.offers import RATE_PARTS, offers_of
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
 from support.examples import examples
@@ -139,6 +140,22 @@ def test_no_devices_cost_less_than_the_bound_and_the_plan_s_are_the_cheapest(sma
     assert answer.cost_bound <= micro_units(least) <= answer.cost.total
     if answer.cost_bound == answer.cost.total:
         assert micro_units(least) == answer.cost.total
+
+
+@given(CHOICES, st.integers(0, 60), st.integers(0, 60))
+def test_sizes_that_are_left_out_do_no_more_than_those_that_are_kept(
+    choices: list[DeviceChoice], one: int, other: int
+) -> None:
+    first, last = sorted((one, other))
+    bare = asked(group(*choices), images=1, time=60, prices=tariff(a=1))
+    for offer in offers_of(bare):
+        kept = offer.between(first, last)
+        for end in range(first, last + 1):
+            assert kept.images_by(end) == offer.images_by(end)
+            rate = offer.rate_by(end)
+            if rate is not None:
+                done = max(offer.images_by(at) * rate - offer.charge(at) * RATE_PARTS for at in range(end + 1))
+                assert done <= 0, "no image is cheaper"
 
 
 # ---- by hand
