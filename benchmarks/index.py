@@ -3,12 +3,14 @@
     python benchmarks/index.py                      # ten minutes, 2 GB in /tmp; writes results/index.json
     python benchmarks/index.py --added 10000000     # some minutes; prints how 10 million and 1,000 more are compared
     python benchmarks/index.py --changed            # 15 minutes; prints the same of 1 and 3 million files with ETags
+    python benchmarks/index.py --killed             # two minutes; prints what a step takes that goes on after a kill
 
 The real step, as a process of its own, over lists of a million and ten million URIs in no order, on a web server of
 this machine that has the same photo for every path, and what a hundred million would take by these two. The peak is the
 whole process's, with PyTorch and the model if the machine doesn't know the model yet. Then the step of a job with
 `sink.ifExists: Append`, over 1 and 4 million and 1,000 more, into a sink that has a row of each but these.
 With `sink.changed: true` the photos are in a bucket that this process stands in for, and some have another ETag.
+Killed is a step over such a bucket without folders, whose pages take as long as S3's, once it has listed it all.
 """
 
 import argparse
@@ -47,6 +49,8 @@ PART_SIZE = 65_536
 ADDED, NEW = (1_000_000, 4_000_000), 1_000
 # The same with sink.changed, each with few files that were written again, and the first with many.
 CHANGED, FEW, LARGE_SHARE = (1_000_000, 3_000_000), 1_000, 4
+# Files of the bucket over which a step is killed, and how long a page of 1,000 takes.
+KILLED, PAGE_S = 200_000, 0.1
 # What so many images may take.
 MANY, MOST_MIB, MOST_S = 100_000_000, 1024, 900
 MODEL = {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64}
@@ -79,12 +83,16 @@ class Bucket(Photo):
 
     page = 1000
     images, changed = 0, 0
+    page_s = 0.0
+    pages = 0
 
     def do_GET(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
         if "list-type" not in query:
             super().do_GET()
             return
+        Bucket.pages += 1
+        time.sleep(self.page_s)
         first = int(query.get("continuation-token", ["0"])[0])
         end = min(first + self.page, self.images)
         items = "".join(map(self._item, range(first, end)))
@@ -107,16 +115,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--added", type=int, metavar="N", help="only this: find what is new beside N images")
     parser.add_argument("--changed", action="store_true", help="only this: find what is new and what has changed")
+    parser.add_argument("--killed", action="store_true", help="only this: kill a step, and let it go on")
     arguments = parser.parse_args()
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG")
     Photo.data = buffer.getvalue()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket if arguments.changed else Photo)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket if arguments.changed or arguments.killed else Photo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = server.server_port
-    if arguments.changed:
-        measure_changed(port)
+    if arguments.changed or arguments.killed:
+        os.environ |= {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_REGION": "us-east-1",
+            **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "benchmark"),
+        }
+        (measure_killed if arguments.killed else measure_changed)()
         return
     if arguments.added:
         measure(port, arguments.added, adds=True)
@@ -135,11 +149,31 @@ def main() -> None:
     (RESULTS / "index.json").write_text(json.dumps(found + rows, indent=1))
 
 
-def measure_changed(port: int) -> None:
+def measure_changed() -> None:
     """Find what is new and what has changed in a bucket: few files of each size, and a large share of the first."""
-    rows = [measure_bucket(port, images, changed=FEW) for images in CHANGED]
+    rows = [measure_bucket(images, changed=FEW) for images in CHANGED]
     extrapolate(rows)
-    measure_bucket(port, CHANGED[0], changed=CHANGED[0] // LARGE_SHARE)
+    measure_bucket(CHANGED[0], changed=CHANGED[0] // LARGE_SHARE)
+
+
+def measure_killed() -> None:
+    """Kill a step that has listed a bucket, and start it again."""
+    Bucket.images, Bucket.page_s = KILLED, PAGE_S
+    with tempfile.TemporaryDirectory(prefix="dueby-benchmark-") as folder:
+        document = {"job": "benchmark", "uid": "benchmark", "model": MODEL, "source": {"uri": "s3://bucket/photos/"}}
+        (Path(folder) / "config.json").write_text(json.dumps(document | {"sink": {"uri": f"{folder}/sink"}}))
+        began_s = time.monotonic()
+        step = subprocess.Popen(step_words(Path(folder)), stderr=subprocess.PIPE, text=True)
+        assert step.stderr is not None
+        listed_s = next(time.monotonic() - began_s for line in step.stderr if line.startswith("freezing"))
+        step.kill()
+        _, _, usage = os.wait4(step.pid, 0)
+        took = f"{listed_s:.1f} s, {usage.ru_utime + usage.ru_stime:.1f} s of a core, {Bucket.pages} pages"
+        kept = sum(file.stat().st_size for file in Path(folder, "sink", "_dueby", "listing").iterdir())
+        print(f"{KILLED:>11,} images, killed once they are listed: {took}; {kept / 2**20:.1f} MiB are kept", flush=True)
+        Bucket.pages = 0
+        said, row = run_step(Path(folder))
+    shown(KILLED, said, row, f", and {Bucket.pages} pages, after the kill", expected=KILLED)
 
 
 def extrapolate(rows: list[dict[str, Any]], *, kept_bytes: int = 1) -> None:
@@ -164,13 +198,8 @@ def measure(port: int, images: int, *, adds: bool = False) -> dict[str, Any]:
     return shown(images, said, row, what, expected=NEW if adds else images) | ({"new": NEW} if adds else {})
 
 
-def measure_bucket(port: int, images: int, *, changed: int) -> dict[str, Any]:
+def measure_bucket(images: int, *, changed: int) -> dict[str, Any]:
     """The step over some more files than a sink has rows of, of which so many have changed."""
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_REGION": "us-east-1",
-        **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "benchmark"),
-    }
     with tempfile.TemporaryDirectory(prefix="dueby-benchmark-") as folder:
         Bucket.images, Bucket.changed = images, 0
         finish(Path(folder), index(Path(folder), {"uri": "s3://bucket/photos/"}, changed=True)[0])
@@ -205,11 +234,19 @@ def index(folder: Path, source: dict[str, Any], *, changed: bool = False) -> tup
         "source": source,
         "sink": {"uri": f"{folder}/sink", "ifExists": "Append", "changed": changed},
     }
-    config = folder / "config.json"
-    config.write_text(json.dumps(document))
+    (folder / "config.json").write_text(json.dumps(document))
+    return run_step(folder)
+
+
+def step_words(folder: Path) -> list[str]:
+    """Return the command of the step whose configuration is in the folder."""
+    return [sys.executable, "-m", "dueby_worker", "index", "--config", str(folder / "config.json")]
+
+
+def run_step(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the step whose configuration is in the folder; return its last words, and what it took."""
     began_s = time.monotonic()
-    command = [sys.executable, "-m", "dueby_worker", "index", "--config", str(config)]
-    step = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    step = subprocess.Popen(step_words(folder), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert step.stdout is not None
     said = json.loads(step.stdout.read().splitlines()[-1])
     _, status, usage = os.wait4(step.pid, 0)

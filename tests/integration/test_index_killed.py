@@ -19,6 +19,7 @@ FOLDERS, FILES = 6, 3000
 # So long that few pages fill a file of answers.
 LONG = "/".join(letter * 230 for letter in "abc")
 LIMIT_S = 120.0
+UNKNOWN_TOKEN = Refusal(status=400, code="InvalidArgument", message="The continuation token provided is incorrect")
 
 
 @pytest.fixture(scope="module")
@@ -115,4 +116,25 @@ def test_a_step_that_is_killed_goes_on_and_gives_the_same_index(
     assert again.wait(LIMIT_S) == 0, (tmp_path / "log.txt").read_text()
     assert index_files(server, tmp_path.name) == files
     assert pages(proxy) <= may_ask * asked
+    assert open_store(server.uri(tmp_path.name)).list_names(FOLDER) == []
+
+
+def test_a_store_that_does_not_know_where_a_listing_was_is_listed_again(
+    server: S3Server, proxy: FaultProxy, wanted: tuple[dict[str, bytes], int], tmp_path: Path
+) -> None:
+    files, asked = wanted
+    step = start_step(server, tmp_path.name, tmp_path)
+    moment = nth(2, "PUT", FOLDER)
+    proxy.fault = lambda request: step.kill() if moment(request) else None
+    assert step.wait(LIMIT_S) == -9, (tmp_path / "log.txt").read_text()
+    proxy.requests.clear()
+    moment = nth(1, "GET", "continuation-token")
+    proxy.fault = lambda request: UNKNOWN_TOKEN if moment(request) else None
+
+    again = start_step(server, tmp_path.name, tmp_path)
+
+    assert again.wait(LIMIT_S) == 0, (tmp_path / "log.txt").read_text()
+    assert "the listing begins again" in (tmp_path / "log.txt").read_text()
+    assert index_files(server, tmp_path.name) == files
+    assert pages(proxy) > asked
     assert open_store(server.uri(tmp_path.name)).list_names(FOLDER) == []

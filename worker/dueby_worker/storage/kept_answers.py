@@ -23,7 +23,7 @@ FOLDER = "_dueby/listing"
 # Of questions and answers, before they are compressed. It is what a kill loses at most.
 _FILE_BYTES = 4 << 20
 # Files that are held in memory; and that are read or deleted side by side.
-_IN_MEMORY, _AT_ONCE = 16, 16
+_IN_MEMORY, _AT_ONCE = 16, 8
 # A level that costs less time than it saves. More than so much of one file was not written here: it holds one answer
 # more than it should, which is at most a tar's.
 _LEVEL, _MOST_BYTES = 1, 1 << 30
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class KeptAnswers:
-    """The answers that a sink has, until a block ends without an error. Thread-safe."""
+    """The answers that a sink has, until a block ends as it would end the next time. Thread-safe."""
 
     def __init__(self, sink: Store, scratch: Path, *, owner: str | None, file_bytes: int = _FILE_BYTES) -> None:
         """Take what is there. `owner` is the job's uid; None if nobody can tell its next attempt from another job."""
@@ -53,7 +53,8 @@ class KeptAnswers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
-        if kind is None:
+        # What is wrong with the job is wrong the next time, too, and nobody goes on.
+        if kind is None or issubclass(kind, Invalid):
             self.delete()
 
     def find(self, question: str) -> str | None:

@@ -2,12 +2,14 @@
 
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby_api.errors import Invalid, Transient
 from dueby_worker.storage.kept_answers import FOLDER, KeptAnswers, delete_answers
 from dueby_worker.storage.local_store import LocalStore
 from dueby_worker.storage.store import NotPermitted, Store
@@ -91,6 +93,25 @@ def test_who_is_told_to_forget_asks_again(sink: Store, scratches: Iterator[Path]
     assert answers.find("question 10") is None
     assert sink.list_names(FOLDER) == []
     assert not answers.forget()
+
+
+@pytest.mark.parametrize(
+    ("error", "files"),
+    [
+        pytest.param(None, 0, id="it is done"),
+        pytest.param(Invalid("spec.source.uri", "has no images"), 0, id="it is refused"),
+        pytest.param(Transient("the store is away"), 4, id="it is tried again"),
+        pytest.param(KeyboardInterrupt(), 4, id="it is ended"),
+    ],
+)
+def test_answers_stay_where_a_step_is_tried_again(
+    sink: Store, scratches: Iterator[Path], error: BaseException | None, files: int
+) -> None:
+    keep_all(sink, next(scratches), file_bytes=500)
+    with pytest.raises(type(error)) if error else nullcontext(), KeptAnswers(sink, next(scratches), owner=None):
+        if error:
+            raise error
+    assert len(sink.list_names(FOLDER)) == files
 
 
 def test_two_processes_at_the_same_time_keep_beside_each_other(sink: Store, scratches: Iterator[Path]) -> None:
