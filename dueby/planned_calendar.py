@@ -1,25 +1,18 @@
-"""Several jobs as one calendar: all of them on one pool, each as its deadline class promises."""
+"""The calendar of several jobs (fleet_calendar.py) as a document, and as it is shown."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from dueby.inputs.manifests import naming
+from dueby.fleet_calendar import ASKED_FOR, class_named, pool_named
 from dueby.plan_words import ASSUMED
-from dueby.planning import shared_problem
 from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
-from dueby_api.capacity import AnnouncedDevices
-from dueby_api.errors import Invalid
-from dueby_api.gpu_profile import GPUProfile
-from dueby_api.inference_job import InferenceJob
-from dueby_api.units import MICROS_PER_SECOND, seconds
+from dueby_api.capacity import NodePool
+from dueby_api.units import MICROS_PER_SECOND, format_duration, seconds
 from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, work_words
 from dueby_planner.answer import device_word
 from dueby_planner.model.problem import Problem
-from dueby_planner.profiles.machine_pool import machine_pool
-from dueby_planner.schedule.calendar import Calendar, make_calendar
-from dueby_planner.schedule.calendar_job import CalendarJob, Placement
+from dueby_planner.schedule.calendar import Calendar
+from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.explain import cut_sentence, refusal_sentence
-from dueby_planner.schedule.free_devices import CHANGE_US, free_over_time, idle_pool, proven
 from dueby_planner.schedule.reservation import (
     Lane,
     Window,
@@ -30,62 +23,6 @@ from dueby_planner.schedule.reservation import (
     probability_by,
     starts,
 )
-from dueby_planner.schedule.stores import StoreUse, shared_units, store_uses
-from dueby_planner.schedule.verify import verify_calendar
-
-Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
-"""Each job with the profiles that are known of its model, measured and predicted."""
-
-
-def calendar_of(
-    profiled_jobs: Known, counts: Mapping[str, int], *, now_us: int, capacity: Sequence[AnnouncedDevices] = ()
-) -> Calendar:
-    """Return the calendar of jobs that are created now, each with a name of its own.
-
-    The devices are those that are there all the time, by class, and those that come and go. Raise Invalid if a job
-    can't be planned.
-    """
-    free = free_over_time(counts, capacity, now_us=now_us)
-    counts = {name: max(step.free for step in steps) for name, steps in free.items()}
-    placed: list[CalendarJob] = []
-    uses: dict[str, tuple[StoreUse, ...]] = {}
-    for job, profiles in profiled_jobs:
-        with naming(job):
-            whole = shared_problem(job, profiles, dict(counts), now_us=now_us)
-            uses[job.metadata.name] = store_uses(whole)
-            problem = whole.within_feed()
-            _ = problem.rule  # which refuses a confidence that is too high for the profiles
-        placed.append(CalendarJob(name=job.metadata.name, deadline_class=job.spec.deadline_class, problem=problem))
-    units = shared_units(uses.values())
-    jobs = [
-        replace(job, limits={use.limit: use.costs for use in uses[job.name] if use.limit in units}) for job in placed
-    ]
-    pool = idle_pool(counts, limits=units, change_us=CHANGE_US)
-    tables = {kind: {**table, **free} for kind, table in pool.free.items()}
-    proved = {name: proven(steps) for name, steps in free.items()}
-    calendar = make_calendar(jobs, replace(pool, whole=proved, free=tables, expected=tables))
-    verify_calendar(calendar)
-    return calendar
-
-
-def machine_of(profiled_jobs: Known) -> dict[str, int]:
-    """Return this machine's devices, if all jobs take the same of them."""
-    pools = {
-        job.metadata.name: machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
-        for job, profiles in profiled_jobs
-    }
-    first = profiled_jobs[0][0].metadata.name
-    for name, pool in pools.items():
-        if pool != pools[first]:
-            one, other = (
-                ", ".join(f"{device}={count}" for device, count in counts.items()) for counts in (pools[first], pool)
-            )
-            raise Invalid(
-                "--pool",
-                f"is missing: {first} is fastest on {one} of this machine and {name} on {other}, which are the same "
-                "cores. Give the devices to plan with.",
-            )
-    return pools[first]
 
 
 def calendar_answer(calendar: Calendar) -> CalendarAnswer:
@@ -97,7 +34,12 @@ def calendar_answer(calendar: Calendar) -> CalendarAnswer:
         proof="Calendar" if calendar.is_feasible else "Cut" if cut else "NoScheduleFound",
         jobs=tuple(_planned_job(found) for found in calendar.placements),
         pool=tuple(
-            PlannedPool(device_class=name, devices=max(step.free for step in steps), peak=_peak(calendar, name))
+            PlannedPool(
+                device_class=class_named(name),
+                devices=max(step.free for step in steps),
+                peak=_peak(calendar, name),
+                pool=pool_named(name),
+            )
             for name, steps in calendar.pool.whole.items()
         ),
         cut=PlannedCut(
@@ -105,7 +47,7 @@ def calendar_answer(calendar: Calendar) -> CalendarAnswer:
             until=seconds(cut.until_us),
             needed_gpu_seconds=seconds(cut.needed_us),
             available_gpu_seconds=seconds(cut.available_us),
-            sentence=cut_sentence(calendar, cut, str, str),
+            sentence=cut_sentence(calendar, cut, str, class_named),
         )
         if cut
         else None,
@@ -140,7 +82,8 @@ def _planned_job(found: Placement) -> PlannedJob:
 
 def _planned_window(lane: Lane, window: Window) -> PlannedWindow:
     return PlannedWindow(
-        device_class=lane.group,
+        device_class=class_named(lane.group),
+        pool=pool_named(lane.group),
         engine=window.choice.engine,
         from_seconds=seconds(window.from_us),
         to_seconds=seconds(window.to_us),
@@ -155,19 +98,27 @@ def _peak(calendar: Calendar, name: str) -> int:
     return devices_at_most(tuple(lanes))
 
 
-def shown_plan(calendar: Calendar, answer: CalendarAnswer, *, now_us: int) -> ShownCalendar:
-    """Return the calendar as it is shown."""
+def shown_plan(
+    calendar: Calendar, answer: CalendarAnswer, *, now_us: int, node_pools: Sequence[NodePool] = ()
+) -> ShownCalendar:
+    """Return the calendar as it is shown; `node_pools` are those that it may ask."""
+    peaks = {pool.pool: pool.peak for pool in answer.pool}
+    notes = [ASSUMED] if any(placement.job.problem.pool.is_assumed for placement in calendar.placements) else []
+    notes += [
+        f"Devices of the pool {pool.name} are asked for when their window begins, and are there after "
+        f"{format_duration(pool.provision_us)}."
+        for pool in node_pools
+        if peaks[pool.name]
+    ]
     return ShownCalendar(
         now_us=now_us,
         jobs=tuple(
             _shown_job(calendar, placement, planned)
             for placement, planned in zip(calendar.placements, answer.jobs, strict=True)
         ),
-        pool=tuple(
-            ShownPool(device_class=pool.device_class, devices=pool.devices, peak=pool.peak) for pool in answer.pool
-        ),
+        pool=tuple(ShownPool(device_class=_name(pool), devices=pool.devices, peak=pool.peak) for pool in answer.pool),
         device=device_word(calendar.placements[0].job.problem.pool),
-        notes=(ASSUMED,) if any(placement.job.problem.pool.is_assumed for placement in calendar.placements) else (),
+        notes=tuple(notes),
         warnings=answer.warnings,
     )
 
@@ -177,7 +128,7 @@ def _shown_job(calendar: Calendar, placement: Placement, planned: PlannedJob) ->
     is_refused = placement.action in ("Refuse", "Hold")
     sentence = ""
     if is_refused:
-        sentence = f"{planned.name}: {refusal_sentence(calendar, placement)}"
+        sentence = f"{planned.name}: {refusal_sentence(calendar, placement, class_of=class_named)}"
     elif placement.action == "Wait":
         sentence = f"{planned.name} {_without_devices(placement.job.problem)}."
     return ShownJob(
@@ -210,9 +161,14 @@ def _without_devices(problem: Problem) -> str:
     return f"can't be done: on these devices no time is long enough{f' with its {named}' if named else ''}"
 
 
+def _name(devices: PlannedWindow | PlannedPool) -> str:
+    """Return what the devices are called for people."""
+    return f"{devices.device_class}{ASKED_FOR}{devices.pool}" if devices.pool else devices.device_class
+
+
 def _hold(window: PlannedWindow) -> ShownHold:
     return ShownHold(
-        device_class=window.device_class,
+        device_class=_name(window),
         from_s=window.from_seconds,
         to_s=window.to_seconds,
         count=window.count,

@@ -24,6 +24,8 @@ class PlannedWindow(LenientSpec, frozen=True, kw_only=True):
     """Images in a mini-batch."""
     images: int
     """What these devices do together, at the job's confidence."""
+    pool: str | None = None
+    """The pool that is asked for nodes with them when the window begins; null: they are there."""
 
 
 class PlannedJob(LenientSpec, frozen=True, kw_only=True):
@@ -62,6 +64,8 @@ class PlannedPool(LenientSpec, frozen=True, kw_only=True):
     """How many there are."""
     peak: int
     """How many are held at most at once."""
+    pool: str | None = None
+    """The pool that could have them; null: they are there, or come and go."""
 
 
 class PlannedCut(LenientSpec, frozen=True, kw_only=True):

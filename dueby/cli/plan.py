@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CLASS=COUNT|FILE",
-        help="number of devices of a class, or a YAML file with classes and capacity that comes and goes; may be "
+        help="number of devices of a class, or a YAML file with classes, capacity and nodePools; may be "
         "repeated (default: the devices that were profiled here)",
     )
     parser.add_argument(
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             jobs.append(with_images(manifest.job, arguments.images))
     fleet = read_pool(arguments.pool)
     # What comes and goes is planned with on a calendar only.
-    is_one = len(jobs) == 1 and not fleet.capacity
+    is_one = len(jobs) == 1 and not (fleet.capacity or fleet.node_pools)
     require_curve(arguments.curve, arguments.output, is_one_job=is_one)
     tariff = read_prices(arguments.prices, region=arguments.region, spot=arguments.spot, is_one_job=is_one)
     if not is_one:
@@ -107,19 +107,19 @@ def run(arguments: argparse.Namespace) -> int:
 def _run_all(jobs: Sequence[InferenceJob], fleet: Fleet, arguments: argparse.Namespace) -> int:
     """Plan the jobs on one pool and print the calendar; return 3 if a Hard or a Soft job is late, else 0."""
     # Imported here, since the plan of one job on devices that are there doesn't need it.
-    from dueby.planned_calendar import calendar_of, machine_of
+    from dueby.fleet_calendar import calendar_of, machine_of
     from dueby_planner.schedule.free_devices import PROMISED
 
     profiled_jobs = profiled(jobs, paths=arguments.profiles)
     now_us = time.time_ns() // 1000
-    counts = fleet.counts if arguments.pool else machine_of(profiled_jobs)
-    calendar = calendar_of(profiled_jobs, counts, now_us=now_us, capacity=fleet.capacity)
-    _print_calendar(calendar, arguments.output, now_us=now_us, is_verbose=arguments.verbose)
+    fleet = fleet if arguments.pool else Fleet(counts=machine_of(profiled_jobs))
+    calendar = calendar_of(profiled_jobs, fleet, now_us=now_us)
+    _print_calendar(calendar, arguments.output, fleet, now_us=now_us, is_verbose=arguments.verbose)
     urgent = [placement for placement in calendar.placements if placement.job.deadline_class in PROMISED]
     return 0 if all(placement.is_in_time for placement in urgent) else EXIT_INFEASIBLE
 
 
-def _print_calendar(calendar: "Calendar", output: str, *, now_us: int, is_verbose: bool) -> None:
+def _print_calendar(calendar: "Calendar", output: str, fleet: Fleet, *, now_us: int, is_verbose: bool) -> None:
     """Print the calendar on stdout as `print_answer` does a plan."""
     from dueby.planned_calendar import calendar_answer, shown_plan
 
@@ -127,7 +127,7 @@ def _print_calendar(calendar: "Calendar", output: str, *, now_us: int, is_verbos
     if output in ("json", "yaml"):
         print_document(answer.complete_document(), output)
         return
-    shown = shown_plan(calendar, answer, now_us=now_us)
+    shown = shown_plan(calendar, answer, now_us=now_us, node_pools=fleet.node_pools)
     if output == "html":
         print_page(shown)
         return

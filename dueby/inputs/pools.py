@@ -1,6 +1,6 @@
 """The devices that `dueby plan --pool` plans with: CLASS=COUNT on the command line, or a file with a fleet.
 
-A fleet needs not exist. Its nodes that could be asked for, or taken away, would be read here, too.
+A fleet needs not exist. Devices of it that may be taken away would be read here, too.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dueby.inputs.files import SUFFIXES, documents_in
-from dueby_api.capacity import AnnouncedDevices, PoolFile
+from dueby_api.capacity import AnnouncedDevices, NodePool, PoolFile
 from dueby_api.errors import Invalid
 from dueby_api.schema import validate
 
@@ -24,30 +24,38 @@ class Fleet:
     """Those that are there all the time, by class."""
     capacity: tuple[AnnouncedDevices, ...] = ()
     """Those that come and go."""
+    node_pools: tuple[NodePool, ...] = ()
+    """Those that can be asked for."""
 
 
 def read_pool(entries: Sequence[str]) -> Fleet:
     """Return the fleet of entries that are CLASS=COUNT or files; raise Invalid for anything else."""
     counts: dict[str, int] = {}
     capacity: list[AnnouncedDevices] = []
+    node_pools: dict[str, NodePool] = {}
     for entry in entries:
         if entry.endswith(SUFFIXES):
             pool = _read_file(entry)
             named = [(listed.name, listed.count) for listed in pool.classes]
             capacity += pool.capacity
+            if twice := [found.name for found in pool.node_pools if found.name in node_pools]:
+                raise Invalid("--pool", f"names the pool {twice[0]} twice; give each a name of its own")
+            node_pools |= {found.name: found for found in pool.node_pools}
         else:
             named = [_parse_count(entry)]
         for name, count in named:
             if name in counts:
                 raise Invalid("--pool", f"names {name} twice; give one count")
             counts[name] = count
-    return Fleet(counts=counts, capacity=tuple(capacity))
+    return Fleet(counts=counts, capacity=tuple(capacity), node_pools=tuple(node_pools.values()))
 
 
 def _read_file(path: str) -> PoolFile:
     documents = list(documents_in(path, most=MAX_POOL))
     if len(documents) != 1:
-        raise Invalid(path, f"expected one pool, with classes and capacity, found {len(documents):,} documents")
+        raise Invalid(
+            path, f"expected one pool, with classes, capacity or nodePools, found {len(documents):,} documents"
+        )
     return validate(PoolFile, documents[0][1], origin=path)
 
 

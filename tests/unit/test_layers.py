@@ -41,7 +41,7 @@ from support.source_tree import PACKAGES
 # Small files of the operator that others stand on.
 BASE = ("paths", "settings")
 # Files of the command and the library that plan, and say so in words.
-PLANS = {"plan_words", "planned_calendar", "planned_curve", "planned_job", "planning"}
+PLANS = {"fleet_calendar", "plan_words", "planned_calendar", "planned_curve", "planned_job", "planning"}
 # Files of the planner that judge one job's plan, and say so in words.
 JUDGES = {"answer", "deadline_classes"}
 # Which of our packages each package may import.

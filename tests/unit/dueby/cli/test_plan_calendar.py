@@ -21,7 +21,7 @@ JOB_FIELDS = [
     *("name", "deadlineClass", "action", "gpus", "lowerBound", "probability", "expectedSeconds", "slackSeconds"),
     *("starts", "gpuSeconds", "windows"),
 ]
-WINDOW_FIELDS = ["deviceClass", "engine", "from", "to", "count", "miniBatchSize", "images"]
+WINDOW_FIELDS = ["deviceClass", "engine", "from", "to", "count", "miniBatchSize", "images", "pool"]
 CUT_FIELDS = ["jobs", "until", "neededGpuSeconds", "availableGpuSeconds", "sentence"]
 # The study's own model: 64 images in 14 ms, the first after 900 ms. In 10 s a device does 651 times 64 = 41,664.
 EXACT: dict[str, Any] = {"confidence": 0.5, "deadline": "10s", "deadlineClass": "Hard"}
@@ -61,10 +61,17 @@ def test_jobs_that_fit_are_a_calendar(plan: PlanAll) -> None:
     assert list(document) == FIELDS
     assert [list(job) for job in document["jobs"]] == [JOB_FIELDS] * 2
     assert (document["feasible"], document["proof"], document["cut"]) == (True, "Calendar", None)
-    assert document["pool"] == [{"deviceClass": A100, "devices": 1, "peak": 1}]
+    assert document["pool"] == [{"deviceClass": A100, "devices": 1, "peak": 1, "pool": None}]
     late, first = document["jobs"]
     assert [first[name] for name in ("name", "action", "gpus", "lowerBound", "starts")] == ["a", "Start", 1, 1, 1]
-    window = {"deviceClass": A100, "engine": "cudagraph", "count": 1, "miniBatchSize": 64, "images": 41_664}
+    window = {
+        "deviceClass": A100,
+        "engine": "cudagraph",
+        "count": 1,
+        "miniBatchSize": 64,
+        "images": 41_664,
+        "pool": None,
+    }
     assert first["windows"] == [{**window, "from": 0.0, "to": 10.0}]
     # 651 mini-batches end after 0.9 s and 650 steps. Then the device takes 5 s to change hands.
     assert (first["expectedSeconds"], first["slackSeconds"], first["gpuSeconds"]) == (10.0, 0.0, 10.0)
@@ -185,7 +192,7 @@ def test_without_a_pool_all_jobs_share_this_machine(plan: PlanAll) -> None:
     # The second job's image size is a prediction.
     jobs: dict[str, dict[str, Any]] = {"a": {"images": 1000}, "b": {"images": 1000, "model": {"imageSize": 256}}}
     code, out, _ = plan("-o", "json", machine=[slices(1, count=6)], jobs=jobs)
-    assert (code, json.loads(out)["pool"]) == (0, [{"deviceClass": "cpu-1", "devices": 6, "peak": 2}])
+    assert (code, json.loads(out)["pool"]) == (0, [{"deviceClass": "cpu-1", "devices": 6, "peak": 2, "pool": None}])
 
 
 def test_jobs_that_want_the_same_cores_in_other_slices_ask_for_a_pool(plan: PlanAll) -> None:

@@ -54,7 +54,7 @@ def test_what_comes_is_beside_what_is_always_there(plan: Plan, tmp_path: Path) -
     code, out, _ = plan("-o", "json", pool=file, deadline="130s", images=1_500_000, deadlineClass="Hard")
     document = json.loads(out)
     (job,) = document["jobs"]
-    assert (code, document["pool"]) == (0, [{"deviceClass": A100, "devices": 5, "peak": job["gpus"]}])
+    assert (code, document["pool"]) == (0, [{"deviceClass": A100, "devices": 5, "peak": job["gpus"], "pool": None}])
     later = [window for window in job["windows"] if window["from"] > 1]
     assert later
     assert sum(window["count"] for window in job["windows"] if window["from"] <= 1) == 1
@@ -70,6 +70,46 @@ def test_a_weekly_block_is_planned_with(plan: Plan, tmp_path: Path) -> None:
 def test_a_block_that_is_over_is_no_pool(plan: Plan, tmp_path: Path) -> None:
     code, _, err = plan(pool=pool_file(tmp_path, capacity=[block(-20, -10)]))
     assert (code, err) == (2, "dueby plan: pool: is empty: there is no device to plan with (job catalog)\n")
+
+
+def burst(**fields: Any) -> dict[str, Any]:
+    """A pool that has no node, and could have two with four A100 each."""
+    usual = {"name": "burst", "class": A100, "devicesPerNode": 4, "maxNodes": 2, "nodeSelector": {"pool": "burst"}}
+    return {**usual, "timeToProvision": "10m", **fields}
+
+
+def test_a_job_is_planned_on_devices_that_are_asked_for(plan: Plan, tmp_path: Path) -> None:
+    file = pool_file(tmp_path, nodePools=[burst()])
+    code, out, _ = plan("-o", "json", pool=file, deadline="15m", deadlineClass="Hard")
+    document = json.loads(out)
+    (job,), (window,) = document["jobs"], document["jobs"][0]["windows"]
+    assert (code, job["action"], job["gpus"]) == (0, "Start", 1)
+    assert (window["deviceClass"], window["pool"], window["from"]) == (A100, "burst", 0)
+    assert 600 < window["to"] <= 900
+    assert document["pool"] == [{"deviceClass": A100, "devices": 8, "peak": 1, "pool": "burst"}]
+    code, out, _ = plan("-o", "json", pool=file, deadline="10m", deadlineClass="Hard")
+    assert (code, json.loads(out)["jobs"][0]["action"]) == (3, "Refuse")
+
+
+def test_nothing_is_asked_for_where_what_is_there_will_do(plan: Plan, tmp_path: Path) -> None:
+    both = pool_file(tmp_path, classes=[{"name": A100, "count": 1}], nodePools=[burst()])
+    _, out, _ = plan("-o", "json", pool=both, deadline="15m")
+    document = json.loads(out)
+    assert {found["pool"]: found["peak"] for found in document["pool"]} == {None: 1, "burst": 0}
+    _, out, _ = plan("-o", "json", pool=both, deadline="15m", images=6_000_000)
+    document = json.loads(out)
+    assert {found["pool"]: found["peak"] for found in document["pool"]} == {None: 1, "burst": 2}
+
+
+def test_people_read_what_is_asked_for_and_when_it_is_there(plan: Plan, tmp_path: Path) -> None:
+    _, out, _ = plan(pool=pool_file(tmp_path, nodePools=[burst()]), deadline="15m")
+    assert f"{A100}, asked for of burst: at most 1 of 8 GPUs are held at once." in out
+    assert "Devices of the pool burst are asked for when their window begins, and are there after 10m00s." in out
+
+
+def test_a_best_effort_job_asks_for_nothing(plan: Plan, tmp_path: Path) -> None:
+    code, out, _ = plan("-o", "json", pool=pool_file(tmp_path, nodePools=[burst()]), deadlineClass="BestEffort")
+    assert (code, json.loads(out)["jobs"][0]["action"]) == (0, "Wait")
 
 
 def test_several_jobs_share_what_comes(plan: Plan, tmp_path: Path) -> None:
@@ -90,10 +130,12 @@ def test_several_jobs_share_what_comes(plan: Plan, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        pytest.param({}, "classes: is empty, and so is capacity", id="nothing in it"),
+        pytest.param({}, "classes: is empty, and so are capacity and nodePools", id="nothing in it"),
         pytest.param({"nodes": []}, "nodes", id="an unknown field"),
         pytest.param({"classes": [{"name": A100, "count": 0}]}, "classes[0].count", id="no device"),
         pytest.param({"classes": [{"name": A100, "count": 1}] * 2}, f"classes: names {A100} twice", id="a class twice"),
+        pytest.param({"nodePools": [burst(maxNodes=0)]}, "nodePools[0].maxNodes", id="no node"),
+        pytest.param({"nodePools": [burst()] * 2}, "nodePools: names burst twice", id="a pool twice"),
         pytest.param({"capacity": [{"class": A100, "count": 1}]}, "either from and to, or weekly", id="no time"),
         pytest.param({"capacity": [block(20, 10)]}, "to: must be later than from", id="ends before it begins"),
     ],
