@@ -126,7 +126,7 @@ def time_one(
     actions = [placed.action for placed in calendar.placements]
     return calendar, Timed(
         jobs=len(jobs),
-        devices=pool.whole[CLASS],
+        devices=sum(step.free for step in pool.whole[CLASS]),
         what=what,
         milliseconds=round(took_ms, 1),
         placed=sum(bool(placed.reservation) for placed in calendar.placements),
@@ -144,7 +144,7 @@ def draw_pool(chance: random.Random, devices: int) -> CalendarPool:
         taken = Taken(0, chance.randint(60 * SECOND_US, HOUR_US), devices // (2 * RUNNING))
         for beside in CLASSES[running:]:
             free[beside] = {CLASS: without(free[beside][CLASS], [taken])}
-    return CalendarPool(whole={CLASS: devices}, free=free, expected=free)
+    return CalendarPool(whole={CLASS: always_free(devices)}, free=free, expected=free)
 
 
 def draw_running(chance: random.Random, jobs: int, devices: int) -> tuple[CalendarPool, list[RunningJob]]:
@@ -173,7 +173,7 @@ def draw_running(chance: random.Random, jobs: int, devices: int) -> tuple[Calend
         running.append(RunningJob(job=replace(job, name=f"running-{number}", problem=left), workers=workers))
     there = {CLASS: free}
     tables = dict.fromkeys(CLASSES, there)
-    return CalendarPool(whole={CLASS: devices}, free=tables, expected=tables), running
+    return CalendarPool(whole={CLASS: always_free(devices)}, free=tables, expected=tables), running
 
 
 def draw_job(

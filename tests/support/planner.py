@@ -228,13 +228,13 @@ def kinds(
 
 
 def questions(
-    *, max_kinds: int = 3, max_iterations: int | None = None, max_us: int = 40, **sizes: int
+    *, max_kinds: int = 3, max_iterations: int | None = None, max_us: int = 40, own: bool = False, **sizes: int
 ) -> st.SearchStrategy[Question]:
-    """Draw a small question whose images take a part of the pool, or somewhat more than all of it."""
+    """Draw a small question, whose images take a part of the pool or somewhat more than all of it; `own` as of kinds."""
     limits = st.none() | st.integers(0, 20) if max_iterations is None else st.integers(0, max_iterations)
     pools = st.one_of(
         [
-            st.tuples(*(kinds(name, max_us=max_us, **sizes) for name in "abcdef"[:count]))
+            st.tuples(*(kinds(name, max_us=max_us, own=own, **sizes) for name in "abcdef"[:count]))
             for count in range(1, max_kinds + 1)
         ]
     )

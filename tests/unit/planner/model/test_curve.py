@@ -29,7 +29,7 @@ def asked(*, images: int = 30_000, seconds: int = 60, **changes: object) -> Prob
         confidence=0.95,
         run=0.01,
         node=0.02,
-        **changes,  # type: ignore[arg-type]
+        **changes,
     )
 
 
