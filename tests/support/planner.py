@@ -230,7 +230,7 @@ def kinds(
 def questions(
     *, max_kinds: int = 3, max_iterations: int | None = None, max_us: int = 40, own: bool = False, **sizes: int
 ) -> st.SearchStrategy[Question]:
-    """Draw a small question, whose images take a part of the pool or somewhat more than all of it; `own` as of kinds."""
+    """Draw a small question, whose images take a part of the pool or a little more than all; `own` is that of kinds."""
     limits = st.none() | st.integers(0, 20) if max_iterations is None else st.integers(0, max_iterations)
     pools = st.one_of(
         [
