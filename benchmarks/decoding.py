@@ -34,7 +34,7 @@ from torchvision.transforms.functional import InterpolationMode, to_tensor
 from torchvision.transforms.v2 import functional as v2
 
 from dueby_profiler.measuring.bench import now_us
-from dueby_profiler.measuring.contention import BUFFERS_AHEAD, mini_batch_us
+from dueby_profiler.measuring.contention import count_buffers_of, mini_batch_us
 from dueby_worker.images.decode import decode_image
 from dueby_worker.images.picture import Picture
 from dueby_worker.images.read_ahead import begin_here
@@ -206,7 +206,10 @@ def measure_serial(files: Sequence[bytes], threads: int) -> float:
             path.write_bytes(data)
         batch_us = mini_batch_us(
             [path.as_uri() for path in paths],
-            [np.zeros((MINI_BATCH, SIDE, SIDE, 3), np.uint8) for _ in range(1 + BUFFERS_AHEAD)],
+            [
+                np.zeros((MINI_BATCH, SIDE, SIDE, 3), np.uint8)
+                for _ in range(count_buffers_of(threads, depth=1, size=MINI_BATCH))
+            ],
             preprocessing=PREPROCESSING,
             threads=threads,
             size=MINI_BATCH,

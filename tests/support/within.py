@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, GetImage
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES
+from dueby_worker.images.runs import Taken
 from dueby_worker.images.within import Place
 from dueby_worker.index.frozen_index import Index
 from dueby_worker.storage.store import Unavailable
@@ -17,7 +19,7 @@ Kind = TypeVar("Kind", bound=Place)
 class Reader(Protocol):
     """Reads images ahead."""
 
-    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[tuple[int, str, GetImage]]: ...
+    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[list[Taken]]: ...
 
     def close(self) -> None: ...
 
@@ -34,7 +36,7 @@ def taken_all(reader: Reader, items: Iterable[tuple[int, str]], *, most: int) ->
     """Return each image's bytes, or why it has none, and close the reader."""
     taken: list[bytes | str] = []
     with closing(reader):
-        for _, _, get in reader.read(items, most=most):
+        for _, _, get in chain.from_iterable(reader.read(items, most=most)):
             try:
                 taken.append(get(max_bytes=MAX_IMAGE_BYTES))
             except Unavailable as error:

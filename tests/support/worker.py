@@ -1,8 +1,10 @@
 """Builders for the worker's tests: numbered images, an engine that reads the numbers, and a worker in one call."""
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,8 @@ import pyarrow.parquet as pq
 from dueby_api.engines import EngineName, Precision
 from dueby_api.grid import Grid, Share
 from dueby_api.output import Output
+from dueby_worker.images.picture import ImageOutcome
+from dueby_worker.images.runs import Taken
 from dueby_worker.models.columns import Columns, columns_of
 from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.output.parts import OpenPart
@@ -64,31 +68,42 @@ def uri_of(index: int) -> str:
     return f"file:///photos/{index:06d}.jpg"
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What reading an image gives: pixels that hold the image's index, or an error."""
-
-    pixels: Pixels | None
-    error: str | None
-    warning: str | None = None
-
-
 @dataclass(kw_only=True)
 class Album:
-    """Reads numbered images, of which some are unreadable."""
+    """Reads numbered images, of which some are unreadable. Their pixels hold their number."""
 
     unreadable: frozenset[int] = frozenset()
     faulty: frozenset[int] = frozenset()
     """Those that are read with a warning."""
+    task_images: int = 2
 
-    def read(self, items: Iterator[tuple[int, str]]) -> Generator[Picture, None, None]:
-        for index, _ in items:
+    def find(self, items: Iterable[tuple[int, str]]) -> Iterator[list[Taken]]:
+        rest = ((index, uri, no_bytes) for index, uri in items)
+        yield from iter(lambda: list(islice(rest, 3)), [])
+
+    def read(self, images: Sequence[Taken], slots: Pixels) -> Future[Mapping[int, ImageOutcome]]:
+        task: Future[Mapping[int, ImageOutcome]] = Future()
+        outcomes = {}
+        for place, (index, _, _) in enumerate(images):
             if index in self.unreadable:
-                yield Picture(None, f"{index} is damaged")
-            else:
-                pixels = np.frombuffer(index.to_bytes(SIDE * SIDE * 3, "little"), dtype=np.uint8)
-                warning = f"{index} is padded" if index in self.faulty else None
-                yield Picture(pixels.reshape(SIDE, SIDE, 3), None, warning)
+                outcomes[place] = ImageOutcome(error=f"{index} is damaged")
+                continue
+            pixels = np.frombuffer(index.to_bytes(SIDE * SIDE * 3, "little"), dtype=np.uint8)
+            slots[place] = pixels.reshape(SIDE, SIDE, 3)
+            if index in self.faulty:
+                outcomes[place] = ImageOutcome(warning=f"{index} is padded")
+        task.set_result(outcomes)
+        return task
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def close(self) -> None:
+        """Nothing is left to end."""
+
+
+def no_bytes(*, max_bytes: int) -> bytes:
+    raise AssertionError("nothing is read of it")
 
 
 @dataclass(kw_only=True)
@@ -176,7 +191,7 @@ class WorkerUnderTest:
             known_parts=self.known_parts,
             progress=self.progress,
         )
-        feed.start(self.order().stretches(retry_failed=self.retry_failed), self.album.read)
+        feed.start(self.order().stretches(retry_failed=self.retry_failed), self.album)
         try:
             loop.run()
         finally:

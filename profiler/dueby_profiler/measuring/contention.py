@@ -36,16 +36,14 @@ from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import Fetcher
 from dueby_worker.images.jpeg import encode
 from dueby_worker.images.picture import Picture
-from dueby_worker.images.read_ahead import Begin, begin_here, most_ahead, read_images
+from dueby_worker.images.read_ahead import Begin, begin_here, most_ahead, open_reader
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
 from dueby_worker.output.parts import OpenPart
-from dueby_worker.work.feed import Feed, MiniBatch
+from dueby_worker.work.feed import Feed, MiniBatch, count_buffers
 from dueby_worker.work.order import Item
 
 # Small enough for many mini-batches of a slow core in a phase.
 _MINI_BATCH = 16
-# As in a worker: one buffer is ready while another is being filled.
-BUFFERS_AHEAD = 2
 _WIDTH, _HEIGHT, _QUALITY = 640, 480, 80
 # A single image would stay in the cache.
 _IMAGES = 16
@@ -61,7 +59,8 @@ def run_decoding(bench: Bench, message: MeasureDecoding) -> DecodingRates:
     def image_us(threads: int, until_us: int, begin: Begin | None = None) -> float:
         # The photos of the phase before, which were read ahead, may take longer than it should.
         until_us = max(until_us, now_us() + message.phase_us // 2)
-        buffers = [np.zeros((_MINI_BATCH, side, side, 3), np.uint8) for _ in range(1 + BUFFERS_AHEAD)]
+        count = count_buffers_of(threads, depth=1, size=_MINI_BATCH)
+        buffers = [np.zeros((_MINI_BATCH, side, side, 3), np.uint8) for _ in range(count)]
         batch_us = mini_batch_us(
             uris,
             buffers,
@@ -166,7 +165,14 @@ def _both(bench: Bench, uris: list[str], *, until_us: int) -> float:
 
 def _buffers(bench: Bench) -> list[Pixels]:
     engine = bench.ready_engine()
-    return [engine.buffer() for _ in range(engine.depth + BUFFERS_AHEAD)]
+    count = count_buffers_of(bench.setup.threads, depth=engine.depth, size=bench.size)
+    return [engine.buffer() for _ in range(count)]
+
+
+def count_buffers_of(threads: int, *, depth: int, size: int) -> int:
+    """Return how many mini-batches of this size a worker has with so many threads that decode."""
+    ahead = most_ahead(threads=threads, mini_batch_size=size)
+    return count_buffers(depth=depth, ahead=ahead, mini_batch_size=size)
 
 
 def _decode_for(
@@ -227,17 +233,14 @@ def mini_batch_us(
     feed.supply(buffers)
     part = OpenPart(0, first=0, uris=uris, columns={})  # the feed needs a part; no rows are written
     stretch = (Item(part=part, position=0, index=index, uri=uri) for index, uri in enumerate(cycle(uris)))
-    feed.start(
-        [stretch],
-        lambda items: read_images(
-            items,
-            source=Source(uri=uris[0]),
-            preprocessing=preprocessing,
-            threads=threads,
-            ahead=most_ahead(threads=threads, mini_batch_size=size),
-            begin=begin,
-        ),
+    reader = open_reader(
+        source=Source(uri=uris[0]),
+        preprocessing=preprocessing,
+        threads=threads,
+        ahead=most_ahead(threads=threads, mini_batch_size=size),
+        begin=begin,
     )
+    feed.start([stretch], reader)
     moments: list[int] = []
     try:
         for batch in feed:

@@ -5,7 +5,7 @@ is of. A mini-batch takes as long as the world has drawn for the worker's proces
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,23 +107,29 @@ class MadeUpEngine:
         """Drop what is in flight."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecodedImage:
-    """An image whose pixels are its number."""
+class ImageReader:
+    """Reads images at once, whose pixels are their numbers."""
 
-    index: int
-    uri: str
-    pixels: NDArray[np.uint8]
-    error: str | None = None
-    warning: str | None = None
+    task_images = 8
 
+    def find(self, items: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str, None]]]:
+        """Yield the images one by one."""
+        return ([(index, uri, None)] for index, uri in items)
 
-def read_images(items: Iterable[tuple[int, str]], **how: Any) -> Generator[DecodedImage, None, None]:
-    """Yield the images at once."""
-    for index, uri in items:
-        number = number_of(uri)
-        pixels = np.array([[[number & 255, number >> 8 & 255, number >> 16 & 255]]], dtype=np.uint8)
-        yield DecodedImage(index=index, uri=uri, pixels=pixels)
+    def read(self, images: Sequence[tuple[int, str, None]], slots: NDArray[np.uint8]) -> Future[Mapping[int, object]]:
+        """Write the images into their slots."""
+        for slot, (_, uri, _) in zip(slots, images, strict=True):
+            number = number_of(uri)
+            slot[...] = number & 255, number >> 8 & 255, number >> 16 & 255
+        task: Future[Mapping[int, object]] = Future()
+        task.set_result({})
+        return task
+
+    def finish(self) -> None:
+        """Do nothing: all is read."""
+
+    def close(self) -> None:
+        """Do nothing: no thread is left."""
 
 
 def build_engine(*, name: EngineName, mini_batch_size: int, precision: Precision, **how: Any) -> MadeUpEngine:
@@ -190,9 +196,9 @@ def install() -> None:
             "dueby_worker.engines.parity": {"compare": _agrees},
             "dueby_worker.engines.host": {"pin_to_cores": _nothing, "process_environment": lambda *a: {}},
             "dueby_worker.images.read_ahead": {
-                "DecodedImage": DecodedImage,
                 "most_ahead": lambda **how: 1,
-                "read_images": read_images,
+                "open_reader": lambda **how: ImageReader(),
+                "read_images": _nothing,
             },
             "dueby_worker.images.listed": {"ListDecoder": object, "open_on_gpu": _nothing},
             "dueby_worker.images.isolation": {"IsolatedDecoder": IsolatedDecoder},

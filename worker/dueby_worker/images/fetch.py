@@ -116,12 +116,10 @@ class Fetcher:
     def _read(self, uri: str, read_once: Callable[[Store, str], bytes], *, is_whole: bool) -> bytes:
         store, name = self._find(uri)
         paced = self._paces.of(store.uri)
-        # An image can't be its own witness. A tar can be that of an image in it, and is the only one of a single tar.
-        witnesses = [witness for witness in self._witnesses if not is_whole or witness != uri]
         return self.persist(
             lambda: paced.call(lambda: read_once(store, name), cancelled=self._cancelled),
             what=store.uri,
-            require_source=lambda: self._require_witness(uri, witnesses),
+            require_source=lambda: self._require_witness(uri, is_whole=is_whole),
         )
 
     def persist(self, read_once: Callable[[], Answer], *, what: str, require_source: Callable[[], None]) -> Answer:
@@ -194,7 +192,9 @@ class Fetcher:
         """End every wait for a store, in all threads."""
         self._cancelled.set()
 
-    def _require_witness(self, uri: str, witnesses: Sequence[str]) -> None:
+    def _require_witness(self, uri: str, *, is_whole: bool) -> None:
+        # An image can't be its own witness. A tar can be that of an image in it, and is the only one of a single tar.
+        witnesses = [witness for witness in self._witnesses if not is_whole or witness != uri]
         if not self._can_read_any(witnesses, uri):
             raise Transient(f"neither {uri} nor any image that was read earlier is there; is the source gone?")
 

@@ -9,8 +9,7 @@ as they are taken. Where more requests brought no more images, as from a store t
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from statistics import median
 
 # Twice what is needed: some requests take longer than others, and images are handed out in order.
@@ -32,7 +31,7 @@ def requests_to_hide(*, rate: float, latency_s: float) -> int:
 
 
 class RequestsInFlight:
-    """Lets as many requests be made at the same time as the latency asks for. Thread-safe."""
+    """Says how many requests to make at the same time, by the latency and the rate that is seen. Thread-safe."""
 
     def __init__(
         self,
@@ -46,13 +45,12 @@ class RequestsInFlight:
         """Take the number to begin with, which is always allowed, and the bytes of an image's pixels."""
         self.least = least
         self.limit = least
-        """Images that may be read, or wait for a decoder with their files, at the same time."""
+        """Images that may be read, or wait for a decoder with their files."""
         self._most = max(least, most)
         self._image_bytes = image_bytes
         self._room_bytes = room_bytes
         self._clock = clock
-        self._changed = threading.Condition()
-        self._in_flight = 0
+        self._lock = threading.Lock()
         self._took_s: list[float] = []
         self._trial: tuple[int, float] | None = None
         """The limit and the rate before the limit was raised; None if it stays."""
@@ -63,32 +61,19 @@ class RequestsInFlight:
         self._is_waited_for = False
         self._since_s = clock()
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Be one of them for the time of this context; wait until there may be another one."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._in_flight < self.limit)
-            self._in_flight += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._in_flight -= 1
-                self._changed.notify()
-
     def note_answer(self, took_s: float) -> None:
         """Note how long the store took for an answer."""
-        with self._changed:
+        with self._lock:
             self._took_s.append(took_s)
 
     def note_file(self, size: int) -> None:
         """Note how many bytes a file has."""
-        with self._changed:
+        with self._lock:
             self._file_bytes += 0.1 * (size - self._file_bytes) if self._file_bytes else size
 
     def note_taken(self, *, was_waited_for: bool) -> None:
         """Note that an image was taken, and whether it was waited for. Change the limit after a round of answers."""
-        with self._changed:
+        with self._lock:
             self._taken += 1
             self._is_waited_for = self._is_waited_for or was_waited_for
             if len(self._took_s) < self.limit or self._taken < self.limit:
@@ -119,7 +104,6 @@ class RequestsInFlight:
             return
         self._is_settling = is_more
         self.limit = wanted
-        self._changed.notify_all()
 
     def _fitting(self) -> int:
         """Return how many fit in memory. Each has a file, and two images that wait for their turn."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from dueby_api.errors import Invalid, Transient
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, GetImage, changed
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, changed
 from dueby_worker.images.room import SMALL_FILE_BYTES, SharedRoom
-from dueby_worker.images.runs import MAX_BLOCK_BYTES, hand_out, require, room_for_runs, runs_of, taken_from
+from dueby_worker.images.runs import MAX_BLOCK_BYTES, Taken, hand_out, require, room_for_runs, runs_of, taken_from
 from dueby_worker.storage.lance_datasets import LanceDataset, forget_dataset, opened_dataset
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import BytesOrReason, NotFound, Unavailable
@@ -54,16 +54,16 @@ class LanceReader:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lance")
         self._room = room_for_runs()
 
-    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[tuple[int, str, GetImage]]:
-        """Yield each item (index, URI) with the function that waits for its bytes, read ahead as hand_out says."""
+    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[list[Taken]]:
+        """Yield runs of items (index, URI), each with what waits for its bytes, read ahead as hand_out says."""
         runs = runs_of(items, self._row_of, most=most, joins=_has_room)
-        yield from hand_out(runs, self._begin, most=most)
+        return hand_out(runs, self._begin, most=most)
 
     def close(self) -> None:
         """Begin no more runs. The fetcher's waits must have been cancelled."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(self, run: list[tuple[int, str, LanceRow]]) -> list[tuple[int, str, GetImage]]:
+    def _begin(self, run: list[tuple[int, str, LanceRow]]) -> list[Taken]:
         rows = [row for _, _, row in run]
         size = min(rows[0].length * len(rows), SMALL_FILE_BYTES)
         share = SharedRoom(self._room, size, images=len(rows))

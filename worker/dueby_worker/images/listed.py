@@ -28,7 +28,7 @@ from dueby_worker.images.decode import decode_image, finished
 from dueby_worker.images.geometry import Crop, is_panorama, plan_cut, turn
 from dueby_worker.images.jpeg import MAX_SCANS, count_scans
 from dueby_worker.images.nvimgcodec import NvImageCodec, open_codec
-from dueby_worker.images.picture import Picture
+from dueby_worker.images.picture import ImageOutcome, Picture, place_picture
 from dueby_worker.images.room import MemoryRoom
 from dueby_worker.images.unreadable import UnreadableImage
 from dueby_worker.models.preprocessing import Pixels, Preprocessing
@@ -91,9 +91,10 @@ class ListDecoder:
         self._lists = threading.Thread(target=self._decode_lists, name="images-lists", daemon=True)
         self._lists.start()
 
-    def begin(self, data: bytes) -> Callable[[], Picture]:
-        """Begin to decode the file, as submit does; return what waits for its picture."""
-        return self.submit(data).result
+    def begin(self, files: Sequence[bytes], slots: Sequence[Pixels]) -> Callable[[], Sequence[ImageOutcome]]:
+        """Begin to decode the files, as submit does; return what waits for them and writes them into the slots."""
+        pictures = [self.submit(data) for data in files]
+        return lambda: [place_picture(slot, task.result) for slot, task in zip(slots, pictures, strict=True)]
 
     def submit(self, data: bytes) -> Future[Picture]:
         """Begin to decode the file, once there is room for it; return what has its picture or raises as decode_image.

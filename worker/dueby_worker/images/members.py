@@ -15,9 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, GetImage, changed
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, changed
 from dueby_worker.images.room import SMALL_FILE_BYTES, SharedRoom
-from dueby_worker.images.runs import MAX_BLOCK_BYTES, hand_out, room_for_runs, runs_of
+from dueby_worker.images.runs import MAX_BLOCK_BYTES, Taken, hand_out, room_for_runs, runs_of
 from dueby_worker.storage.store import BLOCK_BYTES, TooLarge, Unavailable
 
 # A tar's headers and members begin at multiples of this.
@@ -79,16 +79,16 @@ class BlockReader:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="blocks")
         self._room = room_for_runs()
 
-    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[tuple[int, str, GetImage]]:
-        """Yield each item (index, URI) with the function that waits for its bytes, read ahead as hand_out says."""
+    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[list[Taken]]:
+        """Yield runs of items (index, URI), each with what waits for its bytes, read ahead as hand_out says."""
         blocks = runs_of(items, self._member_of, most=most, joins=_is_near)
-        yield from hand_out(blocks, self._begin, most=most)
+        return hand_out(blocks, self._begin, most=most)
 
     def close(self) -> None:
         """Begin no more blocks. The fetcher's waits must have been cancelled."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(self, group: list[tuple[int, str, TarMember]]) -> list[tuple[int, str, GetImage]]:
+    def _begin(self, group: list[tuple[int, str, TarMember]]) -> list[Taken]:
         members = [member for _, _, member in group]
         if members[0].length > SMALL_FILE_BYTES:
             # It is alone, and whoever takes it must find room for it first.

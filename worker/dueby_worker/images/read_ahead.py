@@ -1,20 +1,30 @@
 """Read and decode the source's images ahead of the model, in order, with a bounded number of threads.
 
+    items ──▶ reader of files: lists of what gets bytes ──▶ a task for a few images: bytes, decoder ──▶ their slots
+
+A task has several images, whose squares are written where the model takes them from, and it is handed over once: what
+surrounds the decoding of an image holds the interpreter's lock, of which a process has but one. An image that takes
+long to come, or to decode, has a task for itself.
+
 At most `ahead` images are in work or waiting, so memory does not grow with N; room.py bounds what their files take.
-Reading and decoding have limits of their own: a remote store is fast only with many requests in flight, the more the
-farther it is (in_flight.py), but no more than `threads` images are decoded at the same time, because the plan counted
-on that many cores. Both release the interpreter's lock. Where a device decodes lists of images (listed.py), they wait
-for it without a thread each.
+Reading and decoding have limits of their own: a remote store is fast only with many requests in flight
+(objects_ahead.py), but no more than `threads` images are decoded at the same time, because the plan counted on that
+many cores. Both release the interpreter's lock.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
 
 from dueby_api.source import Source
 from dueby_api.step_config import MAX_PIXELS
@@ -22,8 +32,10 @@ from dueby_worker.images.decode import decode_image
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES, MOST_READERS, READERS, Fetcher, GetImage
 from dueby_worker.images.in_flight import MOST_IN_FLIGHT, RequestsInFlight
 from dueby_worker.images.isolation import IsolatedDecoder
-from dueby_worker.images.picture import Picture
+from dueby_worker.images.objects_ahead import ObjectsAhead
+from dueby_worker.images.picture import WHOLE, ImageOutcome, Picture, place_picture
 from dueby_worker.images.room import SMALL_FILE_BYTES, MemoryRoom
+from dueby_worker.images.runs import Taken
 from dueby_worker.images.synthetic import SyntheticImages
 from dueby_worker.images.unreadable import BeyondLimit, UnreadableImage
 from dueby_worker.images.within import PlaceOf, reader_of
@@ -32,8 +44,12 @@ from dueby_worker.storage.paced import Paces
 from dueby_worker.storage.retry import DEFAULT_RETRY, RetryPolicy
 from dueby_worker.storage.store import TooLarge, Unavailable
 
-# Decodes an image or begins to, and returns what waits for the picture. Both may raise UnreadableImage.
-Begin = Callable[[bytes], Callable[[], Picture]]
+# Decodes files into the slots beside them, or begins to, and returns what waits for it and says what became of each.
+Begin = Callable[[Sequence[bytes], Sequence[Pixels]], Callable[[], Sequence[ImageOutcome]]]
+# A task has so many images at most, and fewer if their files have more bytes together, or take longer to be read.
+TASK_IMAGES, TASK_BYTES, TASK_S = 16, 1024**2, 2e-3
+# How much the latest task counts in what is expected of the next one.
+_NEWEST = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +59,7 @@ class DecodedImage:
     index: int
     uri: str
     pixels: Pixels | None
-    """uint8 RGB (side, side, 3). It may be a read-only view that the next image reuses, so copy it at once."""
+    """uint8 RGB (side, side, 3), in an array with others: who keeps it copies it."""
     error: str | None
     warning: str | None = None
     """What is wrong with an image's file although it has every pixel."""
@@ -62,8 +78,7 @@ def _readers(threads: int) -> int:
     return min(MOST_READERS, READERS * threads)
 
 
-def read_images(
-    items: Iterable[tuple[int, str]],
+def open_reader(
     *,
     source: Source,
     preprocessing: Preprocessing,
@@ -76,56 +91,94 @@ def read_images(
     begin: Begin | None = None,
     member_of: PlaceOf | None = None,
     paces: Paces | None = None,
-) -> Generator[DecodedImage, None, None]:
-    """Yield every image of `items` (index, URI) in order. Raise Transient if a store stays away.
+) -> ImageTasks | SyntheticImages:
+    """Return what reads the source's images, with up to `ahead` of them in work.
 
-    There are `ahead` images in work or waiting, and more only where latency makes it worth while. `paces` knows how
-    fast stores may be asked. `member_of` says where images in tars, Parquet files or Lance datasets are, by their
-    index; it is None for images that are objects of their own.
-
-    The threads and children of this generator end when it is exhausted or closed. There are children if `is_isolated`:
-    an image may then kill its decoder. What is given to `begin` to decode takes the place of both, and is not ended.
+    Its tasks raise Transient if a store stays away. `paces` knows how fast stores may be asked. `member_of` says where
+    images in tars, Parquet files or Lance datasets are, by their index; it is None for images that are objects of their
+    own. Images are decoded in children if `is_isolated`: one may then kill its decoder. What is given to `begin` to
+    decode takes the place of both, and is not ended.
     """
     if source.synthetic is not None:
-        # Making one costs microseconds, so it needs no threads.
-        synthetic = SyntheticImages.of(source, preprocessing)
-        return (DecodedImage(index, uri, synthetic.pixels(index), None) for index, uri in items)
+        return SyntheticImages.of(source, preprocessing)
     paces = paces or Paces()
     fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field, paces=paces)
-    close = _keep_open
+    workers = threads + _readers(threads)
+    in_work = 2 * max(workers, threads * TASK_IMAGES)
+    end_decoder: Callable[[], None] = _nothing
+    if begin is not None and source.decoder == "gpu":
+        # What waits for a device needs no core, and there are lists of them.
+        workers, in_work = MOST_IN_FLIGHT, max(ahead, in_work)
     if begin is None:
-        decode, close = _decoder(source, preprocessing, max_pixels, processes=threads if is_isolated else 0)
+        decode, end_decoder = _decoder(source, preprocessing, max_pixels, processes=threads if is_isolated else 0)
         begin = begin_here(decode, threads=threads)
-    within = None if member_of is None else reader_of(fetcher, member_of, source=source, threads=READERS)
-    if within is not None:
-        wanted, in_flight = within.read(items, most=ahead), None
+    size = _TaskSize(most=max(1, ahead // (2 * threads)))
+    files: _FileReader
+    note_begun: Callable[[Sequence[Taken]], None] = _nothing
+    if member_of is not None:
+        files = reader_of(fetcher, member_of, source=source, threads=READERS)
     else:
         least = min(threads + _readers(threads), ahead)
         in_flight = RequestsInFlight(least=least, image_bytes=3 * preprocessing.crop_side**2)
         paces.listen(in_flight.note_answer)
-        wanted = _single(items, fetcher)
-
-    def end_reading() -> None:
-        # Without this, closing would wait for threads that are between two attempts at a store that is away.
-        fetcher.cancel()
-        if within is not None:
-            within.close()
-
-    return _in_order(
-        _Reader(begin, in_flight),
-        wanted,
-        workers=min(threads + _readers(threads), ahead) if in_flight is None else MOST_IN_FLIGHT,
+        files = objects = ObjectsAhead(fetcher, in_flight, wanted=2 * threads, local_images=lambda: size.images)
+        note_begun = objects.note_begun
+    return ImageTasks(
+        fetcher,
+        files,
+        begin,
+        end_decoder,
+        size,
+        workers=min(workers, ahead),
         ahead=ahead,
-        in_flight=in_flight,
-        end_reading=end_reading,
-        close=close,
+        in_work=in_work,
+        note_begun=note_begun,
     )
 
 
-def _single(items: Iterable[tuple[int, str]], fetcher: Fetcher) -> Iterator[tuple[int, str, GetImage]]:
-    """Yield each item with the function that reads it: each image is an object."""
-    for index, uri in items:
-        yield index, uri, partial(fetcher.read, uri)
+def read_images(
+    items: Iterable[tuple[int, str]], *, preprocessing: Preprocessing, ahead: int, **how: Any
+) -> Generator[DecodedImage, None, None]:
+    """Yield every image of `items` (index, URI) in order. `how` is open_reader's; raise what its tasks raise.
+
+    There are `ahead` images in work or waiting. The threads and children of this generator end when it is exhausted or
+    closed.
+    """
+    reader, side = open_reader(preprocessing=preprocessing, ahead=ahead, **how), preprocessing.crop_side
+
+    def images() -> Generator[DecodedImage, None, None]:
+        waiting, held = deque[_ReadBlock](), 0
+        with closing(reader):
+            for found in reader.find(items):
+                while found:
+                    block = _ReadBlock(found[: min(ahead, reader.task_images)], reader, side)
+                    found = found[len(block.images) :]
+                    waiting.append(block)
+                    held += len(block.images)
+                    while waiting and held > ahead - reader.task_images:
+                        held -= len(waiting[0].images)
+                        yield from waiting.popleft().decoded()
+            for block in waiting:
+                yield from block.decoded()
+
+    return images()
+
+
+class _ReadBlock:
+    """Images that are being read into an array of their own."""
+
+    def __init__(self, images: Sequence[Taken], reader: ImageTasks | SyntheticImages, side: int) -> None:
+        self.images = images
+        self._slots = np.empty((len(images), side, side, 3), np.uint8)
+        self._task = reader.read(images, self._slots)
+
+    def decoded(self) -> Iterator[DecodedImage]:
+        """Wait for the images, and yield each."""
+        outcomes = self._task.result()
+        for place, (index, uri, _) in enumerate(self.images):
+            outcome = outcomes.get(place, WHOLE)
+            pixels = self._slots[place] if outcome.error is None else None
+            yield DecodedImage(index, uri, pixels, outcome.error, outcome.warning)
 
 
 def _decoder(
@@ -144,102 +197,163 @@ def _decoder(
     return tolerant.decode, tolerant.close
 
 
-def _keep_open() -> None:
-    """Leave what decodes to whoever has given it."""
+def _nothing(*_: object) -> None:
+    """Do nothing: what decodes is left to whoever has given it, and only objects count what decoders have."""
 
 
 def begin_here(decode: Callable[[bytes], Picture], *, threads: int) -> Begin:
     """Return what decodes in the calling thread, of which so many do so at the same time."""
     decoding = threading.Semaphore(threads)
 
-    def begin(data: bytes) -> Callable[[], Picture]:
+    def begin(files: Sequence[bytes], slots: Sequence[Pixels]) -> Callable[[], Sequence[ImageOutcome]]:
         with decoding:
-            picture = decode(data)
-        return lambda: picture
+            outcomes = [place_picture(slot, partial(decode, data)) for data, slot in zip(files, slots, strict=True)]
+        return lambda: outcomes
 
     return begin
 
 
-class _Reader:
-    """Reads images, and begins to decode them."""
+class _FileReader(Protocol):
+    """Reads files ahead of who takes them."""
 
-    def __init__(self, begin: Begin, in_flight: RequestsInFlight | None) -> None:
+    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[list[Taken]]: ...
+    def close(self) -> None: ...
+
+
+class _TaskSize:
+    """How many images a task should have, by the latest ones. It is a guess: threads note theirs at the same time."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = min(most, TASK_IMAGES)
+        self._fitting = 1.0
+
+    @property
+    def images(self) -> int:
+        """How many images the next task should have."""
+        return max(1, min(self._most, int(self._fitting)))
+
+    def note(self, *, images: int, size: int, took_s: float) -> None:
+        """Note how many bytes the files of a task had, and how long it took to read them."""
+        fitting = min(images * min(TASK_BYTES / max(size, 1), TASK_S / max(took_s, 1e-9)), 2 * TASK_IMAGES)
+        self._fitting += _NEWEST * (fitting - self._fitting)
+
+
+class ImageTasks:
+    """Reads files, and decodes them into slots. All but `close` is for one thread."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        files: _FileReader,
+        begin: Begin,
+        end_decoder: Callable[[], None],
+        size: _TaskSize,
+        *,
+        workers: int,
+        ahead: int,
+        in_work: int,
+        note_begun: Callable[[Sequence[Taken]], None],
+    ) -> None:
+        self._fetcher = fetcher
+        self._files = files
         self._begin = begin
-        self._in_flight = in_flight
+        self._end_decoder = end_decoder
+        self._size = size
+        self._ahead = ahead
+        self._free = in_work
+        self._note_begun = note_begun
+        self._changed = threading.Condition()
         self._room = MemoryRoom()
+        # A thread starts when there is work for it.
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
 
-    def read(self, get: GetImage) -> Callable[[], Picture]:
-        """Read one image in the calling thread, and return what waits for its picture. Raise as both do."""
-        if self._in_flight is None:
-            return self._read(get)
-        with self._in_flight.slot():
-            return self._read(get)
+    @property
+    def task_images(self) -> int:
+        """How many images the next task should have at most."""
+        return self._size.images
 
-    def _read(self, get: GetImage) -> Callable[[], Picture]:
+    def find(self, items: Iterable[tuple[int, str]]) -> Iterator[list[Taken]]:
+        """Yield the items (index, URI) in order, in lists, with what gets their bytes; begin to read some ahead.
+
+        The images of a list are to be given to `read` before the next list is asked for.
+        """
+        return self._files.read(items, most=self._ahead)
+
+    def read(self, images: Sequence[Taken], slots: Pixels) -> Future[Mapping[int, ImageOutcome]]:
+        """Begin to read the images into slots (images, side, side, 3); return the task.
+
+        It says what became of each, by its place. What is no image's fault is the task's exception. This blocks while
+        there are too many in work.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._free > 0)
+            self._free -= len(images)
+        return self._pool.submit(self._read, images, slots)
+
+    def finish(self) -> None:
+        """Return when all tasks are done. None may be begun any more."""
+        self._pool.shutdown(wait=True)
+
+    def close(self) -> None:
+        """Drop what is not read yet, and end all threads and children."""
+        # Without this, closing would wait for threads that are between two attempts at a store that is away.
+        self._fetcher.cancel()
+        self._files.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._end_decoder()
+
+    def _read(self, images: Sequence[Taken], slots: Pixels) -> Mapping[int, ImageOutcome]:
         try:
-            data = get(max_bytes=SMALL_FILE_BYTES)
-            if self._in_flight is not None:
-                self._in_flight.note_file(len(data))
-            return self._begin(data)
-        except TooLarge as large:
-            size = min(large.size or MAX_IMAGE_BYTES, MAX_IMAGE_BYTES)
-        with self._room.hold(size):
-            # The room is taken until the file is decoded.
-            picture = self._begin(get(max_bytes=MAX_IMAGE_BYTES))()
-        return lambda: picture
+            return self._read_task(images, slots)
+        finally:
+            with self._changed:
+                self._free += len(images)
+                self._changed.notify()
 
-
-@dataclass(frozen=True, slots=True)
-class _Awaited:
-    """An image that is being read."""
-
-    index: int
-    uri: str
-    reading: Future[Callable[[], Picture]]
-
-    def image(self) -> DecodedImage:
-        """Wait for the image, and return it or why there is none."""
+    def _read_task(self, images: Sequence[Taken], slots: Pixels) -> Mapping[int, ImageOutcome]:
+        outcomes: dict[int, ImageOutcome] = {}
         try:
-            picture = self.reading.result()()
-        except UnreadableImage as error:
-            return DecodedImage(self.index, self.uri, None, str(error))
+            decoded = self._decode(self._get(images, slots, outcomes), slots)
+        finally:
+            self._note_begun(images)
+        return outcomes | dict(decoded())
+
+    def _decode(self, files: Mapping[int, bytes], slots: Pixels) -> Callable[[], Iterable[tuple[int, ImageOutcome]]]:
+        """Begin to decode files into the slots of these places, and return what waits for what becomes of them."""
+        decoded = self._begin(list(files.values()), [slots[place] for place in files])
+        return lambda: zip(files, decoded(), strict=True)
+
+    def _get(self, images: Sequence[Taken], slots: Pixels, outcomes: dict[int, ImageOutcome]) -> Mapping[int, bytes]:
+        """Return the files by their places. Add what became of images that have none, or that are done already."""
+        files: dict[int, bytes] = {}
+        size, began_s = 0, time.perf_counter()
+        for place, (_, _, get) in enumerate(images):
+            if size > SMALL_FILE_BYTES:
+                # They are larger than those of the tasks before, and would fill the memory.
+                outcomes |= self._decode(files, slots)()
+                files, size, began_s = {}, 0, time.perf_counter()
+            try:
+                files[place] = get(max_bytes=SMALL_FILE_BYTES)
+                size += len(files[place])
+            except TooLarge as large:
+                outcomes[place] = self._read_large(get, slots[place], large.size)
+            except Unavailable as error:
+                outcomes[place] = _unavailable(error)
+        if files:
+            self._size.note(images=len(files), size=size, took_s=time.perf_counter() - began_s)
+        return files
+
+    def _read_large(self, get: GetImage, slot: Pixels, size: int | None) -> ImageOutcome:
+        """Read and decode an image whose file needs room for itself, which is taken until it is decoded."""
+        try:
+            with self._room.hold(min(size or MAX_IMAGE_BYTES, MAX_IMAGE_BYTES)):
+                return self._begin([get(max_bytes=MAX_IMAGE_BYTES)], [slot])()[0]
         except Unavailable as error:
-            return DecodedImage(self.index, self.uri, None, f"It can't be read: {error}.")
-        return DecodedImage(self.index, self.uri, picture.pixels, None, picture.warning)
+            return _unavailable(error)
 
 
-def _in_order(
-    reader: _Reader,
-    wanted: Iterable[tuple[int, str, GetImage]],
-    *,
-    workers: int,
-    ahead: int,
-    in_flight: RequestsInFlight | None,
-    end_reading: Callable[[], None],
-    close: Callable[[], None],
-) -> Generator[DecodedImage, None, None]:
-    waiting: deque[_Awaited] = deque()
-    # A thread starts when there is work for it.
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
-
-    def take() -> DecodedImage:
-        first = waiting.popleft()
-        if in_flight is not None:
-            in_flight.note_taken(was_waited_for=not first.reading.done())
-        return first.image()
-
-    try:
-        for index, uri, get in wanted:
-            waiting.append(_Awaited(index, uri, pool.submit(reader.read, get)))
-            # Those that came with more requests in flight may wait, too.
-            while len(waiting) >= ahead + (2 * (in_flight.limit - in_flight.least) if in_flight is not None else 0):
-                yield take()
-        while waiting:
-            yield take()
-    finally:
-        end_reading()
-        pool.shutdown(wait=True, cancel_futures=True)
-        close()
+def _unavailable(error: Unavailable) -> ImageOutcome:
+    return ImageOutcome(error=f"It can't be read: {error}.")
 
 
 class TolerantDecoder:

@@ -1,6 +1,6 @@
 """Images that are read in runs of neighbours, ahead of who takes them: what tars, Parquet files and Lance share.
 
-    items ──▶ runs_of: neighbours that are read together ──▶ hand_out: some runs are begun ahead ──▶ images in order
+    items ──▶ runs_of: neighbours that are read together ──▶ hand_out: some runs are begun ahead ──▶ runs in order
 
 How a run is read is for each of them (members.py, within.py, lance_rows.py). Its bytes have room in memory from
 when it is begun until the last of its images was taken.
@@ -52,8 +52,8 @@ def runs_of(
 
 def hand_out(
     runs: Iterable[list[_Located]], begin: Callable[[list[_Located]], list[Taken]], *, most: int
-) -> Iterator[Taken]:
-    """Yield the images of each run.
+) -> Iterator[list[Taken]]:
+    """Yield the images of each run, which are to be taken before the next run is asked for, or else by another thread.
 
     Reading of the runs that follow begins before, of up to `most` images or BLOCKS_AHEAD runs. It is no gain to take
     more: another worker may do them in the meantime.
@@ -65,9 +65,8 @@ def hand_out(
         images += len(run)
         while len(ahead) > BLOCKS_AHEAD or images - len(ahead[0]) >= most:
             images -= len(ahead[0])
-            yield from ahead.popleft()
-    for begun in ahead:
-        yield from begun
+            yield ahead.popleft()
+    yield from ahead
 
 
 def taken_from(

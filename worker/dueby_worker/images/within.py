@@ -7,12 +7,12 @@ from functools import partial
 from typing import cast
 
 from dueby_api.source import Source
-from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher, GetImage
+from dueby_worker.images.fetch import MAX_IMAGE_BYTES, Fetcher
 from dueby_worker.images.lance_rows import LanceReader, LanceRow, read_lance_row
 from dueby_worker.images.members import BlockReader, TarMember, read_member
 from dueby_worker.images.room import SMALL_FILE_BYTES, SharedRoom
 from dueby_worker.images.row_groups import RANGES_AHEAD, ParquetRow, RowGroup, ask_pool, read_row
-from dueby_worker.images.runs import BLOCKS_AHEAD, MAX_BLOCK_BYTES, hand_out, room_for_runs, runs_of, taken_from
+from dueby_worker.images.runs import BLOCKS_AHEAD, MAX_BLOCK_BYTES, Taken, hand_out, room_for_runs, runs_of, taken_from
 from dueby_worker.storage.open_files import OpenFiles
 from dueby_worker.storage.store import BytesOrReason
 
@@ -37,11 +37,11 @@ class RowReader:
         self._runs = ThreadPoolExecutor(BLOCKS_AHEAD + 2, thread_name_prefix="rows")
         self._room = room_for_runs()
 
-    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[tuple[int, str, GetImage]]:
-        """Yield each item (index, URI) with the function that waits for its bytes, read ahead as hand_out says."""
+    def read(self, items: Iterable[tuple[int, str]], *, most: int) -> Iterator[list[Taken]]:
+        """Yield runs of items (index, URI), each with what waits for its bytes, read ahead as hand_out says."""
         last: _Opened | None = None
 
-        def begin(run: list[tuple[int, str, ParquetRow]]) -> list[tuple[int, str, GetImage]]:
+        def begin(run: list[tuple[int, str, ParquetRow]]) -> list[Taken]:
             nonlocal last
             rows = [row for _, _, row in run]
             if last is None or not last.goes_on_with(rows[0]):
@@ -53,7 +53,7 @@ class RowReader:
             return taken_from(last.data, share, run)
 
         runs = runs_of(items, self._row_of, most=most, joins=_goes_on)
-        yield from hand_out(runs, begin, most=most)
+        return hand_out(runs, begin, most=most)
 
     def close(self) -> None:
         """Begin no more reading. The fetcher's waits must have been cancelled."""

@@ -29,7 +29,7 @@ from dueby_api.schema import field as spec_field
 from dueby_api.source import REPLACES, Source
 from dueby_worker.images.synthetic import SyntheticImages, synthetic_uris
 from dueby_worker.images.within import Place
-from dueby_worker.index.chunks import KEPT, VERSION, digest_of, member_at
+from dueby_worker.index.chunks import KEPT, VERSION, digest_of, places_at
 from dueby_worker.index.kept import read_kept
 from dueby_worker.index.listing import canonical_source, shards_of
 from dueby_worker.index.sampling import sample_synthetic
@@ -44,6 +44,8 @@ FOLDER = "_dueby/index"
 DOCUMENT = f"{FOLDER}/index.json"
 # URIs in a file: as many as the largest part has images.
 ROWS = 65_536
+# Neighbours whose places are taken from a file together.
+_PLACES = 256
 FORMAT = 1
 # Enough of a digest to name a folder.
 _DIGITS = 16
@@ -168,7 +170,16 @@ class Index:
         source = self.document.source
         if source.parquet is None and source.lance is None and shards_of(source) is None:
             return None
-        return lambda image: member_at(self._table(image // ROWS), image % ROWS)
+        held = 0, list[Place]()
+
+        def place_of(image: int) -> Place:
+            nonlocal held
+            first, places = held
+            if not first <= image < first + len(places):
+                first, places = held = image, places_at(self._table(image // ROWS), image % ROWS, _PLACES)
+            return places[image - first]
+
+        return place_of
 
     def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Yield the images of each file of the index among first..last, both inclusive: the first, the last and 1."""

@@ -7,7 +7,7 @@ takes longest, while the first images are already being decoded. Where the engin
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from math import ceil, inf
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dueby_api.errors import Invalid
 from dueby_api.step_config import CAREFUL_AFTER, WorkConfig
-from dueby_worker.images.read_ahead import DecodedImage, most_ahead, read_images
+from dueby_worker.images.read_ahead import most_ahead, open_reader
 from dueby_worker.index.frozen_index import Index, resolve_index
 from dueby_worker.models.columns import Columns
 from dueby_worker.models.facts import KnownModel
@@ -34,7 +34,7 @@ from dueby_worker.storage.retry import DEFAULT_RETRY
 from dueby_worker.storage.store import Store
 from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.commits import Commits
-from dueby_worker.work.feed import Feed, MiniBatch
+from dueby_worker.work.feed import Feed, ImageReader, MiniBatch, count_buffers
 from dueby_worker.work.loop import InferenceLoop
 from dueby_worker.work.order import BatchBudget, Order
 
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from dueby_worker.images.listed import ListDecoder
     from dueby_worker.models.loading import LoadedModel
 
-# Beside the mini-batches in the model, one is ready and one is being filled.
-_BUFFERS_AHEAD = 2
 log = logging.getLogger(__name__)
 
 
@@ -145,6 +143,9 @@ class WorkerRun:
         self._paces = _paces_of(config)
         progress.find_observed_requests = lambda: self._paces.observed
         self._feed = Feed()
+        # Of lists, one is decoded while the next one is read.
+        lists_ahead = 1 if lists is None else 2
+        self._ahead = most_ahead(threads=config.decode_threads, mini_batch_size=lists_ahead * config.mini_batch_size)
         self._budget = BatchBudget(
             mini_batch_size=config.mini_batch_size,
             limit=None if config.max_iterations is None else config.max_iterations + 1,
@@ -164,10 +165,12 @@ class WorkerRun:
     def run(self, *, process_age_us: Callable[[], int]) -> bool:
         """Run from reading ahead to the last commit. Return whether every part is in the sink."""
         self._known_parts.refresh()
-        self._feed.start(self._order.stretches(retry_failed=self._config.retry_failed), self._read)
+        self._feed.start(self._order.stretches(retry_failed=self._config.retry_failed), self._reader())
         engine = self._network.make_engine(self._read_quantized)
         self._progress.end_start_part("load", process_age_us())
-        self._feed.supply(engine.buffer() for _ in range(engine.depth + _BUFFERS_AHEAD))
+        size = self._config.mini_batch_size
+        count = count_buffers(depth=engine.depth, ahead=self._ahead, mini_batch_size=size)
+        self._feed.supply(engine.buffer() for _ in range(count))
         commits = Commits(
             store=self._store,
             known_parts=self._known_parts,
@@ -214,16 +217,13 @@ class WorkerRun:
             fingerprint=self._manifest.fingerprint,
         )
 
-    def _read(self, items: Iterator[tuple[int, str]]) -> Generator[DecodedImage, None, None]:
+    def _reader(self) -> ImageReader:
         config = self._config
-        # Of lists, one is decoded while the next one is read.
-        lists_ahead = 1 if self._lists is None else 2
-        yield from read_images(
-            items,
+        return open_reader(
             source=config.source,
             preprocessing=self._model.preprocessing,
             threads=config.decode_threads,
-            ahead=most_ahead(threads=config.decode_threads, mini_batch_size=lists_ahead * config.mini_batch_size),
+            ahead=self._ahead,
             max_pixels=config.max_pixels,
             witnesses=self._index.witnesses,
             retry=replace(DEFAULT_RETRY, waits=self._progress.source_waits),

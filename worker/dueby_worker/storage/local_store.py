@@ -85,8 +85,15 @@ class LocalStore(Store):
             raise _reading_failed(error) from error
 
     def _read(self, path: str, *, max_bytes: int | None) -> bytes:
-        with self._opened(path) as file:
-            return file.read() if max_bytes is None else read_at_most(file, max_bytes)
+        try:
+            descriptor, size = _open_regular(self._path(path))
+            try:
+                return read_at_most(descriptor, max_bytes, size=size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._require_root()
+            raise _reading_failed(error) from error
 
     def _version(self, path: str) -> ObjectVersion:
         # The time of the last change is left out: another node may have a copy.
@@ -274,7 +281,12 @@ def _walk(top: str, below: str, *, above: tuple[tuple[int, int], ...]) -> Iterat
 
 
 def open_regular(path: str) -> FileIO:
-    """Open a regular file, or a link to one, without ever blocking. Raise Unavailable if it is anything else.
+    """Open a regular file, or a link to one, without ever blocking. Raise Unavailable if it is anything else."""
+    return FileIO(_open_regular(path)[0])
+
+
+def _open_regular(path: str) -> tuple[int, int]:
+    """Return the descriptor of what open_regular opens, and the file's size.
 
     A path among someone's images may be a FIFO, on which opening blocks for ever, or a device, which may never end.
     """
@@ -282,27 +294,33 @@ def open_regular(path: str) -> FileIO:
     # another file by then.
     _require_regular(os.stat(path).st_mode)
     # Opening a FIFO blocks otherwise. On regular files O_NONBLOCK has no effect.
-    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        _require_regular(os.fstat(file.fileno()).st_mode)
+        status = os.fstat(descriptor)
+        _require_regular(status.st_mode)
     except BaseException:
-        file.close()
+        os.close(descriptor)
         raise
-    return file
+    return descriptor, status.st_size
 
 
-def read_at_most(file: FileIO, max_bytes: int) -> bytes:
-    """Return the file's content. Raise TooLarge if there is more of it, or as soon as more has been written to it."""
-    size = os.fstat(file.fileno()).st_size
-    if size > max_bytes:
+def read_at_most(descriptor: int, max_bytes: int | None, *, size: int) -> bytes:
+    """Return an open file's content, of this size when it was opened. Raise TooLarge if there is more, or soon after.
+
+    Each call of the system lets go of the interpreter's lock, which others want, too; so there are no more than needed.
+    """
+    if max_bytes is not None and size > max_bytes:
         raise TooLarge(size=size, max_bytes=max_bytes)
     # One byte more shows that the file has grown.
-    blocks, held = [file.read(size + 1)], 0
+    data = os.read(descriptor, size + 1)
+    if len(data) == size > 0:
+        return data
+    blocks, held = [data], 0
     while blocks[-1]:
         held += len(blocks[-1])
-        if held > max_bytes:
+        if max_bytes is not None and held > max_bytes:
             raise TooLarge(size=None, max_bytes=max_bytes)
-        blocks.append(file.read(BLOCK_BYTES))
+        blocks.append(os.read(descriptor, BLOCK_BYTES))
     return b"".join(blocks)
 
 

@@ -16,6 +16,8 @@ from dueby_api.places import GLOB_CHARACTERS
 from dueby_api.schemes import SCHEMES, SchemeKind
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# In the path of a file's URI: what has to be decoded, or written in another way.
+_UNUSUAL = re.compile(r"%|/\.|//|/$")
 _SAFE = "/!$&'()*+,;=:@~"
 # What must stand between :// and the path.
 _AUTHORITIES: dict[SchemeKind, str] = {"bucket": "bucket", "web": "host"}
@@ -122,7 +124,9 @@ def _key_of(top: str, name: str) -> str:
 def split(uri: str) -> tuple[str, str]:
     """Split an absolute URI into its root (file system, bucket or host) and the path below it, as a Store takes it."""
     if uri.startswith("file:"):
-        return "file:///", file_path(uri).lstrip("/")
+        # Nearly every one is spelled like this, and there is one for each image.
+        is_plain = uri.startswith("file:///") and not _UNUSUAL.search(uri, len("file://"))
+        return "file:///", uri[len("file:///") :] if is_plain else file_path(uri).lstrip("/")
     scheme, _, rest = uri.partition("://")
     root, _, path = rest.partition("/")
     return f"{scheme}://{root}", path

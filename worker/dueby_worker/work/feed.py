@@ -2,36 +2,46 @@
 
     free ──▶ filling ──▶ ready ──▶ model ──▶ free
 
-One thread fills; images are read and decoded further ahead in threads of their own. There are as many buffers as can be
-in the model, in filling and ready at the same time, so memory depends on the mini-batch size and never on N. The filler
-waits for a free buffer and the model for a ready one; neither polls.
+One thread says which image goes where; tasks of the reader write them there, several images each, in threads of their
+own. The one that fills the last slot of the oldest mini-batch makes it ready. There are as many buffers as can be in
+the model, in filling and ready at the same time, so memory depends on the mini-batch size and never on N. Nobody polls:
+images wait for a free buffer, and the model for a mini-batch.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from math import ceil
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Any, Protocol
 
 from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.work.order import Item, Stretch
 
 
-class PixelsOrError(Protocol):
-    """What reading an image gives: exactly one of pixels and error is set."""
+class Remarks(Protocol):
+    """What there is to say of an image beside its pixels."""
 
-    @property
-    def pixels(self) -> Pixels | None: ...
     @property
     def error(self) -> str | None: ...
     @property
     def warning(self) -> str | None: ...
 
 
-# Reads and decodes the images of a stretch ahead, and yields them in their order.
-Read = Callable[[Iterator[tuple[int, str]]], Generator[PixelsOrError, None, None]]
+class ImageReader(Protocol):
+    """Reads images into slots, in tasks of several images. What they come to is `Remarks` of some, by their places."""
+
+    @property
+    def task_images(self) -> int: ...
+    def find(self, items: Iterable[tuple[int, str]], /) -> Iterator[list[Any]]: ...
+    def read(self, images: list[Any], slots: Pixels, /) -> Future[Mapping[int, Any]]: ...
+    def finish(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -56,20 +66,32 @@ class MiniBatch:
     pixels: Pixels
     pieces: list[Piece] = field(default_factory=list)
     images: int = 0
+    tasks: int = 1
+    """Tasks that its images still wait for, and one more while there may be other images."""
 
-    def add(self, item: Item, read: PixelsOrError) -> None:
-        """Add the next image."""
+    def add(self, item: Item) -> None:
+        """Give the next image its slot."""
         if not self.pieces or self.pieces[-1].part is not item.part:
             self.pieces.append(Piece(part=item.part, slot=self.images))
-        piece = self.pieces[-1]
-        piece.positions.append(item.position)
-        if read.pixels is None:
-            piece.errors[item.position] = read.error or ""
-        else:
-            self.pixels[self.images] = read.pixels
-        if read.warning is not None:
-            piece.warnings[item.position] = read.warning
+        self.pieces[-1].positions.append(item.position)
         self.images += 1
+
+    def note(self, slot: int, remarks: Remarks) -> None:
+        """Note what there is to say of the image in this slot."""
+        piece = next(piece for piece in reversed(self.pieces) if piece.slot <= slot)
+        position = piece.positions[slot - piece.slot]
+        if remarks.error is not None:
+            piece.errors[position] = remarks.error
+        if remarks.warning is not None:
+            piece.warnings[position] = remarks.warning
+
+
+def count_buffers(*, depth: int, ahead: int, mini_batch_size: int) -> int:
+    """Return how many buffers a feed needs whose reader has `ahead` images in work or waiting.
+
+    Beside the mini-batches in the model, one is ready while others are being filled.
+    """
+    return depth + 1 + max(2, ceil(ahead / mini_batch_size))
 
 
 class Drained:
@@ -83,24 +105,29 @@ class Feed:
         # None in a queue says that there is no more.
         self._free: SimpleQueue[Pixels | None] = SimpleQueue()
         self._ready: SimpleQueue[MiniBatch | Drained | BaseException | None] = SimpleQueue()
+        # What comes before it is not ready yet. Tasks of several threads end at the same time.
+        self._filling: deque[MiniBatch | Drained | None] = deque()
+        self._lock = threading.Lock()
 
     def supply(self, buffers: Iterable[Pixels]) -> None:
-        """Add buffers to fill. Images are read ahead before there are any, while the engine is still being built."""
+        """Add buffers to fill. Before there are any, images are found, and files read ahead."""
         for buffer in buffers:
             self._free.put(buffer)
 
-    def start(self, stretches: Iterable[Stretch], read: Read) -> None:
-        """Start to read and fill, in a thread."""
+    def start(self, stretches: Iterable[Stretch], reader: ImageReader) -> None:
+        """Start to read and fill, in a thread, which closes the reader."""
 
         def fill() -> None:
             try:
-                for stretch in stretches:
-                    if not self._fill(stretch, read):
-                        return
-                    self._ready.put(Drained())
-                self._ready.put(None)
+                with closing(reader):
+                    for stretch in stretches:
+                        if not self._fill(stretch, reader):
+                            return
+                        self._append(Drained())
+                    reader.finish()
+                self._append(None)
             except BaseException as error:
-                self._ready.put(error)
+                self.fail(error)
 
         threading.Thread(target=fill, name="feed", daemon=True).start()
 
@@ -122,28 +149,70 @@ class Feed:
                 raise ready
             yield ready
 
-    def _fill(self, stretch: Stretch, read: Read) -> bool:
+    def _fill(self, stretch: Stretch, reader: ImageReader) -> bool:
         """Fill mini-batches with one stretch. Return False if the feed was stopped."""
-        # The reader takes items ahead and returns pixels only; here they meet their items again.
-        announced: SimpleQueue[Item] = SimpleQueue()
+        # The reader takes items ahead; here they meet their items again.
+        announced: deque[Item] = deque()
 
         def announce() -> Iterator[tuple[int, str]]:
             for item in stretch:
-                announced.put(item)
+                announced.append(item)
                 yield item.index, item.uri
 
         batch: MiniBatch | None = None
-        with closing(read(announce())) as images:
-            for image in images:
+        for images in reader.find(announce()):
+            begun = 0
+            while begun < len(images):
                 if batch is None:
                     buffer = self._free.get()
                     if buffer is None:
                         return False
                     batch = MiniBatch(pixels=buffer)
-                batch.add(announced.get(), image)
+                    self._append(batch)
+                end = min(len(images), begun + reader.task_images, begun + len(batch.pixels) - batch.images)
+                self._read(batch, images[begun:end], announced, reader)
+                begun = end
                 if batch.images == len(batch.pixels):
-                    self._ready.put(batch)
+                    self._end_task(batch)
                     batch = None
         if batch is not None:
-            self._ready.put(batch)
+            self._end_task(batch)
         return True
+
+    def _read(self, batch: MiniBatch, images: list[Any], announced: deque[Item], reader: ImageReader) -> None:
+        """Have the images read into the next slots of the mini-batch."""
+        first = batch.images
+        for _ in images:
+            batch.add(announced.popleft())
+        with self._lock:
+            batch.tasks += 1
+        task = reader.read(images, batch.pixels[first : batch.images])
+        task.add_done_callback(partial(self._note, batch, first))
+
+    def _note(self, batch: MiniBatch, first: int, task: Future[Mapping[int, Remarks]]) -> None:
+        """Note what a task came to, whose images begin at this slot."""
+        if task.cancelled():
+            return
+        if (failure := task.exception()) is not None:
+            self.fail(failure)
+            self.stop()
+            return
+        for place, remarks in task.result().items():
+            if remarks.error is not None or remarks.warning is not None:
+                batch.note(first + place, remarks)
+        self._end_task(batch)
+
+    def _append(self, what: MiniBatch | Drained | None) -> None:
+        with self._lock:
+            self._filling.append(what)
+            self._hand_out()
+
+    def _end_task(self, batch: MiniBatch) -> None:
+        with self._lock:
+            batch.tasks -= 1
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Make ready what is, in order."""
+        while self._filling and not (isinstance(first := self._filling[0], MiniBatch) and first.tasks):
+            self._ready.put(self._filling.popleft())

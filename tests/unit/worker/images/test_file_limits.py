@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,12 @@ from PIL import Image
 from dueby_api.errors import Invalid
 from dueby_api.source import ListedSource, Source
 from dueby_worker.images.fetch import MAX_IMAGE_BYTES
+from dueby_worker.images.picture import WHOLE, ImageOutcome
 from dueby_worker.images.read_ahead import read_images
 from dueby_worker.images.room import SMALL_FILE_BYTES, MemoryRoom
 from dueby_worker.index.build import build_index
 from dueby_worker.index.frozen_index import open_index
+from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.storage.stores import open_store
 from support.index import HURRIED
 from support.pictures import SMALL, write_photos
@@ -133,3 +135,29 @@ def test_a_room_that_is_full_is_waited_for() -> None:
     for thread in threads:
         thread.join(60)
     assert entered == ["first", "second"]
+
+
+def test_files_that_are_suddenly_larger_do_not_fill_the_memory(tmp_path: Path) -> None:
+    paths = write_photos(tmp_path, 200, size=(48, 36))
+    pixels = np.zeros((1_200, 1_200, 3), dtype=np.uint8)
+    for path in paths[100:130]:
+        Image.fromarray(pixels).save(path, "BMP")
+    tasks: list[list[int]] = []
+
+    def begin(files: Sequence[bytes], slots: Sequence[Pixels]) -> Callable[[], Sequence[ImageOutcome]]:
+        tasks.append([len(file) for file in files])
+        return lambda: [WHOLE for _ in files]
+
+    images = read_images(
+        enumerate(path.as_uri() for path in paths),
+        source=Source(uri="photos"),
+        preprocessing=SMALL,
+        threads=2,
+        ahead=200,
+        begin=begin,
+    )
+    assert [image.error for image in images] == [None] * len(paths)
+    assert sum(map(len, tasks)) == len(paths)
+    assert max(map(sum, tasks)) <= 2 * SMALL_FILE_BYTES
+    # The small ones are read several in a row.
+    assert max(map(len, tasks)) > 4

@@ -80,7 +80,7 @@ index = open_index(open_store(sys.argv[1]))
 reader = RowReader(Fetcher(), index.member_of, threads=16)
 items = reader.read(index.items(0, index.images - 1), most=64)
 first = memory("VmHWM:")
-size = sum(len(get(max_bytes=0)) for _, _, get in items)
+size = sum(len(get(max_bytes=0)) for run in items for _, _, get in run)
 print(size // 2**20, memory("VmHWM:") - first)
 """
 

@@ -1,7 +1,8 @@
 """A worker's loop on a real folder with numbered images: one row per image, mini-batches as planned, tails."""
 
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid, Share
 from dueby_planner.model.shares import cut_shares
+from dueby_worker.images.picture import ImageOutcome
+from dueby_worker.images.runs import Taken
 from dueby_worker.models.columns import Columns
+from dueby_worker.models.preprocessing import Pixels
 from dueby_worker.output.part_names import part_name
 from dueby_worker.output.parts import OpenPart
 from dueby_worker.output.rows import Origin, decode_rows
@@ -21,7 +25,7 @@ from dueby_worker.telemetry.progress import ProgressTracker
 from dueby_worker.work.feed import Drained, Feed, MiniBatch
 from dueby_worker.work.loop import InferenceLoop
 from dueby_worker.work.order import Item
-from support.worker import COLUMNS, Album, NumberEngine, Picture, WorkerUnderTest, rows_in, run_together
+from support.worker import COLUMNS, Album, NumberEngine, WorkerUnderTest, rows_in, run_together
 
 
 @pytest.fixture
@@ -159,14 +163,14 @@ def test_memory_ahead_of_the_model_is_bounded(store: Store) -> None:
     taken = 0
 
     class Counting(Album):
-        def read(self, items: Iterator[tuple[int, str]]) -> Generator[Picture, None, None]:
+        def find(self, items: Iterable[tuple[int, str]]) -> Iterator[list[Taken]]:
             def count() -> Iterator[tuple[int, str]]:
                 nonlocal taken
                 for item in items:
                     taken += 1
                     yield item
 
-            return super().read(count())
+            return super().find(count())
 
     ahead: list[int] = []
 
@@ -185,9 +189,12 @@ def test_memory_ahead_of_the_model_is_bounded(store: Store) -> None:
 
 def test_a_store_that_stays_away_ends_the_worker_and_is_no_image_s_error(store: Store) -> None:
     class Away(Album):
-        def read(self, items):  # type: ignore[no-untyped-def]
-            yield next(super().read(items))
-            raise Transient("s3://photos can't be reached")
+        def read(self, images: Sequence[Taken], slots: Pixels) -> Future[Mapping[int, ImageOutcome]]:
+            if images[0][0] == 0:
+                return super().read(images, slots)
+            task: Future[Mapping[int, ImageOutcome]] = Future()
+            task.set_exception(Transient("s3://photos can't be reached"))
+            return task
 
     worker = WorkerUnderTest(store=store, grid=Grid(images=40, part_size=8), shares=cut_shares(5, [1]), album=Away())
     with pytest.raises(Transient, match="can't be reached"):
@@ -263,7 +270,8 @@ def test_the_share_of_time_in_which_images_are_waited_for_is_told_from_the_model
                 clock.now_ns += 3_000_000 if number else 900_000_000
                 part = OpenPart(number, first=number, uris=[str(number)], columns=COLUMNS)
                 batch = MiniBatch(pixels=engine.buffer())
-                batch.add(Item(part=part, position=0, index=number, uri=str(number)), Picture(None, "none"))
+                batch.add(Item(part=part, position=0, index=number, uri=str(number)))
+                batch.note(0, ImageOutcome(error="none"))
                 yield batch
 
     engine = SlowEngine(batch=1)
