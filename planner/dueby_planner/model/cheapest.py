@@ -55,6 +55,8 @@ _PATIENCE, _CLOSE = 10, 1000
 _FEW_CLASSES = 4
 # How often a device is added to those that are not enough.
 _MORE = 4
+# More than any charge.
+_UNREACHED = 1 << 200
 # How many penalties for a device are tried.
 _PENALTIES = 8
 
@@ -194,7 +196,7 @@ class Search:
     @property
     def order(self) -> tuple[int, int, int]:
         """What makes one answer better than another."""
-        return self.crew.order if self.crew else (self._unreached, 0, 0)
+        return self.crew.order if self.crew else (_UNREACHED, 0, 0)
 
     @property
     def bound(self) -> int:
@@ -225,17 +227,22 @@ class Search:
         relaxed = self._relax(whole)
         heap = [] if relaxed is None else [(relaxed.bound, next(order), whole, relaxed)]
         few = boxes // max(_FEW_CLASSES, len(counts))
+        undecided = _UNREACHED
         while heap and heap[0][0] < self._best and self.boxes < few * patience:
             if self.boxes >= few and _CLOSE * (self._best - heap[0][0]) <= self._best:
                 break
             _, _, box, relaxed = heapq.heappop(heap)
             self.boxes += 1
             self._consider_with_more(_whole(relaxed))
-            for part in self._divided(box, relaxed):
+            parts = self._divided(box, relaxed)
+            if not parts and self._accepts(box.least):
+                # Other sizes of these very devices may end by then, and cost what the bound says.
+                undecided = min(undecided, relaxed.bound)
+            for part in parts:
                 below = self._relax(part)
                 if below is not None and below.bound < self._best:
                     heapq.heappush(heap, (below.bound, next(order), part, below))
-        self._bound = min(self._best, heap[0][0]) if heap else self._best
+        self._bound = min(self._best, undecided, heap[0][0] if heap else self._best)
 
     def ask(self) -> Future[SolverAnswer | None]:
         """Ask the solver for devices with the same end that cost less."""
@@ -264,13 +271,9 @@ class Search:
     # ---- what was found
 
     @property
-    def _unreached(self) -> int:
-        return 1 << 200
-
-    @property
     def _best(self) -> int:
         """The lowest charge that was found, with a device as 1."""
-        return self._unreached if self.crew is None else self.crew.charge * self._scale + self.crew.gpus
+        return _UNREACHED if self.crew is None else self.crew.charge * self._scale + self.crew.gpus
 
     def _try_usual(self) -> None:
         """Consider the fewest devices of all classes, and the class that does it alone for least."""
@@ -311,6 +314,11 @@ class Search:
         if crew is not None and (self.crew is None or crew.order < self.crew.order):
             self.crew = crew
         return crew is not None
+
+    def _accepts(self, counts: tuple[int, ...]) -> bool:
+        """Return whether these devices are enough by the deadline at their best sizes."""
+        able = [(images, count) for images, count in zip(self._able, counts, strict=True) if count]
+        return self.problem.rule.accepts(able, sum(counts))
 
     @cached_property
     def _by_price(self) -> list[int]:
