@@ -34,6 +34,7 @@ LANES = (
         files=(
             *("test_node_profiles", "test_profiling", "test_validation", "test_doomed_jobs"),
             *("test_chart", "test_chart_manifests", "test_page_manifests", "test_doctor", "test_first_line"),
+            "test_pools",
         ),
     ),
 )

@@ -26,12 +26,14 @@ OPERATOR_NAMESPACE = "dueby"
 CPU_VALUES = CHART / "values-cpu.yaml"
 # A bucket that serves little, for all jobs that read of it.
 NARROW, NARROW_REQUESTS_PER_S = "s3://narrow/", 8
+# A pool that stands at zero unless a test has it get a node, and what its nodes have.
+POOL, POOL_LABEL, POOL_CLASS = "zero", "dueby.test/pool", "NVIDIA-GeForce-RTX-4090"
 # Where the shared folder is inside the node, and what is kept there of networks for all pods: the second worker that
 # starts with a network takes a core for a second, and not for three.
 SHARED = "/shared"
 KEPT = "kept"
-# And what differs: images of this code, a profiler and a core for what tests call GPUs, that bucket, a claim to that
-# folder, and the operator beside the control plane, for tests take the other nodes away.
+# And what differs: images of this code, a profiler and a core for what tests call GPUs, that bucket, that pool, a claim
+# to that folder, and the operator beside the control plane, for tests take the other nodes away.
 VALUES = {
     "image.tag": TAG,
     "worker.image.tag": TAG,
@@ -41,6 +43,12 @@ VALUES = {
     "calendarPage.enabled": "true",
     "stores[0].prefix": NARROW,
     "stores[0].requestsPerSecond": str(NARROW_REQUESTS_PER_S),
+    "nodePools[0].name": POOL,
+    "nodePools[0].class": POOL_CLASS,
+    "nodePools[0].devicesPerNode": "2",
+    "nodePools[0].maxNodes": "1",
+    f"nodePools[0].nodeSelector.{POOL_LABEL.replace('.', chr(92) + '.')}": POOL,
+    "nodePools[0].timeToProvision": "20s",
     "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
     "tolerations[0].operator": "Exists",
 }
