@@ -1,10 +1,10 @@
 """A proxy before an S3 server that is far away: each answer comes so much later.
 
-    python benchmarks/s3_latency_proxy.py HOST:PORT --delay-ms 10 [--requests-per-s 100]
+    python benchmarks/s3_latency_proxy.py HOST:PORT --delay-ms 10 [--requests-per-s 100] [--bytes-per-s 1000000]
 
 It prints its port and runs until it is ended. The first bytes of an answer wait for the delay and the others follow at
 once, so that the delay is that of a round trip and the bandwidth is the server's. With a limit on requests, those above
-it are refused with 503 SlowDown, as S3 does.
+it are refused with 503 SlowDown, as S3 does. With one on bytes, what the server sends comes no faster, as over a line.
 
 It counts the requests that wait for their answers: `GET /-/counts` gives how many there were, the most at the same time
 and how many were refused, and begins to count again.
@@ -28,6 +28,8 @@ class Limits:
     """What is granted a second, to all connections together; inf: all that is asked."""
 
     requests: float = math.inf
+    bytes_per_s: float = math.inf
+    _line_free_s: float = 0.0
     _tokens: float = 1.0
     _filled_s: float = 0.0
 
@@ -42,6 +44,11 @@ class Limits:
             return False
         self._tokens -= 1
         return True
+
+    def passed_s(self, now_s: float, count: int) -> float:
+        """When so many bytes have passed that are sent now, after those that were sent before."""
+        self._line_free_s = max(now_s, self._line_free_s) + count / self.bytes_per_s
+        return self._line_free_s
 
 
 @dataclass(kw_only=True)
@@ -78,6 +85,8 @@ class FromClient(asyncio.Protocol):
         self._held: list[bytes] | None = None
         self._is_waiting = False
         self._is_closing = False
+        # When all that was sent to the client has passed the line.
+        self._passed_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connect to the server."""
@@ -120,15 +129,25 @@ class FromClient(asyncio.Protocol):
             self._held = [data]
             self._loop.call_later(self._delay_s, self._release)
         else:
-            self._end_waiting()
-            self._client.write(data)
+            self._send(data)
 
     def _release(self) -> None:
         held, self._held = self._held or [], None
-        self._end_waiting()
-        self._client.write(b"".join(held))
+        self._send(b"".join(held))
         if self._is_closing:
-            self._client.close()
+            self._close()
+
+    def _send(self, data: bytes) -> None:
+        self._end_waiting()
+        if math.isinf(self._limits.bytes_per_s):
+            self._client.write(data)
+        else:
+            self._passed_s = self._limits.passed_s(self._loop.time(), len(data))
+            self._loop.call_at(self._passed_s, self._client.write, data)
+
+    def _close(self) -> None:
+        """Close the client's connection, after what is on the line: what is due at the same time comes in any order."""
+        self._loop.call_at(math.nextafter(self._passed_s, math.inf), self._client.close)
 
     def _end_waiting(self) -> None:
         if self._is_waiting:
@@ -139,7 +158,7 @@ class FromClient(asyncio.Protocol):
         """The server has closed its connection; what it sent before still has to come through."""
         self._is_closing = True
         if self._held is None:
-            self._client.close()
+            self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has closed its connection."""
@@ -179,8 +198,9 @@ def main() -> None:
     parser.add_argument("server", metavar="HOST:PORT")
     parser.add_argument("--delay-ms", type=float, required=True)
     parser.add_argument("--requests-per-s", type=float, default=math.inf)
+    parser.add_argument("--bytes-per-s", type=float, default=math.inf)
     options = parser.parse_args()
-    limits = Limits(requests=options.requests_per_s)
+    limits = Limits(requests=options.requests_per_s, bytes_per_s=options.bytes_per_s)
     host, _, port = options.server.rpartition(":")
     asyncio.run(serve((host, int(port)), options.delay_ms / 1000, limits))
 

@@ -1,6 +1,6 @@
 """A store that gives so much a second and no more: how fast workers read it, and whether a plan knows when it ends.
 
-    python benchmarks/store_limits.py [--workers 1 4] [--runs R] [-o RESULTS]      # a quarter of an hour
+    python benchmarks/store_limits.py [--workers 1 4] [--runs R] [-o RESULTS]      # 20 minutes
     python benchmarks/store_limits.py --table benchmarks/results/store_limits.json [--into docs/benchmarks.md]
 
 JPEGs of 640 x 480 lie on a real S3 server (versitygw, which must be on the PATH). A proxy before it lets each answer
@@ -8,7 +8,10 @@ wait for 100 or 200 ms, and refuses requests above a limit with 503 SlowDown, as
 processes that read and decode as DueBy's workers do, without a network, on the same cores as the server.
 
 Plans: `dueby run` classifies the photos with SqueezeNet from the same store, whose limit is in the manifest
-(`source.limits`) or isn't. The machine is measured first, by `dueby profile`. Writes results/store_limits.json.
+(`source.limits`) or isn't. The machine is measured first, by `dueby profile`.
+
+Fleets: 1, 4 and 16 workers of plans for as many devices (store_limits_fleet.py), within a limit on requests and within
+one on bytes, which the proxy lets through no faster. Writes results/store_limits.json.
 """
 
 import argparse
@@ -35,6 +38,7 @@ from photos import QUALITY, SIZE, write_photos
 from pipeline_table import machine
 from s3_latency import READER
 from s3_latency_places import BUCKET, require_server, run_proxy
+from store_limits_fleet import IMAGES_PER_S, Fleet, measure_fleets
 from support.s3 import S3Server, versitygw_server
 
 NAME = "store_limits"
@@ -90,7 +94,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, metavar="N", help="(default: 1 4)")
     parser.add_argument("--runs", type=int, default=3, help="runs whose plan knows the limit (default: %(default)s)")
     parser.add_argument("--profiles", type=Path, help="profiles of this machine for the model (default: measured now)")
-    parser.add_argument("--only", choices=("readings", "plans"), help="keep the others of the last results")
+    parser.add_argument("--only", choices=("readings", "plans", "fleets"), help="keep the others of the last results")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="(default: %(default)s)")
     add_options(parser)
     options = parser.parse_args()
@@ -104,12 +108,14 @@ def main() -> None:
         folder = Path(name)
         write_photos(folder / "s3" / BUCKET / "in", PHOTOS)
         with versitygw_server(folder, bucket=BUCKET) as server:
-            readings, plans = kept.get("readings", []), kept.get("plans", [])
-            if options.only != "plans":
+            readings, plans, fleets = (kept.get(part, []) for part in ("readings", "plans", "fleets"))
+            if options.only in (None, "readings"):
                 build_index(folder, server)
                 readings = [asdict(reading) for reading in read_all(folder, server, options.workers)]
-            if options.only != "readings":
+            if options.only in (None, "plans"):
                 plans = [asdict(planned) for planned in plan_all(folder, server, options)]
+            if options.only in (None, "fleets"):
+                fleets = [asdict(fleet) for fleet in run_fleets(folder, server)]
     result = {
         "machine": machine(),
         "settings": {
@@ -120,10 +126,12 @@ def main() -> None:
             "model": MODEL,
             "planRequestsPerSecond": PLAN_REQUESTS_PER_S,
             "planPhotos": PLAN_PHOTOS,
+            "fleetImagesPerSecond": IMAGES_PER_S,
             "minutes": round((time.monotonic() - began) / 60, 1),
         },
         "readings": readings,
         "plans": plans,
+        "fleets": fleets,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=1) + "\n")
@@ -205,6 +213,18 @@ def plan_all(folder: Path, server: S3Server, options: argparse.Namespace) -> Ite
             planned = run_planned(folder / f"run-{number}", profiles, environment, server, has_limit, deadline)
         console.print(f"  plan {'with' if has_limit else 'without'} the limit, {deadline}: {planned}")
         yield planned
+
+
+def run_fleets(folder: Path, server: S3Server) -> Iterator[Fleet]:
+    """Fleets within each limit, and what became of their plans."""
+
+    def open_store(delay_ms: int, *words: str) -> contextlib.AbstractContextManager[tuple[Mapping[str, str], str]]:
+        return limited(folder, server, delay_ms, *words)
+
+    fleets = measure_fleets(folder / "fleets", server, open_store, photos=PHOTOS, delays_ms=DELAYS_MS)
+    for fleet in fleets:
+        console.print(f"  {fleet}")
+        yield fleet
 
 
 def measure(profiles: Path) -> Path:
@@ -304,11 +324,28 @@ def markdown(result: Mapping[str, Any]) -> str:
             f"| {known} | {planned['deadline']} | {planned['expected_s']:.1f} | {planned['actual_s']:.1f} "
             f"| {ratio:.2f} | {'yes' if planned['in_time'] else 'no'} | {waited} |"
         )
+    lines += ["", *fleet_lines(result.get("fleets", []))]
     busy = max((reading["foreign_cores"] for reading in result["readings"]), default=None)
     if busy is None:
         return "\n".join(lines).strip()
     lines += ["", f"Others kept up to {busy:.1f} of {result['machine']['cores']} cores busy, the server among them."]
     return "\n".join(lines)
+
+
+def fleet_lines(fleets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table of fleets; nothing without any."""
+    if not fleets:
+        return []
+    lines = ["| workers | limit on | latency, ms | the plan knows it | planned, s | actual, s | ratio | refused |"]
+    lines.append("| --- " * 8 + "|")
+    busy = max(fleet["load"] for fleet in fleets)
+    lines += [
+        f"| {fleet['workers']} | {fleet['limit']} | {fleet['delay_ms']} | {'yes' if fleet['is_planned_for'] else 'no'} "
+        f"| {fleet['planned_s']:.1f} | {fleet['actual_s']:.1f} | {fleet['actual_s'] / fleet['planned_s']:.2f} "
+        f"| {fleet['refused']:.1%} |"
+        for fleet in fleets
+    ]
+    return [*lines, "", f"Up to {busy:.1f} processes of this machine wanted a core meanwhile, the fleet's among them."]
 
 
 if __name__ == "__main__":
