@@ -46,7 +46,7 @@ MODEL = {"name": "python/store_limits_network:make", "imageSize": 64, "precision
 DEVICE_CLASS, ENGINE = "waiting-device", "eager"
 COUNTS = (1, 4, 16)
 # Images a second that the store gives, by its limit on requests or on bytes.
-IMAGES_PER_S, MINI_BATCH = 10, 4
+IMAGES_PER_S, MINI_BATCH = 10, 2
 # As long as a plan isn't told how much nodes and runs of a class differ, it assumes this.
 SPREADS = Spreads(run=0.02, node=0.03)
 # What a worker says that waits for its plan.

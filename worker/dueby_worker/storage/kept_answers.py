@@ -24,8 +24,8 @@ FOLDER = "_dueby/listing"
 _FILE_BYTES = 4 << 20
 # Files that are held in memory; and that are read or deleted side by side.
 _IN_MEMORY, _AT_ONCE = 16, 8
-# A level that costs less time than it saves. More than so much of one file was not written here: it holds one answer
-# more than it should, which is at most a tar's.
+# To compress more would cost more time than it saves. The answer that fills a file may be that of a large tar, but what
+# unpacks to more than this was not written here.
 _LEVEL, _MOST_BYTES = 1, 1 << 30
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class KeptAnswers:
         try:
             file.write_bytes(self._sink.read(f"{FOLDER}/{name}"))
             return file, list(_read_answers(file))
-        except (Unavailable, zlib.error, ValueError, TypeError) as error:
+        except (Unavailable, zlib.error, ValueError, TypeError, RecursionError) as error:
             log.warning("%s/%s/%s is not used: %s", self._sink.uri, FOLDER, name, error)
             return file, []
 
@@ -126,10 +126,9 @@ def _digest_of(question: str) -> bytes:
 
 
 def _read_answers(file: Path) -> dict[str, str]:
-    """Return a file's answers. Raise ValueError, TypeError or zlib's error if it is damaged."""
+    """Return a file's answers. Raise ValueError, TypeError, RecursionError or zlib's error if it is damaged."""
     unpacking = zlib.decompressobj()
     text = unpacking.decompress(file.read_bytes(), _MOST_BYTES)
     if not unpacking.eof:
         raise ValueError("it is cut off, or too large")
-    answers: dict[str, str] = dict(json.loads(text))
-    return answers
+    return {str(question): str(answer) for question, answer in json.loads(text)}

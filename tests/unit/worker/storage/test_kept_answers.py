@@ -63,7 +63,7 @@ def test_the_next_process_finds_what_was_kept(
     assert sink.list_names(FOLDER) == []
 
 
-@given(st.integers(0, 3), st.integers(0, 99), st.sampled_from(("cut off", "another byte", "no answers", "empty")))
+@given(st.integers(0, 3), st.integers(0, 99), st.sampled_from(("cut off", "a byte", "no answers", "deep", "empty")))
 def test_a_damaged_file_costs_its_own_answers_alone(
     tmp_path_factory: pytest.TempPathFactory, number: int, percent: int, damage: str
 ) -> None:
@@ -75,8 +75,9 @@ def test_a_damaged_file_costs_its_own_answers_alone(
     at = len(whole) * percent // 100
     damaged = {
         "cut off": whole[:at],
-        "another byte": whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :],
+        "a byte": whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :],
         "no answers": zlib.compress(b'["question", 7]'),
+        "deep": zlib.compress(b"[" * 200_000),
         "empty": b"",
     }
     sink.replace(path, damaged[damage])
