@@ -7,12 +7,19 @@ from typing import Any
 import pytest
 import yaml
 
-from dueby_api.capacity import WeeklyWindow
+from dueby_api.capacity import NodePool, WeeklyWindow
 from dueby_api.schema import validate
 from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
-from dueby_operator.settings import read_cache, read_capacity, read_maintenance, read_profiler, read_promises
+from dueby_operator.settings import (
+    read_cache,
+    read_capacity,
+    read_maintenance,
+    read_node_pools,
+    read_profiler,
+    read_promises,
+)
 from support.kind.chart import WITHOUT_GPUS, of_kind, options, rendered, rendered_with_notes
 from support.kind.cluster import CHART, OPERATOR_NAMESPACE
 
@@ -96,6 +103,22 @@ def test_what_is_no_capacity_is_refused(wrong: dict[str, Any]) -> None:
     block = {"class": "NVIDIA-H100", "count": 8, "from": "2026-12-06T02:00:00Z", "to": "2026-12-06T04:00:00Z"}
     with pytest.raises(AssertionError, match="/capacity/0"):
         rendered(capacity=[block | wrong])
+
+
+POOL = {"name": "a", "class": "NVIDIA-A100", "devicesPerNode": 8, "maxNodes": 4, "nodeSelector": {"pool": "a"}}
+POOL |= {"taints": [{"key": "gpus", "effect": "NoSchedule"}], "timeToProvision": "10m"}
+
+
+def test_pools_reach_the_operator() -> None:
+    assert "--node-pools" not in options(rendered())
+    (found,) = read_node_pools(options(rendered(nodePools=[POOL]))["--node-pools"])
+    assert found == validate(NodePool, POOL)
+
+
+@pytest.mark.parametrize("wrong", [{"maxNodes": 0}, {"nodeSelector": {}}, {"timeToProvision": "10"}, {"spot": True}])
+def test_what_is_no_pool_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError, match="/nodePools/0"):
+        rendered(nodePools=[POOL | wrong])
 
 
 def test_promises_reach_the_operator() -> None:
