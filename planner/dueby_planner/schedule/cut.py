@@ -239,7 +239,11 @@ def available_us(jobs: Sequence[CalendarJob], whole: Free) -> int:
         if more := job.device_names - names:
             there = combined(there, _together(whole, more), add)
             names |= more
-        total += _device_us(there, from_us, max(0, job.problem.time_us), most=may_hold)
+        until_us = max(0, job.problem.time_us)
+        if len(there) == 1:  # most devices neither come nor go
+            total += (until_us - from_us) * min(there[0].free, may_hold)
+        else:
+            total += _device_us(there, from_us, until_us, most=may_hold)
     return total
 
 
@@ -252,7 +256,7 @@ def _device_us(there: FreeDevices, from_us: int, to_us: int, *, most: int | None
     """Return the device time between two times, of `most` devices at a time."""
     return sum(
         (min(step.to_us, to_us) - max(step.from_us, from_us)) * (step.free if most is None else min(step.free, most))
-        for step in (there if len(there) == 1 else free_between(there, from_us, to_us))
+        for step in free_between(there, from_us, to_us)
     )
 
 
