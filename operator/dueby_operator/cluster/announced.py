@@ -3,7 +3,7 @@
 Nodes that have come count in the place of announced devices, and go away when these do. Of what should be there by now
 only what has come counts; the rest is missing until its end. So nothing is ever started on an announced device.
 
-Nodes that could be asked for, such as of a pool that stands at zero, would become groups here, too.
+Nodes that can be asked for, such as of a pool that stands at zero, become groups in node_pools.py.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from dueby_api.capacity import AnnouncedDevices
 from dueby_api.inference_job import JobSpec
 from dueby_api.subject import class_of
 from dueby_api.units import clock_time
-from dueby_operator.cluster.nodes import Node, classes_on, kind_on
+from dueby_operator.cluster.nodes import Node, classes_on, devices_like
 from dueby_planner.schedule.devices import DeviceGroup
 from dueby_planner.schedule.job import Claimant
 from dueby_planner.schedule.spans import find_once, find_spans, find_weekly, from_now, outside
@@ -37,7 +37,7 @@ def with_times(nodes: Iterable[Node], capacity: Sequence[AnnouncedDevices]) -> l
         within = [number for number in own if arrived[number] < capacity[number].count]
         windows = [capacity[number] for number in within or own]
         timed.append(replace(node, present=find_once(windows), present_weekly=find_weekly(windows)) if own else node)
-        arrived.update({number: _devices(node, capacity[number]) for number in own if node.is_ready})
+        arrived.update({number: devices_like(node, capacity[number].device_class) for number in own if node.is_ready})
     return timed
 
 
@@ -46,7 +46,13 @@ def find_missing(nodes: Iterable[Node], capacity: Sequence[AnnouncedDevices]) ->
     arrived, entries_near = Counter[int](), _by_label(capacity)
     for node in nodes if capacity else ():
         near = entries_near(node) if node.is_ready else ()
-        arrived.update({number: _devices(node, capacity[number]) for number in near if _has(node, capacity[number])})
+        arrived.update(
+            {
+                number: devices_like(node, capacity[number].device_class)
+                for number in near
+                if _has(node, capacity[number])
+            }
+        )
     return [(entry, max(0, entry.count - arrived[number])) for number, entry in enumerate(capacity)]
 
 
@@ -111,11 +117,6 @@ def _by_label(capacity: Sequence[AnnouncedDevices]) -> Callable[[Node], Sequence
 
 def _has(node: Node, entry: AnnouncedDevices) -> bool:
     return entry.selects(node.labels) and any(class_of(name) == entry.device_class for name in classes_on(node))
-
-
-def _devices(node: Node, entry: AnnouncedDevices) -> int:
-    kinds = (kind_on(node, name) for name in classes_on(node) if class_of(name) == entry.device_class)
-    return sum(kind.count for kind in kinds if kind)
 
 
 def _is_for(entry: AnnouncedDevices, spec: JobSpec) -> bool:

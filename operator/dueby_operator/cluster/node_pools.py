@@ -13,9 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from dueby_api.capacity import NodePool
 from dueby_api.inference_job import JobSpec
-from dueby_api.subject import class_of
 from dueby_api.units import format_duration
-from dueby_operator.cluster.nodes import Node, are_borne, classes_on, kind_on
+from dueby_operator.cluster.nodes import Node, are_borne, devices_like
 from dueby_operator.cluster.requests import tolerations_of
 from dueby_operator.objects.nodes import Taint
 from dueby_planner.schedule.devices import DeviceGroup
@@ -46,8 +45,12 @@ def asked_groups(
     may_have: Callable[[Claimant, str], bool] = lambda claimant, device_class: True,
 ) -> Iterator[DeviceGroup]:
     """Yield what each pool could still have for these jobs. `may_have` is whether a job may have devices of a class."""
+    class_of_pool, there = {pool.name: pool.device_class for pool in pools}, Counter[str]()
+    for node in nodes if pools else ():
+        if node.is_ready and node.pool in class_of_pool:
+            there[node.pool] += devices_like(node, class_of_pool[node.pool])
     for pool in pools:
-        missing = pool.devices - sum(_devices(node, pool) for node in nodes if node.pool == pool.name)
+        missing = pool.devices - there[pool.name]
         users = frozenset(
             claimant.key
             for claimant in claimants
@@ -92,8 +95,3 @@ def describe_late(pools: Sequence[NodePool], late: Late, namespace: str, spec: J
         for pool in pools
         if (count := late.get((namespace, pool.name), 0)) and is_for(pool, spec)
     )
-
-
-def _devices(node: Node, pool: NodePool) -> int:
-    kinds = (kind_on(node, name) for name in classes_on(node) if class_of(name) == pool.device_class)
-    return sum(kind.count for kind in kinds if kind) if node.is_ready else 0

@@ -287,6 +287,12 @@ def count_devices(nodes: Iterable[Node]) -> Counter[str]:
     return counts
 
 
+def devices_like(node: Node, device_class: str) -> int:
+    """Return how many devices of the class the node has, also where it is slow, and they are a class of their own."""
+    kinds = (kind_on(node, name) for name in classes_on(node) if class_of(name) == device_class)
+    return sum(kind.count for kind in kinds if kind)
+
+
 def has_class(node: Node, device_class: str) -> bool:
     """Return whether the node has devices of this class, or may have had them before it was slow or resized."""
     name = class_of(device_class)

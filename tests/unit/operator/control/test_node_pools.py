@@ -164,3 +164,24 @@ def test_a_worker_whose_node_has_come_is_stopped_when_the_others_do_without_it()
         worker.speed = 3.0
     cluster.run(60, until=lambda: len(at_work(cluster)) < 2)
     assert cluster.changes("hard") == [("Ahead", 2, 1)], "whoever pays for the node gains by it"
+
+
+def test_nobody_asks_before_its_window_begins_and_nobody_asks_for_a_node_that_has_come() -> None:
+    cluster = SharedCluster({}, node_pools=pool(nodes=1, provision="30s"))
+    cluster.add("first", images=160 * 4 * 100, deadline_s=150)
+    cluster.run(3)
+    assert asked(cluster) == 4
+    cluster.add("second", images=160 * 4 * 60, deadline_s=330)
+    cluster.run(3)
+    assert cluster.said("second", "Feasible")[0] == "Reserved"
+    assert {window.pool for window in cluster.status("second").plan.windows} == {"burst"}
+    assert "asked for at 22:1" in cluster.said("second", "Feasible")[1]
+    cluster.run(20)
+    assert asked(cluster) == 4, "those of the first job"
+    cluster.join("n1", 4, LABELS)
+    cluster.run(10)
+    assert {window.pool for window in cluster.status("second").plan.windows} == {None}
+    cluster.run(330, until=lambda: cluster.jobs["second"].is_done)
+    assert cluster.ended_s("first") <= 150
+    assert cluster.ended_s("second") <= 330
+    assert not any(worker.assignment.pool for worker in cluster.jobs["second"].workers)
