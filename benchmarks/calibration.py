@@ -15,7 +15,7 @@ is part of later plans (dueby_planner/profiles/observed.py). So the last simulat
 What was measured is kept in --folder and not measured again, so that a run that was stopped goes on.
 
     python benchmarks/calibration.py [--folder build/calibration] [--traces 60] [--real 60] [--simulated 4000]
-    python benchmarks/calibration.py --made-up --traces 200        # a machine that doesn't exist: half an hour anywhere
+    python benchmarks/calibration.py --made-up --traces 200        # a machine that doesn't exist
 """
 
 import argparse
@@ -39,6 +39,8 @@ WORLDS = {
     "12 devices after 10 jobs": World(devices=12, jobs=10),
     "12 devices for an hour after 10 jobs": World(devices=12, jobs=10, seconds=3600),
 }
+COMMON = {"12 devices with much in common after 10 jobs": World(devices=12, jobs=10, has_common=True)}
+"""Simulated only where everything is made up."""
 console = Console(width=110)
 
 
@@ -50,7 +52,7 @@ def main() -> None:
     parser.add_argument("--simulated", type=int, default=4000, help="simulated runs for each number of devices")
     parser.add_argument("--made-up", action="store_true", help="simulate a made-up machine; measure and run nothing")
     options = parser.parse_args()
-    name = "calibration_made_up" if options.made_up else "calibration"
+    written = RESULTS / ("calibration_made_up" if options.made_up else "calibration")
     if options.made_up:
         like, real = made_up_spec(traced_model()), []
         traces = made_up_traces(options.traces, seed=SEED)
@@ -61,7 +63,7 @@ def main() -> None:
         real = [promised(row, options.folder) for row in keep_real_runs(options.folder, options.real, console)]
     worlds = {
         f"simulated, {name}": simulate(name, make_splits(traces, like, world), options.simulated, console)
-        for name, world in WORLDS.items()
+        for name, world in (WORLDS | (COMMON if options.made_up else {})).items()
     }
     result = {
         "real": real,
@@ -72,10 +74,10 @@ def main() -> None:
         "cost": {name: world["cost"] for name, world in worlds.items() if world["cost"]},
         "traces": len(traces),
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1))
+    written.with_suffix(".json").write_text(json.dumps(result, indent=1))
     print_tables(console, result)
-    draw(result, RESULTS / f"{name}.png")
-    console.print(f"Written: {RESULTS / name}.json and .png")
+    draw(result, written.with_suffix(".png"))
+    console.print(f"Written: {written}.json and .png")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ PROFILED = ENOUGH_GROUPS
 # About as long as a trace: a worker that went through one again and again would have one moment for ever.
 SHORT_S = 18
 # A simulated hour takes most of a second, where one of 18 s takes 30 ms: of so many profiles and runs one is done.
-ONE_OF_LONG = 8
+ONE_OF_LONG = 4
+# By how much runs differ in what all their workers have in common, where that is made up, too.
+COMMON_STARTS, COMMON_STEPS = 0.05, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,8 @@ class World:
     jobs: int = 0
     """Jobs that were run before."""
     seconds: int = SHORT_S
+    has_common: bool = False
+    """Whether what all workers of a run have in common is made up; groups of other moments have nothing."""
 
     @property
     def is_long(self) -> bool:
@@ -68,6 +72,9 @@ class Split:
         drawn = chance.sample(self.groups, needed)
         if self.world.is_long:
             drawn = [self._gone_on(group, chance) for group in drawn]
+        if self.world.has_common:
+            start, step = chance.lognormvariate(0, COMMON_STARTS), max(0.5, chance.gauss(1, COMMON_STEPS))
+            drawn = [tuple(member.longer(start, step) for member in group) for group in drawn]
         return TracedFates([member for group in drawn for member in group], self.seed)
 
     def _gone_on(self, group: Sequence[Member], chance: random.Random) -> tuple[Member, ...]:
@@ -132,7 +139,7 @@ def simulate(name: str, splits: Sequence[Split], runs: int, console: Console) ->
     with processes() as pool:
         told = f"Simulating, {name}"
         rows = list(track(pool.map(edge_run, each, chunksize=16), told, total=runs, console=console))
-        some = each[: runs if world.is_long else runs // 4] if world.devices > len(splits[0].groups[0]) else []
+        some = each[: runs // (2 if world.is_long else 4)] if world.devices > len(splits[0].groups[0]) else []
         cost = list(track(pool.map(cost_run, some, chunksize=8), "What it costs", total=len(some), console=console))
     # Runs that share a profile aren't independent: a group is those that were planned on the same.
     groups = [rows[first :: len(splits)] for first in range(len(splits))]

@@ -45,6 +45,14 @@ class Member:
     warmup_us: int
     steps_us: tuple[int, ...]
 
+    def longer(self, start: float, step: float) -> "Member":
+        """Return a process whose start and whose mini-batches take so many times as long."""
+        return Member(
+            startup_us=round(start * self.startup_us),
+            warmup_us=round(step * self.warmup_us),
+            steps_us=tuple(round(step * each) for each in self.steps_us),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:

@@ -118,7 +118,8 @@ def learn(spec: ProfileSpec, *, namespace: str | None = None) -> LearnedProfile:
         doubt = f"is predicted from {source}, at {spec.predicted.image_size} px, and was not measured{margin}"
     if starts:
         spec = spec.replace(startup_micros=startup, spread=spec.spread.replace(own_start=own_start))
-        remarks.append(f"the start-up time includes those of {counted(starts, 'worker')} of earlier jobs")
+        own = f", and {own_start:.0%} of its variance is each worker's own" if own_start else ""
+        remarks.append(f"the start-up time includes those of {counted(starts, 'worker')} of earlier jobs{own}")
     if shown is None:
         return LearnedProfile(spec=spec, remarks=tuple(remarks), doubt=doubt)
     steps = tuple(

@@ -124,23 +124,19 @@ def with_kind(question: Question, data: st.DataObject, change: Callable[[Kind], 
     return replace(question, kinds=(*question.kinds[:i], change(question.kinds[i]), *question.kinds[i + 1 :]))
 
 
-@pytest.mark.parametrize(
-    "easier",
-    [
-        with_more_time,
-        with_more_gpus_of_a_class,
-        with_a_faster_step,
-        with_a_faster_start,
-        with_more_memory,
-        with_less_spread_and_a_step_s_time,
-        with_fewer_images,
-        with_less_confidence,
-        with_no_limit,
-        with_no_reserve,
-        with_the_classes_in_another_order,
-    ],
-    ids=lambda change: change.__name__,
-)
+OF_THE_JOB = [
+    with_more_time,
+    with_more_gpus_of_a_class,
+    with_fewer_images,
+    with_less_confidence,
+    with_no_limit,
+    with_no_reserve,
+    with_the_classes_in_another_order,
+]
+OF_THE_DEVICES = [with_a_faster_step, with_a_faster_start, with_more_memory, with_less_spread_and_a_step_s_time]
+
+
+@pytest.mark.parametrize("easier", OF_THE_JOB + OF_THE_DEVICES, ids=lambda change: change.__name__)
 @given(question=questions(), data=st.data())
 def test_an_easier_question_never_needs_more_gpus(
     easier: Callable[[Question, st.DataObject], Question], question: Question, data: st.DataObject
@@ -148,19 +144,7 @@ def test_an_easier_question_never_needs_more_gpus(
     assert fewest(easier(question, data)) <= fewest(question)
 
 
-@pytest.mark.parametrize(
-    "easier",
-    [
-        with_more_time,
-        with_more_gpus_of_a_class,
-        with_fewer_images,
-        with_less_confidence,
-        with_no_limit,
-        with_no_reserve,
-        with_the_classes_in_another_order,
-    ],
-    ids=lambda change: change.__name__,
-)
+@pytest.mark.parametrize("easier", OF_THE_JOB, ids=lambda change: change.__name__)
 @given(question=questions(own=True), data=st.data())
 def test_where_starts_differ_on_their_own_more_time_or_devices_or_less_to_do_never_needs_more(
     easier: Callable[[Question, st.DataObject], Question], question: Question, data: st.DataObject

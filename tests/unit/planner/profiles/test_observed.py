@@ -143,6 +143,8 @@ def test_what_each_start_has_alone_is_what_the_workers_of_a_job_differ_by(
     spread = {"run": 0.02} | ({} if measured is None else {"ownStart": measured})
     learned = learn(profile(observed=rows, spread=spread).spec).spec
     assert learned.spread.own_start == share
+    remarks = learn(profile(observed=rows, spread=spread).spec).remarks
+    assert any(f"{share:.0%} of its variance is each worker's own" in remark for remark in remarks) == (share > 0)
     others = learn(profile(observed=rows, spread=spread).spec, namespace="other").spec
     assert others.spread.own_start in (None, measured), "others' rows never say that more of it is own"
 
