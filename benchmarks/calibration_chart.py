@@ -50,7 +50,7 @@ def _share(row: dict[str, float]) -> str:
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Left the reliability, right the devices beyond the least."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.4), layout="constrained")
     left.plot([0.5, 1], [0.5, 1], color="#999999", lw=1, label="as stated")
     for shift, ((name, rows), colour) in enumerate(zip(result["reliability"].items(), COLOURS, strict=False)):
         x = [row["stated"] + 0.003 * (shift - 1) for row in rows]
@@ -62,19 +62,17 @@ def draw(result: dict[str, Any], path: Path) -> None:
         left.errorbar(x, y, yerr=spans, fmt="o-", ms=4, lw=1, color=colour, capsize=2, label=name)
     left.set(xlim=(0.53, 1.01), ylim=(0.4, 1.02), xlabel="stated confidence", ylabel="share of runs done by then")
     left.set_title("Reliability of plans that are left to themselves", loc="left")
-    left.legend(frameon=False, loc="lower right")
     width = 0.8 / len(result["cost"])
     for place, (name, rows) in enumerate(result["cost"].items()):
         more = Counter(row["planned"] - row["enough"] for row in rows if row["enough"])
         total, ticks = sum(more.values()), range(max(more) + 1)
         at = [tick + width * (place - (len(result["cost"]) - 1) / 2) for tick in ticks]
         colour = COLOURS[list(result["reliability"]).index(name)]
-        right.bar(at, [more[n] / total for n in ticks], color=colour, width=width, label=name)
+        right.bar(at, [more[n] / total for n in ticks], color=colour, width=width)
     right.xaxis.get_major_locator().set_params(integer=True)
     right.set(xlabel="devices planned at 0.95 beyond the least that would have done", ylabel="share of runs in time")
     right.set_title("What the margin costs", loc="left")
-    right.margins(y=0.25)  # room for the legend
-    right.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
