@@ -99,7 +99,7 @@ class Candidate:
         if size := self.job.part_size or problem.part_size:
             return size
         until_us = max(problem.time_us, finish_at_confidence_us(reservation, problem))
-        able = done_by(reservation, until_us, problem.max_iterations)
+        able = done_by(reservation, until_us, problem.max_iterations, again=problem.rule.again)
         choices = [window.choice for lane in reservation for window in lane.windows]
         return part_size_for(problem, able, choices, gpus=devices_in(reservation))
 

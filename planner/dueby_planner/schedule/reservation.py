@@ -111,7 +111,7 @@ def done_by(
     max_iterations: int | None,
     margins: Margins | None = None,
     *,
-    again: int = 0,
+    again: int,
 ) -> Sequence[EqualDevices]:
     """Return what the devices have done by a time, the largest first; at the job's confidence without `margins`.
 
@@ -173,7 +173,7 @@ def _accepted_after_us(reservation: Reservation, rule: Rule, max_iterations: int
 @lru_cache(_REMEMBERED)
 def _expected_after_us(reservation: Reservation, images: int, max_iterations: int | None) -> int:
     def suffices(time_us: int) -> bool:
-        done = done_by(reservation, time_us, max_iterations, EXPECTED)
+        done = done_by(reservation, time_us, max_iterations, EXPECTED, again=EXPECTED.again)
         return sum(of_one * count for of_one, count in done) >= images
 
     return find_least(suffices, 0, ends_us(reservation))

@@ -55,7 +55,7 @@ def test_on_an_idle_pool_a_job_has_as_many_devices_as_alone(question: Question) 
         z = quantile(question.confidence)
         margins = Margins(z, run=problem.pool.spreads.run, start=problem.pool.spreads.start)
         # What the rule decides in integers, in floats.
-        done = done_by(held, problem.time_us, problem.max_iterations, margins)
+        done = done_by(held, problem.time_us, problem.max_iterations, margins, again=margins.again)
         assert problem.rule.surplus(done, z) >= -1e-6
         assert probability_by(held, problem, problem.time_us) >= problem.confidence
 
