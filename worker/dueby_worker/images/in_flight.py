@@ -106,5 +106,5 @@ class RequestsInFlight:
         self.limit = wanted
 
     def _fitting(self) -> int:
-        """Return how many fit in memory. Each has a file, and two images that wait for their turn."""
+        """Return how many fit in memory. Each has a file, and for a moment twice its pixels."""
         return int(self._room_bytes / (self._file_bytes + 2 * self._image_bytes))
