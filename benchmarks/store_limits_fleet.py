@@ -25,6 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
 
+from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob, parse_job
 from dueby_api.input_cost import InputCost
 from dueby_api.schema import validate
@@ -43,7 +44,8 @@ from store_limits_network import IMAGE_MS
 from support.s3 import S3Server
 
 MODEL = {"name": "python/store_limits_network:make", "imageSize": 64, "precision": "fp32"}
-DEVICE_CLASS, ENGINE = "waiting-device", "eager"
+DEVICE_CLASS = "waiting-device"
+ENGINE: EngineName = "eager"
 COUNTS = (1, 4, 16)
 # Images a second that the store gives, by its limit on requests or on bytes.
 IMAGES_PER_S, MINI_BATCH = 10, 2
@@ -173,6 +175,7 @@ class Bench:
         )
         job = self._job(self._folder)
         # What the index step's one reader saw is another matter than the store's limit.
+        assert self._indexed.input_cost is not None
         cost = InputCost(bytes_per_image=self._indexed.input_cost.bytes_per_image)
         group = PoolGroup(device_class=DEVICE_CLASS, count=count, choices=(choice,), available_us=0)
         is_fed = is_planned_for and images is None
