@@ -48,7 +48,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"maxFailedImages": -1},
         "must be a number of images from 0 to 10",
     ),
-    "an objective": ({"objective": "MaxFun"}, 'supported values: "MinGPUs"'),
+    "an objective": ({"objective": "MaxFun"}, 'supported values: "MinCost", "MinGPUs"'),
     "no images": ({"images": 0}, "spec.images in body should be greater than or equal to 1"),
     "more images than there are numbers": ({"images": 10**15}, "spec.images in body should be less than or equal to"),
     "half an image": ({"images": 1.5}, 'spec.images in body must be of type integer: "number"'),
