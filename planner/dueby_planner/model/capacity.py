@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, hypot, isqrt
+from typing import Protocol
 
 from dueby_api.engines import EngineName
 from dueby_planner.model.input_cost import GPUStep
@@ -215,6 +216,26 @@ def at_confidence(
     """
     margins = Margins(quantile(confidence), run=run, start=start)
     return tuple(replace(group, choices=tuple(map(margins.apply, group.choices))) for group in groups)
+
+
+class ChosenDevices(Protocol):
+    """Devices of a plan that do the same, as far as what they can do is asked."""
+
+    @property
+    def choice(self) -> DeviceChoice: ...
+    @property
+    def available_us(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+
+
+class PlannedDevices(ChosenDevices, Protocol):
+    """The same with what each does."""
+
+    @property
+    def device_class(self) -> str: ...
+    @property
+    def iterations(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from functools import cached_property
 from itertools import count as counter
 
 from dueby_api.errors import Invalid
-from dueby_planner.model.capacity import capacity
 from dueby_planner.model.cost import cost_of, micro_units
 from dueby_planner.model.offers import (
     RATE_PARTS,
@@ -41,12 +40,19 @@ from dueby_planner.model.offers import (
     offers_of,
 )
 from dueby_planner.model.part_size import part_size_for
-from dueby_planner.model.plan import Infeasible, Plan, PlanGroup, interpolation_warnings, plan_fewest, serial_warnings
+from dueby_planner.model.plan import (
+    Infeasible,
+    Plan,
+    interpolation_warnings,
+    lower_bound_of,
+    plan_fewest,
+    serial_warnings,
+)
 from dueby_planner.model.probability import probability_in_time
 from dueby_planner.model.problem import Problem, find_least
 from dueby_planner.model.proof import BOTH_BOUNDED, BOUNDED
 from dueby_planner.model.solver import SolverAnswer, ask_cheapest
-from dueby_planner.model.verify import verify_feed, verify_fewest, verify_plan
+from dueby_planner.model.verify import verify_feed, verify_plan
 
 BOXES = 1600
 """After so many, divided by the number of classes, the answer is what was found, with its bound, if that is close."""
@@ -124,20 +130,18 @@ def _plan_of(problem: Problem, way: Problem, crew: Crew, *, bound: int) -> Plan:
     groups = crew.groups(held)
 
     def is_accepted(time_us: int) -> bool:
-        by_then = [(_capacity_by(held, group, time_us), group.count) for group in groups]
+        by_then = [(held.done_by(group.choice, time_us, group.available_us), group.count) for group in groups]
         return held.rule.accepts(sorted(by_then, reverse=True), crew.gpus)
 
     finish_us = find_least(is_accepted, 0, way.time_us)
     verify_plan(held, groups, finish_at_confidence_us=finish_us)
     verify_feed(problem, groups)
-    fewest = problem.unfed.fewest() or 1
-    verify_fewest(problem.unfed, fewest)
     cost = cost_of(groups, problem.tariff)
     return Plan(
         problem=problem,
         groups=groups,
         part_size=part_size,
-        lower_bound=fewest,
+        lower_bound=lower_bound_of(problem),
         proof=BOUNDED,
         probability=probability_in_time(held, groups, part_size=part_size),
         finish_at_confidence_us=finish_us,
@@ -146,12 +150,6 @@ def _plan_of(problem: Problem, way: Problem, crew: Crew, *, bound: int) -> Plan:
         + serial_warnings((group.device_class, group.choice) for group in groups),
         solve_us=0,
         cost_bound=None if cost is None else min(micro_units(bound), cost.total),
-    )
-
-
-def _capacity_by(problem: Problem, group: PlanGroup, time_us: int) -> int:
-    return capacity(
-        group.choice, time_us=time_us, available_us=group.available_us, max_iterations=problem.max_iterations
     )
 
 

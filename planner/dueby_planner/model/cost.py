@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.capacity import DeviceChoice, PlannedDevices
 
 HOUR_US = 3600 * MICROS_PER_SECOND
 _SLOW_NODE = "@"
@@ -106,19 +106,9 @@ class PlanCost:
         return causes
 
 
-class PaidGroup(Protocol):
-    """What the cost has to know of a plan's group."""
+class PaidDevices(PlannedDevices, Protocol):
+    """Devices of a plan with when they are expected to be done."""
 
-    @property
-    def device_class(self) -> str: ...
-    @property
-    def available_us(self) -> int: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def choice(self) -> DeviceChoice: ...
-    @property
-    def iterations(self) -> int: ...
     @property
     def expected_finish_us(self) -> int: ...
 
@@ -128,7 +118,7 @@ def micro_units(charge: int) -> int:
     return -(-charge // HOUR_US)
 
 
-def cost_of(groups: Sequence[PaidGroup], tariff: Tariff) -> PlanCost | None:
+def cost_of(groups: Sequence[PaidDevices], tariff: Tariff) -> PlanCost | None:
     """Return what these devices cost; None if the price of one isn't known."""
     end_us = max(group.expected_finish_us for group in groups)
     start_up = work = waiting = idle = rounding = 0

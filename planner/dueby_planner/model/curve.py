@@ -9,6 +9,7 @@ cost, or without prices of the time that devices are held.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from dueby_planner.model.cheapest import Search
@@ -61,31 +62,31 @@ class JobCurve:
     points: tuple[CurvePoint, ...]
     """In the order of their deadlines, or of their images; the job's own is one of them if it is possible."""
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """The classes that do the job alone at some point; that which does so at most of them first."""
         names = {name for point in self.points for name in point.alone}
         return tuple(sorted(names, key=lambda name: (-sum(name in point.alone for point in self.points), name)))
 
-    @property
+    @cached_property
     def currency(self) -> str | None:
         """The currency; None without a cost at any point."""
         tariff = self.problem.tariff
         return tariff.currency if tariff and any(point.cheapest for point in self.points) else None
 
-    @property
+    @cached_property
     def gap(self) -> float:
         """The largest share of the cheapest devices' cost that others might save."""
         costs = [(point.cheapest.cost or 0, point.cost_bound or 0) for point in self.points if point.cheapest]
         return max((1 - bound / cost for cost, bound in costs if cost), default=0.0)
 
-    @property
+    @cached_property
     def store_bound_us(self) -> int | None:
         """No number of devices is faster, whatever they are: the store gives no more; None if nothing limits it."""
         problem = self.problem
         return problem.feed.least_us(problem.images) if problem.feed and problem.is_bound_by_store else None
 
-    @property
+    @cached_property
     def knee(self) -> CurvePoint | None:
         """The first point over time beside which no later one saves a tenth; None over images."""
         if self.over == "images":

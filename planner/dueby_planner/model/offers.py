@@ -8,7 +8,7 @@ The acceptance rule says besides whether they are enough by the deadline.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, capacity, iterations_within
+from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, iterations_within
 from dueby_planner.model.cost import PlanCost, Price, cost_of
 from dueby_planner.model.plan import PlanGroup, with_iterations
 from dueby_planner.model.problem import Problem, find_least
@@ -219,13 +219,8 @@ def _accepts(problem: Problem, chosen: Sequence[tuple[Capacity, int]]) -> bool:
 
 
 def _capacity(problem: Problem, offer: PricedGroup, choice: DeviceChoice) -> Capacity:
-    images = capacity(
-        choice,
-        time_us=problem.time_us,
-        available_us=offer.group.available_us,
-        max_iterations=problem.max_iterations,
-    )
-    return Capacity(images, offer.group, choice)
+    group = offer.group
+    return Capacity(problem.done_by(choice, problem.time_us, group.available_us), group, choice)
 
 
 @dataclass(frozen=True, kw_only=True)

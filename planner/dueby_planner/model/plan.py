@@ -221,7 +221,7 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
     verify_feed(problem, groups)
     for each in problem.ways:
         verify_fewest(each, min(gpus, each.most + 1))
-    lower_bound = gpus if problem.feed is None else _lower_bound(problem, gpus)
+    lower_bound = gpus if problem.feed is None else lower_bound_of(problem)
     proof, doubt = judge_fewest(second.result(), able, needed=needed, gpus=gpus)
     return Plan(
         problem=problem,
@@ -247,12 +247,15 @@ def _way_to(problem: Problem, gpus: int) -> Problem:
     return min(ways, key=lambda way: way.earliest_us(gpus, within_us=way.time_us) or way.time_us)
 
 
-def _lower_bound(problem: Problem, gpus: int) -> int:
-    """Return a number of devices of which no fewer are enough, however the store is divided among them."""
+def lower_bound_of(problem: Problem) -> int:
+    """Return a number of devices of which no fewer are enough, however the store is divided among them: it is checked.
+
+    Some number must be enough.
+    """
     alone = problem.unfed
     least = alone.fewest()
     if least is None:
-        raise RuntimeError(f"{gpus} devices are accepted, and none if the store limited them less")
+        raise RuntimeError("some devices are accepted, and none if the store limited them less")
     verify_fewest(alone, least)
     return least
 

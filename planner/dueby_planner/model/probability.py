@@ -7,24 +7,12 @@ quantile z, so the search is a bisection over z.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import NormalDist
-from typing import Protocol
 
-from dueby_planner.model.capacity import DeviceChoice, Margins, capacity
+from dueby_planner.model.capacity import ChosenDevices, Margins, capacity
 from dueby_planner.model.problem import Problem
 
 # Normal quantiles beyond which a probability is 0 or 1, and how finely z is searched.
 _SURE_Z, _Z_STEP = 8.0, 1e-10
-
-
-class ChosenDevices(Protocol):
-    """What has to be known of a plan's group."""
-
-    @property
-    def choice(self) -> DeviceChoice: ...
-    @property
-    def available_us(self) -> int: ...
-    @property
-    def count(self) -> int: ...
 
 
 def probability_in_time(problem: Problem, groups: Sequence[ChosenDevices], *, part_size: int) -> float:

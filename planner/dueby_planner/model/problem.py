@@ -15,7 +15,7 @@ from functools import cached_property
 from dueby_api.inference_job import MAX_N
 from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
-from dueby_planner.model.capacity import Capacity, PoolGroup, at_confidence, best_capacities
+from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, at_confidence, best_capacities, capacity
 from dueby_planner.model.cores import enough_cores, in_squares, with_cores
 from dueby_planner.model.cost import Tariff
 from dueby_planner.model.feed import StoreFeed, Way, paced_groups, ways_within
@@ -149,6 +149,10 @@ class Problem:
         there = sum(group.count for group in self.pool.groups)
         return min(most for most in (there, self.max_gpus, self.fed) if most is not None)
 
+    def done_by(self, choice: DeviceChoice, time_us: int, available_us: int) -> int:
+        """Return cap(b): the images that one device does with this choice by a time, if it is free from another on."""
+        return capacity(choice, time_us=time_us, available_us=available_us, max_iterations=self.max_iterations)
+
     def capacities(self, time_us: int | None = None) -> list[Capacity]:
         """Return C of every group by the deadline, or by another time; the largest first."""
         return best_capacities(
@@ -237,11 +241,11 @@ def equal_devices(capacities: list[Capacity]) -> list[EqualDevices]:
 def take_largest(capacities: list[Capacity], gpus: int) -> list[tuple[Capacity, int]]:
     """Return the first `gpus` devices, which have the largest capacities, as (capacity, count)."""
     taken = []
-    for capacity in capacities:
-        count = min(capacity.group.count, gpus)
+    for best in capacities:
+        count = min(best.group.count, gpus)
         gpus -= count
         if count:
-            taken.append((capacity, count))
+            taken.append((best, count))
     return taken
 
 

@@ -11,10 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, lcm, sqrt
-from typing import Protocol
 
 from dueby_api.errors import DueByError
-from dueby_planner.model.capacity import BILLION, DeviceChoice, capacity
+from dueby_planner.model.capacity import BILLION, DeviceChoice, PlannedDevices, capacity
 from dueby_planner.model.feed import MICRO
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import quantile
@@ -24,22 +23,7 @@ class WrongPlan(DueByError):
     """A plan breaks the model. That is a bug in the planner, never the user's fault."""
 
 
-class CheckedGroup(Protocol):
-    """What the check has to know of a plan's group."""
-
-    @property
-    def device_class(self) -> str: ...
-    @property
-    def available_us(self) -> int: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def choice(self) -> DeviceChoice: ...
-    @property
-    def iterations(self) -> int: ...
-
-
-def verify_plan(problem: Problem, groups: Sequence[CheckedGroup], *, finish_at_confidence_us: int) -> None:
+def verify_plan(problem: Problem, groups: Sequence[PlannedDevices], *, finish_at_confidence_us: int) -> None:
     """Raise WrongPlan unless the groups keep every constraint of (1) and are accepted.
 
     They must be accepted at the deadline, and also at the finish that the plan states.
@@ -77,7 +61,7 @@ def verify_fewest(problem: Problem, gpus: int) -> None:
         sums, left = sums.adding(problem, images, most), left - most
 
 
-def verify_feed(problem: Problem, groups: Sequence[CheckedGroup]) -> None:
+def verify_feed(problem: Problem, groups: Sequence[PlannedDevices]) -> None:
     """Raise WrongPlan if the devices, less a reserve, take more of the store together than it gives."""
     if problem.feed is None:
         return
@@ -91,7 +75,7 @@ def verify_feed(problem: Problem, groups: Sequence[CheckedGroup]) -> None:
     )
 
 
-def _verify_counts(problem: Problem, groups: Sequence[CheckedGroup]) -> None:
+def _verify_counts(problem: Problem, groups: Sequence[PlannedDevices]) -> None:
     there: Counter[tuple[str, int]] = Counter()
     planned: Counter[tuple[str, int]] = Counter()
     for known in problem.groups:
@@ -103,7 +87,7 @@ def _verify_counts(problem: Problem, groups: Sequence[CheckedGroup]) -> None:
         _require(count <= there[name, free_us], f"it uses {count} x {name}, but there are {there[name, free_us]}")
 
 
-def _verify_group(problem: Problem, group: CheckedGroup, measured: Collection[DeviceChoice]) -> None:
+def _verify_group(problem: Problem, group: PlannedDevices, measured: Collection[DeviceChoice]) -> None:
     name, size = group.device_class, group.choice.mini_batch_size
     _require(
         group.choice in measured,
@@ -120,7 +104,7 @@ def _verify_group(problem: Problem, group: CheckedGroup, measured: Collection[De
     )
 
 
-def _finish_us(group: CheckedGroup) -> tuple[Fraction, Fraction]:
+def _finish_us(group: PlannedDevices) -> tuple[Fraction, Fraction]:
     """Return the group's expected finish, with the steps that the rule counts, and the square of its margin.
 
     Of (1 + q) x the rule counts x. These steps are late by q x and the start by s, so together they are late by the
