@@ -1,13 +1,14 @@
 """A job's curve as a document, as a picture, and as rows of words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dueby_api.curve import CurveAnswer, CurveDevices, PlannedPoint
 from dueby_api.inference_job import InferenceJob
 from dueby_api.prices import MICRO_UNITS, format_amount
 from dueby_api.units import MICROS_PER_SECOND, format_duration, seconds
 from dueby_api.words import counted
-from dueby_pages.charts.curve import MAX_ALONE, ShownCurve, ShownLine, ShownPanel
+from dueby_pages.charts.curve import MAX_ALONE, LineKind, ShownCurve, ShownLine, ShownPanel
 from dueby_planner.answer import device_word
 from dueby_planner.model.curve import CurvePoint, JobCurve, SomeDevices
 
@@ -36,15 +37,15 @@ def _planned_point(point: CurvePoint) -> PlannedPoint:
     return PlannedPoint(
         deadline_seconds=seconds(point.time_us),
         images=point.images,
-        fewest=_devices(point.fewest),
-        cheapest=_devices(point.cheapest),
+        fewest=_devices(point.fewest) if point.fewest else None,
+        cheapest=_devices(point.cheapest) if point.cheapest else None,
         lower_bound=_units(point.cost_bound),
-        alone={name: CurveDevices(gpus=some.gpus, cost=_units(some.cost)) for name, some in point.alone.items()},
+        alone={name: _devices(some) for name, some in point.alone.items()},
     )
 
 
-def _devices(some: SomeDevices | None) -> CurveDevices | None:
-    return None if some is None else CurveDevices(gpus=some.gpus, cost=_units(some.cost))
+def _devices(some: SomeDevices) -> CurveDevices:
+    return CurveDevices(gpus=some.gpus, cost=_units(some.cost))
 
 
 def _units(micro: int | None) -> float | None:
@@ -121,43 +122,6 @@ def _amount(some: SomeDevices | None, currency: str) -> str:
 def shown_curve(job: InferenceJob, curve: JobCurve) -> ShownCurve:
     """Return the curve as its picture shows it."""
     problem, what, is_over_time = curve.problem, device_word(curve.problem.pool), curve.over == "time"
-    classes = curve.classes[:MAX_ALONE]
-
-    def across(point: CurvePoint) -> float:
-        return point.time_us / MICROS_PER_SECOND if is_over_time else float(point.images)
-
-    def line(name: str, kind: str, values: Sequence[tuple[CurvePoint, float | None]]) -> ShownLine:
-        points = [(across(point), float(value)) for point, value in values if value]
-        return ShownLine(name=name, kind=kind, points=points)  # type: ignore[arg-type]
-
-    by_class = {name: [(point, point.alone.get(name)) for point in curve.points] for name in classes}
-    fewest = [(point, point.fewest) for point in curve.points]
-    cheapest = [(point, point.cheapest) for point in curve.points]
-    devices = [
-        line(f"{name} alone", "alone", [(p, d.gpus if d else None) for p, d in of]) for name, of in by_class.items()
-    ]
-    devices.append(line(MIX, "fewest", [(p, d.gpus if d else None) for p, d in fewest]))
-    knee = curve.knee
-    panels = []
-    if curve.currency:
-        devices.append(line(CHEAPEST, "cheapest", [(p, d.gpus if d else None) for p, d in cheapest]))
-        costs = [
-            line(f"{name} alone", "alone", [(p, _units(d.cost) if d else None) for p, d in of])
-            for name, of in by_class.items()
-        ]
-        costs.append(line(MIX, "fewest", [(p, _units(d.cost) if d else None) for p, d in fewest]))
-        costs.append(line(CHEAPEST, "cheapest", [(p, _units(d.cost) if d else None) for p, d in cheapest]))
-        mark = None
-        if knee and knee.cheapest and knee.cheapest.cost:
-            name = f"knee: {format_duration(knee.time_us)}, {format_amount(knee.cheapest.cost, curve.currency)}"
-            mark = (across(knee), knee.cheapest.cost / MICRO_UNITS, name)
-        panels.append(
-            ShownPanel(title=f"Cost, {curve.currency}", lines=[each for each in costs if each.points], knee=mark)
-        )
-    mark = None
-    if knee and knee.fewest and not curve.currency:
-        mark = (across(knee), float(knee.fewest.gpus), f"knee: {format_duration(knee.time_us)}")
-    panels.insert(0, ShownPanel(title=f"{what}s", lines=[each for each in devices if each.points], knee=mark))
     own = f"deadline {format_duration(problem.time_us)}" if is_over_time else counted(problem.images, "image")
     at = problem.time_us / MICROS_PER_SECOND if is_over_time else float(problem.images)
     bound_us = curve.store_bound_us
@@ -172,7 +136,50 @@ def shown_curve(job: InferenceJob, curve: JobCurve) -> ShownCurve:
         story=curve_story(curve),
         axis="deadline" if is_over_time else "images",
         is_over_time=is_over_time,
-        panels=panels,
+        panels=_panels(curve, what),
         now=(at, own) if curve.points else None,
         bound=bound,
     )
+
+
+def _panels(curve: JobCurve, what: str) -> list[ShownPanel]:
+    """Return the panel of devices, and with prices that of costs; the knee is marked in the last one."""
+    knee, currency = curve.knee, curve.currency
+    by_devices = ShownPanel(title=f"{what}s", lines=_lines(curve, lambda some: float(some.gpus)), knee=None)
+    at = None if knee is None else _across(curve, knee)
+    if currency:
+        mark = None
+        if knee and knee.cheapest and knee.cheapest.cost and at is not None:
+            name = f"knee: {format_duration(knee.time_us)}, {format_amount(knee.cheapest.cost, currency)}"
+            mark = (at, knee.cheapest.cost / MICRO_UNITS, name)
+        costs = _lines(curve, lambda some: _units(some.cost))
+        return [by_devices, ShownPanel(title=f"Cost, {currency}", lines=costs, knee=mark)]
+    if knee and knee.fewest and at is not None:
+        mark = (at, float(knee.fewest.gpus), f"knee: {format_duration(knee.time_us)}")
+        return [replace(by_devices, knee=mark)]
+    return [by_devices]
+
+
+def _lines(curve: JobCurve, value: Callable[[SomeDevices], float | None]) -> list[ShownLine]:
+    """Return the lines that have points: each class alone, the fewest devices and, with prices, the cheapest."""
+    lines: list[tuple[str, LineKind, list[SomeDevices | None]]] = [
+        (f"{name} alone", "alone", [point.alone.get(name) for point in curve.points])
+        for name in curve.classes[:MAX_ALONE]
+    ]
+    lines.append((MIX, "fewest", [point.fewest for point in curve.points]))
+    if curve.currency:
+        lines.append((CHEAPEST, "cheapest", [point.cheapest for point in curve.points]))
+    across = [_across(curve, point) for point in curve.points]
+    shown = [
+        ShownLine(
+            name=name,
+            kind=kind,
+            points=[(at, amount) for at, some in zip(across, devices, strict=True) if some and (amount := value(some))],
+        )
+        for name, kind, devices in lines
+    ]
+    return [line for line in shown if line.points]
+
+
+def _across(curve: JobCurve, point: CurvePoint) -> float:
+    return point.time_us / MICROS_PER_SECOND if curve.over == "time" else float(point.images)

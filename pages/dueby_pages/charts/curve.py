@@ -28,12 +28,15 @@ MAX_ALONE = len(_ALONE)
 """Classes of which a picture has room for a line each."""
 
 
+LineKind = Literal["fewest", "cheapest", "alone"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShownLine:
     """One line of a panel."""
 
     name: str
-    kind: Literal["fewest", "cheapest", "alone"]
+    kind: LineKind
     points: Sequence[tuple[float, float]]
     """(seconds or images, devices or cost)."""
 
