@@ -1,6 +1,7 @@
 """A pool that stands at zero: a job asks it for a node, says so while none comes, and runs once there is one."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,16 @@ def measured(cluster: Cluster) -> Iterator[None]:
     cluster.kubectl("delete", "gprof", POOL_CLASS.lower())
 
 
+def pooled_job(cluster: Cluster, name: str, **spec: Any) -> dict[str, Any]:
+    """A job for devices of the pool, whose nodes have no label but their own."""
+    document = job_on_gpus(cluster, name, device_class=POOL_CLASS, images=IMAGES, **spec)
+    del document["spec"]["worker"]["nodeSelector"]
+    return document
+
+
 def test_a_pool_at_zero_is_asked_for_a_node_and_a_job_runs_when_one_has_come_late(cluster: Cluster) -> None:
     folder = share_folder(cluster, "pooled")
-    document = job_on_gpus(cluster, "pooled", device_class=POOL_CLASS, images=IMAGES)
-    del document["spec"]["worker"]["nodeSelector"]  # the pool's nodes have no label but their own
-    cluster.apply(document)
+    cluster.apply(pooled_job(cluster, "pooled"))
     told = wait_until_told(cluster, "pooled", "Feasible", f"of the pool {POOL}")
     assert told["status"] == "True", told
     pods = cluster.wait(lambda: asking(cluster, "pooled"), "its worker asks for a node")
@@ -41,9 +47,7 @@ def test_a_pool_at_zero_is_asked_for_a_node_and_a_job_runs_when_one_has_come_lat
 
 
 def test_a_best_effort_job_asks_for_no_node(cluster: Cluster) -> None:
-    document = job_on_gpus(cluster, "modest", device_class=POOL_CLASS, images=IMAGES, deadlineClass="BestEffort")
-    del document["spec"]["worker"]["nodeSelector"]
-    cluster.apply(document)
+    cluster.apply(pooled_job(cluster, "modest", deadlineClass="BestEffort"))
     cluster.wait_for_phase("modest", "Queued", "Pending")
     wait_until_told(cluster, "modest", "Feasible")
     assert not cluster.items("jobs", "dueby.dev/job=modest,dueby.dev/step=work")
