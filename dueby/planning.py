@@ -119,11 +119,8 @@ def problem_of(
 
 def unpriced_words(tariff: Tariff, classes: Sequence[str]) -> tuple[str, ...]:
     """Return that the prices of some of the classes aren't known, and what the files say of it; empty if all are."""
-    unpriced = tariff.unpriced(classes)
-    if not unpriced:
-        return ()
-    advice = "give it in a YAML file with --prices"
-    return (f"no price of {', '.join(unpriced)} is known, so no cost of plans with it; {advice}", *tariff.notes)
+    unpriced = tariff.unpriced_clause(classes)
+    return (f"{unpriced}; give it in a YAML file with --prices", *tariff.notes) if unpriced else ()
 
 
 def default_profiles(model: Model) -> list[str]:

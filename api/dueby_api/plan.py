@@ -65,7 +65,7 @@ class CostOfOthers(LenientSpec, frozen=True, kw_only=True):
     """When to expect the end."""
 
 
-class PlannedCost(LenientSpec, frozen=True, kw_only=True):
+class CostByCause(LenientSpec, frozen=True, kw_only=True):
     """What a plan is expected to cost, in units of a currency: in all, and by what causes it."""
 
     currency: str
@@ -82,6 +82,11 @@ class PlannedCost(LenientSpec, frozen=True, kw_only=True):
     """From a device's last mini-batch to the plan's end."""
     rounding: float
     """What is paid for beyond the time that devices are held: begun units, and the least time."""
+
+
+class PlannedCost(CostByCause, frozen=True, kw_only=True):
+    """The same beside what other plans would cost."""
+
     lower_bound: float | None = None
     """No plan on this pool costs less; null where cost is not the objective."""
     cheapest_class: CostOfOthers | None = None

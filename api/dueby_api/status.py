@@ -10,7 +10,7 @@ from dueby_api.agreement import Agreement
 from dueby_api.conditions import ConditionType, Reason, Truth
 from dueby_api.input_cost import InputCost
 from dueby_api.parts import PartsText
-from dueby_api.plan import PlannedGroup, PlannedStore
+from dueby_api.plan import CostByCause, PlannedGroup, PlannedStore
 from dueby_api.schema import LenientSpec, Meta, Raw, decode_readable, field
 from dueby_api.units import parse_time_us
 
@@ -125,6 +125,8 @@ class PlanStatus(LenientSpec, frozen=True, kw_only=True):
     """The devices."""
     store: PlannedStore | None = None
     """What the source's store gives them together; absent if nothing is known to limit it."""
+    cost: CostByCause | None = None
+    """What the plan is expected to cost; absent without prices, or if the price of a class isn't known."""
     windows: Annotated[tuple[WindowStatus, ...], Meta(max_length=MAX_WINDOWS)] = ()
     """What is reserved for the job and has not begun, by time. The operator has no other calendar than these."""
 
@@ -196,6 +198,36 @@ class Replan(LenientSpec, frozen=True, kw_only=True):
     """Images of the parts that were in the sink then."""
 
 
+class DevicesSince(LenientSpec, frozen=True, kw_only=True):
+    """Devices that a job's workers have, and that are paid for since the same time."""
+
+    device_class: str
+    """Device class."""
+    count: Annotated[int, Meta(ge=1)]
+    """Number of devices."""
+    since: Moment
+    """When their workers were created."""
+
+    def __post_init__(self) -> None:
+        # It is read for the namespace's bill, too, which it must not end.
+        parse_time_us(self.since)
+
+
+class SpentStatus(LenientSpec, frozen=True, kw_only=True):
+    """What a job's workers did cost."""
+
+    currency: Annotated[str, Meta(max_length=12)]
+    """The currency."""
+    micro_units: Annotated[int, Meta(ge=0, le=10**18)] = 0
+    """What the devices did cost that were given back, in millionths of the currency's unit."""
+    device_seconds: Annotated[dict[str, float], Meta(max_length=MAX_CLASSES)] = field(default_factory=dict)
+    """For how many device-seconds these were held, by class."""
+    unpriced: Annotated[tuple[str, ...], Meta(max_length=MAX_CLASSES)] = ()
+    """Classes among them whose price wasn't known. They are not in the cost."""
+    held: Annotated[tuple[DevicesSince, ...], Meta(max_length=MAX_WINDOWS)] = ()
+    """The devices that its workers have."""
+
+
 class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """What the operator has seen and decided."""
 
@@ -219,6 +251,11 @@ class JobStatus(LenientSpec, frozen=True, kw_only=True):
     """When workers of the job were first seen; absent if it never had any. From then on it goes on, however late."""
     workers_made: Annotated[int, Meta(ge=0)] | None = None
     """Workers that were started so far, numbered from w0. What claims to be another worker isn't believed."""
+    cost: str | None = None
+    """What the job is expected to cost, such as 12.34 USD; of a job that is over, what it did cost. Absent without
+    prices."""
+    spent: SpentStatus | None = None
+    """What its workers did cost so far; absent without prices, or before it had any."""
     ends: Moment | None = None
     """When to expect the end; of a job that is over, when that was."""
     fingerprint: str | None = None

@@ -5,15 +5,14 @@ names in a catalogue mean.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dueby.inputs.catalogue import CLASSES, read_catalogue
 from dueby.inputs.files import SUFFIXES, documents_in, read_text
 from dueby_api.errors import Invalid
-from dueby_api.prices import Billing, ClassPrice, PriceFile, PriceList
+from dueby_api.prices import PriceFile, PriceList
 from dueby_api.schema import validate
 from dueby_api.words import counted
-from dueby_planner.model.cost import Price, Tariff
+from dueby_planner.model.cost import Price, Tariff, tariff_of
 
 # Characters of a file. That of the largest cloud has some ten million.
 MAX_CATALOGUE = 2**26
@@ -45,7 +44,7 @@ def read_prices(
     tariff: Tariff | None = None
     for path in paths:
         if path in lists:
-            priced = _tariff_of(lists[path], path, spot=spot)
+            priced = tariff_of(lists[path], origin=f"{path}: prices", spot=spot)
         else:
             priced = _tariff_of_catalogue(path, names, region=region, spot=spot)
         tariff = priced if tariff is None else _with_later(tariff, priced, path)
@@ -67,41 +66,6 @@ def _with_later(tariff: Tariff, later: Tariff, path: str) -> Tariff:
         prices={**tariff.prices, **later.prices},
         notes=(*tariff.notes, *later.notes),
     )
-
-
-def _tariff_of(price_list: PriceList, path: str, *, spot: bool) -> Tariff:
-    by_class: dict[str, list[ClassPrice]] = {}
-    for price in price_list.classes:
-        by_class.setdefault(price.device_class, []).append(price)
-    prices = {name: _class_price(entries, price_list.billing, path, spot=spot) for name, entries in by_class.items()}
-    return Tariff(currency=price_list.currency, prices=prices)
-
-
-def _class_price(entries: Sequence[ClassPrice], billing: Billing, path: str, *, spot: bool) -> Price:
-    """Return what a device of a class costs that is of no known node pool: by the entry without one, if there is any.
-
-    Raise Invalid if several node pools have different prices, since nothing says which is meant.
-    """
-    wanted = "spot" if spot else "onDemand"
-    of_type = [entry for entry in entries if entry.capacity_type == wanted] or list(entries)
-    of_all = [entry for entry in of_type if entry.node_pool is None] or of_type
-    prices = {_price(entry, billing) for entry in of_all}
-    if len(prices) > 1:
-        pools = ", ".join(f"{entry.node_pool} {entry.per_hour}" for entry in of_all)
-        raise Invalid(
-            f"{path}: prices.classes",
-            f"has several prices of {entries[0].device_class} ({pools}), and a plan of this command knows no node "
-            "pools; add a price without nodePool",
-        )
-    (price,) = prices
-    if of_all[0].capacity_type != wanted:
-        return replace(price, origin=f"as {of_all[0].capacity_type}, the only price of it")
-    return price
-
-
-def _price(entry: ClassPrice, billing: Billing) -> Price:
-    rounding = entry.billing or billing
-    return Price(hourly=entry.hourly, unit_us=rounding.unit_us, least_us=rounding.least_us)
 
 
 def _tariff_of_catalogue(path: str, names: dict[str, tuple[str, ...]], *, region: str | None, spot: bool) -> Tariff:

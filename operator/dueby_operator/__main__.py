@@ -30,6 +30,7 @@ from dueby_operator.settings import (
     read_capacity,
     read_maintenance,
     read_node_pools,
+    read_prices,
     read_profiler,
     read_promises,
     read_stores,
@@ -152,6 +153,9 @@ def _parser() -> argparse.ArgumentParser:
         ("--stores", read_stores, "what stores serve, as the values say it"),
     ):
         parser.add_argument(option, type=read, metavar="JSON", help=what)
+    parser.add_argument(
+        "--prices", type=read_prices, dest="tariff", metavar="JSON", help="what devices cost, as the values say it"
+    )
     return parser
 
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, NodePool, NodePools, Timed
 from dueby_api.inference_job import Model
+from dueby_api.prices import PriceFile
 from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
 from dueby_api.store_limits import StoreLimits, StoreList
 from dueby_api.units import MICROS_PER_SECOND, parse_duration_us
 from dueby_api.volumes import ClaimVolume, HostPathVolume
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
+from dueby_planner.model.cost import Tariff, tariff_of
 
 # In place of a namespace: all of them.
 EVERYWHERE = ""
@@ -135,6 +137,8 @@ class OperatorSettings:
     """What may be promised to jobs."""
     stores: tuple[StoreLimits, ...] = ()
     """What stores serve, by prefix of what jobs read."""
+    tariff: Tariff | None = None
+    """What devices cost; None: nobody has said it."""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces whose jobs are this operator's; empty: all."""
     ignores_other_pods: bool = False
@@ -195,3 +199,8 @@ def read_capacity(text: str) -> tuple[AnnouncedDevices, ...]:
 def read_node_pools(text: str) -> tuple[NodePool, ...]:
     """Return the value of the option --node-pools. Raise Invalid with the field that is wrong."""
     return decode(NodePools, text, origin="--node-pools").node_pools
+
+
+def read_prices(text: str) -> Tariff:
+    """Return the value of the option --prices. Raise Invalid with the field that is wrong."""
+    return tariff_of(decode(PriceFile, text, origin="--prices").prices, origin="--prices: prices")

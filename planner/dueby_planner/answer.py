@@ -5,13 +5,21 @@ dueby_api.status): what `dueby plan -o json` prints, what a run's record keeps, 
 a document declares and that nothing here writes fails a test.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from dueby_api.engines import runs_on_cpu
 from dueby_api.inference_job import MAX_N
-from dueby_api.plan import CostOfOthers, PlanAlternatives, PlanAnswer, PlannedCost, PlannedGroup, PlannedStore
+from dueby_api.plan import (
+    CostByCause,
+    CostOfOthers,
+    PlanAlternatives,
+    PlanAnswer,
+    PlannedCost,
+    PlannedGroup,
+    PlannedStore,
+)
 from dueby_api.prices import MICRO_UNITS, format_amount
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.units import (
@@ -26,12 +34,14 @@ from dueby_api.words import capital, counted, time_span
 from dueby_planner.deadline_classes import Verdict
 from dueby_planner.model.alternatives import find_alternatives
 from dueby_planner.model.cores import present_cores
+from dueby_planner.model.cost import PlanCost, Tariff
 from dueby_planner.model.feed import MICRO, StoreFeed
 from dueby_planner.model.offers import CostBeside, all_at_once, cheapest_alone
 from dueby_planner.model.plan import SQUARES, Infeasible, Plan
 from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
 from dueby_planner.profiles.pool import Pool
 
+ByCause = TypeVar("ByCause", bound=CostByCause)
 TARS = "of which a worker reads many images with one request"
 """What helps where the requests for single objects are too many."""
 # How classes of CPU slices are called: cpu-4 has four cores.
@@ -94,14 +104,24 @@ def planned_cost(plan: Plan) -> PlannedCost | None:
     cost = plan.cost
     if cost is None:
         return None
-    causes = {name: micro / MICRO_UNITS for name, micro in cost.causes.items()}
-    return PlannedCost(
-        currency=cost.currency,
-        total=cost.total / MICRO_UNITS,
+    return cost_by_cause(cost, PlannedCost).replace(
         lower_bound=None if plan.cost_bound is None else plan.cost_bound / MICRO_UNITS,
         cheapest_class=_cost_beside(cheapest_alone(plan.problem)),
         all_devices=_cost_beside(all_at_once(plan.problem)),
-        **causes,
+    )
+
+
+def cost_by_cause(cost: PlanCost, kind: type[ByCause]) -> ByCause:
+    """Return a cost by what causes it, in units of its currency."""
+    causes = {name: micro / MICRO_UNITS for name, micro in cost.causes.items()}
+    return kind(
+        currency=cost.currency,
+        total=cost.total / MICRO_UNITS,
+        start_up=causes["start_up"],
+        work=causes["work"],
+        waiting=causes["waiting"],
+        idle=causes["idle"],
+        rounding=causes["rounding"],
     )
 
 
@@ -182,10 +202,16 @@ def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> Pl
         expected_finish=format_time(now_us + plan.expected_finish_us),
         finish_at_confidence=format_time(now_us + plan.finish_at_confidence_us),
         slack=format_duration(plan.slack_us),
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *unpriced_warnings(plan.problem.tariff, [g.device_class for g in plan.groups])),
         groups=planned_groups(plan),
         store=planned_store(plan.problem, plan),
+        cost=cost_by_cause(plan.cost, CostByCause) if plan.cost else None,
     )
+
+
+def unpriced_warnings(tariff: Tariff | None, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return that the prices of some of a plan's classes aren't known; empty without prices, or if all are."""
+    return tuple(filter(None, [tariff.unpriced_clause(classes)])) if tariff else ()
 
 
 def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesStatus:

@@ -17,6 +17,7 @@ from dueby_operator.settings import (
     read_capacity,
     read_maintenance,
     read_node_pools,
+    read_prices,
     read_profiler,
     read_promises,
 )
@@ -119,6 +120,15 @@ def test_pools_reach_the_operator() -> None:
 def test_what_is_no_pool_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="/nodePools/0"):
         rendered(nodePools=[POOL | wrong])
+
+
+def test_prices_reach_the_operator() -> None:
+    assert "--prices" not in options(rendered())
+    prices = {"currency": "EUR", "billing": {"unit": "hour"}, "classes": [{"class": "NVIDIA-A100", "perHour": 3}]}
+    tariff = read_prices(options(rendered(prices=prices))["--prices"])
+    assert (tariff.currency, tariff.prices["NVIDIA-A100"].hourly) == ("EUR", 3_000_000)
+    with pytest.raises(AssertionError, match="/prices/classes/0"):
+        rendered(prices={"classes": [{"class": "NVIDIA-A100"}]})
 
 
 def test_promises_reach_the_operator() -> None:

@@ -26,10 +26,12 @@ from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.control.decide import decide
 from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.spending import with_spent
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import Fault, JobSnapshot
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
+from dueby_planner.model.cost import Tariff
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule.job import Assignment, WorkerModel, WorkerState
 from dueby_planner.schedule.spans import Span
@@ -71,8 +73,9 @@ class SharedCluster:
         stores: tuple[StoreLimits, ...] = (),
         capacity: tuple[AnnouncedDevices, ...] = (),
         node_pools: tuple[NodePool, ...] = (),
+        tariff: Tariff | None = None,
     ) -> None:
-        self.promises, self.stores = promises, stores
+        self.promises, self.stores, self.tariff = promises, stores, tariff
         self.settings = replace(SETTINGS, capacity=capacity, node_pools=node_pools)
         self.nodes = {name: node(name, count) for name, count in cores.items()}
         self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
@@ -154,6 +157,7 @@ class SharedCluster:
             nodes=nodes,
             promises=self.promises,
             stores=self.stores,
+            tariff=self.tariff,
         )
         self._devices = devices
         decided = decide(snapshot)
@@ -234,7 +238,8 @@ class SharedCluster:
             worker.stopped_us = self.now_us - LEAVING_US
         status, ended = running.snapshot.status, NewCondition(reason=Reason.EVERY_IMAGE_HAS_A_ROW)
         found = merge_conditions(status.conditions, [ended], generation=1, now_us=self.now_us)
-        running.snapshot = replace(running.snapshot, status=status.replace(conditions=found))
+        status = with_spent(status.replace(conditions=found), (), self.tariff, now_us=self.now_us)
+        running.snapshot = replace(running.snapshot, status=status)
         assert is_over(running.snapshot.status)
 
     def _nodes_left(self) -> dict[str, Node]:

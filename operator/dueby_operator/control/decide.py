@@ -77,6 +77,7 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
         attempts=None if snapshot.on_demand is None else {},
         promises=snapshot.promises,
         stores=snapshot.stores,
+        tariff=snapshot.tariff,
         observed_stores=observed_by_store(snapshot.jobs, now_us=snapshot.now_us),
         sink_holders=sink_holders(snapshot.jobs),
     )

@@ -33,6 +33,7 @@ from dueby_operator.control.policies.turn import beyond_a_pass, turn, without_tu
 from dueby_operator.control.schedule import promised_job, schedule_jobs
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.spending import with_spent
 from dueby_operator.model.actions import Action, StartWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import Fault, JobMemory, JobSnapshot
@@ -219,6 +220,10 @@ def _with_observed(end: PolicyInput) -> PolicyInput:
 
 def _decided(job: JobSnapshot, end: PolicyInput) -> JobDecision:
     status = filled_in(job, end.status, end.manifest, end.now_us, actions=end.actions)
+    # Those that wait in a queue have no device yet.
+    begun = [action for action in end.actions if isinstance(action, StartWorkers) and not end.spec.queue_name]
+    started = [assignment.device_class for action in begun for assignment in action.assignments]
+    status = with_spent(status, job.workers, end.shared.tariff, now_us=end.now_us, started=started)
     decision = _decision(job, status, end.memory)
     return replace(decision, manifest=end.manifest, actions=end.actions, scheduled=end.scheduled, work=end.work)
 

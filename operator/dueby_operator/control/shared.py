@@ -12,6 +12,7 @@ from dueby_operator.model.job_snapshot import Fault
 from dueby_operator.profiling.attempts import Attempt
 from dueby_operator.profiling.known_profiles import KnownProfiles
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
+from dueby_planner.model.cost import Tariff
 from dueby_planner.schedule.job import JobKey
 
 
@@ -35,6 +36,8 @@ class Shared:
     """What may be promised to jobs."""
     stores: tuple[StoreLimits, ...] = ()
     """What stores serve, to all jobs that read of them."""
+    tariff: Tariff | None = None
+    """What devices cost; None: nobody has said it."""
     observed_stores: Mapping[tuple[str, str], ObservedStore] = field(default_factory=dict)
     """By namespace and store, what jobs have seen of it last."""
     faults: tuple[Fault, ...] = ()

@@ -11,6 +11,7 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
+from dueby_planner.model.cost import Tariff
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class ClusterSnapshot:
     """What may be promised to jobs."""
     stores: tuple[StoreLimits, ...] = ()
     """What stores serve, to all jobs that read of them."""
+    tariff: Tariff | None = None
+    """What devices cost; None: nobody has said it."""
     worker_image: str = ""
     """The image of workers whose job names none."""
     keeps_profiles: bool = False

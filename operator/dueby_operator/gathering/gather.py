@@ -146,6 +146,7 @@ class Gatherer:
             time_to_live_us=self._settings.time_to_live_us,
             promises=self._settings.promises,
             stores=self._settings.stores,
+            tariff=self._settings.tariff,
             worker_image=self._settings.image,
             keeps_profiles=True,
             on_demand=await self._on_demand(lists.profiling_pods),

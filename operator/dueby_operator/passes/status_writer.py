@@ -141,7 +141,8 @@ def _is_needed(decision: JobDecision, stored: JobStatus) -> bool:
 def without_words(status: JobStatus) -> JobStatus:
     """Return the status without what changes while nothing happens: progress, and the messages beside reasons."""
     conditions = tuple(condition.replace(message="") for condition in status.conditions)
-    return status.replace(progress=None, message=None, conditions=conditions)
+    cost = status.cost if is_over(status) else None  # what is expected moves with the progress
+    return status.replace(progress=None, message=None, cost=cost, conditions=conditions)
 
 
 def least_status(status: JobStatus) -> JobStatus:

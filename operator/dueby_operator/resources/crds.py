@@ -30,6 +30,7 @@ JOB_COLUMNS: tuple[Column, ...] = (
     ("Class", "string", ".spec.deadlineClass", 1),
     ("Model", "string", ".spec.model.name", 1),
     ("Images/s", "integer", ".status.progress.imagesPerSecond", 1),
+    ("Cost", "string", ".status.cost", 1),
     ("Failed", "integer", ".status.progress.imagesFailed", 1),
     ("Message", "string", ".status.message", 1),
 )

@@ -9,10 +9,12 @@ A charge is an integer: a price an hour, in millionths of the currency's unit, t
 hour gives millionths. Charges are added and compared as they are, and divided once, at the end.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from dueby_api.errors import Invalid
+from dueby_api.prices import Billing, ClassPrice, PriceList
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice, PlannedDevices
 
@@ -60,6 +62,50 @@ class Tariff:
     def unpriced(self, classes: Sequence[str]) -> tuple[str, ...]:
         """Return those of the classes whose price isn't known, each once."""
         return tuple(dict.fromkeys(name for name in classes if self.price_of(name) is None))
+
+    def unpriced_clause(self, classes: Sequence[str]) -> str:
+        """Return that the prices of some of the classes aren't known; empty if all are."""
+        unpriced = ", ".join(self.unpriced(classes))
+        return f"no price of {unpriced} is known, so no cost of plans with it" if unpriced else ""
+
+
+def tariff_of(price_list: PriceList, *, origin: str, spot: bool = False) -> Tariff:
+    """Return the prices of a list; with `spot` those of nodes that may be taken away go first.
+
+    Raise Invalid, with the list's origin, if a class has several prices and nothing says which is meant.
+    """
+    by_class: dict[str, list[ClassPrice]] = {}
+    for price in price_list.classes:
+        by_class.setdefault(price.device_class, []).append(price)
+    prices = {name: _class_price(entries, price_list.billing, origin, spot=spot) for name, entries in by_class.items()}
+    return Tariff(currency=price_list.currency, prices=prices)
+
+
+def _class_price(entries: Sequence[ClassPrice], billing: Billing, origin: str, *, spot: bool) -> Price:
+    """Return what a device of a class costs that is of no known node pool: by the entry without one, if there is any.
+
+    Raise Invalid if several node pools have different prices, since nothing says which is meant.
+    """
+    wanted = "spot" if spot else "onDemand"
+    of_type = [entry for entry in entries if entry.capacity_type == wanted] or list(entries)
+    of_all = [entry for entry in of_type if entry.node_pool is None] or of_type
+    prices = {_price(entry, billing) for entry in of_all}
+    if len(prices) > 1:
+        pools = ", ".join(f"{entry.node_pool} {entry.per_hour}" for entry in of_all)
+        raise Invalid(
+            f"{origin}.classes",
+            f"has several prices of {entries[0].device_class} ({pools}), and a plan knows no node pools; add a price "
+            "without nodePool",
+        )
+    (price,) = prices
+    if of_all[0].capacity_type != wanted:
+        return replace(price, origin=f"as {of_all[0].capacity_type}, the only price of it")
+    return price
+
+
+def _price(entry: ClassPrice, billing: Billing) -> Price:
+    rounding = entry.billing or billing
+    return Price(hourly=entry.hourly, unit_us=rounding.unit_us, least_us=rounding.least_us)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,20 +165,25 @@ def micro_units(charge: int) -> int:
 
 
 def cost_of(groups: Sequence[PaidDevices], tariff: Tariff) -> PlanCost | None:
-    """Return what these devices cost; None if the price of one isn't known."""
+    """Return what these devices cost until the last of them is done; None if the price of one isn't known."""
     end_us = max(group.expected_finish_us for group in groups)
+    return cost_of_held([(group, end_us - group.available_us) for group in groups], tariff)
+
+
+def cost_of_held(held: Iterable[tuple[PlannedDevices, int]], tariff: Tariff) -> PlanCost | None:
+    """Return what devices cost that are each held for so long, in microseconds; None if a price isn't known."""
     start_up = work = waiting = idle = rounding = 0
-    for group in groups:
+    for group, held_us in held:
         price = tariff.price_of(group.device_class)
         if price is None:
             return None
         each, choice = group.count * price.hourly, group.choice
-        held_us = end_us - group.available_us
+        steps_us = group.iterations * choice.latency_us
         waits_us = group.iterations * _waiting_us(choice)
         start_up += each * choice.expected_start_us
-        work += each * (group.iterations * choice.latency_us - waits_us)
+        work += each * (steps_us - waits_us)
         waiting += each * waits_us
-        idle += each * (end_us - group.expected_finish_us)
+        idle += each * (held_us - choice.expected_start_us - steps_us)
         rounding += each * (price.billed_us(held_us) - held_us)
     return PlanCost(
         currency=tariff.currency, start_up=start_up, work=work, waiting=waiting, idle=idle, rounding=rounding

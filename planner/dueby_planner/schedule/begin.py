@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dueby_api.plan import PlannedGroup
+from dueby_api.plan import CostByCause, PlannedGroup
 from dueby_api.status import MAX_WINDOWS, PlanStatus, WindowStatus
 from dueby_api.units import (
     MICROS_PER_SECOND,
@@ -23,7 +23,7 @@ from dueby_api.units import (
     parse_time_us,
 )
 from dueby_api.words import counted
-from dueby_planner.answer import device_word, planned_store
+from dueby_planner.answer import cost_by_cause, device_word, planned_store, unpriced_warnings
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar, make_calendar
@@ -52,6 +52,7 @@ from dueby_planner.schedule.reservation import (
     Reservation,
     Window,
     begins_us,
+    cost_of_windows,
     devices_at_most,
     devices_in,
     done_by,
@@ -135,6 +136,7 @@ class Candidate:
         """Return status.plan of a job that is planned by windows; `counts` are of due()."""
         problem, reservation, now_us = self.placement.job.problem, self.placement.reservation, self.job.now_us
         finish_us = finish_at_confidence_us(reservation, problem)
+        cost = cost_of_windows(reservation, problem, self.groups.class_of)
         return PlanStatus(
             revision=0,
             gpus=devices_at_most(reservation),
@@ -148,7 +150,10 @@ class Candidate:
             expected_finish=format_time(now_us + expected_finish_us(reservation, problem)),
             finish_at_confidence=format_time(now_us + finish_us),
             slack=format_duration(problem.time_us - finish_us),
-            warnings=problem.pool.warnings,
+            warnings=(
+                *problem.pool.warnings,
+                *unpriced_warnings(problem.tariff, [self.groups.class_of(lane.group) for lane in reservation]),
+            ),
             groups=tuple(
                 PlannedGroup(
                     device_class=self.groups.class_of(lane.group),
@@ -163,6 +168,7 @@ class Candidate:
                 if count
             ),
             store=planned_store(problem),
+            cost=cost_by_cause(cost, CostByCause) if cost else None,
             windows=window_statuses(_still_reserved(reservation, counts), self.groups, now_us=now_us),
         )
 

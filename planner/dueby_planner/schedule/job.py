@@ -22,6 +22,7 @@ from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.cost import Tariff
 from dueby_planner.model.feed import StoreFeed, feed_of
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool, build_pool
@@ -228,6 +229,8 @@ class ScheduledJob:
     """Cores that a GPU's worker may have, by class."""
     stores: tuple[StoreLimits, ...] = ()
     """What is said of stores, to all jobs."""
+    tariff: Tariff | None = None
+    """What devices cost; None: nobody has said it."""
     observed_requests: float | None = None
     """Requests a second that its store gave its workers, or those of a job before it, when it refused more."""
     grace_s: int = 0
@@ -441,4 +444,5 @@ class ScheduledJob:
             part_size=self.part_size,
             max_part=self.spec.output.max_part,
             feed=self.feed,
+            tariff=self.tariff,
         )

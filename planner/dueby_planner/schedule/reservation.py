@@ -10,13 +10,15 @@ A reservation is taken from the tables of all classes. It fits into the one that
 be where workers run, which give way to it: there nothing is left.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.capacity import DeviceChoice, Margins, capacity
+from dueby_planner.model.cost import PlanCost, cost_of_held
+from dueby_planner.model.plan import PlanGroup
 from dueby_planner.model.probability import confidence_of
 from dueby_planner.model.problem import Problem, find_least
 from dueby_planner.model.rule import EqualDevices, Rule
@@ -137,6 +139,31 @@ def expected_finish_us(reservation: Reservation, problem: Problem) -> int:
     """Return when N images are expected to be done."""
     begin_us = begins_us(reservation)
     return begin_us + _expected_after_us(_from_its_begin(reservation), problem.images, problem.max_iterations)
+
+
+def cost_of_windows(reservation: Reservation, problem: Problem, class_of: Callable[[str], str]) -> PlanCost | None:
+    """Return what the devices are expected to cost until N images are done; None if the price of one isn't known.
+
+    `class_of` is how devices of the pool are called.
+    """
+    if problem.tariff is None:
+        return None
+    end_us, held = expected_finish_us(reservation, problem), []
+    windows = [(lane, window) for lane in reservation for window in lane.windows]
+    for lane, window in windows:
+        if window.from_us >= end_us:
+            continue
+        # One that has begun shortly before the end is held until it is warm.
+        held_us = max(min(window.to_us, end_us) - window.from_us, window.choice.expected_start_us)
+        devices = PlanGroup(
+            device_class=class_of(lane.group),
+            available_us=window.from_us,
+            count=lane.count,
+            choice=window.choice,
+            iterations=(held_us - window.choice.expected_start_us) // window.choice.latency_us,
+        )
+        held.append((devices, held_us))
+    return cost_of_held(held, problem.tariff)
 
 
 def probability_by(reservation: Reservation, problem: Problem, time_us: int) -> float:

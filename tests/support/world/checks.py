@@ -128,6 +128,7 @@ class Checks:
     def _look_at_end_of(self, job: Stored, said: Mapping[str, Document]) -> None:
         """Look at a job that has just ended: has it ended as it should, and in time if that was promised?"""
         uid, sink = job.metadata["uid"], job.document["spec"]["sink"]["uri"]
+        self._look_at_bill_of(job)
         finished_us, _ = self.rows.finished.get(sink, (0, ""))
         if phase_of(job) == "Failed":
             self.reasons[said.get("Failed", {}).get("reason", "")] += 1
@@ -145,6 +146,16 @@ class Checks:
                 f"{job.place.name} was promised its deadline ({promise.said} at {promise.at_s:.1f} s), and is "
                 f"{late_s:.1f} s late; faults excuse {excused_s:.1f} s"
             )
+
+    def _look_at_bill_of(self, job: Stored) -> None:
+        """See that a job that had workers says what their devices did cost, and pays for none any more."""
+        status = job.document["status"]
+        if "spent" not in status:  # it had no worker, or a user has taken its status away
+            return
+        coins, seconds = status["spent"]["microUnits"] / 1e6, sum(status["spent"]["deviceSeconds"].values())
+        # A second that has begun is paid for, of each of the up to seven pods of a worker.
+        if status["spent"]["held"] or not seconds <= coins <= seconds + 7 * status["workersMade"]:
+            self.fail(f"{job.place.name} has cost {coins} for {seconds} s, and has {status['spent']['held']} yet")
 
     def look_at_end(self) -> None:
         """Look at every sink once all is quiet."""

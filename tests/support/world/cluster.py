@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from dueby_api.prices import MICRO_UNITS
 from dueby_api.units import format_time
 from dueby_operator.kube.lease import claim
 from dueby_operator.loop import ControlLoop
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.model.cost import Price, Tariff
 from support.world.api_server import APIServer
 from support.world.bucket import Bucket
 from support.world.controllers import Controllers
@@ -20,7 +22,9 @@ from support.world.scheduler import Process, World
 
 PRODUCT, RESOURCE = "GPU-A", "nvidia.com/gpu"
 LEASE = "dueby/dueby"
-SETTINGS = OperatorSettings(image="dueby/worker:1")
+# A coin a second for a device.
+TARIFF = Tariff(currency="EUR", prices={PRODUCT: Price(hourly=3600 * MICRO_UNITS)})
+SETTINGS = OperatorSettings(image="dueby/worker:1", tariff=TARIFF)
 # As the profile says: a step of so many images takes so long.
 SIZES = {1: 0.3, 2: 0.5, 4: 0.9}
 STARTUP_S, WARMUP_S = 1.0, 1.0

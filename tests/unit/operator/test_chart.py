@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dueby_api.capacity import AnnouncedDevices, NodePool, Timed
 from dueby_api.engines import Precision, engines_for
 from dueby_api.grid import Share
+from dueby_api.prices import UNIT_US, PriceFile
 from dueby_api.schema import END, Spec, json_schemas
 from dueby_api.store_limits import StoreList
 from dueby_operator.__main__ import FORMATS, LEVELS
@@ -147,6 +148,17 @@ def test_the_stores_that_the_values_take_are_what_the_operator_takes() -> None:
     entry = {"prefix": "s3://photos/", "requestsPerSecond": 20_000, "bytesPerSecond": 5_000_000_000}
     (store,) = read_stores(json.dumps({"stores": [entry]}))
     assert (store.prefix, store.requests_per_second, store.bytes_per_second) == tuple(entry.values())
+
+
+def test_the_prices_that_the_values_take_are_what_the_operator_takes() -> None:
+    values, fields = SCHEMA["properties"]["prices"], json_schemas(PriceFile)
+    price, billing = values["properties"]["classes"]["items"], SCHEMA["definitions"]["billing"]
+    for taken, own in ((values, "PriceList"), (price, "ClassPrice"), (billing, "Billing")):
+        assert taken["properties"].keys() == fields[own]["properties"].keys()
+        assert set(taken.get("required", ())) == set(fields[own].get("required", ()))
+        assert patterns_in(taken).items() >= patterns_in(fields[own]).items()
+    assert billing["properties"]["unit"]["enum"] == list(UNIT_US)
+    assert values["properties"]["classes"]["maxItems"] == fields["PriceList"]["properties"]["classes"]["maxItems"]
 
 
 def patterns_in(schema: dict[str, Any]) -> dict[str, str]:

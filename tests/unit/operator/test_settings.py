@@ -17,9 +17,11 @@ from dueby_operator.settings import (
     read_capacity,
     read_maintenance,
     read_node_pools,
+    read_prices,
     read_profiler,
     read_promises,
 )
+from dueby_planner.model.cost import Price
 
 WEEKLY = {"days": "Sat", "start": "22:00", "hours": 8}
 
@@ -246,3 +248,35 @@ def test_any_days_are_read_or_refused_with_a_sentence(days: str, hours: int) -> 
 
 def test_it_has_defaults() -> None:
     assert validate(ProfilerSettings, {"namespace": "n", "name": "p"}).window == ProfilingWindow()
+
+
+PRICE = {"class": "NVIDIA-L4", "perHour": 0.71}
+
+
+def test_prices_are_read() -> None:
+    prices = {"currency": "EUR", "billing": {"least": "1m"}, "classes": [PRICE, {**PRICE, "capacityType": "spot"}]}
+    tariff = read_prices(json.dumps({"prices": prices}))
+    assert tariff.currency == "EUR"
+    assert tariff.prices == {"NVIDIA-L4": Price(hourly=710_000, least_us=60_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("prices", "words"),
+    [
+        pytest.param({}, "prices.classes: is empty", id="none"),
+        pytest.param({"classes": [{**PRICE, "perHour": -1}]}, "prices.classes[0].perHour: must be", id="negative"),
+        pytest.param({"classes": [{**PRICE, "perHour": "free"}]}, "a number from 0 to 1,000,000", id="a word"),
+        pytest.param({"classes": [PRICE, PRICE]}, "names NVIDIA-L4, onDemand, twice", id="twice"),
+        pytest.param({"classes": [PRICE], "currency": "€"}, "currency", id="a sign for a currency"),
+        pytest.param(
+            {"classes": [{**PRICE, "nodePool": "a"}, {**PRICE, "nodePool": "b", "perHour": 1}]},
+            "has several prices of NVIDIA-L4 (a 0.71, b 1)",
+            id="pools that differ",
+        ),
+    ],
+)
+def test_what_is_wrong_with_prices_is_a_sentence(prices: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        read_prices(json.dumps({"prices": prices}))
+    assert str(raised.value).startswith("--prices: ")
+    assert words in str(raised.value)

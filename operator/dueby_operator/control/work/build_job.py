@@ -51,6 +51,7 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
         absent=_absent(job),
         cores={name: inputs.shared.devices.worker_cores(job.namespace, spec, name) for name in classes},
         stores=inputs.shared.stores,
+        tariff=inputs.shared.tariff,
         observed_requests=observed_requests(status.observed_store, job.namespace, spec, inputs.shared.observed_stores),
         grace_s=inputs.shared.devices.worker_grace_s,
         part_size=inputs.part_size,

@@ -12,6 +12,7 @@ from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Change
 from dueby_operator.profiling.upkeep import profile_columns
 from dueby_operator.resources.crds import job_crd
+from dueby_planner.model.cost import Price, Tariff
 from support.decisions import SETTINGS, a_batch, cluster, indexed, infj, job, look, look_at, started
 from support.operator import profile
 from support.profiling import L4, gpu_node, nodes
@@ -120,6 +121,12 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
     cases += look_at(
         cluster(*(job({**each, "spec": {**each["spec"], **later}}) for each in (one, other)), nodes={}, settings=ASKING)
     )
+    # A price, and none of the class that its workers have; then they are gone.
+    for prices in ({"cpu-1": Price(hourly=1)}, {}):
+        tariff = Tariff(currency="EUR", prices=prices)
+        paying = look(begun.job(progress=progress), tariff=tariff)
+        paid = replace(begun.job(), status=paying.status, workers=())
+        cases += [look(infj(status=indexed()), tariff=tariff), paying, look(paid, tariff=tariff)]
     found = {path for case in cases for path in written(case.status.document())}
     assert declared(job_crd()) - found == set()
 
