@@ -24,6 +24,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dueby_api.inference_job import DeadlineClass, InferenceJob
+from dueby_api.prices import MICRO_UNITS
 from dueby_api.status import JobStatus, Phase
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.control.conditions import is_over
@@ -37,6 +38,7 @@ from dueby_operator.control.outcomes import (
     waited_s,
 )
 from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.spending import bill_until
 from dueby_operator.model.job_snapshot import JobSnapshot, Stage
 from dueby_operator.web.job_values import JOB_GAUGES, met, running_devices
 from dueby_planner.schedule.job import StartReason
@@ -209,6 +211,14 @@ class Metrics:
             ["device_class"],
             registry=self.registry,
         )
+        self._cost = Counter(
+            "dueby_cost",
+            "What devices of workers did cost, in units of the currency, by namespace; without what has no price.",
+            ["namespace", "currency"],
+            registry=self.registry,
+        )
+        self._bills: dict[str, int] = {}
+        """What jobs did cost by the last pass, in millionths, by their uid."""
         self._before: dict[str, FollowedJob] | None = None
         self._unused: Mapping[str, int] = {}
         self._seen_us = 0
@@ -231,6 +241,7 @@ class Metrics:
         for device_class, count in self._unused.items():
             self._idle.labels(device_class).inc(count * max(0, snapshot.now_us - self._seen_us) / 1e6)
         self._last_reconcile.set(snapshot.now_us / 1e6 + seconds)
+        self._count_cost(snapshot)
         self._count_news(snapshot.jobs)
         self._unused, self._seen_us = unused or {}, snapshot.now_us
         self.jobs.show(snapshot.jobs)
@@ -255,10 +266,28 @@ class Metrics:
         """
         before = self._before or {}
         now = {job.uid: follow(before.get(job.uid), job.status, _class_of(job)) for job in jobs}
-        for job in jobs if self._before is not None else ():
-            if job.uid in before or job.created_us >= self._seen_us - CLOCKS_US:
+        for job in jobs:
+            if self._is_followed(job):
                 self._count_job(before.get(job.uid), now[job.uid])
         self._before = now
+
+    def _is_followed(self, job: JobSnapshot) -> bool:
+        """Return whether all that is in the job's status and was not in the last pass is new."""
+        is_new = job.created_us >= self._seen_us - CLOCKS_US
+        return self._before is not None and (job.uid in self._before or is_new)
+
+    def _count_cost(self, snapshot: ClusterSnapshot) -> None:
+        """Count what jobs have cost since the last pass, those that go on until now."""
+        bills: dict[str, int] = {}
+        for job in snapshot.jobs:
+            spent, before = job.status.spent, self._bills.get(job.uid, 0)
+            if spent is None or snapshot.tariff is None:
+                continue
+            bills[job.uid] = max(before, bill_until(spent, snapshot.tariff, snapshot.now_us).micro_units)
+            if self._is_followed(job):
+                cost = self._cost.labels(job.namespace, spent.currency)
+                cost.inc((bills[job.uid] - before) / MICRO_UNITS)
+        self._bills = bills
 
     def _count_job(self, before: FollowedJob | None, after: FollowedJob) -> None:
         status = before.status if before else JobStatus()

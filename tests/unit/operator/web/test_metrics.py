@@ -12,7 +12,8 @@ from prometheus_client import start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
 from dueby_api.plan import PlannedGroup
-from dueby_api.status import Condition, JobStatus, PlanStatus, ProgressStatus, Replan
+from dueby_api.status import Condition, DevicesSince, JobStatus, PlanStatus, ProgressStatus, Replan, SpentStatus
+from dueby_api.units import format_exact_time
 from dueby_operator import paths
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.jobs import names
@@ -21,6 +22,7 @@ from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.web.metrics import Metrics, verb_and_resource
+from dueby_planner.model.cost import Price, Tariff
 from support.decisions import MADE, cluster, infj, job
 
 NOW_US = 1_795_600_000_000_000
@@ -231,6 +233,26 @@ def test_replans_are_counted_by_reason_each_once() -> None:
     counted = shown(*map(snapshot, passes))["dueby_replans_total"]
     assert {reason: count for (reason,), count in counted.items() if count} == {"Lagging": 2, "WorkerLost": 1}
     assert counted["Ahead",] == 0
+
+
+def test_what_jobs_cost_is_counted_by_namespace_until_now_and_no_second_of_it_twice() -> None:
+    tariff = Tariff(currency="EUR", prices={"a100": Price(hourly=3600 * 10**6)})
+    metrics, begun_us = Metrics(), NOW_US
+
+    def seen(at_s: int, *jobs: JobSnapshot) -> float | None:
+        now_us = begun_us + at_s * 10**6
+        metrics.record_reconcile(replace(snapshot(*jobs), now_us=now_us, tariff=tariff), seconds=0.1)
+        return metrics.registry.get_sample_value("dueby_cost_total", {"namespace": "shop", "currency": "EUR"})
+
+    held = (DevicesSince(device_class="a100", count=2, since=format_exact_time(begun_us)),)
+    paying = running(spent=SpentStatus(currency="EUR", micro_units=7_000_000, held=held))
+    paid = over(spent=SpentStatus(currency="EUR", micro_units=50_000_000))
+    assert seen(5, paying) is None, "nobody knows what is new in the first pass"
+    assert seen(15, paying) == 20
+    assert seen(21, paid) == 33
+    assert seen(30, paid) == 33
+    newer = replace(over("newer", spent=SpentStatus(currency="EUR", micro_units=1)), created_us=begun_us + 31 * 10**6)
+    assert seen(33, paid, newer) == pytest.approx(33.000001)
 
 
 def test_a_pass_shows_how_long_it_took_and_when_it_ended() -> None:
