@@ -14,8 +14,9 @@ from dueby_api.capacity import NodePool
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
-from dueby_planner.model.capacity import PoolGroup, asked_for
+from dueby_planner.model.capacity import PoolGroup, Provision, asked_for
 from dueby_planner.profiles.machine_pool import machine_pool
+from dueby_planner.profiles.observed import learn_provision
 from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import CalendarJob
 from dueby_planner.schedule.free_devices import CHANGE_US, always_free, free_over_time, idle_pool, proven
@@ -25,9 +26,17 @@ from dueby_planner.schedule.verify import verify_calendar
 Known = Sequence[tuple[InferenceJob, list[GPUProfile]]]
 """Each job with the profiles that are known of its model, measured and predicted."""
 
+Provisions = Mapping[str, Provision]
+"""By pool, how long its nodes take to come."""
 
 # What the name of devices of a pool has between their class, which has no spaces, and the pool.
 ASKED_FOR = ", asked for of "
+
+
+def provision_of(profiled_jobs: Known, fleet: Fleet) -> dict[str, Provision]:
+    """Return by pool how long its nodes take to come, as the jobs' profiles have it."""
+    profiles = {profile.name: profile for _, known in profiled_jobs for profile in known}
+    return learn_provision(fleet.node_pools, profiles.values())
 
 
 def calendar_of(profiled_jobs: Known, fleet: Fleet, *, now_us: int) -> Calendar:
@@ -39,6 +48,7 @@ def calendar_of(profiled_jobs: Known, fleet: Fleet, *, now_us: int) -> Calendar:
     counts = {name: max(step.free for step in steps) for name, steps in free.items()}
     asked = {f"{pool.device_class}{ASKED_FOR}{pool.name}": pool for pool in fleet.node_pools}
     classes = Counter({pool.device_class: pool.devices for pool in fleet.node_pools}) | Counter(counts)
+    provision = provision_of(profiled_jobs, fleet)
     placed: list[CalendarJob] = []
     uses: dict[str, tuple[StoreUse, ...]] = {}
     for job, profiles in profiled_jobs:
@@ -46,7 +56,9 @@ def calendar_of(profiled_jobs: Known, fleet: Fleet, *, now_us: int) -> Calendar:
             whole = shared_problem(job, profiles, classes, now_us=now_us)
             # BestEffort jobs ask for nothing.
             may_ask = asked if job.spec.deadline_class != "BestEffort" else {}
-            whole = replace(whole, pool=replace(whole.pool, groups=_with_pools(whole.pool.groups, counts, may_ask)))
+            whole = replace(
+                whole, pool=replace(whole.pool, groups=_with_pools(whole.pool.groups, counts, may_ask, provision))
+            )
             uses[job.metadata.name] = store_uses(whole)
             problem = whole.within_feed()
             _ = problem.rule  # which refuses a confidence that is too high for the profiles
@@ -67,7 +79,10 @@ def calendar_of(profiled_jobs: Known, fleet: Fleet, *, now_us: int) -> Calendar:
 
 
 def _with_pools(
-    groups: Iterable[PoolGroup], counts: Mapping[str, int], asked: Mapping[str, NodePool]
+    groups: Iterable[PoolGroup],
+    counts: Mapping[str, int],
+    asked: Mapping[str, NodePool],
+    provision: Provisions,
 ) -> tuple[PoolGroup, ...]:
     """Return the devices that are there, and what pools could have besides, by name."""
     found = []
@@ -76,7 +91,7 @@ def _with_pools(
         for name, pool in asked.items():
             if pool.device_class == group.device_class:
                 of_pool = replace(group, device_class=name, count=pool.devices)
-                found.append(asked_for(of_pool, pool.provision_us))
+                found.append(asked_for(of_pool, provision[pool.name]))
     return tuple(found)
 
 

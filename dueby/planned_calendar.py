@@ -1,12 +1,11 @@
 """The calendar of several jobs (fleet_calendar.py) as a document, and as it is shown."""
 
-from collections.abc import Sequence
+from types import MappingProxyType
 
-from dueby.fleet_calendar import ASKED_FOR, class_named, pool_named
+from dueby.fleet_calendar import ASKED_FOR, Provisions, class_named, pool_named
 from dueby.plan_words import ASSUMED
 from dueby_api.calendar import CalendarAnswer, PlannedCut, PlannedJob, PlannedPool, PlannedWindow
-from dueby_api.capacity import NodePool
-from dueby_api.units import MICROS_PER_SECOND, format_duration, seconds
+from dueby_api.units import MICROS_PER_SECOND, seconds
 from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, work_words
 from dueby_planner.answer import device_word
 from dueby_planner.model.problem import Problem
@@ -23,6 +22,8 @@ from dueby_planner.schedule.reservation import (
     probability_by,
     starts,
 )
+
+NO_POOLS: Provisions = MappingProxyType({})
 
 
 def calendar_answer(calendar: Calendar) -> CalendarAnswer:
@@ -99,16 +100,15 @@ def _peak(calendar: Calendar, name: str) -> int:
 
 
 def shown_plan(
-    calendar: Calendar, answer: CalendarAnswer, *, now_us: int, node_pools: Sequence[NodePool] = ()
+    calendar: Calendar, answer: CalendarAnswer, *, now_us: int, provision: Provisions = NO_POOLS
 ) -> ShownCalendar:
-    """Return the calendar as it is shown; `node_pools` are those that it may ask."""
+    """Return the calendar as it is shown; `provision` is by pool that it may ask how long that takes."""
     peaks = {pool.pool: pool.peak for pool in answer.pool}
     notes = [ASSUMED] if any(placement.job.problem.pool.is_assumed for placement in calendar.placements) else []
     notes += [
-        f"Devices of the pool {pool.name} are asked for when their window begins, and are there after "
-        f"{format_duration(pool.provision_us)}."
-        for pool in node_pools
-        if peaks[pool.name]
+        f"Devices of the pool {name} are asked for when their window begins, and are there after {times.words}."
+        for name, times in provision.items()
+        if peaks[name]
     ]
     return ShownCalendar(
         now_us=now_us,

@@ -18,6 +18,8 @@ ClockTime = Annotated[str, matching(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # As gpus.classes names it, but for a slow node's own class.
 ClassName = Annotated[str, matching(r"^[^@\s]{1,128}$")]
+# How a pool of nodes may be called.
+PoolName = Annotated[str, matching(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 # More than any cluster has of a class, so that sums stay small.
 DeviceCount = Annotated[int, Meta(ge=1, le=1_000_000)]
 
@@ -137,7 +139,7 @@ class PoolTaint(Spec, frozen=True, kw_only=True):
 class NodePool(Spec, frozen=True, kw_only=True):
     """Nodes that an autoscaler makes once pods ask for them, and takes away when nobody uses them."""
 
-    name: Annotated[str, matching(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+    name: PoolName
     """What it is called."""
     device_class: ClassName = field(name="class")
     """Device class."""
@@ -152,7 +154,8 @@ class NodePool(Spec, frozen=True, kw_only=True):
     resource: Annotated[str, matching(GPU_RESOURCE)] = "nvidia.com/gpu"
     """What pods ask for, to have a device. CPU slices have none."""
     time_to_provision: Duration
-    """How long it takes at most, in 19 of 20 cases, until a node that was asked for is ready with its devices."""
+    """How long it takes at most, in 19 of 20 cases, until a node that was asked for is ready with its devices. It
+    counts until enough nodes have shown how long they take."""
 
     def __post_init__(self) -> None:
         require_duration("timeToProvision", self.time_to_provision)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 from dueby_api.agreement import Agreement
+from dueby_api.capacity import PoolName
 from dueby_api.engines import EngineName, Precision
 from dueby_api.inference_job import MAX_MODEL_NAME, MAX_N
 from dueby_api.schema import LenientSpec, Meta, Spec, Time, field, require_time, validate
@@ -125,6 +126,11 @@ class ObservedJob(Spec, frozen=True, kw_only=True):
     """Relative standard deviation of the step between those workers."""
     startup_micros: Annotated[tuple[Micros, ...], Meta(max_length=16)] = ()
     """S of its workers, ascending: from the pod's scheduling to the beginning of the first mini-batch; at most 16."""
+    provision_micros: Annotated[
+        dict[PoolName, Annotated[tuple[Micros, ...], Meta(max_length=16)]], Meta(max_length=8)
+    ] = field(default_factory=dict)
+    """By pool of nodes, how long each node took that its workers waited for, ascending: from the oldest of its pods to
+    the first that it could take, once it was ready with its devices."""
     start_parts: StartParts | None = None
     """What S + W consisted of, with the wait for a node before it: the mean of each part over the workers."""
 

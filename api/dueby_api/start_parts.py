@@ -13,10 +13,11 @@ from dueby_api.schema import Meta
 from dueby_api.units import format_duration
 
 # In the order of time.
-StartPart = Literal["schedule", "pull", "import", "load", "images", "firstBatch"]
+StartPart = Literal["node", "schedule", "pull", "import", "load", "images", "firstBatch"]
 START_PARTS: tuple[StartPart, ...] = get_args(StartPart)
 WORDS: Mapping[StartPart, str] = MappingProxyType(
     {
+        "node": "until a node was ready that was asked for",
         "schedule": "until a node had the pod",
         "pull": "image and volumes",
         "import": "process and imports",
@@ -25,7 +26,7 @@ WORDS: Mapping[StartPart, str] = MappingProxyType(
         "firstBatch": "first mini-batch",
     }
 )
-"""What people read. `schedule` is before S, and `firstBatch` is W."""
+"""What people read. `node` and `schedule` are before S, and `firstBatch` is W."""
 StartParts = Annotated[
     dict[Annotated[str, Meta(max_length=16)], Annotated[int, Meta(ge=0, le=10**15)]], Meta(max_length=8)
 ]

@@ -22,6 +22,7 @@ from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
 
 if TYPE_CHECKING:
+    from dueby.fleet_calendar import Provisions
     from dueby_planner.schedule.calendar import Calendar
 
 EXAMPLES = """\
@@ -107,19 +108,22 @@ def run(arguments: argparse.Namespace) -> int:
 def _run_all(jobs: Sequence[InferenceJob], fleet: Fleet, arguments: argparse.Namespace) -> int:
     """Plan the jobs on one pool and print the calendar; return 3 if a Hard or a Soft job is late, else 0."""
     # Imported here, since the plan of one job on devices that are there doesn't need it.
-    from dueby.fleet_calendar import calendar_of, machine_of
+    from dueby.fleet_calendar import calendar_of, machine_of, provision_of
     from dueby_planner.schedule.free_devices import PROMISED
 
     profiled_jobs = profiled(jobs, paths=arguments.profiles)
     now_us = time.time_ns() // 1000
     fleet = fleet if arguments.pool else Fleet(counts=machine_of(profiled_jobs))
     calendar = calendar_of(profiled_jobs, fleet, now_us=now_us)
-    _print_calendar(calendar, arguments.output, fleet, now_us=now_us, is_verbose=arguments.verbose)
+    provision = provision_of(profiled_jobs, fleet)
+    _print_calendar(calendar, arguments.output, provision, now_us=now_us, is_verbose=arguments.verbose)
     urgent = [placement for placement in calendar.placements if placement.job.deadline_class in PROMISED]
     return 0 if all(placement.is_in_time for placement in urgent) else EXIT_INFEASIBLE
 
 
-def _print_calendar(calendar: "Calendar", output: str, fleet: Fleet, *, now_us: int, is_verbose: bool) -> None:
+def _print_calendar(
+    calendar: "Calendar", output: str, provision: "Provisions", *, now_us: int, is_verbose: bool
+) -> None:
     """Print the calendar on stdout as `print_answer` does a plan."""
     from dueby.planned_calendar import calendar_answer, shown_plan
 
@@ -127,7 +131,7 @@ def _print_calendar(calendar: "Calendar", output: str, fleet: Fleet, *, now_us: 
     if output in ("json", "yaml"):
         print_document(answer.complete_document(), output)
         return
-    shown = shown_plan(calendar, answer, now_us=now_us, node_pools=fleet.node_pools)
+    shown = shown_plan(calendar, answer, now_us=now_us, provision=provision)
     if output == "html":
         print_page(shown)
         return

@@ -11,6 +11,7 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.start_parts import mean_parts, start_words
 from dueby_api.units import MICROS_PER_SECOND, format_duration
 from dueby_api.words import counted
+from dueby_planner.profiles.observed import summarize_provision
 
 HEADINGS = ("BATCH", "STEP L", "P95", "IMAGES/S", "WARM-UP W", "MEMORY", "STEPS")
 
@@ -61,6 +62,9 @@ def _facts(profile: GPUProfile) -> Iterator[str]:
         yield f"start-up S {format_duration(spec.startup_micros.p50)} (p95 {format_duration(spec.startup_micros.p95)})"
     if parts := mean_parts(job.start_parts or {} for job in spec.observed):
         yield f"in jobs: {start_words(parts)}"
+    for pool, (count, times) in summarize_provision(spec).items():
+        took = f"{format_duration(times.p50)} (p95 {format_duration(times.p95)})"
+        yield f"{counted(count, 'node')} of the pool {pool} came after {took}"
     yield f"MB {spec.max_mini_batch_size:,}{' (extrapolated)' if spec.extrapolated else ''}"
     if spec.spread.run is not None:
         yield f"spread between runs {spec.spread.run:.1%}"

@@ -29,6 +29,7 @@ from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.profiles.observed import learn_provision
 from support.operator import NOW, SECOND, profile
 from support.stored import snapshot
 
@@ -143,6 +144,7 @@ def cluster(*jobs: JobSnapshot, nodes: Mapping[str, Node] | None = None, **more:
     settings = more.pop("settings", SETTINGS)
     fields = {"now_us": NOW, "profiles": (profile(),), "worker_image": SETTINGS.image, **more}
     host_memory = measured_memory(fields["profiles"])
+    of_devices["provision"] = learn_provision(settings.node_pools, fields["profiles"])
     devices = ClusterDevices(settings=settings, now_us=now_us, nodes=found, host_memory=host_memory, **of_devices)
     return ClusterSnapshot(jobs=jobs, devices=devices, nodes=found, **fields)
 

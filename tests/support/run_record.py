@@ -19,6 +19,7 @@ from dueby_api.step_messages import ParityCheck, WorkerProgress
 from dueby_api.units import format_time
 from dueby_operator.model.actions import StartWorkers
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.model.capacity import Provision
 from dueby_planner.schedule.job import Assignment, WorkerState
 from support.planner import choice, job_document
 
@@ -131,7 +132,7 @@ def record(verdict: Verdict | None, folder: Path, *, by_windows: PlanStatus | No
         assignment("w2", share=Share(first=0, end=0), revision=2),
         until_us=START_US + 60 * SECOND,
         pool="burst",
-        provision_us=SECOND,
+        provision=Provision(expected_us=SECOND, late_us=2 * SECOND),
     )
     began, lost = START_US + SECOND, START_US + 6 * SECOND
     grid: dict[str, Any] = {"images": 160, "part_size": 8, "fingerprint": None}

@@ -33,6 +33,7 @@ from dueby_operator.model.job_snapshot import Fault, JobSnapshot
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.cost import Tariff
 from dueby_planner.model.problem import NEVER_US
+from dueby_planner.profiles.observed import learn_provision
 from dueby_planner.schedule.job import Assignment, WorkerModel, WorkerState
 from dueby_planner.schedule.spans import Span
 from support.decisions import NOW, SETTINGS, indexed, infj, node
@@ -148,6 +149,7 @@ class SharedCluster:
             queues=self._queues(),
             room=self._room(),
             late=count_late((job.namespace, worker) for job in seen for worker in job.workers),
+            provision=learn_provision(self.settings.node_pools, self.profiles),
         )
         snapshot = ClusterSnapshot(
             now_us=now_us,

@@ -30,8 +30,9 @@ class Working:
         """What it does between two times."""
         if self.is_queued or self.node_us is None:
             return 0.0
-        choice = self.assignment.choice
-        warm_us = self.node_us + choice.expected_start_us - self.assignment.provision_us - choice.latency_us
+        choice, provision = self.assignment.choice, self.assignment.provision
+        provision_us = provision.expected_us if provision else 0
+        warm_us = self.node_us + choice.expected_start_us - provision_us - choice.latency_us
         end_us = to_us if self.stopped_us is None else min(to_us, self.stopped_us)
         return max(0, end_us - max(from_us, warm_us)) * self.speed * choice.mini_batch_size / choice.latency_us
 
@@ -40,7 +41,7 @@ class Working:
         return (
             not self.is_gone
             and self.node_us is None
-            and now_us > self.born_us + self.assignment.provision_us + ABSENT_US
+            and now_us > self.born_us + self.assignment.may_come_us + ABSENT_US
         )
 
     @property

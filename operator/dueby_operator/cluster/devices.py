@@ -46,6 +46,7 @@ from dueby_operator.cluster.requests import cpus_of, own_cores, tolerations_of, 
 from dueby_operator.cluster.shortage import describe_shortage
 from dueby_operator.model.devices import Offer
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.model.capacity import Provision
 from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.job import Claimant
 
@@ -71,6 +72,8 @@ class ClusterDevices:
     """The LocalQueues that jobs name and that exist, by namespace and name."""
     late: Late = field(default_factory=dict)
     """Workers that wait for nodes of pools that should have come."""
+    provision: Mapping[str, Provision] = field(default_factory=dict)
+    """How long a pool's nodes take to come, by pool."""
     silent_nodes: frozenset[str] = frozenset()
     """Nodes whose kubelet has stopped renewing its Lease, before Kubernetes calls them not ready."""
     host_memory: HostMemory = UNMEASURED
@@ -224,7 +227,12 @@ class ClusterDevices:
         groups = find_groups(nodes, claimants, self.settings, now_us=self.now_us, memory_of=self.worker_memory)
         announced = announced_groups(self._missing, claimants, now_us=self.now_us, may_have=self._may_be_promised)
         asked = asked_groups(
-            self.settings.node_pools, self.nodes.values(), claimants, self.late, may_have=self._may_be_promised
+            self.settings.node_pools,
+            self.nodes.values(),
+            claimants,
+            self.late,
+            provision=self.provision,
+            may_have=self._may_be_promised,
         )
         of_queues = find_queue_limits(self.queues, claimants, self.kinds, self._asked)
         of_namespaces = find_namespace_limits(self.room, claimants, self._asked)
@@ -240,10 +248,14 @@ class ClusterDevices:
         of_pools = {pool.device_class for pool in self.settings.node_pools if is_for(pool, spec)}
         return announced_classes(self._missing, spec, now_us=self.now_us) | of_pools
 
+    def ready_us(self, node: str) -> int | None:
+        """Return since when a node is ready, in microseconds since 1970; None if that isn't known."""
+        return self.nodes[node].ready_us if node in self.nodes else None
+
     def missing(self, namespace: str, spec: JobSpec, *, classes: Collection[str]) -> str:
         """Return which devices that the job could use should be there and aren't; empty if none."""
         announced = describe_missing(self._missing, spec, classes=classes, now_us=self.now_us)
-        late = describe_late(self.settings.node_pools, self.late, namespace, spec)
+        late = describe_late(self.settings.node_pools, self.late, namespace, spec, provision=self.provision)
         return " ".join(filter(None, [announced, late]))
 
     @cached_property

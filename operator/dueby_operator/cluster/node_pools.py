@@ -17,6 +17,7 @@ from dueby_api.units import format_duration
 from dueby_operator.cluster.nodes import Node, are_borne, devices_like
 from dueby_operator.cluster.requests import tolerations_of
 from dueby_operator.objects.nodes import Taint
+from dueby_planner.model.capacity import Provision
 from dueby_planner.schedule.devices import DeviceGroup
 from dueby_planner.schedule.job import Claimant, WorkerModel
 
@@ -42,9 +43,13 @@ def asked_groups(
     claimants: Sequence[Claimant],
     late: Late,
     *,
+    provision: Mapping[str, Provision],
     may_have: Callable[[Claimant, str], bool] = lambda claimant, device_class: True,
 ) -> Iterator[DeviceGroup]:
-    """Yield what each pool could still have for these jobs. `may_have` is whether a job may have devices of a class."""
+    """Yield what each pool could still have for these jobs.
+
+    `provision` is how long its nodes take to come, and `may_have` whether a job may have devices of a class.
+    """
     class_of_pool, there = {pool.name: pool.device_class for pool in pools}, Counter[str]()
     for node in nodes if pools else ():
         if node.is_ready and node.pool in class_of_pool:
@@ -67,7 +72,7 @@ def asked_groups(
                 idle=missing,
                 users=users,
                 pool=pool.name,
-                provision_us=pool.provision_us,
+                provision=provision[pool.name],
             )
 
 
@@ -87,11 +92,13 @@ def is_for(pool: NodePool, spec: JobSpec) -> bool:
     )
 
 
-def describe_late(pools: Sequence[NodePool], late: Late, namespace: str, spec: JobSpec) -> str:
+def describe_late(
+    pools: Sequence[NodePool], late: Late, namespace: str, spec: JobSpec, *, provision: Mapping[str, Provision]
+) -> str:
     """Return which devices that the job could use were asked for and have not come, in sentences; empty if none."""
     return " ".join(
         f"{count:,} {pool.device_class} of the pool {pool.name} that {'was' if count == 1 else 'were'} asked for "
-        f"{'has' if count == 1 else 'have'} not come within {format_duration(pool.provision_us)}."
+        f"{'has' if count == 1 else 'have'} not come within {format_duration(provision[pool.name].late_us)}."
         for pool in pools
         if (count := late.get((namespace, pool.name), 0)) and is_for(pool, spec)
     )

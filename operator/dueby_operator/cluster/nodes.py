@@ -83,6 +83,8 @@ class Node:
     labels: Mapping[str, str]
     taints: Sequence[Taint] = ()
     is_ready: bool
+    ready_us: int | None = None
+    """Since when its kubelet says so, in microseconds since 1970, also while no pod is to go there."""
     devices: Mapping[str, DeviceKind] = field(default_factory=dict)
     """Its GPUs, by device class."""
     is_for_gpus: bool = False
@@ -167,7 +169,7 @@ def read_node(node: NodeObject, class_labels: Sequence[str] = CLASS_LABELS, *, s
     free = readable_quantities(node.status.allocatable)
     labels = node.metadata.labels
     free[SLICE] = float(free.get("cpu", 0.0) // slice_cpus)
-    is_ready = any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions)
+    ready = next((each for each in node.status.conditions if each.type == "Ready" and each.status == "True"), None)
     return Node(
         name=node.metadata.name,
         uid=node.metadata.uid,
@@ -176,7 +178,8 @@ def read_node(node: NodeObject, class_labels: Sequence[str] = CLASS_LABELS, *, s
         is_for_gpus=class_label(labels, class_labels) is not None,
         slice_cpus=slice_cpus,
         taints=node.spec.taints,
-        is_ready=is_ready and not node.spec.unschedulable,
+        is_ready=ready is not None and not node.spec.unschedulable,
+        ready_us=micros_of(ready.last_transition_time) if ready else None,
         allocatable=free,
         free=free,
         uncounted=why_uncounted(free, labels, class_labels),

@@ -213,7 +213,8 @@ def _through_policies(
 def _with_observed(end: PolicyInput) -> PolicyInput:
     """Return the same with what a job that is over has shown of its devices, for the jobs after it."""
     if is_over(end.status):
-        for observed in observed_profiles(end.job, end.shared.profiles, now_us=end.now_us):
+        ready_us = end.shared.devices.ready_us
+        for observed in observed_profiles(end.job, end.shared.profiles, ready_us=ready_us, now_us=end.now_us):
             end = replace(end, shared=end.shared.with_profile(observed))
     return end
 

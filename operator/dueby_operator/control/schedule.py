@@ -113,7 +113,7 @@ def _unused(outcomes: _Outcomes, groups: DeviceGroups, idle: Mapping[str, int]) 
     waiting = {key for key, after in outcomes.items() if isinstance(after, PolicyInput) and is_waiting(after.status)}
     counts: Counter[str] = Counter()
     for group in groups.all:
-        if group.users & waiting and not group.provision_us:
+        if group.users & waiting and not group.provision:
             counts[group.device_class] += idle[group.name]
     return counts
 

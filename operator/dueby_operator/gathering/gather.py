@@ -48,6 +48,7 @@ from dueby_operator.objects.stored_jobs import StoredProfile
 from dueby_operator.profiling.attempts import OnDemandSnapshot
 from dueby_operator.profiling.upkeep import ProfilingSnapshot
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.profiles.observed import learn_provision
 
 log = logging.getLogger(__name__)
 # Between two looks at profiling on nodes: in a large cluster that is a thousand CronJobs of some kilobytes each.
@@ -137,6 +138,7 @@ class Gatherer:
                 room=_room(lists, holding),
                 queues={**queues.found, **dict.fromkeys(queues.unknown, UNKNOWN)},
                 late=count_late((job.namespace, worker) for job in observed for worker in job.workers),
+                provision=learn_provision(self._settings.node_pools, lists.profiles),
                 silent_nodes=silent,
                 host_memory=measured_memory(lists.profiles),
                 uncounted=describe_uncounted(nodes.values(), names_nodes=self._settings.names_nodes),

@@ -160,7 +160,7 @@ def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now
             pod = latest.get((worker_job.name, index))
             lacks_node = pod is None or (unschedulable(pod) and not waits_for_volume(pod))
             asked_us = (pod and pod.metadata.created_us) or worker_job.job.metadata.created_us or now_us
-            may_come = now_us < asked_us + assignment.provision_us
+            may_come = now_us < asked_us + assignment.may_come_us
             if rest_state(worker_job, index) is None and lacks_node and not may_come:
                 yield worker_job.name, index
 

@@ -5,13 +5,13 @@ This is the one place where the two spellings meet.
 
 from dueby_api.grid import Share
 from dueby_api.plan import PlannedWorker
-from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.capacity import DeviceChoice, Provision
 from dueby_planner.schedule.job import Assignment
 
 
 def planned_worker(assignment: Assignment) -> PlannedWorker:
     """Return the assignment with the times it was planned with, for an operator that starts again and for reports."""
-    choice, share = assignment.choice, assignment.share
+    choice, share, provision = assignment.choice, assignment.share, assignment.provision
     return PlannedWorker(
         worker=assignment.worker,
         revision=assignment.revision,
@@ -28,7 +28,8 @@ def planned_worker(assignment: Assignment) -> PlannedWorker:
         step_ratio=choice.step_ratio,
         until_us=assignment.until_us,
         pool=assignment.pool or None,
-        provision_us=assignment.provision_us or None,
+        provision_us=provision.late_us if provision else None,
+        expected_provision_us=provision.expected_us if provision else None,
     )
 
 
@@ -56,5 +57,11 @@ def assignment_of(worker: PlannedWorker) -> Assignment:
         share=Share(first=first, end=end),
         until_us=worker.until_us,
         pool=worker.pool or "",
-        provision_us=worker.provision_us or 0,
+        provision=_provision_of(worker),
     )
+
+
+def _provision_of(worker: PlannedWorker) -> Provision | None:
+    if worker.provision_us is None:
+        return None
+    return Provision(expected_us=worker.expected_provision_us or worker.provision_us, late_us=worker.provision_us)

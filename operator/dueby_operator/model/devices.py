@@ -55,6 +55,10 @@ class Devices(Protocol):
         """Return which devices that the job could use should be there and aren't; empty if none."""
         return ""
 
+    def ready_us(self, node: str) -> int | None:
+        """Return since when a node is ready, in microseconds since 1970; None if that isn't known."""
+        return None
+
     @property
     def uncounted(self) -> str:
         """Which devices are there and can't be asked for, and why; empty if there are none."""

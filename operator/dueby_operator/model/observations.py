@@ -5,10 +5,12 @@ input says nothing about the device, and one with few steps not enough. What it 
 counted. Everything that the workers of a job have shown of one profile becomes one row in it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from types import MappingProxyType
+from typing import NamedTuple
 
 from dueby_api.gpu_profile import ObservedJob
 from dueby_api.start_parts import mean_parts
@@ -20,6 +22,18 @@ from dueby_planner.schedule.job import Assignment
 # A worker's steps count from this many on, and if the model took this share of what a plan gives it of them: below it,
 # the worker waited for input.
 MIN_STEPS, MIN_SHARE = 20, 0.8
+# Pools of nodes that a row has times of.
+MAX_POOLS = 8
+
+
+class NodeWait(NamedTuple):
+    """What a worker has shown of a pool of which it has asked for a node."""
+
+    pool: str
+    node: str
+    """The node that came."""
+    wait_us: int
+    """From the request until the node took the worker's pod."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +48,8 @@ class Observation:
     startup_us: int | None = None
     start_parts: Mapping[str, int] = field(default_factory=dict)
     """What that and the first mini-batch consisted of, in microseconds (dueby_api/start_parts.py)."""
+    node_wait: NodeWait | None = None
+    """The node that it waited for; None if there was one already."""
 
 
 def observation_of(
@@ -44,6 +60,7 @@ def observation_of(
     startup_us: int | None = None,
     start_parts: Mapping[str, int] = MappingProxyType({}),
     input_us: int = 0,
+    node_wait: NodeWait | None = None,
 ) -> Observation:
     """Return what a worker has shown that has existed for `age_us` and has done a mini-batch.
 
@@ -64,6 +81,7 @@ def observation_of(
         ratio=ratio,
         startup_us=startup_us if is_possible else None,
         start_parts=start_parts if sum(start_parts.values()) <= age_us else {},
+        node_wait=node_wait,
     )
 
 
@@ -81,5 +99,14 @@ def row_of(job: str, workers: Sequence[Observation], *, namespace: str = "", now
         step_ratio=bounded_ratio(fmean(ratios)) if ratios else None,
         step_spread=None if spread is None else round(min(spread, MAX_SPREAD), 4),
         startup_micros=thin_out_starts([worker.startup_us for worker in workers if worker.startup_us is not None]),
+        provision_micros=_provisions(worker.node_wait for worker in workers if worker.node_wait),
         start_parts=mean_parts(worker.start_parts for worker in workers) or None,
     )
+
+
+def _provisions(waits: Iterable[NodeWait]) -> dict[str, tuple[int, ...]]:
+    """Return by pool how long its nodes took to come: each as long as the worker waited that asked first."""
+    by_pool: dict[str, dict[str, int]] = defaultdict(dict)
+    for pool, node, wait_us in waits:
+        by_pool[pool][node] = max(wait_us, by_pool[pool].get(node, 0))
+    return {pool: thin_out_starts(list(nodes.values())) for pool, nodes in sorted(by_pool.items())[:MAX_POOLS]}

@@ -10,14 +10,14 @@ and leaves no row; credentials (`envFrom`) change no time. How far plans believe
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.step_messages import WorkerProgress
 from dueby_operator.jobs.pod_state import latest_pods
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.observations import Observation, observation_of, row_of
+from dueby_operator.model.observations import NodeWait, Observation, observation_of, row_of
 from dueby_operator.objects.parse import micros_of
 from dueby_operator.objects.pods import SCHEDULED, Pod
 from dueby_operator.profiling.known_profiles import is_managed
@@ -26,12 +26,16 @@ from dueby_planner.schedule.job import Assignment
 
 # The API server's clock and the operator's may be so far apart.
 CLOCKS_US = 60_000_000
+ReadyTimes = Callable[[str], int | None]
+"""From a node's name to since when it is ready, in microseconds since 1970; None if that isn't known."""
 
 
-def observed_profiles(job: JobSnapshot, profiles: Iterable[GPUProfile], *, now_us: int) -> list[GPUProfile]:
+def observed_profiles(
+    job: JobSnapshot, profiles: Iterable[GPUProfile], *, ready_us: ReadyTimes = lambda node: None, now_us: int
+) -> list[GPUProfile]:
     """Return the profiles that the job's workers were planned with, with the job's row, if they don't have it yet."""
     by_profile: dict[str, list[Observation]] = defaultdict(list)
-    for observation in observations_of(job, now_us=now_us) if _is_plain(job) else ():
+    for observation in observations_of(job, ready_us, now_us=now_us) if _is_plain(job) else ():
         by_profile[observation.profile].append(observation)
     observed = []
     for profile in profiles:
@@ -46,7 +50,7 @@ def observed_profiles(job: JobSnapshot, profiles: Iterable[GPUProfile], *, now_u
     return observed
 
 
-def observations_of(job: JobSnapshot, *, now_us: int) -> Iterator[Observation]:
+def observations_of(job: JobSnapshot, ready_us: ReadyTimes, *, now_us: int) -> Iterator[Observation]:
     """Return what each worker has shown that has done a mini-batch and of which there is still a pod."""
     pods = latest_pods(job.pods)
     for worker_job in job.worker_jobs:
@@ -54,7 +58,7 @@ def observations_of(job: JobSnapshot, *, now_us: int) -> Iterator[Observation]:
             pod = pods.get((worker_job.name, index))
             progress = job.progress.get(pod.name) if pod else None
             if pod and progress and progress.batches:
-                yield _observation(assignment, pod, progress, now_us=now_us)
+                yield _observation(assignment, pod, progress, ready_us=ready_us(pod.spec.node_name), now_us=now_us)
 
 
 def _is_plain(job: JobSnapshot) -> bool:
@@ -67,9 +71,11 @@ def _is_plain(job: JobSnapshot) -> bool:
     return not (spec.has_own_times or spec.is_measured_alone)
 
 
-def _observation(assignment: Assignment, pod: Pod, progress: WorkerProgress, *, now_us: int) -> Observation:
+def _observation(
+    assignment: Assignment, pod: Pod, progress: WorkerProgress, *, ready_us: int | None, now_us: int
+) -> Observation:
     age_us = now_us - (pod.metadata.created_us or now_us) + CLOCKS_US
-    before = _parts_before(pod)
+    before = _parts_before(pod, ready_us if assignment.pool else None)
     is_known = progress.startup_us is not None and "pull" in before
     parts = progress.start_parts | before
     if progress.warmup_us is not None:
@@ -81,18 +87,27 @@ def _observation(assignment: Assignment, pod: Pod, progress: WorkerProgress, *, 
         # From the pod's scheduling to its first mini-batch: pulling, starting, and what it reports.
         startup_us=before["pull"] + (progress.startup_us or 0) if is_known else None,
         start_parts=parts,
+        node_wait=NodeWait(assignment.pool, pod.spec.node_name, before["node"] + before["schedule"])
+        if "node" in before
+        else None,
     )
 
 
-def _parts_before(pod: Pod) -> dict[str, int]:
-    """Return how long the pod waited for its node and then for its container, as far as it says so."""
+def _parts_before(pod: Pod, ready_us: int | None) -> dict[str, int]:
+    """Return how long the pod waited for its node and then for its container, as far as it says so.
+
+    `ready_us` is since when its node is ready, if it asked for one. One that was ready before the pod was there, others
+    had asked for.
+    """
     created_us = pod.metadata.created_us
     scheduled = (c.last_transition_time for c in pod.status.conditions if c.type == SCHEDULED)
     scheduled_us = micros_of(next(scheduled, None))
     started_us = micros_of(pod.container.state.started_at) if pod.container else None
     parts = {}
     if created_us is not None and scheduled_us is not None:
-        parts["schedule"] = max(0, scheduled_us - created_us)
+        if ready_us is not None and created_us < ready_us <= scheduled_us + CLOCKS_US:
+            parts["node"] = min(ready_us, scheduled_us) - created_us
+        parts["schedule"] = max(0, scheduled_us - created_us - parts.get("node", 0))
     if (began_us := scheduled_us or created_us) is not None and started_us is not None:
         parts["pull"] = max(0, started_us - began_us)
     return parts

@@ -34,12 +34,29 @@ from math import ceil, hypot, isqrt
 from typing import Protocol
 
 from dueby_api.engines import EngineName
+from dueby_api.units import format_duration
 from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.model.rule import quantile
 from dueby_planner.small_samples import Z95
 
 BILLION = 10**9
 """The unit of a common margin: q is an integer number of billionths, so that no float enters a capacity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provision:
+    """How long it takes until a device is there that has to be asked for."""
+
+    expected_us: int
+    """At p50."""
+    late_us: int
+    """At p95: what is not there by then is planned around."""
+
+    @property
+    def words(self) -> str:
+        """Both, for people: `4m00s`, or `4m00s (p95 10m00s)` if they differ."""
+        expected, late = format_duration(self.expected_us), format_duration(self.late_us)
+        return expected if expected == late else f"{expected} (p95 {late})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +119,17 @@ class DeviceChoice:
             unpaced=None,
         )
 
-    def asked_for(self, provision_us: int) -> "DeviceChoice":
-        """Return the choice on a device that is there so long after it was asked for: a start takes so much longer."""
+    def asked_for(self, provision: Provision) -> "DeviceChoice":
+        """Return the choice on a device that has to be asked for: a start takes so much longer, and varies with it.
+
+        Nodes that are asked for together come late together, so no start has any of that alone.
+        """
         return replace(
             self,
-            start_us=self.start_us + provision_us,
-            expected_start_us=self.expected_start_us + provision_us,
-            unpaced=self.unpaced and self.unpaced.asked_for(provision_us),
+            start_us=self.start_us + provision.late_us,
+            expected_start_us=self.expected_start_us + provision.expected_us,
+            start_spread_us=self.start_spread_us + provision.late_us - provision.expected_us,
+            unpaced=self.unpaced and self.unpaced.asked_for(provision),
         )
 
     @property
@@ -147,11 +168,11 @@ class PoolGroup:
         )
 
 
-def asked_for(group: PoolGroup, provision_us: int) -> PoolGroup:
-    """Return the group of devices that are there so long after a worker asks for them."""
-    if not provision_us:
+def asked_for(group: PoolGroup, provision: Provision | None) -> PoolGroup:
+    """Return the group of devices that are there so long after a worker asks for them; None: nobody needs to ask."""
+    if provision is None:
         return group
-    return replace(group, choices=tuple(choice.asked_for(provision_us) for choice in group.choices))
+    return replace(group, choices=tuple(choice.asked_for(provision) for choice in group.choices))
 
 
 class Margins:

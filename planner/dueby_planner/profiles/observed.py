@@ -17,6 +17,9 @@ With at least five starts, S has the quantiles of these together with the profil
 processes. How much of its variance each start has alone (spread.ownStart) is what the starts of a job's workers differ
 by, beside what they have in common; up to four jobs can only lower it.
 
+What nodes of a pool take to come is learned in the same way, with the configured time as that of one more node. These
+times are the API server's and the nodes' own, and no tenant's word, so they count whoever's job it was.
+
 A ratio is always to what was measured, whatever a plan made of it, so nothing is counted twice. Ratios are dropped when
 the measurement that they refer to is replaced. Within a job, a re-plan uses what the job's own workers show.
 
@@ -29,13 +32,16 @@ of its own would make the spread so wide that the next twenty could be promised 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, median_high, median_low, stdev
 
-from dueby_api.gpu_profile import Latency, ObservedJob, ProfileSpec, Quantiles, Spread
+from dueby_api.capacity import NodePool
+from dueby_api.gpu_profile import GPUProfile, Latency, ObservedJob, ProfileSpec, Quantiles, Spread
+from dueby_api.subject import class_of
 from dueby_api.words import counted
+from dueby_planner.model.capacity import Provision
 from dueby_planner.small_samples import foresight, own_share
 
 # From how many jobs, steps and starts on they count; and from how many jobs on they outweigh the measured spread.
@@ -217,14 +223,14 @@ def _bounded_row(row: ObservedJob) -> ObservedJob:
 
 def _learn_startup(spec: ProfileSpec, visible: ProfileSpec) -> tuple[int, Quantiles | None, float | None]:
     """Return how many starts were observed, S with them, and the share that each has alone; 0 if they are too few."""
-    starts, measured = _starts(visible), spec.startup_micros
+    starts, measured, processes = _starts(visible), spec.startup_micros, spec.processes or 1
     if len(starts) >= ENOUGH_STARTS:
-        return len(starts), _pooled(spec, starts), _own_start(visible)
+        return len(starts), _pooled(measured, processes, starts), _own_start(visible)
     # Others' starts are believed only beside a measured one that says what is likely.
     starts = _starts(spec)
     if measured is None or len(starts) < ENOUGH_STARTS:
         return 0, measured, spec.spread.own_start
-    pooled = _pooled(spec, [min(2 * measured.p95, max(measured.p50, start)) for start in starts])
+    pooled = _pooled(measured, processes, [min(2 * measured.p95, max(measured.p50, start)) for start in starts])
     # What others show of a start's own part would lower the margin.
     return len(starts), Quantiles(p50=max(measured.p50, pooled.p50), p95=max(measured.p95, pooled.p95)), None
 
@@ -268,14 +274,35 @@ def _bounded(spread: float, jobs: int) -> float:
     return round(min(MAX_SPREAD, max(MIN_SPREAD * sqrt(ENOUGH_JOBS / jobs), spread)), 4)
 
 
-def _pooled(spec: ProfileSpec, starts: Sequence[int]) -> Quantiles:
-    """Return the quantiles of the starts together with the profile's.
+def learn_provision(pools: Iterable[NodePool], profiles: Iterable[GPUProfile]) -> dict[str, Provision]:
+    """Return by pool how long its nodes take to come: as configured, and as observed once enough of them have come."""
+    specs, learned = [profile.spec for profile in profiles], {}
+    for pool in pools:
+        quantiles = Quantiles(p50=pool.provision_us, p95=pool.provision_us)
+        of_class = [spec for spec in specs if class_of(spec.device_class) == pool.device_class]
+        times = [time for spec in of_class for row in spec.observed for time in row.provision_micros.get(pool.name, ())]
+        if len(times) >= ENOUGH_STARTS:
+            quantiles = _pooled(quantiles, 1, times)
+        learned[pool.name] = Provision(expected_us=quantiles.p50, late_us=quantiles.p95)
+    return learned
 
-    The profile's p50 counts for nine tenths of its processes, and its p95 for the slowest tenth.
+
+def summarize_provision(spec: ProfileSpec) -> dict[str, tuple[int, Quantiles]]:
+    """Return by pool how many of its nodes have come for jobs on these devices, and how long that took."""
+    times: dict[str, list[int]] = defaultdict(list)
+    for row in spec.observed:
+        for pool, taken in row.provision_micros.items():
+            times[pool] += taken
+    return {pool: (len(taken), _pooled(None, 0, taken)) for pool, taken in sorted(times.items())}
+
+
+def _pooled(measured: Quantiles | None, processes: int, starts: Sequence[int]) -> Quantiles:
+    """Return the quantiles of the starts together with those of so many measured processes.
+
+    Their p50 counts for nine tenths of these, and their p95 for the slowest tenth.
     """
     weighted = [(float(start), 1.0) for start in starts]
-    if measured := spec.startup_micros:
-        processes = spec.processes or 1
+    if measured:
         weighted += [(measured.p50, 0.9 * processes), (measured.p95, 0.1 * processes)]
     weighted.sort()
     return Quantiles(p50=_quantile(weighted, 0.5), p95=_quantile(weighted, 0.95))

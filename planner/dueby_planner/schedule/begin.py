@@ -257,7 +257,7 @@ def _at_once(candidate: Candidate) -> Begun | None:
     job, placement = candidate.job, candidate.placement
     problem, groups = placement.job.problem, candidate.groups
     horizon_us = max(problem.time_us, ends_us(placement.reservation))
-    there = {group.name: 0 if group.provision_us else max(0, candidate.idle.get(group.name, 0)) for group in groups.all}
+    there = {group.name: 0 if group.provision else max(0, candidate.idle.get(group.name, 0)) for group in groups.all}
     idle = {group.device_class: there[group.device_class] for group in problem.groups}
     if not _would_do(problem, idle, horizon_us):
         return None
@@ -320,7 +320,7 @@ def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
             # Kueue would start all workers of a Job again if one were stopped: they end with the job.
             until_us=None if job.is_queued else job.now_us + lane.windows[0].to_us,
             pool=candidate.groups.by_name[lane.group].asked_pool or "",
-            provision_us=candidate.groups.by_name[lane.group].provision_us,
+            provision=candidate.groups.by_name[lane.group].provision,
         )
         for lane, count in lanes
         for _ in range(count)
@@ -392,7 +392,7 @@ def _unplaced(candidate: Candidate) -> WorkDecision:
     if placement.job.problem.fewest() is not None:
         return WorkDecision(action=refuse_beside_others(candidate.usable, placement, calendar), lag=job.lag)
     alone = decide_workers(job.with_more(candidate.usable.devices))
-    must_ask = any(group.provision_us for group in candidate.groups.of(job.key))
+    must_ask = any(group.provision for group in candidate.groups.of(job.key))
     # What a quota leaves no room for can be had once there is more room.
     if job.has_quota or not (must_ask or isinstance(alone.action, Refuse)):
         return _wait(candidate)

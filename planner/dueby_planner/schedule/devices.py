@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_planner.deadline_classes import Promises
+from dueby_planner.model.capacity import Provision
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
 from dueby_planner.schedule.spans import Spans
 
@@ -40,18 +41,18 @@ class DeviceGroup:
     """Whether they are on no node yet: it is only said when they will be there."""
     pool: str = ""
     """The pool whose nodes they are on, or would be on: nodes come when they are asked for. Empty: none."""
-    provision_us: int = 0
-    """How long it takes until they are there once a worker asks for them; 0: nobody needs to ask."""
+    provision: Provision | None = None
+    """How long it takes until they are there once a worker asks for them; None: nobody needs to ask."""
 
     @property
     def is_on_nodes(self) -> bool:
         """Whether they are there already, or are somewhere where there are no nodes."""
-        return not (self.is_announced or self.provision_us)
+        return not (self.is_announced or self.provision)
 
     @property
     def asked_pool(self) -> str | None:
         """The pool of which they have to be asked for; None if they needn't be."""
-        return self.pool if self.provision_us else None
+        return self.pool if self.provision else None
 
     def is_there(self, from_us: int, to_us: int) -> bool:
         """Return whether they are there all the time between two times from now."""
@@ -110,8 +111,8 @@ class DeviceGroups:
         """
         groups = self.of(key, device_class)
         if not pool:
-            return [group for group in groups if not group.provision_us]
-        return sorted((group for group in groups if group.pool == pool), key=lambda group: group.provision_us)
+            return [group for group in groups if not group.provision]
+        return sorted((group for group in groups if group.pool == pool), key=lambda group: not group.is_on_nodes)
 
     def class_of(self, name: str) -> str:
         """Return the device class of a group."""
@@ -156,7 +157,7 @@ class DeviceGroups:
     @cached_property
     def have_nodes(self) -> bool:
         """Whether devices are on nodes, now or once they are asked for; False on one machine."""
-        return any(group.nodes or group.provision_us for group in self.all)
+        return any(group.nodes or group.provision for group in self.all)
 
     @cached_property
     def by_name(self) -> Mapping[str, DeviceGroup]:
@@ -231,7 +232,7 @@ class IdleDevices:
         by_class, counts = Counter(most), dict[str, int]()
         for name in among:
             group = self._groups.by_name[name]
-            if group.provision_us:  # they are none of those that nodes have
+            if group.provision:  # they are none of those that nodes have
                 counts[name] = max(0, self._left[name])
             else:
                 counts[name] = max(0, min(self._left[name], by_class[group.device_class]))

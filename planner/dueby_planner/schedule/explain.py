@@ -226,12 +226,12 @@ def missing_devices_sentence(reservation: Reservation, groups: DeviceGroups, *, 
 
 def _whence(group: DeviceGroup, at_us: int, *, now_us: int) -> tuple[int, str]:
     """Return from when on devices are there that are on no node yet, and where they come from, as an object."""
-    if group.is_announced:
+    if group.provision is None:
         from_us = group.comes_us(at_us)
         return from_us, f"{group.device_class} announced from {clock_time(now_us + from_us, now_us=now_us)}"
     asked = f"asked for at {clock_time(now_us + at_us, now_us=now_us)}" if at_us else "asked for now"
-    takes = format_duration(group.provision_us)
-    return at_us + group.provision_us, f"{group.device_class} of the pool {group.pool}, {asked}, which takes {takes}"
+    takes = f"which takes {group.provision.words}"
+    return at_us + group.provision.expected_us, f"{group.device_class} of the pool {group.pool}, {asked}, {takes}"
 
 
 def has_idle_devices(calendar: Calendar, job: CalendarJob) -> bool:

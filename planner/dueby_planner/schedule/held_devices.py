@@ -85,7 +85,7 @@ def pool_beside(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: 
     away = {group.name: [Taken(*absence, group.devices) for absence in group.away] for group in groups.all}
     leaving = {group.name: group.leaving for group in groups.all}
     # Nodes are asked for only where devices that are there don't do, and never for BestEffort jobs.
-    asked = {group.name: [Taken(0, NEVER_US, group.devices)] for group in groups.all if group.provision_us}
+    asked = {group.name: [Taken(0, NEVER_US, group.devices)] for group in groups.all if group.provision}
     # Workers of jobs that are left alone in this pass, or not there any more, have the others.
     unseen = {
         group.name: max(0, min(group.devices, group.idle + group.leaving + group.worked_on) - there[group.name])
@@ -184,7 +184,7 @@ class FreeNow:
         self._groups = groups
         self._given = given
         # On that table there are none that have to be asked for.
-        asked = {group.name: pool.free["Relaxed"][group.name] for group in groups.all if group.provision_us}
+        asked = {group.name: pool.free["Relaxed"][group.name] for group in groups.all if group.provision}
         self._balance = less({**pool.free[GIVEN_OUT], **asked}, claims_of_all(given), least=-NEVER_US)
         """Below zero where more is taken than there is."""
 

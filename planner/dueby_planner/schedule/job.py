@@ -21,7 +21,7 @@ from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
-from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.capacity import DeviceChoice, Provision
 from dueby_planner.model.cost import Tariff
 from dueby_planner.model.feed import StoreFeed, feed_of
 from dueby_planner.model.problem import NEVER_US, Problem
@@ -100,13 +100,26 @@ class Assignment:
     """When its device is meant for others, in microseconds since 1970; None: it may be kept to the end."""
     pool: str = ""
     """The pool of nodes that it asks for one; empty: it has its device of a node that is there."""
-    provision_us: int = 0
-    """How long that node may take to come. It is part of the start of `choice`."""
+    provision: Provision | None = None
+    """How long that node may take to come. It is part of the start of `choice`; None if there is none to wait for."""
 
     @property
     def number(self) -> int:
         """Its place in the order in which the job's workers were started: 12 of `w12`."""
         return int(self.worker.removeprefix("w"))
+
+    @property
+    def may_come_us(self) -> int:
+        """How long after it was asked for its node is expected still; what isn't there by then is planned around."""
+        return self.provision.late_us if self.provision else 0
+
+    @property
+    def start_on_node_us(self) -> int:
+        """S + W at the job's confidence, once there is a node."""
+        if self.provision is None:
+            return self.choice.start_us
+        expected_us = self.choice.expected_start_us - self.provision.expected_us
+        return max(expected_us, self.choice.start_us - self.provision.late_us)
 
 
 @dataclass(frozen=True, kw_only=True)

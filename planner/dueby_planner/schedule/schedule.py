@@ -201,7 +201,7 @@ class _Scheduling:
 
     def _offered(self, job: ScheduledJob, *, may_ask: bool = False) -> dict[str, int]:
         """Return by group on how many devices workers of the job could be started now, or ask for a node."""
-        names = [group.name for group in self._groups.of(job.key) if may_ask or not group.provision_us]
+        names = [group.name for group in self._groups.of(job.key) if may_ask or not group.provision]
         return self.idle.offered(job.key, job.could_have, names)
 
     def _place(self) -> Placements:

@@ -49,7 +49,7 @@ class Usable:
         for usable in sorted(self.pool.groups, key=lambda each: (-idle[each.device_class], each.device_class)):
             device_class = self.groups.class_of(usable.device_class)
             there = max(0, usable.count - own[usable.device_class])
-            may_be_theirs = not self.groups.by_name[usable.device_class].provision_us
+            may_be_theirs = not self.groups.by_name[usable.device_class].provision
             taken = min(there, gone[device_class]) if may_be_theirs else 0
             gone[device_class] -= taken
             if there > taken:
@@ -201,7 +201,7 @@ def _find_usable(job: ScheduledJob, groups: DeviceGroups) -> Usable:
     pool = job.pool(counts)
     by_class = {each.device_class: each for each in pool.groups}
     usable = [
-        asked_for(replace(by_class[group.device_class], device_class=group.name, count=count), group.provision_us)
+        asked_for(replace(by_class[group.device_class], device_class=group.name, count=count), group.provision)
         for group in there.values()
         if group.device_class in by_class and (count := min(group.devices, most[group.device_class]))
     ]

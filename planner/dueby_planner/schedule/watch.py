@@ -18,7 +18,7 @@ from dueby_api.grid import Grid
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.parts import all_parts, parts_of_runs
 from dueby_planner.deadline_classes import Verdict, judge
-from dueby_planner.model.capacity import DeviceChoice, at_confidence
+from dueby_planner.model.capacity import DeviceChoice, Provision, at_confidence
 from dueby_planner.model.feed import more_fed, paced_groups, rate_of_step
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.shares import cut_runs
@@ -263,8 +263,7 @@ def find_hanging(job: ScheduledJob) -> tuple[str, ...]:
         if worker.state == "queued" or worker.answers_since_us is None or worker.waits_for:
             return False
         if worker.last_step_us is None:
-            start_us = choice.start_us - worker.assignment.provision_us
-            return job.now_us - worker.answers_since_us > HANG_US + HANG_STEPS * start_us
+            return job.now_us - worker.answers_since_us > HANG_US + HANG_STEPS * worker.assignment.start_on_node_us
         return job.now_us - worker.last_step_us > HANG_US + HANG_STEPS * (worker.step_us or choice.latency_us)
 
     return tuple(worker.name for worker in job.alive if is_hanging(worker))
@@ -301,7 +300,7 @@ class NewWorker(NamedTuple):
     """When its device is meant for others, in microseconds since 1970; None: it may be kept to the end."""
     pool: str = ""
     """The pool of nodes that it asks for one; empty: none."""
-    provision_us: int = 0
+    provision: Provision | None = None
     """How long that may take."""
 
 
@@ -327,7 +326,7 @@ def assign(job: ScheduledJob, workers: Sequence[NewWorker], *, part_size: int | 
             share=share,
             until_us=worker.until_us,
             pool=worker.pool,
-            provision_us=worker.provision_us,
+            provision=worker.provision,
         )
         for number, (worker, share) in enumerate(zip(workers, runs, strict=True), job.next_number)
     )

@@ -52,7 +52,7 @@ FIELDS = [(kind, found.name) for kind in KINDS for found in msgspec.structs.fiel
 OWN = ("revision", "share", "start_us", "step_ratio", "until_us", "pool")
 FOR_THE_OPERATOR = {(PlannedWorker, name) for name in OWN}
 # A run on this machine knows no prices, and no pool of nodes.
-NOT_OF_A_RUN = {(PlanAnswer, "cost"), (PlannedWindow, "pool")}
+NOT_OF_A_RUN = {(PlanAnswer, "cost"), (PlannedWindow, "pool"), (PlannedWorker, "provision_us")}
 
 
 # Three cores that decode a mini-batch before the GPU has done another one.

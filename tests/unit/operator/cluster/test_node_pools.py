@@ -8,12 +8,17 @@ import pytest
 
 from dueby_api.capacity import NodePool
 from dueby_api.schema import validate
+from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.node_pools import count_late, pool_of
-from dueby_operator.cluster.nodes import Node
+from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.cluster.quotas import Bound
+from dueby_operator.objects.nodes import NodeObject
+from dueby_operator.objects.parse import parse
+from dueby_planner.model.capacity import Provision
+from dueby_planner.profiles.observed import learn_provision
 from dueby_planner.schedule.devices import DeviceGroups, IdleDevices
-from support.decisions import NOW, SECOND, SETTINGS, node
+from support.decisions import NOW, SECOND, SETTINGS, node, node_document
 from support.device_groups import claimant
 from support.operator import spec, worker
 
@@ -33,19 +38,26 @@ def member(name: str = "n", cores: int = 8, **changes: Any) -> Node:
 
 
 def devices(*nodes: Node, of: NodePool | None = None, **fields: Any) -> ClusterDevices:
-    settings = replace(SETTINGS, node_pools=(of or pool(),))
-    return ClusterDevices(settings=settings, now_us=NOW, nodes={each.name: each for each in nodes}, **fields)
+    pools = (of or pool(),)
+    return ClusterDevices(
+        settings=replace(SETTINGS, node_pools=pools),
+        now_us=NOW,
+        nodes={each.name: each for each in nodes},
+        provision=learn_provision(pools, ()),
+        **fields,
+    )
 
 
 def asked(groups: DeviceGroups) -> int:
     """How many devices can be asked for."""
-    return sum(group.devices for group in groups.all if group.provision_us)
+    return sum(group.devices for group in groups.all if group.provision)
 
 
 def test_a_pool_at_zero_has_all_its_devices_once_they_are_asked_for() -> None:
     (group,) = devices().groups([claimant("job")]).all
     assert (group.devices, group.idle, group.device_class, group.pool) == (16, 16, "cpu-1", "burst")
-    assert (group.provision_us, group.is_on_nodes, group.is_announced, group.away) == (600 * SECOND, False, False, ())
+    assert group.provision == Provision(expected_us=600 * SECOND, late_us=600 * SECOND)
+    assert (group.is_on_nodes, group.is_announced, group.away) == (False, False, ())
 
 
 @pytest.mark.parametrize(
@@ -65,7 +77,7 @@ def test_devices_of_nodes_that_have_come_are_not_asked_for_again(nodes: list[Nod
 
 def test_devices_on_a_pool_s_nodes_are_a_group_of_their_own() -> None:
     found = devices(member("n1"), node("day")).groups([claimant("job")]).all
-    assert {(group.pool, group.nodes, bool(group.provision_us)) for group in found} == {
+    assert {(group.pool, group.nodes, bool(group.provision)) for group in found} == {
         ("", frozenset({"day"}), False),
         ("burst", frozenset({"n1"}), False),
         ("burst", frozenset(), True),
@@ -145,3 +157,19 @@ def test_what_is_asked_for_is_not_among_the_devices_that_nodes_have() -> None:
     groups = devices(node("day", 3)).groups([claimant("job")])
     names = [group.name for group in groups.of(KEY)]
     assert sorted(IdleDevices(groups).offered(KEY, {"cpu-1": 2}, names).values()) == [2, 16]
+
+
+@pytest.mark.parametrize(
+    ("ready", "ready_us"),
+    [
+        pytest.param({"status": "True", "lastTransitionTime": format_time(NOW)}, NOW, id="since then"),
+        pytest.param({"status": "False", "lastTransitionTime": format_time(NOW)}, None, id="not any more"),
+        pytest.param({"status": "True"}, None, id="nobody knows since when"),
+    ],
+)
+def test_since_when_a_node_is_ready(ready: dict[str, str], ready_us: int | None) -> None:
+    document = node_document()
+    document["status"]["conditions"] = [{"type": "Ready", **ready}]
+    found = read_node(parse(NodeObject, document | {"spec": {"unschedulable": True}}))
+    assert devices(found).ready_us(found.name) == ready_us
+    assert devices(found).ready_us("gone") is None

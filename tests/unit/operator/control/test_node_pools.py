@@ -3,10 +3,12 @@
 from typing import Any
 
 from dueby_api.capacity import AnnouncedDevices, NodePool
+from dueby_api.gpu_profile import GPUProfile, ObservedJob
 from dueby_api.schema import validate
-from dueby_api.units import format_time
+from dueby_api.units import format_time, from_micros
 from support.decisions import NOW, SECOND
-from support.shared_cluster import SharedCluster
+from support.operator import profile
+from support.shared_cluster import SharedCluster, slowly_started
 
 LABELS = {"pool": "burst"}
 # A slice of a core does 160 images a second, and its worker is warm after 5 s.
@@ -185,3 +187,28 @@ def test_nobody_asks_before_its_window_begins_and_nobody_asks_for_a_node_that_ha
     assert cluster.ended_s("first") <= 150
     assert cluster.ended_s("second") <= 330
     assert not any(worker.assignment.pool for worker in cluster.jobs["second"].workers)
+
+
+def learned(*seconds: int) -> GPUProfile:
+    """The class's profile, with what nodes of the pool took in earlier jobs."""
+    times = tuple(each * SECOND for each in sorted(seconds))
+    row = ObservedJob(job="u", time=from_micros(NOW), workers=1, provision_micros={"burst": times})
+    found = slowly_started(profile())
+    return found.replace(spec=found.spec.replace(observed=(row,)))
+
+
+def test_what_nodes_took_before_is_what_is_planned_with_and_what_is_waited_for() -> None:
+    times = [20] * 5 + [60]
+    cluster = SharedCluster({}, node_pools=pool(provision="20s"))
+    cluster.profiles = (learned(*times),)
+    cluster.add("hard", images=1_000, deadline_s=70)
+    cluster.run(1)
+    assert cluster.said("hard", "Feasible")[0] == "DeadlineTooEarly", "one in six came after a minute"
+    cluster.add("later", images=1_000, deadline_s=100)
+    cluster.run(1)
+    message = cluster.said("later", "Feasible")[1]
+    assert message.endswith(" of the pool burst, asked for now, which takes 20s (p95 1m00s)."), message
+    cluster.run(85)
+    assert cluster.said("later", "OnTrack")[0] != "CapacityMissing"
+    cluster.run(10)
+    assert cluster.said("later", "OnTrack")[1].endswith(" not come within 1m00s.")

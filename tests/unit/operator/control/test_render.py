@@ -15,6 +15,7 @@ from dueby_operator.model.job_snapshot import WorkerJob
 from dueby_operator.model.writes import Change, Create, Delete, Write
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import parse
+from dueby_planner.model.capacity import Provision
 from support.decisions import MADE, NOW, SETTINGS, infj, job
 from support.operator import worker
 
@@ -65,7 +66,10 @@ def test_a_worker_that_asks_for_a_node_has_the_pool_s_labels_and_no_other_job() 
     settings = replace(SETTINGS, node_pools=(validate(NodePool, {**pool, "nodeSelector": {"pool": "burst"}}),))
     there, asks = (worker(f"w{i}", first=i, end=i + 1).assignment for i in range(2))
     start = StartWorkers(
-        assignments=(there, replace(asks, pool="burst", provision_us=600_000_000)),
+        assignments=(
+            there,
+            replace(asks, pool="burst", provision=Provision(expected_us=600_000_000, late_us=600_000_000)),
+        ),
         revision=1,
         images=20,
         part_size=10,

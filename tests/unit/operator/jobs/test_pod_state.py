@@ -29,6 +29,7 @@ from dueby_operator.objects.nodes import NodeObject, ResourceQuota
 from dueby_operator.objects.parse import MAX_INDEX, parse, parse_indices
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.provenance import image_of
+from dueby_planner.model.capacity import Provision
 from dueby_planner.schedule.job import WorkerModel, WorkerState
 from support.operator import worker
 
@@ -127,7 +128,10 @@ def test_workers_of_a_job_that_another_controller_never_begins_are_absent_unless
 
 def test_a_worker_that_has_asked_for_a_node_is_absent_only_once_that_should_have_come() -> None:
     made, says = job(startTime=MADE), {"type": "PodScheduled", "status": "False", "message": "no node"}
-    asked = [replace(each, pool="burst", provision_us=600_000_000) for each in made.assignments]
+    asked = [
+        replace(each, pool="burst", provision=Provision(expected_us=300_000_000, late_us=600_000_000))
+        for each in made.assignments
+    ]
     waiting = replace(made, assignments=asked)
     pods = [pod(0, phase="Pending", conditions=[says]), pod(1, phase="Pending", made=LATER, conditions=[says]), pod(2)]
 

@@ -17,7 +17,7 @@ from dueby_api.schema import decode, validate
 from dueby_api.step_config import WorkConfig
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.step_configs import common_config, own_config
-from dueby_planner.model.capacity import DeviceChoice
+from dueby_planner.model.capacity import DeviceChoice, Provision
 from dueby_planner.model.feed import paced
 from dueby_planner.schedule.job import Assignment
 from dueby_worker.steps.command import load_config
@@ -25,6 +25,7 @@ from support.decisions import infj
 from support.operator import worker
 
 MICROS = st.integers(0, 10**12)
+PROVISIONS = st.builds(Provision, expected_us=st.integers(1, 10**12), late_us=MICROS)
 SHARES = st.tuples(st.integers(0, 5_000), st.integers(0, 5_000)).map(lambda ends: Share(first=min(ends), end=max(ends)))
 
 
@@ -49,7 +50,7 @@ def assignments(draw: st.DrawFn) -> Assignment:
         share=draw(SHARES),
         until_us=draw(st.none() | MICROS),
         pool=draw(st.sampled_from(["", "burst"])),
-        provision_us=draw(MICROS),
+        provision=draw(st.none() | PROVISIONS),
     )
 
 

@@ -12,6 +12,7 @@ from dueby_api.units import format_time
 from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
+from dueby_operator.objects.meta import StatusCondition
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.profiling.observations import observed_profiles
@@ -252,3 +253,53 @@ def test_a_row_from_the_future_goes() -> None:
     ahead = {"job": "u0", "time": format_time(NOW + SECOND), "workers": 1}
     before["spec"]["observed"] = [ahead, ahead | {"job": "u9", "time": format_time(NOW - SECOND)}]
     assert [row.job for row in rows(observed(over(FINE), parse_profile(before)))] == ["u9", "u-1"]
+
+
+def waiting(*waits_s: int, pool: str = "burst", nodes: str = "ab") -> JobSnapshot:
+    """A job whose workers have waited so long for their nodes."""
+    scheduled = [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": format_time(NOW + wait_s * SECOND)}
+        for wait_s in waits_s
+    ]
+    seen = over(*[FINE] * len(waits_s))
+    (worker_job,) = seen.worker_jobs
+    assignments = tuple(replace(each, pool=pool) for each in worker_job.assignments)
+    pods = [
+        pod.replace(
+            spec=pod.spec.replace(node_name=name),
+            status=pod.status.replace(conditions=tuple(parse(StatusCondition, each) for each in [condition])),
+        )
+        for pod, name, condition in zip(seen.pods, nodes, scheduled, strict=False)
+    ]
+    return replace(seen, pods=tuple(pods), worker_jobs=(replace(worker_job, assignments=assignments),))
+
+
+@pytest.mark.parametrize(
+    ("seen", "ready_s", "times_s"),
+    [
+        pytest.param(waiting(50, 70), 40, {"burst": (50, 70)}, id="each node as long as its worker has waited"),
+        pytest.param(waiting(50, 44, nodes="aa"), 40, {"burst": (50,)}, id="once for a node with two workers"),
+        pytest.param(waiting(50), 52, {"burst": (50,)}, id="a node whose clock is ahead"),
+        pytest.param(waiting(1), 0, {}, id="a node that was ready before"),
+        pytest.param(waiting(50), None, {}, id="a node that is gone"),
+        pytest.param(waiting(50, pool=""), 40, {}, id="workers that asked no pool"),
+    ],
+)
+def test_how_long_the_nodes_of_a_pool_took_that_workers_waited_for_is_noted(
+    seen: JobSnapshot, ready_s: int | None, times_s: dict[str, tuple[int, ...]]
+) -> None:
+    ready_us = None if ready_s is None else NOW + ready_s * SECOND
+    (row,) = rows(observed_profiles(seen, (managed(),), ready_us=lambda node: ready_us, now_us=NOW + 100 * SECOND))
+    assert row.provision_micros == {name: tuple(s * SECOND for s in times) for name, times in times_s.items()}
+
+
+def test_the_wait_for_a_node_is_told_apart_from_that_for_its_devices() -> None:
+    seen = waiting(50)
+    (row,) = rows(
+        observed_profiles(seen, (managed(),), ready_us=lambda node: NOW + 40 * SECOND, now_us=NOW + 100 * SECOND)
+    )
+    assert row.start_parts is not None
+    assert {name: row.start_parts[name] for name in ("node", "schedule")} == {
+        "node": 40 * SECOND,
+        "schedule": 10 * SECOND,
+    }

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_planner.model.capacity import DeviceChoice, Margins, at_confidence, best_capacities, capacity, time_near_us
+from dueby_planner.model.capacity import (
+    DeviceChoice,
+    Margins,
+    Provision,
+    asked_for,
+    at_confidence,
+    best_capacities,
+    capacity,
+    time_near_us,
+)
 from dueby_planner.small_samples import Z95
 from support.planner import choice, group
 
@@ -230,3 +239,20 @@ def test_the_time_near_which_so_many_images_are_done_is_within_microseconds(
         return max((found.images for found in best_capacities([at], time_us=time_us)), default=0)
 
     assert done(near_us - 5) < images <= done(near_us + 5)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "start_us"),
+    [
+        pytest.param(0.5, 2_000 + 60_000, id="as expected"),
+        pytest.param(0.95, 2_500 + 90_000, id="at p95"),
+    ],
+)
+def test_a_device_that_has_to_be_asked_for_starts_later_by_the_margin_that_starts_have(
+    confidence: float, start_us: int
+) -> None:
+    here = group(replace(choice(64, 100, 2_000), start_us=2_500, start_spread_us=500), free=0)
+    asked = asked_for(here, Provision(expected_us=60_000, late_us=90_000))
+    (found,) = at_confidence([asked], confidence, run=0.0)[0].choices
+    assert (found.expected_start_us, found.start_us) == (62_000, start_us)
+    assert asked_for(here, None) is here

@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from dueby_api.capacity import NodePool
 from dueby_api.gpu_profile import GPUProfile, ObservedJob, Quantiles, parse_profile
+from dueby_api.schema import validate
+from dueby_planner.model.capacity import Provision
 from dueby_planner.profiles.observed import (
     find_drift,
     keep_valid_rows,
     learn,
+    learn_provision,
+    summarize_provision,
     summarize_steps,
     thin_out_starts,
     with_job,
@@ -220,3 +225,37 @@ def test_a_row_is_read_as_it_is_written() -> None:
     found = observed(1.1)
     assert parse_profile(found.document()) == found
     assert isinstance(found.spec.observed[0], ObservedJob)
+
+
+BURST = {"name": "burst", "class": A100, "devicesPerNode": 8, "maxNodes": 4, "nodeSelector": {"pool": "burst"}}
+MINUTE_US = 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected", "late"),
+    [
+        pytest.param([], 10, 10, id="none: as configured"),
+        pytest.param([4, 4, 5, 6], 10, 10, id="four nodes are too few"),
+        pytest.param([4, 4, 5, 6, 7], 5, 10, id="five: of 95 % nobody knows yet"),
+        pytest.param([4] * 10 + [6] * 10, 6, 6, id="twenty, which were all faster"),
+        pytest.param([4] * 10 + [30] * 10, 10, 30, id="some that took longer than configured"),
+    ],
+)
+def test_what_a_pool_s_nodes_take_to_come_is_learned_with_the_configured_time_as_one_more_node_s(
+    minutes: list[int], expected: int, late: int
+) -> None:
+    pool = validate(NodePool, {**BURST, "timeToProvision": "10m"})
+    times = [minute * MINUTE_US for minute in minutes]
+    halves = [row(n, provisionMicros={"burst": half, "other": [1]}) for n, half in enumerate([times[:9], times[9:]])]
+    learned = learn_provision([pool], [profile(observed=halves), profile(device_class="NVIDIA-L4", observed=halves)])
+    assert learned == {"burst": Provision(expected_us=expected * MINUTE_US, late_us=late * MINUTE_US)}
+
+
+def test_a_profile_says_how_many_nodes_of_a_pool_have_come_and_after_how_long() -> None:
+    rows = [
+        row(0, provisionMicros={"burst": [MINUTE_US, 3 * MINUTE_US]}),
+        row(1, provisionMicros={"burst": [MINUTE_US]}),
+    ]
+    assert summarize_provision(profile(observed=rows).spec) == {
+        "burst": (3, Quantiles(p50=MINUTE_US, p95=3 * MINUTE_US))
+    }
