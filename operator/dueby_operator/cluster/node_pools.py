@@ -30,6 +30,17 @@ def pool_of(labels: Mapping[str, str], pools: Iterable[NodePool]) -> str:
     return next((pool.name for pool in pools if pool.node_selector.items() <= labels.items()), "")
 
 
+def done_with(worked_on: Collection[str], nodes: Iterable[Node]) -> tuple[frozenset[str], Mapping[str, int]]:
+    """Return the pools' nodes that workers have been on, by uid, and by pool how many of these have none any more.
+
+    `worked_on` are those of the pass before.
+    """
+    of_pools = [node for node in nodes if node.pool]
+    at_work = frozenset(node.uid for node in of_pools if any(node.workers.values()))
+    used = at_work.union(node.uid for node in of_pools if node.uid in worked_on)
+    return used, Counter(node.pool for node in of_pools if node.uid in used - at_work)
+
+
 def count_late(workers: Iterable[tuple[str, WorkerModel]]) -> Late:
     """Return how many of these workers, which come with their namespaces, wait for nodes that should have come."""
     return Counter(

@@ -6,7 +6,7 @@ became of jobs are counted from what is new in the statuses: an operator that st
 """
 
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -27,6 +27,8 @@ from dueby_api.inference_job import DeadlineClass, InferenceJob
 from dueby_api.prices import MICRO_UNITS
 from dueby_api.status import JobStatus, Phase
 from dueby_api.units import MICROS_PER_SECOND
+from dueby_operator.cluster.node_pools import done_with
+from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.outcomes import (
     BREAK_REASONS,
@@ -161,6 +163,26 @@ def _device_families(jobs: Sequence[JobSnapshot]) -> Iterator[Metric]:
     yield running_family
 
 
+class IdleNodes:
+    """How long nodes of pools are there after their last worker."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Counter(
+            "dueby_pool_idle_node_seconds",
+            "Node-seconds that nodes of a pool were there after their last worker had ended, by pool.",
+            ["pool"],
+            registry=registry,
+        )
+        self._worked_on: frozenset[str] = frozenset()
+        self._done_with: Mapping[str, int] = {}
+
+    def count(self, nodes: Iterable[Node], *, passed_s: float) -> None:
+        """Count the time since the pass before for the nodes that were idle then."""
+        for pool, count in self._done_with.items():
+            self._seconds.labels(pool).inc(count * passed_s)
+        self._worked_on, self._done_with = done_with(self._worked_on, nodes)
+
+
 class Metrics:
     """Everything that is shown, with a registry of its own."""
 
@@ -219,6 +241,7 @@ class Metrics:
         )
         self._bills: dict[str, int] = {}
         """What jobs did cost by the last pass, in millionths, by their uid."""
+        self._idle_nodes = IdleNodes(self.registry)
         self._before: dict[str, FollowedJob] | None = None
         self._unused: Mapping[str, int] = {}
         self._seen_us = 0
@@ -238,8 +261,10 @@ class Metrics:
     ) -> None:
         """Record a successful pass over this snapshot, and which devices it has left idle while jobs wait."""
         self._reconciles.observe(seconds)
+        passed_s = max(0, snapshot.now_us - self._seen_us) / 1e6
         for device_class, count in self._unused.items():
-            self._idle.labels(device_class).inc(count * max(0, snapshot.now_us - self._seen_us) / 1e6)
+            self._idle.labels(device_class).inc(count * passed_s)
+        self._idle_nodes.count(snapshot.nodes.values(), passed_s=passed_s)
         self._last_reconcile.set(snapshot.now_us / 1e6 + seconds)
         self._count_cost(snapshot)
         self._count_news(snapshot.jobs)

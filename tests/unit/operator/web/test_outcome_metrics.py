@@ -7,11 +7,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from dueby_api.conditions import Reason
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time
+from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.snapshot import ClusterSnapshot
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.web.metrics import Metrics
-from support.decisions import NOW, SECOND, cluster, indexed, infj, job, look
+from support.decisions import NOW, SECOND, cluster, indexed, infj, job, look, node
 
 Values = dict[tuple[str, ...], float]
 NEW = job(infj(status=indexed(), deadlineClass="Hard"))
@@ -29,6 +30,11 @@ def seen(metrics: Metrics, *jobs: JobSnapshot, at_s: int = 0, **unused: int) -> 
     named = {name.replace("_", "-"): count for name, count in unused.items()}
     snapshot: ClusterSnapshot = cluster(*jobs, now_us=NOW + at_s * SECOND)
     metrics.record_reconcile(snapshot, seconds=0.1, unused=named)
+
+
+def of_pool(uid: str, *, workers: int) -> Node:
+    """A node of the pool with so many workers."""
+    return replace(node(uid), uid=uid, pool="burst", workers={"cpu": float(workers)})
 
 
 def values(metrics: Metrics, name: str) -> Values:
@@ -90,3 +96,19 @@ def test_idle_devices_are_counted_for_the_time_until_the_next_pass() -> None:
     seen(metrics, NEW, at_s=4)
     seen(metrics, NEW, at_s=9)
     assert values(metrics, "dueby_idle_device_seconds_total") == {("cpu-1",): 8}
+
+
+def test_nodes_of_a_pool_are_counted_from_the_end_of_their_last_worker_until_they_go() -> None:
+    metrics = Metrics()
+    for at_s, nodes in (
+        (0, [of_pool("new", workers=0), of_pool("a", workers=4), replace(node("day"), uid="day")]),
+        (10, [of_pool("new", workers=0), of_pool("a", workers=1), of_pool("b", workers=4)]),
+        (20, [of_pool("a", workers=0), of_pool("b", workers=0)]),
+        (25, [of_pool("a", workers=0), of_pool("b", workers=2)]),
+        (27, [of_pool("b", workers=2)]),
+        (40, [of_pool("a", workers=0)]),
+        (50, []),
+    ):
+        there = {each.name: each for each in nodes}
+        metrics.record_reconcile(cluster(NEW, nodes=there, now_us=NOW + at_s * SECOND), seconds=0.1)
+    assert values(metrics, "dueby_pool_idle_node_seconds_total") == {("burst",): 2 * 5 + 2}
