@@ -96,7 +96,6 @@ def _with_pools(
 
 
 def class_named(name: str) -> str:
-    """Return the device class of devices of the calendar."""
     return name.partition(ASKED_FOR)[0]
 
 

@@ -18,7 +18,6 @@ MIX, CHEAPEST = "fewest devices, all classes", "cheapest devices, all classes"
 
 
 def curve_answer(curve: JobCurve) -> CurveAnswer:
-    """Return the curve as a document."""
     problem, knee, bound_us = curve.problem, curve.knee, curve.store_bound_us
     return CurveAnswer(
         over=curve.over,
@@ -53,7 +52,6 @@ def _units(micro: int | None) -> float | None:
 
 
 def curve_story(curve: JobCurve) -> str:
-    """Return what the curve says, in sentences."""
     problem = curve.problem
     what = device_word(problem.pool)
     if not curve.points:
@@ -120,7 +118,6 @@ def _amount(some: SomeDevices | None, currency: str) -> str:
 
 
 def shown_curve(job: InferenceJob, curve: JobCurve) -> ShownCurve:
-    """Return the curve as its picture shows it."""
     problem, what, is_over_time = curve.problem, device_word(curve.problem.pool), curve.over == "time"
     own = f"deadline {format_duration(problem.time_us)}" if is_over_time else counted(problem.images, "image")
     at = problem.time_us / MICROS_PER_SECOND if is_over_time else float(problem.images)

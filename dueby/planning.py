@@ -102,7 +102,6 @@ def require_plannable(spec: JobSpec, profiles: Sequence[GPUProfile], counts: Map
 def problem_of(
     spec: JobSpec, profiles: Sequence[GPUProfile], counts: Mapping[str, int], *, images: int, time_us: int
 ) -> Problem:
-    """Return the job as the planner's problem."""
     return Problem(
         pool=build_pool(spec, profiles, counts),
         images=images,

@@ -32,7 +32,6 @@ _WIDTH = max(map(len, _STYLES))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `dueby doctor`."""
     parser.add_argument("uris", nargs="*", metavar="URI", help="a place of images or results, to be looked at, too")
     parser.add_argument(
         "-n", "--namespace", metavar="NAMESPACE", help="where jobs are to be created (default: the context's)"

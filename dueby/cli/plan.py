@@ -35,7 +35,6 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `dueby plan`."""
     add_jobs(
         parser, several="are planned together, on one pool", usual_profiles="the folder of this machine's profiles"
     )

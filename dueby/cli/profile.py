@@ -32,7 +32,6 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `dueby profile`."""
     parser.add_argument(
         "--model", default="efficientnet_b0", metavar="NAME", help="the classifier (default: %(default)s)"
     )

@@ -22,7 +22,6 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `dueby report`."""
     parser.add_argument("sink", metavar="SINK", help="folder of the results: the job's sink.uri")
     parser.add_argument(
         "--run", dest="run_name", metavar="NAME", help="name of the run in _dueby/runs (default: the newest)"

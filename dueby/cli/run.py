@@ -23,7 +23,6 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `dueby run`."""
     add_jobs(
         parser, several="share this machine's devices", usual_profiles="this machine's, which is measured if needed"
     )

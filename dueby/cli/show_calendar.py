@@ -38,7 +38,6 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `dueby calendar`."""
     parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="show this namespace's jobs (default: all)")
     parser.add_argument(
         "-f",

@@ -33,7 +33,6 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        """The job's name."""
         return self.job.metadata.name
 
 

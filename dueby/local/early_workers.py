@@ -104,7 +104,6 @@ class EarlyWorker:
         self._let_go()
 
     def kill(self) -> None:
-        """End it."""
         self.process.kill()
         self._let_go()
         self.process.wait()

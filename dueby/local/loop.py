@@ -39,15 +39,12 @@ class LocalDevices(Devices):
     """How long a worker that is told to stop may take to finish the part that it is at."""
 
     def classes_of(self, spec: JobSpec) -> set[str]:
-        """Return the classes that the job may use."""
         return {name for name in self.free if not spec.gpus.classes or name in spec.gpus.classes}
 
     def worker_cores(self, namespace: str, spec: JobSpec, device_class: str) -> int:
-        """Return the cores of the slot."""
         return self.cores.get(device_class, 1)
 
     def offer(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Offer:
-        """Return what is free."""
         return Offer(counts={name: self.free.get(name, 0) for name in classes})
 
     def groups(self, claimants: Sequence[Claimant]) -> DeviceGroups:
@@ -67,7 +64,6 @@ class LocalDevices(Devices):
         return DeviceGroups(all=tuple(groups))
 
     def free_for_one(self, namespace: str, spec: JobSpec, *, classes: Sequence[str]) -> Mapping[str, int]:
-        """Return what is free."""
         return {name: self.free.get(name, 0) for name in classes}
 
     def without(self, namespace: str, spec: JobSpec, *, device_class: str, count: int) -> Self:

@@ -111,7 +111,6 @@ class Process:
             return None
 
     def log_tail(self, lines: int = 3) -> str:
-        """Return the end of its log."""
         try:
             text = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
         except OSError:

@@ -112,7 +112,6 @@ class Processes:
         self.early.end()
 
     def observe(self) -> tuple[WorkerModel, ...]:
-        """Return every worker as it is now."""
         list(self.scrapers.map(Process.refresh, [process for process in self.started if process.has_slot]))
         return tuple(process.model() for process in self.started)
 

@@ -133,11 +133,9 @@ class Record:
         return int(self.samples[-1][2]) if self.samples else 0
 
     def plan_file(self) -> PlanFile:
-        """Return the content of plan.json."""
         return PlanFile(revisions=tuple(self.revisions))
 
     def progress_file(self, processes: Sequence[Process]) -> ProgressFile:
-        """Return the content of progress.json."""
         return ProgressFile(
             start_unix_micros=self.start_us,
             deadline_seconds=self.at(self.deadline_us),

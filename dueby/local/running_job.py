@@ -122,7 +122,6 @@ class LocalJob:
 
     @property
     def name(self) -> str:
-        """The job's name."""
         return self.job.name
 
     def look(self, now_us: int) -> None:

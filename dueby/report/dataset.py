@@ -85,18 +85,15 @@ class Scan:
     wanted: Expression
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         with self._naming_damage():
             rows: int = self.dataset.count_rows(filter=self.wanted)
             return rows
 
     def table(self) -> Table:
-        """Return all of them."""
         with self._naming_damage():
             return self.dataset.to_table(columns=list(self.columns), filter=self.wanted)
 
     def head(self, most: int) -> list[dict[str, Any]]:
-        """Return the first of them."""
         with self._naming_damage():
             rows = self.dataset.head(most, columns=list(self.columns), filter=self.wanted, **_AHEAD)
             return rows.to_pylist()  # type: ignore[no-any-return]

@@ -62,7 +62,6 @@ def gather(store: Store, name: str) -> Report:
 
 
 def read_run(store: Store, name: str) -> Run:
-    """Return the run with the files that are in its folder."""
     folder = f"{RUNS}/{name}"
     names = set(store.list_names(folder))
     return parse_run(name, {file: store.read(f"{folder}/{file}") for file in FILES if file in names})

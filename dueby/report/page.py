@@ -35,7 +35,6 @@ class Report:
 
 
 def render_page(report: Report) -> str:
-    """Return the page's text."""
     run = report.run
     return render(
         "report.html.j2",

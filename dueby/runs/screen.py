@@ -113,7 +113,6 @@ def _waits_for(status: Status) -> str:
 
 
 def view_of(status: Status) -> RunView:
-    """Return what is shown of the status."""
     model = status.model
     return RunView(
         images=model.images,

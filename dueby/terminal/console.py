@@ -86,7 +86,6 @@ class Teller:
     """The job's name, if there are others."""
 
     def say(self, sentence: str) -> None:
-        """Print a sentence."""
         self.console.print(Text(f"{self.prefix}{sentence}"))
 
     @property

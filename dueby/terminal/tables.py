@@ -44,7 +44,6 @@ class Column:
 
 
 def fitted_table(columns: Sequence[Column], *, width: int) -> Table:
-    """Return the table as it fits into the width."""
     fitted, gap = _fit([_printable(column) for column in columns], width)
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for column in fitted:

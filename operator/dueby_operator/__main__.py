@@ -69,11 +69,9 @@ class _LogLines(logging.Formatter):
     """A line for each message; below it the traceback, if there is one."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Return the line."""
         return one_line(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
-        """Return the traceback."""
         return indented(super().formatException(ei))
 
 

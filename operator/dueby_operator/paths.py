@@ -10,7 +10,6 @@ from dueby_api.inference_job import API_VERSION
 
 
 def jobs_path(namespace: str | None = None, name: str = "", subresource: str = "") -> str:
-    """Return the path of InferenceJobs, or of one."""
     return _path(f"/apis/{API_VERSION}", namespace, "inferencejobs", name, subresource)
 
 
@@ -20,12 +19,10 @@ def profiles_path(name: str = "", subresource: str = "") -> str:
 
 
 def batch_path(namespace: str | None = None, name: str = "") -> str:
-    """Return the path of Kubernetes' Jobs, or of one."""
     return _path("/apis/batch/v1", namespace, "jobs", name)
 
 
 def cron_jobs_path(namespace: str) -> str:
-    """Return the path of CronJobs."""
     return _path("/apis/batch/v1", namespace, "cronjobs", "")
 
 
@@ -40,7 +37,6 @@ def resource_path(kind: str) -> str:
 
 
 def lease_path(namespace: str, name: str) -> str:
-    """Return the path of a Lease."""
     return _path("/apis/coordination.k8s.io/v1", namespace, "leases", name)
 
 
@@ -55,7 +51,6 @@ def queue_path(version: str, kind: str, name: str, namespace: str | None = None)
 
 
 def cluster_queues_path(version: str) -> str:
-    """Return the path of Kueue's ClusterQueues."""
     return _path(f"/apis/{version}", None, "clusterqueues", "")
 
 

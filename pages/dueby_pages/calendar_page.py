@@ -42,12 +42,10 @@ _ICONS = {"good": "M3.5 8.5l3 3 6-7", "late": "M8 3.5V8l3 2.5", "bad": "M4 4l8 8
 
 
 def draw_scale(axis: TimeAxis, ticks: Ticks) -> Markup:
-    """Return the times under the rows."""
     return chart(time_scale(axis, top=0, bottom=0, ticks=ticks), height=_ROW, label="Times")
 
 
 def draw_row(shown: ShownCalendar, index: int, axis: TimeAxis, ticks: Ticks) -> Markup:
-    """Return the line of one job."""
     job = shown.jobs[index]
     return chart(
         [vertical_line(axis.at(seconds), top=0, bottom=_ROW, class_="grid") for seconds, _ in ticks],

@@ -29,7 +29,6 @@ class PartFile:
         return self._final
 
     def drop(self) -> None:
-        """Delete the file."""
         self.path.unlink(missing_ok=True)
         self._held.close()
 

@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 
 def run_step(argv: Sequence[str]) -> int:
-    """Run the step; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m dueby_profiler", description="Profile this pod's device for a job."
     )
@@ -79,7 +78,6 @@ class ProgressPage:
             self._end_s = self.clock() + progress.left_s
 
     def respond(self, path: str) -> Page:
-        """Return the page at this path."""
         if path != "/progress":
             return 404, "text/plain", b"The only page is /progress."
         with self._lock:

@@ -13,7 +13,6 @@ def condition(status: JobStatus, kind: ConditionType) -> Condition | None:
 
 
 def is_true(status: JobStatus, kind: ConditionType) -> bool:
-    """Return whether the condition is there and true."""
     current = condition(status, kind)
     return current is not None and current.status == "True"
 
@@ -35,7 +34,6 @@ def without_reasons(status: JobStatus, *reasons: Reason) -> JobStatus:
 
 
 def without(status: JobStatus, kind: ConditionType) -> JobStatus:
-    """Return the status without the condition of this type."""
     return status.replace(conditions=tuple(entry for entry in status.conditions if entry.type != kind))
 
 

@@ -107,7 +107,6 @@ class JobObserver:
         return observed, silent
 
     async def ask_profiling(self, pods: Sequence[Pod]) -> dict[str, ProfilingProgress]:
-        """Return what pods say that measure, by pod."""
         return await self._ask_all(answering_pods(pods, names.PROFILE), "/progress", ProfilingProgress)
 
     def forget_all_but(self, jobs: Iterable[JobSnapshot], batch: Iterable[BatchJob]) -> None:
@@ -120,7 +119,6 @@ class JobObserver:
     async def _look(
         self, job: JobSnapshot, batch: Sequence[BatchJob], pods: Sequence[Pod], *, now_us: int
     ) -> JobSnapshot:
-        """Return the job with its Jobs, its pods and what they answer."""
         by_step = jobs_by_step(batch)
         worker_jobs, untold = await self._worker_jobs(job, by_step["work"], now_us=now_us)
         steps, outdated = current_and_outdated(job, by_step)

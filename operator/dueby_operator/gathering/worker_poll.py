@@ -60,7 +60,6 @@ class WorkerClient:
             return None
 
     async def close(self) -> None:
-        """Close the session."""
         if self._session is not None:
             await self._session.close()
 

@@ -46,7 +46,6 @@ _DIGEST = 10
 
 
 def labels(job: str, step: str) -> dict[str, str]:
-    """Return the labels of a step's Job and pods."""
     return {**MANAGED, JOB: job, STEP: step}
 
 

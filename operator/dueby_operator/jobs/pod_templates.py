@@ -59,17 +59,14 @@ class PodRequest:
 
 
 def runs_step(step: str) -> Document:
-    """Return what the container of a step runs."""
     return {"args": [step, *READS_CONFIG]}
 
 
 def told_by(config_map: str) -> Document:
-    """Return the volume of what a ConfigMap says."""
     return {"configMap": {"name": config_map, "items": [{"key": "config.json", "path": "config.json"}]}}
 
 
 def step_pod(worker: Worker, settings: OperatorSettings, request: PodRequest) -> Document:
-    """Return the pod of a step."""
     resources = container_resources(worker.resources, settings, requests=request.requests, limits=request.limits)
     container = {
         "name": CONTAINER,

@@ -92,7 +92,6 @@ class Connection:
         return self._session
 
     def headers(self) -> dict[str, str]:
-        """Return what each request has."""
         return {"Accept": JSON, "User-Agent": "dueby-operator", **self._signed_in().as_http_headers()}
 
     def url(self, path: str, query: Mapping[str, str]) -> str:

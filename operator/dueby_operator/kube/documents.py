@@ -36,7 +36,6 @@ class Page(LenientSpec, frozen=True, kw_only=True):
 
     @property
     def meta(self) -> ListMeta:
-        """Its metadata."""
         return self.metadata or ListMeta()
 
 

@@ -71,7 +71,6 @@ class Door:
             self._refuse(last.job, account)
 
     def let_in(self) -> list[StoredJob | JobSnapshot]:
-        """Return the jobs for which there is room."""
         return [offer.job for offers in self._offers.values() for offer in offers]
 
     def turned_away(self) -> list[JobSnapshot]:

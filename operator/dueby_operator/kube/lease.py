@@ -121,7 +121,6 @@ class Lease:
     """When this process was there: those of its container before it were dead."""
 
     def __post_init__(self) -> None:
-        """Look at the clock."""
         self.began_s = self.clock_s()
 
     async def take(self) -> Term:

@@ -143,7 +143,6 @@ class _QueueReader:
         return read_queue(queue, labels, await self._cohort(served, queue.cohort) if queue.cohort else ())
 
     async def _cohort(self, served: str, name: str) -> list[ClusterQueue]:
-        """Return all ClusterQueues of a cohort."""
         path = paths.cluster_queues_path(served)
         async with self._asking[path]:
             if self._cluster_queues is None:

@@ -71,7 +71,6 @@ class Scope:
         """Why a namespace is left out, by its name."""
 
     def tables(self) -> list[Reflector[PodRow]]:
-        """Return the tables of pods."""
         return list(self._pods.values())
 
     def amend(self, rows: Mapping[str, PodRow | None]) -> None:
@@ -130,7 +129,6 @@ class _Lists:
     async def read(
         self, read_job: ReadJob, turn_away: TurnAway
     ) -> tuple[Sequence[JobSnapshot], Sequence[BatchJob], Sequence[ResourceQuota]]:
-        """Return InferenceJobs, Kubernetes' Jobs and ResourceQuotas."""
         return await asyncio.gather(
             self._kept_jobs.read(lambda: self._jobs.read(read_job, turn_away)),
             self._kept_batch.read(lambda: read_list(self._kube, self._batch_path, _own_job, labelSelector=names.JOB)),

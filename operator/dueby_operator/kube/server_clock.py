@@ -43,7 +43,6 @@ class ServerClock:
         """When an answer was heard last, by the steady clock."""
 
     def now_us(self) -> int:
-        """Return the time."""
         return self._wall_us() if self._offset_us is None else self._steady_us() + self._offset_us
 
     def hear(self, date: str | None) -> None:

@@ -77,7 +77,6 @@ class Watches:
         return list(self._watches.values())
 
     def of(self, path: str, label: str = "") -> Reflector[Any] | None:
-        """Return the watch of this list."""
         return self._watches.get((path, label))
 
     def note_request(self, method: str, path: str) -> None:
@@ -132,7 +131,6 @@ class MeasuringLists:
         return await self._kept_jobs.read(lambda: self._list(names.PROFILED))
 
     async def cron_jobs(self) -> Sequence[CronJob]:
-        """Return the CronJobs that measure nodes."""
         return await self._kept_cron_jobs.read(
             lambda: parse_list(self._kube, self._cron_jobs_path, CronJob, labelSelector=names.PROFILED)
         )

@@ -101,7 +101,6 @@ class WorkerJob:
 
     @property
     def name(self) -> str:
-        """The Job's name."""
         return self.job.name
 
     @cached_property
@@ -181,7 +180,6 @@ class JobSnapshot:
 
     @property
     def key(self) -> JobKey:
-        """Namespace and name."""
         return self.namespace, self.name
 
     @property

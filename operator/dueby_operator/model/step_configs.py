@@ -18,7 +18,6 @@ Document = dict[str, Any]
 
 
 def index_config(job: InferenceJob) -> Document:
-    """Return the configuration of the index step."""
     spec = job.spec
     limit = {} if spec.images is None else {"images": spec.images}
     named = {"model": spec.model.document(), "source": spec.source.document()}
@@ -45,7 +44,6 @@ def images_without_index(spec: JobSpec) -> int | None:
 
 
 def finish_config(job: InferenceJob) -> Document:
-    """Return the configuration of the finish step."""
     return {"job": job.metadata.name, "sink": job.spec.sink.document()}
 
 

@@ -51,7 +51,6 @@ class BatchJob(KubeObject, frozen=True, kw_only=True):
     status: BatchJobStatus = field(default_factory=BatchJobStatus)
 
     def own_part(self) -> "BatchJob":
-        """Return what is kept of a Job of a job."""
         template = self.spec.template.replace(spec=own_spec(self.spec.template.spec))
         return self.replace(metadata=own_meta(self.metadata), spec=self.spec.replace(template=template))
 

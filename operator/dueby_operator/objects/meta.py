@@ -34,7 +34,6 @@ class Identity(LenientSpec, frozen=True, kw_only=True):
 
     @property
     def is_deleting(self) -> bool:
-        """Whether it is on its way out."""
         return self.deletion_timestamp is not None
 
 
@@ -46,7 +45,6 @@ class ObjectMeta(Identity, frozen=True, kw_only=True):
     owner_references: tuple[OwnerReference, ...] = ()
 
     def is_owned_by(self, uid: str) -> bool:
-        """Return whether it goes with the object of this uid."""
         return any(owner.uid == uid for owner in self.owner_references)
 
 

@@ -51,7 +51,6 @@ class StoredJob(LenientSpec, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """Namespace and name."""
         return self.metadata.namespace, self.metadata.name
 
     @property

@@ -49,7 +49,6 @@ class DecisionLog:
 
 
 def describe(action: Action) -> str:
-    """Return what the action does."""
     match action:
         case StartStep():
             return f"starts the {action.step} step"

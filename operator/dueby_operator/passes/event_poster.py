@@ -55,7 +55,6 @@ class EventPoster:
         """By the job's uid, then by the reason."""
 
     def forget_all_but(self, uids: Collection[str]) -> None:
-        """Forget the Events of other jobs."""
         self._repeats = {uid: repeats for uid, repeats in self._repeats.items() if uid in uids}
 
     def take(self, job: JobSnapshot, events: Collection[NewEvent], *, now_us: int) -> list[MergedEvent]:

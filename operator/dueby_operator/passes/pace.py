@@ -33,7 +33,6 @@ class Pace:
         """How long to rest after the last pass, whatever happens."""
 
     def begin(self) -> None:
-        """Note that a pass begins."""
         self._began_s = self._clock_s()
 
     def rest_s(self, due_s: float) -> float:
@@ -57,7 +56,6 @@ class PassTime:
         self.last_progress_s = clock_s()
 
     def note_progress(self) -> None:
-        """Note that the pass has got further."""
         self.last_progress_s = self._clock_s()
 
     def begin_deciding(self) -> None:
@@ -66,6 +64,5 @@ class PassTime:
         self._decided_by_s = self.last_progress_s + DECIDING_S
 
     def has_time(self) -> bool:
-        """Return whether there is time for one more job."""
         self.note_progress()
         return self.last_progress_s < self._decided_by_s

@@ -54,7 +54,6 @@ class WriteBudget:
     """Passes in a row whose decision was not written, since the job was edited meanwhile."""
 
     def allows(self, now_us: int) -> bool:
-        """Return whether there may be another write."""
         return self.spent_until_us - now_us <= (MAX_WRITES - 1) * REFILL_US
 
     def spend(self, now_us: int) -> None:
@@ -72,7 +71,6 @@ class JobStatusWriter:
         """By the job's uid."""
 
     def forget_all_but(self, uids: Collection[str]) -> None:
-        """Forget the budgets of other jobs."""
         self._budgets = {uid: budget for uid, budget in self._budgets.items() if uid in uids}
 
     async def write(self, decision: JobDecision, stored: StoredStatus, *, now_us: int) -> StoredStatus:

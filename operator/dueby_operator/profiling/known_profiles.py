@@ -33,7 +33,6 @@ def managed_profile(name: str, spec: ProfileSpec, *, node: Node | None = None) -
 
 
 def profile_name(subject: Subject, *more: str) -> str:
-    """Return the name of the operator's profile of a subject."""
     return names.profile_object_name(*subject.parts, *more)
 
 
@@ -44,7 +43,6 @@ def node_subject(spec: ProfileSpec) -> Subject:
 
 
 def is_managed(profile: GPUProfile) -> bool:
-    """Return whether the operator made it."""
     return names.is_managed(profile.metadata.labels or {})
 
 

@@ -59,7 +59,6 @@ def image_of(pod: Pod) -> str:
 
 
 def image_name_of(pod: Pod) -> str:
-    """Return the name by which the pod asked for its image."""
     return next((container.image for container in pod.spec.containers if container.name == CONTAINER), "")
 
 

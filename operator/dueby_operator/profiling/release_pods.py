@@ -89,7 +89,6 @@ def _pod(measuring: Measuring, settings: OperatorSettings, profiler: ProfilerSet
 
 
 def _config(measuring: Measuring, settings: OperatorSettings) -> str:
-    """Return what the pods are told."""
     device_class = measuring.device_class
     config = {
         "job": measuring.name,

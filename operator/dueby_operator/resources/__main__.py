@@ -14,7 +14,6 @@ def generated_files() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-C", dest="root", type=Path, default=Path(), metavar="DIR", help="the tree (default: here)")
     root: Path = parser.parse_args().root

@@ -26,7 +26,6 @@ A class's profile is Current if the profiles of all its nodes are. Its message n
 
 
 def conditions_page() -> str:
-    """Return the page's text."""
     of_jobs = [kind for kind in ConditionType if kind is not ConditionType.CURRENT]
     return _HEAD + _table(of_jobs) + _PROFILES + _table([ConditionType.CURRENT]) + _FOOT
 

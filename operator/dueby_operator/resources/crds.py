@@ -132,7 +132,6 @@ def _crd(
 
 
 def _object_schema(kind: str, description: str, spec: type[Spec], status: type[Spec]) -> Schema:
-    """Return the schema of a whole object."""
     below = {
         "spec": structural_schema(spec, resource=kind, path="spec"),
         "status": structural_schema(status, resource=kind, path="status"),

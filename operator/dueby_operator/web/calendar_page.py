@@ -106,7 +106,6 @@ def _age(age_s: float) -> Iterator[str]:
 
 
 def shown_calendar(jobs: Sequence[JobSnapshot], devices: ClusterDevices, *, now_us: int) -> ShownCalendar:
-    """Return the calendar of these jobs on these devices as it is shown."""
     over = [job for job in jobs if is_over(job.status)]
     unfinished = [_Drawn(job=job, held=held_devices(job)) for job in jobs if not is_over(job.status)]
     drawn = _first(unfinished)

@@ -121,12 +121,10 @@ class JobsCollector(Collector):
         self._jobs = tuple(jobs)
 
     def collect(self) -> Iterator[Metric]:
-        """Return what was shown last."""
         yield from job_families(self._jobs)
 
 
 def job_families(jobs: Sequence[JobSnapshot]) -> Iterator[Metric]:
-    """Return the values of the jobs."""
     phases = Tally(job.status.phase for job in jobs)
     by_phase = GaugeMetricFamily("dueby_jobs", "InferenceJobs by phase.", labels=["phase"])
     for phase in get_args(Phase):
@@ -253,7 +251,6 @@ class Metrics:
         return counter
 
     def page(self) -> str:
-        """Return what a scrape reads."""
         return generate_latest(self.registry).decode()
 
     def record_reconcile(
@@ -277,7 +274,6 @@ class Metrics:
         self._requests.labels(verb, resource, NO_ANSWER if code is None else str(code)).inc()
 
     def count_fault(self, stage: str) -> None:
-        """Count a fault of the operator itself."""
         self._faults.labels(stage).inc()
 
     def show_definitions(self, is_current: bool) -> None:

@@ -45,7 +45,6 @@ class TimeAxis:
 
     @property
     def shows_deadline(self) -> bool:
-        """True if the deadline lies on the axis."""
         return self.deadline_s is not None and self.deadline_s <= self.end_s
 
 
@@ -106,7 +105,6 @@ def curve(points: Sequence[tuple[float, float]], *, class_: str) -> Markup:
 
 
 def text(content: str, *, x: str | float, y: float, class_: str = "", anchor: str = "start", dx: float = 0) -> Markup:
-    """Return a label."""
     return element("text", content, x=x, y=y, dx=dx or None, text_anchor=anchor, class_=class_ or None)
 
 
@@ -118,7 +116,6 @@ def label_beside(content: str, *, share: float, y: float, class_: str, gap: floa
 
 
 def vertical_line(x: str, *, top: float, bottom: float, class_: str) -> Markup:
-    """Return a vertical line."""
     return element("line", x1=x, x2=x, y1=top, y2=bottom, class_=class_)
 
 

@@ -80,11 +80,9 @@ class _Frame:
     most: float
 
     def x(self, value: float) -> float:
-        """Return the horizontal position of a value."""
         return self.left + (self.right - self.left) * _part(value, self.first, self.last)
 
     def y(self, value: float) -> float:
-        """Return the vertical position of a value."""
         return _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) * _part(value, self.least, self.most)
 
 

@@ -21,7 +21,6 @@ Ticks = Sequence[tuple[float, str]]
 
 
 def draw_devices(shown: ShownCalendar, axis: TimeAxis, ticks: Ticks) -> Markup:
-    """Return the chart."""
     flags = _flags(shown, axis)
     free: list[Markup] = []
     bands: list[Markup] = []

@@ -43,17 +43,14 @@ class MeasuredGroups:
 
     @property
     def found(self) -> Measurements:
-        """What all groups measured."""
         return _merge(self.every)
 
     @property
     def quiet(self) -> list[MeasuredGroup]:
-        """The groups that were not disturbed."""
         return [group for group in self.every if group.foreign_cores <= self.allowed_cores]
 
     @property
     def quiet_found(self) -> Measurements:
-        """What the quiet groups measured."""
         return _merge(self.quiet)
 
     @property
@@ -106,7 +103,6 @@ class MeasuredGroups:
 
 
 def _merge(groups: Sequence[MeasuredGroup]) -> Measurements:
-    """Return what these groups measured, in one."""
     merged = Measurements(group_size=groups[0].found.group_size) if groups else Measurements()
     for group in groups:
         merged.add(group.found)

@@ -95,11 +95,9 @@ class Measurements:
         return max(1.0, fmean(ratios)) if ratios else 1.0
 
     def images_per_second(self, size: int) -> float:
-        """Return the throughput of one device."""
         return size * 1e6 / self.mean_us(size)
 
     def fastest_size(self) -> int:
-        """Return the size with the highest throughput."""
         return max(self.sizes, key=self.images_per_second)
 
     def add_steady(self, first_process: int, points: Sequence[Point]) -> None:

@@ -56,7 +56,6 @@ class Machine:
         return max(0.0, len(self.limits.cores) - measured)
 
     def usable_mib(self, layout: Layout) -> int:
-        """Return the memory of one device of the layout."""
         memories = [gpu.memory_mib for gpu in self.gpus if gpu.product == layout.device_class and gpu.memory_mib]
         # GPUs of one product share one MB, so the smallest counts.
         return usable_mib(min(memories), 1) if layout.is_gpu and memories else self.usable_host_mib(layout)
@@ -93,7 +92,6 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Return the machine that this process runs on."""
     return Machine(limits=read_limits(), gpus=tuple(nvml.read_gpus()), node=gethostname(), clock=time.monotonic)
 
 

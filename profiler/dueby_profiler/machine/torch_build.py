@@ -17,7 +17,6 @@ class TorchBuild:
 
 
 def read_torch() -> TorchBuild:
-    """Return what there is."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = (torch.cuda.get_device_name(number) for number in range(count))
     return TorchBuild(version=str(torch.__version__), cuda=torch.version.cuda, gpus=tuple(names))

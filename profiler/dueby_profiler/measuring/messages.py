@@ -131,7 +131,6 @@ class MeasureDecoding(Spec, frozen=True, kw_only=True):
 
     @property
     def ends_us(self) -> list[int]:
-        """When the phases end."""
         return [self.begin_us + number * self.phase_us for number in range(1, len(self.cores) + 2)]
 
 
@@ -189,7 +188,6 @@ Kind = TypeVar("Kind")
 
 
 def write_message(message: Message) -> str:
-    """Return the message as a line."""
     return json.dumps({type(message).__name__: message.document()}) + "\n"
 
 

@@ -21,7 +21,6 @@ class Schedule:
     period_s: float
 
     def moment(self, number: int) -> float:
-        """Return the moment with this number."""
         return self.first_s + number * self.period_s
 
     def after(self, number: int, now_s: float) -> int:

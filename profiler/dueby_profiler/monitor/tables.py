@@ -68,7 +68,6 @@ class SampleFile:
         return self._part.keep()
 
     def drop(self) -> None:
-        """Delete the file."""
         self._writer.close()
         self._part.drop()
 
@@ -86,7 +85,6 @@ def write_warmups(path: Path, rows: Sequence[Row]) -> Path:
 
 
 def warmup_table(rows: Sequence[Row]) -> Any:
-    """Return the rows as a table of warm-ups."""
     return _table(rows, WARMUPS)
 
 

@@ -94,7 +94,6 @@ class _Classes:
                 self.right_fp32 += plain_best == label
 
     def agreement(self, weights_digest: str) -> Agreement:
-        """Return what was counted."""
         # NumPy's max is no number if one of the differences is none. JSON and Kubernetes take finite numbers only.
         difference = float(np.max(self.differences))
         return Agreement(
@@ -126,7 +125,6 @@ class _Vectors:
         self.cosines += functional.cosine_similarity(plain, vectors, dim=1).tolist()
 
     def agreement(self, weights_digest: str) -> Agreement:
-        """Return what was counted."""
         are_numbers = all(map(isfinite, self.cosines))
         return Agreement(
             photos=self.photos,

@@ -44,7 +44,6 @@ class NcnnNetwork:
         self._rule = rule
 
     def __call__(self, batch: Pixels) -> Columns:
-        """Return the columns by name."""
         return columns_from_array(np.stack([self._values(image) for image in batch]), self._rule)
 
     def _values(self, image: Pixels) -> np.ndarray:
@@ -74,7 +73,6 @@ def find_obstacle(precision: Precision) -> str | None:
 
 
 def build(request: EngineRequest) -> SynchronousEngine:
-    """Return the engine `ncnn`."""
     import torch
 
     from dueby_worker.engines.ncnn_network import network_of

@@ -95,7 +95,6 @@ def find_obstacle(precision: Precision) -> str | None:
 
 
 def build(request: EngineRequest) -> OpenVINOEngine:
-    """Return the engine `openvino`."""
     import torch
 
     from dueby_worker.engines import openvino_network
@@ -155,7 +154,6 @@ def _compile(
     threads: int,
     gather: Gather,
 ) -> OpenVINOEngine:
-    """Return the engine of a network, for mini-batches of this size."""
     side = model.preprocessing.crop_side
     shape = (mini_batch_size, side, side, 3)
     _reshape(network, shape)

@@ -99,7 +99,6 @@ def _without(data: bytes, is_dropped: Callable[[Segment], bool]) -> bytes:
 
 
 def _scan_start(data: bytes) -> int:
-    """Return where the data of the first scan begins."""
     return max((end for _, _, end in header_segments(data)), default=2)
 
 

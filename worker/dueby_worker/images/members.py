@@ -42,12 +42,10 @@ class TarMember:
 
     @property
     def begin(self) -> int:
-        """Where its header begins."""
         return self.offset - HEADER_BYTES
 
     @property
     def end(self) -> int:
-        """Where it ends."""
         return self.offset + self.length
 
 

@@ -133,7 +133,6 @@ def _value(data: bytes | bytearray, at: int, kind: int, depth: int) -> tuple[Any
 
 
 def _after_list(data: bytes | bytearray, at: int, depth: int) -> int:
-    """Return where the list ends."""
     size, kind, at = data[at] >> 4, data[at] & 0xF, at + 1
     if size == 15:
         size, at = _varint(data, at)

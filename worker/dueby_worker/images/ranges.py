@@ -38,7 +38,6 @@ class ReadAhead:
         return data
 
     def _cut(self, block: int, begin: int, end: int) -> bytes:
-        """Return what the block has of these bytes."""
         at = self._begin + block * self._block_bytes
         for passed in [number for number in self._asked if number < block]:
             del self._asked[passed]

@@ -53,7 +53,6 @@ class SharedRoom:
         self._lock = threading.Lock()
 
     def let_go(self) -> None:
-        """One of the images was taken."""
         with self._lock:
             self._left -= 1
             is_empty = not self._left

@@ -62,7 +62,6 @@ class ParquetRow:
 
     @property
     def file_bytes(self) -> int:
-        """The file's size."""
         return int(self.version.partition(" ")[0])
 
     def is_beside(self, other: ParquetRow) -> bool:
@@ -233,7 +232,6 @@ def ask_pool(pool: Executor, fetcher: Fetcher, row: ParquetRow, offset: int, len
 
 
 def _ask_now(fetcher: Fetcher, row: ParquetRow, offset: int, length: int) -> Future[bytes]:
-    """Read in this thread."""
     answer: Future[bytes] = Future()
     answer.set_result(fetcher.read_range(row.file, offset, length, version=row.version))
     return answer

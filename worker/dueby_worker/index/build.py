@@ -120,7 +120,6 @@ def _describe(
     witnesses: tuple[str, ...],
     earlier: Sequence[Index],
 ) -> IndexDocument:
-    """Return the document of an index that follows these earlier ones."""
     summary = IndexSummary(
         images=frozen.images, digest=frozen.digest, input_cost=cost, unlisted=frozen.unlisted, kept=frozen.kept_digest
     )

@@ -58,7 +58,6 @@ def columns_of(rows: Sequence[Row]) -> dict[str, Sequence[Cell]]:
 
 
 def table_of(columns: Mapping[str, Sequence[Cell]]) -> pa.Table:
-    """Return a file's table."""
     return pa.table({name: pa.array(cells, BESIDE.get(name)) for name, cells in columns.items()})
 
 
@@ -79,7 +78,6 @@ def digest_of(table: pa.Table) -> str:
 
 
 def row_at(table: pa.Table, row: int) -> Row:
-    """Return the image in this row."""
     place = places_at(table, row)[0] if "version" in table.column_names else None
     kept, version = (
         table.column(name)[row].as_py() if name in table.column_names else None for name in (KEPT, VERSION)

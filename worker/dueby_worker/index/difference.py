@@ -39,7 +39,6 @@ class Difference:
 
     @property
     def images(self) -> int:
-        """Images of the source."""
         return len(self.is_new)
 
     @property

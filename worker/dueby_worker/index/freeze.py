@@ -63,11 +63,9 @@ class FrozenFiles:
 
     @property
     def chunks(self) -> int:
-        """Number of files."""
         return -(-self.images // ROWS)
 
     def chunk(self, number: int) -> Path:
-        """Return the path of a file."""
         return self.folder / chunk_name(number)
 
     def uris(self, *, with_versions: bool) -> Iterator[tuple[str, str]]:

@@ -128,7 +128,6 @@ class Index:
 
     @property
     def path(self) -> str:
-        """The path of its document in the sink."""
         return path_in(self.generation, DOCUMENT)
 
     def uris_of_all(self, *, with_versions: bool) -> Iterator[tuple[str, str]]:

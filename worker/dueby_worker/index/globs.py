@@ -56,7 +56,6 @@ class GlobMatcher:
         self._start = self._state(frozenset({0}))
 
     def matches(self, name: str) -> bool:
-        """Return whether the glob matches the whole name."""
         state = self._start
         for letter in name:
             state = state.following.get(letter) or self._follow(state, letter)

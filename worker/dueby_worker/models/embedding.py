@@ -207,7 +207,6 @@ class _Layer(nn.Module):
         self.is_map = is_map
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return a vector for each image."""
         values = cast(torch.Tensor, self.body(images)[_VALUE])
         return values.mean((2, 3)) if self.is_map else values
 

@@ -44,7 +44,6 @@ class PublishedWeights:
         return any(p.crop_side == side for p in (self.preprocessing, self.at_test_size) if p)
 
     def preprocessing_at(self, side: int) -> Preprocessing:
-        """Return the preprocessing for images of that size."""
         at_test_size = self.at_test_size
         if at_test_size and at_test_size.crop_side == side:
             return at_test_size

@@ -58,7 +58,6 @@ class KnownModel(ModelFacts, frozen=True, kw_only=True):
 
     @property
     def columns(self) -> dict[str, OutputColumn]:
-        """The columns of the rows, by name."""
         return columns_of(self.output, self.values)
 
     @property

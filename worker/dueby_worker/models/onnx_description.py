@@ -52,7 +52,6 @@ class Description(Spec, frozen=True, kw_only=True):
 
 
 def description_path(model: Path) -> Path:
-    """Return the path of the file beside the model."""
     return model.with_suffix(SUFFIX)
 
 

@@ -125,7 +125,6 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _written(value: int) -> bytes:
-    """Return the number as a varint."""
     written = bytearray()
     while value > 0x7F:
         written.append(value & 0x7F | 0x80)

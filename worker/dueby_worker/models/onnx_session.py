@@ -38,16 +38,13 @@ class OnnxSession:
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """What the model takes."""
         return tuple(map(_tensor, self._session.get_inputs()))
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
-        """What the model gives."""
         return tuple(map(_tensor, self._session.get_outputs()))
 
     def run(self, name: str, values: NDArray[Any], output: str) -> NDArray[Any]:
-        """Return one output for one input."""
         try:
             (result,) = self._session.run([output], {name: values})
         except Exception as error:  # its own classes derive from nothing else

@@ -96,7 +96,6 @@ class OpenPart:
         return len(self._errors)
 
     def rows(self) -> Rows:
-        """Return all rows of the complete part."""
         return Rows(
             first=self.first,
             uris=self.uris,

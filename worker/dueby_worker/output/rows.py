@@ -90,7 +90,6 @@ class PartFooter:
 
 
 def encode_rows(rows: Rows, *, labels: Sequence[str], origin: Origin) -> bytes:
-    """Return the Parquet file."""
     total = len(rows.uris)
     failed = np.zeros(total, dtype=bool)
     failed[list(rows.errors)] = True

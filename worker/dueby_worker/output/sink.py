@@ -131,7 +131,6 @@ def _require_same_grid(store: Store, existing: SinkManifest, wanted: SinkManifes
 
 
 def parts_there(store: Store, manifest: SinkManifest) -> Parts:
-    """Return the parts of the manifest's grid that are in the sink."""
     return _parts_of_grid(store, manifest.grid)
 
 
@@ -248,5 +247,4 @@ class KnownParts:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every part is in the sink."""
         return self._in_sink == self.grid.parts

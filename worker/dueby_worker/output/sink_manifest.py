@@ -102,7 +102,6 @@ class SinkManifest(Spec, frozen=True, kw_only=True):
 
     @property
     def grid(self) -> Grid:
-        """The grid of its parts."""
         mark = hashlib.sha256(self.uid.encode()).hexdigest()[:MARK_DIGITS] if self.uid else ""
         return Grid(
             images=self.images,

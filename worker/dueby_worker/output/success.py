@@ -30,7 +30,6 @@ class Success(FinishResult, frozen=True, kw_only=True):
 
     @property
     def generations(self) -> tuple[FinishResult, ...]:
-        """All generations, in their order."""
         newest = self.document()
         newest.pop("earlier")
         return *self.earlier, validate(FinishResult, newest)

@@ -103,7 +103,6 @@ def _select(document: dict[str, Any], index: int | str | None, *, origin: str) -
 
 
 def run_step(argv: Sequence[str]) -> int:
-    """Run the step and return the exit code."""
     options = _parse(argv)
     return run_to_end(lambda: _STEPS[options.step](options), for_people=options.for_people)
 
@@ -157,11 +156,9 @@ class _Lines(logging.Formatter):
     """A line for each message; below it the traceback, if there is one."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Return the line."""
         return one_line(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
-        """Return the traceback."""
         return indented(super().formatException(ei))
 
 

@@ -43,7 +43,6 @@ class Loaded:
     """How long it was ready before it was told. A start-up takes that much less than its process is old."""
 
     def model_for(self, config: WorkConfig) -> "LoadedModel | None":
-        """Return the model if it is the one of this configuration."""
         is_same = (self.config.model, self.config.output) == (config.model, config.output)
         return self.model if is_same else None
 

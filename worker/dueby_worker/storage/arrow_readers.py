@@ -35,7 +35,6 @@ def file_system_of(uri: str) -> fs.FileSystem:
 
 @lru_cache(maxsize=8)
 def _s3_files(access: S3Access, bucket: str) -> fs.FileSystem:
-    """Return what reads a bucket with this access."""
     pa.set_io_thread_count(max(MAX_CONNECTIONS, pa.io_thread_count()))
     if access.endpoint is not None:
         scheme, _, host = access.endpoint.rpartition("://")

@@ -84,7 +84,6 @@ class KeptAnswers:
         return had_any
 
     def delete(self) -> None:
-        """Delete what is in the sink."""
         if self._has_files:
             delete_answers(self._sink)
 

@@ -62,7 +62,6 @@ class LanceDataset:
 
     @property
     def version(self) -> int:
-        """The version's number."""
         return int(self._dataset.version)
 
     @cached_property

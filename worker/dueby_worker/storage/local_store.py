@@ -76,7 +76,6 @@ class LocalStore(Store):
         return os.path.isdir(self._path(path))
 
     def blocks(self, path: str) -> Iterator[bytes]:
-        """Yield the file in blocks."""
         try:
             with open_regular(self._path(path)) as file:
                 while block := file.read(BLOCK_BYTES):

@@ -84,7 +84,6 @@ _NUMBERS = (
 
 
 def render(progress: ProgressTracker) -> bytes:
-    """Return the page for a scrape."""
     registry = CollectorRegistry()
     registry.register(_ProgressCollector(progress))
     return generate_latest(registry)

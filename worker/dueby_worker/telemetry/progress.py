@@ -262,7 +262,6 @@ class ProgressTracker:
         return self.steps.warmup_us is not None or self.state in _ENDED
 
     def report(self) -> WorkerProgress:
-        """Return the counters as they are now."""
         with self.lock:
             return WorkerProgress(
                 worker=self.worker,

@@ -77,7 +77,6 @@ class MiniBatch:
         self.images += 1
 
     def note(self, slot: int, remarks: Remarks) -> None:
-        """Note what there is to say of the image in this slot."""
         piece = next(piece for piece in reversed(self.pieces) if piece.slot <= slot)
         position = piece.positions[slot - piece.slot]
         if remarks.error is not None:

@@ -38,7 +38,6 @@ class Host:
         self._beginning = _counters()
 
     def levels(self) -> Values:
-        """Return its load and its memory."""
         load = {name: 100 * value / self._cores for name, value in zip(_LOADS, psutil.getloadavg(), strict=True)}
         return load | _fields(psutil.virtual_memory(), _MEMORY)
 
@@ -54,7 +53,6 @@ class WatchedProcess:
         self._process = _or_none(lambda: psutil.Process(pid))
 
     def read(self) -> tuple[Values, Values]:
-        """Return its levels and its counters."""
         process = self._process
         values = None if process is None else _or_none(lambda: _read_process(process))
         return values or ({}, {})

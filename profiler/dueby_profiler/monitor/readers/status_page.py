@@ -110,7 +110,6 @@ class StatusPage:
         return cls(descriptor)
 
     def close(self) -> None:
-        """Release the page."""
         self.words.release()
         self._page.close()
         os.close(self.descriptor)
