@@ -185,5 +185,7 @@ class Summary(LenientSpec, frozen=True, kw_only=True):
     """Versions of what ran."""
     machine: MachineRecord | None = None
     """The machine."""
+    cost: str | None = None
+    """What its workers did cost, such as 12.34 USD; absent without prices."""
     warnings: tuple[str, ...] = ()
     """What made the plan less sure than it looked."""

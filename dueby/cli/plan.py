@@ -14,7 +14,7 @@ from dueby.cli.exit_codes import EXIT_INFEASIBLE
 from dueby.inputs.counting import with_images
 from dueby.inputs.manifests import add_jobs, naming, read_manifests
 from dueby.inputs.pools import Fleet, read_pool
-from dueby.inputs.prices import read_prices
+from dueby.inputs.prices import add_prices, read_prices
 from dueby.plan_words import advise_deadline
 from dueby.planning import judge_job, problem_now, profiled
 from dueby_api.inference_job import InferenceJob
@@ -55,18 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show the notes on the profiles, too, not only how many there are"
     )
-    parser.add_argument(
-        "--prices",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="what devices cost: a YAML file with prices, or SkyPilot's vms.csv or pricing.csv; may be repeated, and a "
-        "later file replaces a class's price",
-    )
-    parser.add_argument(
-        "--region", metavar="REGION", help="the region of prices in a CSV (default: the cheapest of all regions)"
-    )
-    parser.add_argument("--spot", action="store_true", help="take the prices of nodes that may be taken away")
+    add_prices(parser)
     parser.add_argument(
         "--curve",
         nargs="?",

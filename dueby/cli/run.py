@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dueby.cli.exit_codes import EXIT_INFEASIBLE, EXIT_INVALID, EXIT_LATE
 from dueby.inputs.manifests import add_jobs, read_manifests
 from dueby.inputs.needs import require_linux
+from dueby.inputs.prices import add_prices, read_prices
 from dueby_api.errors import Invalid
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ EXAMPLES = """\
 examples:
   dueby run -f job.yaml                   run the job, or continue it where it was stopped
   dueby run -f a.yaml -f b.yaml           run all jobs in them, on the same devices; each as its deadline class promises
+  dueby run -f job.yaml --prices p.yaml   the same, and say what it costs
   dueby run -f job.yaml --retry-failed    afterwards, try the unreadable images again
 """
 
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_jobs(
         parser, several="share this machine's devices", usual_profiles="this machine's, which is measured if needed"
     )
+    add_prices(parser)
     parser.add_argument(
         "--retry-failed",
         action="store_true",
@@ -44,8 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     is_one = len(manifests) == 1
     if arguments.retry_failed and not is_one:
         raise Invalid("--retry-failed", "takes one job at a time; name a --file with one job")
+    tariff = read_prices(arguments.prices, region=arguments.region, spot=arguments.spot)
     screen = Screen(is_of_one=is_one)
-    ends = run_manifests(manifests, screen, paths=arguments.profiles, retry_failed=arguments.retry_failed)
+    ends = run_manifests(
+        manifests, screen, paths=arguments.profiles, retry_failed=arguments.retry_failed, tariff=tariff
+    )
     return worst(ends.values())
 
 

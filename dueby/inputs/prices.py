@@ -4,6 +4,7 @@ Several files are read in their order, and a later one replaces a class's price.
 names in a catalogue mean.
 """
 
+import argparse
 from collections.abc import Sequence
 
 from dueby.inputs.catalogue import CLASSES, read_catalogue
@@ -21,6 +22,22 @@ MAX_PRICES = 2**20
 # Of a catalogue, whose prices are in one currency.
 _CURRENCY = "USD"
 _SHOWN = 12
+
+
+def add_prices(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what devices cost."""
+    parser.add_argument(
+        "--prices",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="what devices cost: a YAML file with prices, or SkyPilot's vms.csv or pricing.csv; may be repeated, and a "
+        "later file replaces a class's price",
+    )
+    parser.add_argument(
+        "--region", metavar="REGION", help="the region of prices in a CSV (default: the cheapest of all regions)"
+    )
+    parser.add_argument("--spot", action="store_true", help="take the prices of nodes that may be taken away")
 
 
 def read_prices(

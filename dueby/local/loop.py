@@ -156,7 +156,12 @@ class Loop:
         )
         jobs = tuple(job.job for job in self.jobs)
         return ClusterSnapshot(
-            now_us=self.now_us, jobs=jobs, devices=devices, profiles=self.pool.profiles, stores=self.stores
+            now_us=self.now_us,
+            jobs=jobs,
+            devices=devices,
+            profiles=self.pool.profiles,
+            stores=self.stores,
+            tariff=self.pool.tariff,
         )
 
     def _fail(self, job: LocalJob, error: DueByError) -> None:

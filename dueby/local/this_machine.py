@@ -15,6 +15,7 @@ from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import Model
 from dueby_api.run_record import MachineRecord
+from dueby_planner.model.cost import Tariff
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_profiler.machine.layouts import Layout
 from dueby_profiler.machine.limits import read_limits
@@ -46,6 +47,8 @@ class LocalPool:
     slots: tuple[Slot, ...]
     node: str = ""
     """This host's name, as its profiles have it."""
+    tariff: Tariff | None = None
+    """What the devices cost; None: nobody has said it."""
 
     @property
     def cores(self) -> Mapping[str, int]:

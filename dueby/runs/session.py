@@ -34,6 +34,7 @@ from dueby_api.run_record import Summary
 from dueby_api.step_messages import FinishResult
 from dueby_api.units import from_micros
 from dueby_api.words import counted
+from dueby_operator.control.spending import bill_until
 from dueby_planner.deadline_classes import Verdict
 from dueby_worker.engines.host import process_environment
 from dueby_worker.storage.retry import RetryPolicy
@@ -175,6 +176,7 @@ class Session:
             interrupted=end is None,
             processes=running.processes.started,
             machine=machine_record(self.pool),
+            cost=self._cost(running, now_us=now_us),
         )
         # First for people: a store that doesn't answer may hold up what follows.
         print_summary(summary, self.job.spec.sink.uri, self.teller.console, prefix=self.teller.prefix)
@@ -241,6 +243,11 @@ class Session:
 
         whole_us = self.deadline_us - self.start_us
         print_plan(verdict, console, cost=self.indexed.cost, advise=advise, whole_us=whole_us)
+
+    def _cost(self, running: LocalJob, *, now_us: int) -> str | None:
+        """Return what the workers did cost; None without prices, or if there was no worker."""
+        spent, tariff = running.job.status.spent, self.pool.tariff
+        return bill_until(spent, tariff, now_us).text if spent and tariff else None
 
     def _show_refusal(self, end: JobEnd) -> None:
         if end.verdict:

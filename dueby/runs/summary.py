@@ -35,6 +35,7 @@ def summarise(
     interrupted: bool,
     processes: Sequence[Process],
     machine: MachineRecord,
+    cost: str | None = None,
 ) -> Summary:
     """Return the content of summary.json. All times are seconds from the run's start."""
     plan = verdict.plan if verdict else record.by_windows
@@ -70,6 +71,7 @@ def summarise(
         observed_requests_per_second=round(observed, 1) or None,
         software=installed_versions(_SOFTWARE),
         machine=machine,
+        cost=cost,
         warnings=plan.warnings if plan else (),
     )
 
@@ -92,6 +94,8 @@ def print_summary(summary: Summary, sink: str, console: Console, *, prefix: str 
     )
     if sentence := _waiting(summary):
         console.print(Text(sentence))
+    if summary.cost:
+        console.print(Text(f"Cost: {summary.cost}."))
     if summary.weights_warning:
         console.print(Text(f"Warning: {summary.weights_warning}.", style="bold red"))
     _print_places(sink, console)

@@ -162,5 +162,6 @@ def record(verdict: Verdict | None, folder: Path, *, by_windows: PlanStatus | No
         interrupted=False,
         processes=processes,
         machine=MachineRecord(cores=8.0, memory_mib=16_384, devices={"a": 2}),
+        cost="12.34 EUR",
     )
     return Written(plan=written.plan_file(), progress=written.progress_file(processes), summary=summary)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dueby.report.run import Run
+from dueby_api.prices import MICRO_UNITS, format_amount
 from dueby_pages.templating import Sign
 from dueby_pages.wording import counted, duration, number, percent
 
@@ -152,7 +153,13 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
         ),
         Tile(name=f"{run.noun}s", value=number(run.devices), note=counted(len(run.replans), "re-plan")),
         Tile(name="failed images", value=number(run.failed), note=_share(run.failed, run.images)),
+        *([Tile(name="cost", value=run.summary.cost, note=_planned_cost(run))] if run.summary.cost else []),
     )
+
+
+def _planned_cost(run: Run) -> str:
+    cost = run.promise.cost
+    return f"planned {format_amount(round(cost.total * MICRO_UNITS), cost.currency)}" if cost else ""
 
 
 def _likelihood(run: Run) -> str:

@@ -7,7 +7,8 @@ from dueby.report.run import Run
 from dueby.report.sections.facts import Facts
 from dueby_api.calendar import PlannedWindow
 from dueby_api.input_cost import InputCost
-from dueby_api.plan import PlanAnswer, PlannedGroup
+from dueby_api.plan import PlanAnswer, PlannedCost, PlannedGroup
+from dueby_api.prices import MICRO_UNITS, format_amount
 from dueby_api.run_record import Revision
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_pages.wording import NOTHING, counted, duration, fine, number, percent, reason, size
@@ -99,6 +100,7 @@ def _plan_facts(run: Run, revision: Revision, plan: PlanAnswer) -> Facts:
         ("finish at the confidence", duration(revision.at_confidence_s)),
         ("slack at the confidence", duration(plan.slack_seconds)),
         ("images planned", f"{number(plan.planned)} for {number(plan.images)}"),
+        *_cost_facts(plan.cost),
         *_store_facts(plan),
         ("part size", NOTHING if plan.part_size is None else counted(plan.part_size, "image")),
     ]
@@ -114,6 +116,21 @@ def _store_facts(plan: PlanAnswer) -> Facts:
         ("what it gives", f"{number(plan.store.images_per_second)} images/s"),
         ("what the devices take of it", NOTHING if planned is None else f"{number(planned)} images/s"),
     ]
+
+
+def _cost_facts(cost: PlannedCost | None) -> Facts:
+    """Return what the plan was expected to cost, and what causes it; nothing without prices."""
+    if cost is None:
+        return []
+    causes = {
+        "to start": cost.start_up,
+        "to work": cost.work,
+        "to wait for images": cost.waiting,
+        "idle at the end": cost.idle,
+        "rounding": cost.rounding,
+    }
+    rows = {"expected cost": cost.total, **{f"of that {cause}": units for cause, units in causes.items() if units}}
+    return [(name, format_amount(round(units * MICRO_UNITS), cost.currency)) for name, units in rows.items()]
 
 
 def _deadline_facts(run: Run, revision: Revision) -> Facts:

@@ -10,7 +10,7 @@ from rich.console import Console
 from dueby.cli.main import main
 from dueby.inputs.files import read_profiles
 from dueby.plan_words import ASSUMED
-from dueby.runs.run_manifests import find_devices
+from dueby.runs.found_devices import find_devices
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import parse_job
 from support.source_tree import REPOSITORY

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from dueby.cli.main import main
 from dueby.inputs.manifests import read_manifests
-from dueby.runs.run_manifests import find_devices
+from dueby.runs.found_devices import find_devices
 from dueby.terminal.console import people_console
 from dueby_api.errors import Invalid
 from dueby_operator.resources.crds import profile_crd

@@ -29,6 +29,7 @@ from dueby_api.run_record import (
 from dueby_api.schema import Spec
 from dueby_pages.wording import reason
 from dueby_planner.deadline_classes import judge
+from dueby_planner.model.cost import Price, Tariff
 from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.schedule.job import StartReason
 from support.planner import choice, group, problem, store_feed
@@ -51,12 +52,14 @@ FIELDS = [(kind, found.name) for kind in KINDS for found in msgspec.structs.fiel
 # The operator keeps the same type in a ConfigMap, to go on with its workers after a restart; these are for it alone.
 OWN = ("revision", "share", "start_us", "step_ratio", "until_us", "pool")
 FOR_THE_OPERATOR = {(PlannedWorker, name) for name in OWN}
-# A run on this machine knows no prices, and no pool of nodes.
-NOT_OF_A_RUN = {(PlanAnswer, "cost"), (PlannedWindow, "pool"), (PlannedWorker, "provision_us")}
+# A run on this machine knows no pool of nodes.
+NOT_OF_A_RUN = {(PlannedWindow, "pool"), (PlannedWorker, "provision_us")}
 
 
 # Three cores that decode a mini-batch before the GPU has done another one.
 BESIDE_GPU: dict[str, Any] = {"cores": 3, "beside": GPUStep(model_us=500_000, core_us=1_200_000)}
+
+TARIFF = Tariff(currency="EUR", prices={"a": Price(hourly=10**6)})
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, ...]:
     sizes = choice(8, 500_000, 2 * SECOND, interpolation="the next larger size's", engine="openvino")
     folder = tmp_path_factory.mktemp("worker")
     questions = (
-        problem(group(sizes, count=2), images=160, time=29 * SECOND, confidence=0.95, run=0.01),
+        problem(group(sizes, count=2), images=160, time=29 * SECOND, confidence=0.95, run=0.01, tariff=TARIFF),
         problem(group(replace(sizes, **BESIDE_GPU), count=2), images=160, time=3 * SECOND, feed=store_feed(20)),
     )
     feasible, late = (judge(question, "Soft") for question in questions)

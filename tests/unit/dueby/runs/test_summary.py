@@ -38,6 +38,11 @@ def test_it_says_how_many_rows_have_a_warning() -> None:
     assert ", 2 of them with an error and 3 with a warning, after 26s (" in sentence
 
 
+def test_it_says_what_the_workers_did_cost_if_there_are_prices() -> None:
+    assert "Cost: 12.34 EUR." in printed(cost="12.34 EUR")
+    assert not any(line.startswith("Cost") for line in printed())
+
+
 def test_a_run_that_had_nothing_to_do_says_nothing_of_an_expectation() -> None:
     found = printed(expected_seconds=None, images_failed=0, actual_seconds=1.2)
     assert found[0] == "Succeeded: 2,400 of 2,400 images, after 1.2s (deadline 31s)."
