@@ -88,7 +88,6 @@ def _may_download(job: InferenceJob) -> bool:
 class EarlyWorker:
     """A process that loads its model and then waits to be told."""
 
-    slot: Slot
     engine: EngineName
     folder: Path
     process: subprocess.Popen[bytes]
@@ -176,4 +175,4 @@ def _start(
         options=["--early", str(path)],
         is_told_later=True,
     )
-    return EarlyWorker(slot=slot, engine=engine, folder=folder, process=process)
+    return EarlyWorker(engine=engine, folder=folder, process=process)

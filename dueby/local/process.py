@@ -110,12 +110,12 @@ class Process:
         except (OSError, Invalid):
             return None
 
-    def log_tail(self, lines: int = 3) -> str:
+    def log_tail(self) -> str:
         try:
             text = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return "it left no log"
-        return " / ".join(text.splitlines()[-lines:]) or "it left no word"
+        return " / ".join(text.splitlines()[-3:]) or "it left no word"
 
     def _end_state(self, code: int) -> WorkerState:
         if code:

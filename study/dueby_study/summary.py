@@ -5,13 +5,13 @@ time. Stages that were not measured are absent.
 """
 
 from collections.abc import Sequence
+from statistics import linear_regression
 from typing import get_args
 
 from dueby_api.gpu_profile import FitKind, GPUProfile, images_per_second
 from dueby_api.schema import Spec
 from dueby_planner.profiles.fits import MIN_POINTS, left_out_error
 from dueby_planner.profiles.machine_pool import machine_pool
-from dueby_profiler.analysis.statistics import fit_line
 from dueby_profiler.measuring.memory_map import Cell, MemoryMap
 from dueby_study.answers import Answers, answer
 from dueby_study.context import StudyContext
@@ -129,12 +129,12 @@ def slope_of(image_size: int, cells: Sequence[Cell]) -> Slope | None:
     points = [(cell.mini_batch_size, cell.memory_mib) for cell in cells if cell.memory_mib is not None]
     if len({size for size, _ in points}) < 2:
         return None
-    line = fit_line(points)
-    furthest = max(abs(mib / line.at(size) - 1) for size, mib in points)
+    slope, base = linear_regression(*zip(*points, strict=True))
+    furthest = max(abs(mib / (base + slope * size) - 1) for size, mib in points)
     return Slope(
         image_size=image_size,
-        base_mib=round(line.base, 1),
-        image_mib=round(line.slope, 3),
+        base_mib=round(base, 1),
+        image_mib=round(slope, 3),
         furthest=round(furthest, 4) if len(points) > 2 else None,
     )
 

@@ -107,7 +107,7 @@ class JobObserver:
         return observed, silent
 
     async def ask_profiling(self, pods: Sequence[Pod]) -> dict[str, ProfilingProgress]:
-        return await self._ask_all(answering_pods(pods, names.PROFILE), "/progress", ProfilingProgress)
+        return await self._ask_all(answering_pods(pods, names.PROFILE), ProfilingProgress)
 
     def forget_all_but(self, jobs: Iterable[JobSnapshot], batch: Iterable[BatchJob]) -> None:
         """Forget what doesn't exist any more."""
@@ -128,8 +128,8 @@ class JobObserver:
         missed = await self._config_maps.missed(starting, owner=job.uid, now_us=now_us)
         of_steps = [pod for step in ONCE for pod in answering_pods(pods, step)]
         workers, once, profiling = await asyncio.gather(
-            self._ask_all(answering_workers(worker_jobs, pods), "/progress", WorkerProgress),
-            self._ask_all(of_steps, "/progress", OnceProgress),
+            self._ask_all(answering_workers(worker_jobs, pods), WorkerProgress),
+            self._ask_all(of_steps, OnceProgress),
             self.ask_profiling(pods),
         )
         return replace(
@@ -198,9 +198,9 @@ class JobObserver:
         is_told = self._caches[job.uid].commits >= 0
         return replace(job, absent=absent, workers=workers, parts_there=parts, is_told_parts=is_told)
 
-    async def _ask_all(self, pods: Sequence[Pod], page: str, kind: type[Answer]) -> dict[str, Answer]:
+    async def _ask_all(self, pods: Sequence[Pod], kind: type[Answer]) -> dict[str, Answer]:
         """Return the answers by pod, of the pods that answer with this kind."""
-        answers = await asyncio.gather(*(self._ask_one(pod, page, kind) for pod in pods))
+        answers = await asyncio.gather(*(self._ask_one(pod, "/progress", kind) for pod in pods))
         return {pod.name: answer for pod, answer in zip(pods, answers, strict=True) if answer is not None}
 
     async def _ask_one(self, pod: Pod, page: str, kind: type[Answer]) -> Answer | None:

@@ -12,7 +12,6 @@ seen, not a number below it.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, sqrt
 from statistics import fmean, stdev
@@ -94,24 +93,3 @@ def slowness(means: Mapping[int, Mapping[int, float]]) -> list[float]:
             for process, mean in processes.items():
                 deviations[process].append(mean / middle - 1)
     return [fmean(of_process) for of_process in deviations.values()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """The line y = base + slope x."""
-
-    base: float
-    slope: float
-
-    def at(self, x: float) -> float:
-        """Return y at x."""
-        return self.base + self.slope * x
-
-
-def fit_line(points: Sequence[tuple[float, float]]) -> Line:
-    """Return the least-squares line through (x, y) points; raise ValueError unless there are two different x."""
-    if len({x for x, _ in points}) < 2:
-        raise ValueError("a line needs points at two different x")
-    mean_x, mean_y = fmean(x for x, _ in points), fmean(y for _, y in points)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
-    return Line(base=mean_y - slope * mean_x, slope=slope)

@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import linear_regression
 
 import matplotlib
 import yaml
@@ -25,7 +26,6 @@ from dueby_api.classifiers import plain_name
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.schema import validate
-from dueby_profiler.analysis.statistics import fit_line
 from dueby_profiler.measuring.memory_map import MemoryMap
 
 # Distinguishable with any kind of colour vision, and in print by their lightness.
@@ -138,7 +138,7 @@ def draw_memory(memory_map: MemoryMap) -> Figure:
     _plot_cells(cells, sides, sizes, peaks)
     for side, colour in zip(sides, COLOURS, strict=False):
         points = [(size, mib) for size in sizes if (mib := peaks.get((side, size)))]
-        slope = f", {fit_line(points).slope:.1f} MiB an image" if len(points) > 1 else ""
+        slope = f", {linear_regression(*zip(*points)).slope:.1f} MiB an image" if len(points) > 1 else ""
         lines.plot(*zip(*points), color=colour, marker="o", markersize=4.5, label=f"{side} px{slope}")
     lines.set(
         ylim=(0, None), xlim=(0, None), xlabel="mini-batch size (images)", ylabel="peak memory of a process (MiB)"

@@ -68,7 +68,6 @@ def open_session(
     model: Path | bytes,
     *,
     folder: Path | None = None,
-    threads: int = 1,
     stream: int | None = None,
     tf32: bool = False,
 ) -> OnnxSession:
@@ -79,7 +78,7 @@ def open_session(
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SEVERITY
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     # Waiting threads would take the core from the decoders.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -1,14 +1,12 @@
-"""What a handful of measurements says: quantiles, how well a mean is known, the spread between processes, lines."""
+"""What a handful of measurements says: quantiles, how well a mean is known, and the spread between processes."""
 
 from math import inf, isclose
-from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_profiler.analysis.statistics import (
-    fit_line,
     is_known,
     neighbour_correlation,
     pooled_spread,
@@ -88,26 +86,3 @@ def test_the_spread_of_more_samples_is_known_better(samples: int, error: float) 
 def test_there_is_no_spread_where_every_size_was_measured_once() -> None:
     assert pooled_spread({1: [10.0], 2: [20.0]}) is None
     assert pooled_spread({}) is None
-
-
-@given(
-    st.floats(-1e3, 1e3),
-    st.floats(-1e3, 1e3),
-    st.lists(st.integers(1, 512), min_size=2, max_size=10, unique=True),
-)
-def test_a_line_is_found_again_from_its_points(base: float, slope: float, xs: list[int]) -> None:
-    line = fit_line([(x, base + slope * x) for x in xs])
-    assert isclose(line.at(1000), base + slope * 1000, rel_tol=1e-6, abs_tol=1e-3)
-
-
-@given(st.lists(st.tuples(st.integers(1, 100), st.integers(1, 10**6)), min_size=2, max_size=10))
-def test_a_line_goes_through_the_middle_of_its_points(points: list[tuple[int, int]]) -> None:
-    if len({x for x, _ in points}) > 1:
-        line = fit_line(points)
-        middle = fmean(y for _, y in points)
-        assert isclose(line.at(fmean(x for x, _ in points)), middle, rel_tol=1e-6, abs_tol=1e-3)
-
-
-def test_one_x_makes_no_line() -> None:
-    with pytest.raises(ValueError, match="two different"):
-        fit_line([(8, 100), (8, 110)])
