@@ -14,6 +14,7 @@ from dueby_api.capacity import NodePool
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
+from dueby_api.spot import SpotUse, is_used
 from dueby_planner.model.capacity import PoolGroup, Provision, asked_for
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.profiles.observed import learn_provision
@@ -56,9 +57,10 @@ def calendar_of(profiled_jobs: Known, fleet: Fleet, *, now_us: int) -> Calendar:
             whole = shared_problem(job, profiles, classes, now_us=now_us)
             # BestEffort jobs ask for nothing.
             may_ask = asked if job.spec.deadline_class != "BestEffort" else {}
-            whole = replace(
-                whole, pool=replace(whole.pool, groups=_with_pools(whole.pool.groups, counts, may_ask, provision))
-            )
+            # Where nobody says that a device is spot, nothing is known of that.
+            use = job.spec.spot_use if any(pool.spot for pool in fleet.node_pools) else "Prefer"
+            groups = _with_pools(whole.pool.groups, counts, may_ask, provision, use)
+            whole = replace(whole, pool=replace(whole.pool, groups=groups))
             uses[job.metadata.name] = store_uses(whole)
             problem = whole.within_feed()
             _ = problem.rule  # which refuses a confidence that is too high for the profiles
@@ -83,14 +85,18 @@ def _with_pools(
     counts: Mapping[str, int],
     asked: Mapping[str, NodePool],
     provision: Provisions,
+    use: SpotUse,
 ) -> tuple[PoolGroup, ...]:
-    """Return the devices that are there, and what pools could have besides, by name."""
+    """Return the devices that are there, and what pools could have besides, by name; those that the job uses."""
+    spot_first = use == "Prefer" and any(pool.spot for pool in asked.values())
     found = []
     for group in groups:
-        found.append(replace(group, count=counts.get(group.device_class, 0)))
+        there = counts.get(group.device_class, 0) if is_used(use, spot=False) else 0
+        found.append(replace(group, count=there, is_fallback=spot_first))
         for name, pool in asked.items():
             if pool.device_class == group.device_class:
-                of_pool = replace(group, device_class=name, count=pool.devices)
+                count = pool.devices if is_used(use, spot=pool.spot) else 0
+                of_pool = replace(group, device_class=name, count=count, is_fallback=spot_first and not pool.spot)
                 found.append(asked_for(of_pool, provision[pool.name]))
     return tuple(found)
 

@@ -1,7 +1,6 @@
 """Times that come once or in each week, and the devices that are there in them.
 
-`capacity` and `nodePools` in the chart's values and in the file of `dueby plan --pool` are the same lists. Devices that
-may be taken away are another kind of capacity: they belong here, too.
+`capacity` and `nodePools` in the chart's values and in the file of `dueby plan --pool` are the same lists.
 """
 
 from collections.abc import Mapping
@@ -156,9 +155,14 @@ class NodePool(Spec, frozen=True, kw_only=True):
     time_to_provision: Duration
     """How long it takes at most, in 19 of 20 cases, until a node that was asked for is ready with its devices. It
     counts until enough nodes have shown how long they take."""
+    spot: bool = False
+    """Whether its nodes may be taken away at any time, as a cloud's spot nodes are."""
 
     def __post_init__(self) -> None:
         require_duration("timeToProvision", self.time_to_provision)
+        # Affinities can say "none of these labels", and not "not all of them".
+        if self.spot and len(self.node_selector) > 1:
+            raise ValueError("nodeSelector: has one label where spot is true, by which pods are kept off its nodes")
 
     @property
     def provision_us(self) -> int:

@@ -31,6 +31,7 @@ from dueby_api.pod_fields import (
 from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, matching, require_duration, require_time, validate
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
 from dueby_api.source import ONLY_APPENDED, ONLY_FILES, Source, Uri
+from dueby_api.spot import SpotUse
 from dueby_api.units import parse_duration_us, to_micros
 from dueby_api.volumes import Name, NamedObject, Volume
 from dueby_api.words import counted
@@ -64,6 +65,13 @@ NAMED_ROWS = (
 RESERVE_WITHIN_MAX = "devices that may be lost count within max, and can't be more; raise max or lower reserve"
 
 DeadlineClass = Literal["Hard", "Soft", "Relaxed", "BestEffort"]
+# What a job does that doesn't say: no promise stands on devices that may be taken away, unless somebody wants that.
+CLASS_SPOT: Mapping[DeadlineClass, SpotUse] = {
+    "Hard": "Avoid",
+    "Soft": "Prefer",
+    "Relaxed": "Prefer",
+    "BestEffort": "Prefer",
+}
 # Of a small folder, so many may fail if nobody says how many: 1 % of it is less than one damaged file.
 _USUAL_FAILURES = 10
 Percent = Annotated[str, matching(r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")]
@@ -100,6 +108,10 @@ class Gpus(Spec, frozen=True, kw_only=True):
     """Devices that may be lost without missing the deadline. They count within max."""
     max_iterations: Annotated[int, Meta(ge=0, le=MAX_N)] | None = None
     """M: the most mini-batches that one device runs after its first."""
+    spot: SpotUse | None = None
+    """Whether devices of spot nodes are used, which may be taken away at any time. Prefer: those first, and others as
+    far as the deadline needs them. Avoid: none of them. Only: no others. By default Avoid for Hard, Prefer for the
+    other deadline classes. Without a cluster it means nothing."""
 
     def __post_init__(self) -> None:
         if self.max is not None and self.reserve > self.max:
@@ -227,6 +239,11 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     def planned_confidence(self) -> float:
         """The stated confidence, or else the deadline class's."""
         return CLASS_CONFIDENCE[self.deadline_class] if self.confidence is None else self.confidence
+
+    @property
+    def spot_use(self) -> SpotUse:
+        """Whether devices of spot nodes are used: as stated, or else as the deadline class does."""
+        return self.gpus.spot or CLASS_SPOT[self.deadline_class]
 
     @property
     def is_measured_alone(self) -> bool:

@@ -132,6 +132,8 @@ class PlannedWorker(LenientSpec, frozen=True, kw_only=True):
     """How long that takes in 19 of 20 cases. It is part of the start; absent: there is nothing to wait for."""
     expected_provision_us: Micros | None = field(default=None, name="expectedProvisionMicros")
     """How long it takes as expected; absent: as long as that."""
+    spot: bool | None = None
+    """Whether it must be on a spot node, or must not; absent: the plan doesn't say."""
 
     def __post_init__(self) -> None:
         first, end = self.share

@@ -77,6 +77,8 @@ class WindowStatus(LenientSpec, frozen=True, kw_only=True):
     """True if the devices are on no node yet: they are announced for this time. Otherwise absent."""
     pool: Annotated[str, Meta(max_length=63)] | None = None
     """The pool that is asked for nodes with the devices, when the workers are started; absent: they are there."""
+    spot: bool | None = None
+    """True if the devices may be taken away at any time. Otherwise absent."""
 
 
 class HeldStatus(LenientSpec, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The devices that `dueby plan --pool` plans with: CLASS=COUNT on the command line, or a file with a fleet.
 
-A fleet needs not exist. Devices of it that may be taken away would be read here, too.
+A fleet needs not exist.
 """
 
 import re

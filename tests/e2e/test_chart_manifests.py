@@ -107,7 +107,7 @@ def test_what_is_no_capacity_is_refused(wrong: dict[str, Any]) -> None:
 
 
 POOL = {"name": "a", "class": "NVIDIA-A100", "devicesPerNode": 8, "maxNodes": 4, "nodeSelector": {"pool": "a"}}
-POOL |= {"taints": [{"key": "gpus", "effect": "NoSchedule"}], "timeToProvision": "10m"}
+POOL |= {"taints": [{"key": "gpus", "effect": "NoSchedule"}], "timeToProvision": "10m", "spot": True}
 
 
 def test_pools_reach_the_operator() -> None:
@@ -116,7 +116,16 @@ def test_pools_reach_the_operator() -> None:
     assert found == validate(NodePool, POOL)
 
 
-@pytest.mark.parametrize("wrong", [{"maxNodes": 0}, {"nodeSelector": {}}, {"timeToProvision": "10"}, {"spot": True}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"maxNodes": 0},
+        {"nodeSelector": {}},
+        {"timeToProvision": "10"},
+        {"spot": 1},
+        {"spot": True, "nodeSelector": {"pool": "a", "kind": "spot"}},
+    ],
+)
 def test_what_is_no_pool_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="/nodePools/0"):
         rendered(nodePools=[POOL | wrong])

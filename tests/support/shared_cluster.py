@@ -22,6 +22,7 @@ from dueby_operator.cluster.nodes import SLICE, Node
 from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room
 from dueby_operator.cluster.requests import worker_requests
+from dueby_operator.cluster.spot import is_spot
 from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.control.decide import decide
 from dueby_operator.control.job_decision import JobDecision
@@ -105,8 +106,10 @@ class SharedCluster:
 
     def join(self, name: str, cores: int, labels: Mapping[str, str]) -> None:
         """Let a node join the cluster."""
-        pool = pool_of(labels, self.settings.node_pools)
-        self.nodes[name] = replace(node(name, cores), labels=dict(labels), pool=pool)
+        pools = self.settings.node_pools
+        pool = pool_of(labels, pools)
+        spot = is_spot(labels, pool, pools)
+        self.nodes[name] = replace(node(name, cores), labels=dict(labels), pool=pool, is_spot=spot)
 
     def take_away(self, name: str, from_s: int, to_s: int | None = None) -> None:
         """Let a node be away, in seconds after the beginning."""
@@ -230,6 +233,8 @@ class SharedCluster:
         deadline_us = manifest.spec.deadline_us(accepted_us=running.snapshot.accepted_us)
         avoid = self._devices.avoided_nodes("cpu-1", until_us=assignment.until_us or deadline_us)
         ready = {name: found.free["cpu"] for name, found in self._nodes_left().items() if found.is_ready}
+        kept = {"Only": True, "Avoid": False}.get(manifest.spec.spot_use, assignment.is_spot)
+        avoid |= {name for name, found in self.nodes.items() if kept not in (None, found.is_spot)}
         left = {name: free for name, free in ready.items() if free + 1e-9 >= cpus_of(running) and name not in avoid}
         assert left, f"there is no node for {assignment.worker}"
         return max(left, key=lambda name: (name in rather, left[name]))
@@ -315,7 +320,10 @@ class SharedCluster:
             there = [
                 name
                 for name, found in self._nodes_left().items()
-                if found.is_ready and found.pool == worker.assignment.pool and found.free["cpu"] >= worker.cpus
+                if found.is_ready
+                and found.pool == worker.assignment.pool
+                and worker.assignment.is_spot in (None, found.is_spot)
+                and found.free["cpu"] >= worker.cpus
             ]
             if there:
                 worker.node, worker.node_us = there[0], self.now_us

@@ -13,6 +13,7 @@ from itertools import chain
 
 from dueby_api.capacity import AnnouncedDevices
 from dueby_api.inference_job import JobSpec
+from dueby_api.spot import is_used
 from dueby_api.subject import class_of
 from dueby_api.units import clock_time
 from dueby_operator.cluster.nodes import Node, classes_on, devices_like
@@ -71,6 +72,7 @@ def announced_groups(
             for claimant in claimants
             if entry.device_class in claimant.classes
             and entry.is_open_to(claimant.spec.worker.node_selector)
+            and is_used(claimant.spec.spot_use, spot=False)
             and may_have(claimant, entry.device_class)
         )
         if count and coming and users:
@@ -121,4 +123,5 @@ def _has(node: Node, entry: AnnouncedDevices) -> bool:
 
 def _is_for(entry: AnnouncedDevices, spec: JobSpec) -> bool:
     allowed = spec.gpus.classes
-    return (not allowed or entry.device_class in allowed) and entry.is_open_to(spec.worker.node_selector)
+    is_open = entry.is_open_to(spec.worker.node_selector) and is_used(spec.spot_use, spot=False)
+    return is_open and (not allowed or entry.device_class in allowed)

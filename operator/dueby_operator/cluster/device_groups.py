@@ -19,8 +19,8 @@ from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
 from dueby_planner.schedule.job import Claimant, JobKey
 from dueby_planner.schedule.spans import Spans, from_now
 
-_Key = tuple[str, frozenset[JobKey], Spans, str]
-"""Device class, the jobs that may use the devices, when the devices are away, and their pool."""
+_Key = tuple[str, frozenset[JobKey], Spans, str, bool]
+"""Device class, the jobs that may use the devices, when the devices are away, their pool, and whether they are spot."""
 _Asked = Mapping[str, float]
 
 
@@ -64,7 +64,8 @@ class _Claims:
         """Most nodes are alike, so that the same is asked of many of them."""
         open_nodes = OpenNodes(nodes)
         for claimant in claimants:
-            among = open_nodes.to(tolerations_of(claimant.spec), claimant.spec.worker.node_selector)
+            spec = claimant.spec
+            among = open_nodes.to(tolerations_of(spec), spec.worker.node_selector, spec.spot_use)
             for device_class in claimant.classes:
                 memory = memory_of(claimant.spec.model, device_class) if memory_of else None
                 requests = worker_requests(claimant.spec, settings, device_class, memory=memory)
@@ -116,7 +117,7 @@ def find_groups(
         away = from_now(node.absences(now_us), now_us)
         for (device_class, users), here in zip(wanted := list(claims.on(node)), _count(node, wanted), strict=True):
             if here.devices:
-                collected[device_class, users.keys, away, node.pool].append(here)
+                collected[device_class, users.keys, away, node.pool, node.is_spot].append(here)
     names = _names(collected)
     groups = (
         DeviceGroup(
@@ -130,6 +131,7 @@ def find_groups(
             nodes=frozenset(here.node for here in on_nodes),
             away=key[2],
             pool=key[3],
+            is_spot=key[4],
         )
         for key, on_nodes in collected.items()
     )

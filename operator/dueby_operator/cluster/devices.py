@@ -282,6 +282,7 @@ class ClusterDevices:
                 requests=self._per_node(spec, device_class),
                 tolerations=tolerations_of(spec),
                 selector=spec.worker.node_selector,
+                spot=spec.spot_use,
             )
         return self._shortages[key]
 
@@ -290,7 +291,7 @@ class ClusterDevices:
         tolerations, selector = tolerations_of(spec), spec.worker.node_selector
         pods: list[OverduePod] = []
         for node in (node for node in self.open_nodes if node.overdue):
-            if is_open(node, tolerations=tolerations, selector=selector):
+            if is_open(node, tolerations=tolerations, selector=selector, spot=spec.spot_use):
                 kinds = ((name, kind_on(node, name)) for name in classes)
                 if any(_is_held(node, {**self._per_node(spec, name), **kind.request}) for name, kind in kinds if kind):
                     pods += node.overdue
@@ -359,7 +360,7 @@ class ClusterDevices:
 
     def _open_to(self, spec: JobSpec) -> frozenset[str]:
         """Return the nodes that take the job's workers, if they have room."""
-        return self._by_taints.to(tolerations_of(spec), spec.worker.node_selector)
+        return self._by_taints.to(tolerations_of(spec), spec.worker.node_selector, spec.spot_use)
 
     @cached_property
     def _by_taints(self) -> OpenNodes:

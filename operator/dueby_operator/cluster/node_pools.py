@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from dueby_api.capacity import NodePool
 from dueby_api.inference_job import JobSpec
+from dueby_api.spot import is_used
 from dueby_api.units import format_duration
 from dueby_operator.cluster.nodes import Node, are_borne, devices_like
 from dueby_operator.cluster.requests import tolerations_of
@@ -84,6 +85,7 @@ def asked_groups(
                 users=users,
                 pool=pool.name,
                 provision=provision[pool.name],
+                is_spot=pool.spot,
             )
 
 
@@ -99,6 +101,7 @@ def is_for(pool: NodePool, spec: JobSpec) -> bool:
         and not spec.queue_name
         and (not allowed or pool.device_class in allowed)
         and (spec.worker.node_selector or {}).items() <= pool.node_selector.items()
+        and is_used(spec.spot_use, spot=pool.spot)
         and are_borne(taints, tolerations_of(spec))
     )
 

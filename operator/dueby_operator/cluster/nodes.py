@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from dueby_api.capacity import WeeklyWindow
 from dueby_api.errors import Invalid
+from dueby_api.spot import SpotUse, is_used
 from dueby_api.subject import AT, class_of, own_class
 from dueby_operator.cluster.gpu_labels import class_label, labelled_gpus, why_uncounted
 from dueby_operator.cluster.quantities import readable_quantities, requests_of
@@ -108,6 +109,8 @@ class Node:
     """What jobs' workers have that are not being deleted."""
     pool: str = ""
     """The pool that it belongs to, whose nodes come when they are asked for; empty: none."""
+    is_spot: bool = False
+    """Whether it may be taken away at any time."""
     other_names: Mapping[str, str] = field(default_factory=dict)
     """By other names under which pods may ask for a resource, the resource."""
     uncounted: str = ""
@@ -302,10 +305,12 @@ def has_class(node: Node, device_class: str) -> bool:
     return name in map(class_of, node.devices) or (node.has_slices and CPU_CLASS.match(name) is not None)
 
 
-def is_open(node: Node, *, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None) -> bool:
-    """Return whether the node takes pods with these tolerations and this selector, if it has room."""
+def is_open(
+    node: Node, *, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None, spot: SpotUse = "Prefer"
+) -> bool:
+    """Return whether the node takes pods with these tolerations, this selector and this use of spot, if it has room."""
     is_selected = all(node.labels.get(name) == value for name, value in (selector or {}).items())
-    return node.is_ready and is_selected and are_borne(node.taints, tolerations)
+    return node.is_ready and is_selected and is_used(spot, spot=node.is_spot) and are_borne(node.taints, tolerations)
 
 
 def are_borne(taints: Iterable[Taint], tolerations: Sequence[Toleration]) -> bool:
@@ -352,18 +357,22 @@ class OpenNodes:
     def __init__(self, nodes: Iterable[Node]) -> None:
         self._nodes = [node for node in nodes if node.is_ready]
         self._found: dict[object, frozenset[str]] = {}
-        """By the taints that are tolerated and the labels that are selected."""
+        """By the taints that are tolerated, the labels that are selected, and the use of spot."""
         self._by_label: dict[str, dict[str, set[str]]] = {}
         """By label and its value, of the labels that anybody has asked for."""
 
-    def to(self, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None) -> frozenset[str]:
-        """Return the names of the nodes that take pods with these tolerations and this selector, if they have room."""
+    def to(
+        self, tolerations: Sequence[Toleration], selector: Mapping[str, str] | None, spot: SpotUse = "Prefer"
+    ) -> frozenset[str]:
+        """Return the names of the nodes that are open to such pods (is_open), if they have room."""
         borne = frozenset(taints for taints in self._by_taints if are_borne(taints, tolerations))
-        key = borne, tuple(sorted((selector or {}).items()))
+        key = borne, tuple(sorted((selector or {}).items())), spot
         if key not in self._found:
             names = set[str]().union(*(self._by_taints[taints] for taints in borne))
             for label, value in (selector or {}).items():
                 names &= self._having(label).get(value, set())
+            if spot != "Prefer":
+                names = names - self._spot if spot == "Avoid" else names & self._spot
             self._found[key] = frozenset(names)
         return self._found[key]
 
@@ -373,6 +382,10 @@ class OpenNodes:
         for node in self._nodes:
             names[tuple(node.taints)].add(node.name)
         return names
+
+    @cached_property
+    def _spot(self) -> set[str]:
+        return {node.name for node in self._nodes if node.is_spot}
 
     def _having(self, label: str) -> Mapping[str, set[str]]:
         if label not in self._by_label:

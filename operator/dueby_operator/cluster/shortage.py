@@ -9,6 +9,7 @@ Jobs' statuses are read by tenants, to whom nodes and what is free on each are t
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from dueby_api.spot import SpotUse, is_used
 from dueby_api.words import counted
 from dueby_operator.cluster.allotments import allotment_of, fits_allotment
 from dueby_operator.cluster.nodes import SLICE, Node, is_open, kind_on
@@ -28,12 +29,13 @@ def describe_shortage(
     requests: Mapping[str, float],
     tolerations: Sequence[Toleration] = (),
     selector: Mapping[str, str] | None = None,
+    spot: SpotUse = "Prefer",
 ) -> str:
     """Return what is missing for one more worker that asks for this and a device of the class; empty if nothing is."""
     having = [node for node in nodes if kind_on(node, device_class)]
-    usable = [node for node in having if is_open(node, tolerations=tolerations, selector=selector)]
+    usable = [node for node in having if is_open(node, tolerations=tolerations, selector=selector, spot=spot)]
     if not usable:
-        return _unusable(having, device_class)
+        return _unusable(having, device_class, spot)
     allotments = {node.name: allotment_of(node, device_class, settings) for node in usable}
     if not any(fits_allotment(allotment, requests) for allotment in allotments.values()):
         largest = max(allotments.values(), key=lambda allotment: tuple(allotment.values()))
@@ -82,9 +84,15 @@ def _beyond_allotment(device_class: str, allotment: Mapping[str, float], request
     )
 
 
-def _unusable(having: Sequence[Node], device_class: str) -> str:
+def _unusable(having: Sequence[Node], device_class: str, spot: SpotUse) -> str:
     if not having:
         return f"no node has {device_class}"
+    if not any(is_used(spot, spot=node.is_spot) for node in having):
+        kind = "on demand" if spot == "Only" else "spot"
+        return (
+            f"{counted(len(having), 'node')} with {device_class}, all of them {kind}, which the job doesn't use "
+            f"(spec.gpus.spot is {spot})"
+        )
     return (
         f"of {counted(len(having), 'node')} with {device_class} none is ready, selected by the job and without taints "
         "that it doesn't tolerate"

@@ -1,10 +1,11 @@
 """From what was decided about a job to what is written: actions become Jobs, ConfigMaps and deletions. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
+from dueby_api.spot import SpotUse
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import DeviceKind
@@ -30,6 +31,9 @@ from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.profiling.on_demand_jobs import private_objects, shared_job
 from dueby_operator.settings import OperatorSettings
 from dueby_planner.schedule.job import Assignment
+
+# Whether pods are kept on spot nodes, or off them, whatever the plan says.
+_KEPT_ON_SPOT: Mapping[SpotUse, bool] = {"Only": True, "Avoid": False}
 
 
 def render(
@@ -80,19 +84,20 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
 
 
 def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *, keeps_until_us: int) -> list[Write]:
-    """Return Jobs for each device class and pool, since a Job's pods all ask for the same: one, or more of many.
+    """Return Jobs for each device class, pool and kind of node, since a Job's pods all ask for the same: one, or more.
 
     Workers that may keep their devices are on nodes that stay until `keeps_until_us`, the others on nodes that stay as
     long as they do.
     """
-    groups: dict[tuple[str, str, frozenset[str]], list[Assignment]] = defaultdict(list)
+    groups: dict[tuple[str, str, bool | None, frozenset[str]], list[Assignment]] = defaultdict(list)
     for assignment in start.assignments:
         until_us = assignment.until_us or keeps_until_us
         avoid = devices.avoided_nodes(assignment.device_class, until_us=until_us)
-        groups[assignment.device_class, assignment.pool, avoid].append(assignment)
+        is_spot = _KEPT_ON_SPOT.get(owner.job.spec.spot_use, assignment.is_spot)
+        groups[assignment.device_class, assignment.pool, is_spot, avoid].append(assignment)
     writes: list[Write] = []
     chunks: Counter[str] = Counter()
-    for (device_class, pool, avoid), assignments in groups.items():
+    for (device_class, pool, is_spot, avoid), assignments in groups.items():
         device = devices.kind_in_pool(pool, device_class) if pool else devices.kind_of(device_class)
         if device is None:
             raise Invalid("spec.gpus.classes", f"no node has devices of the class {device_class}")
@@ -107,6 +112,7 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *
                 chunk=chunk,
                 avoid=avoid,
                 memory=devices.worker_memory(owner.job.spec.model, device_class),
+                is_spot=is_spot,
             )
             chunks[device_class] += 1
             writes.append(Create(config_map=objects.config_map, job=objects.job))

@@ -20,6 +20,7 @@ from dueby_api.schema import decode
 from dueby_api.words import counted
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of, own_cores
+from dueby_operator.cluster.spot import node_terms
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import (
     LISTENS,
@@ -130,10 +131,12 @@ def worker_objects(
     chunk: int = 0,
     avoid: Collection[str] = (),
     memory: str | None = None,
+    is_spot: bool | None = None,
 ) -> Objects:
     """Return ConfigMap and Job of workers of one class that are started together, or of a chunk of them.
 
-    There are at most MAX_WORKERS_OF_JOB. Nodes to `avoid` are not used.
+    There are at most MAX_WORKERS_OF_JOB. Nodes to `avoid` are not used. `is_spot` says whether they must be on spot
+    nodes or must not; None: neither.
     """
     first, cores = assignments[0], _cores(owner.job.spec, assignments, settings)
     name = names.workers_name(
@@ -147,6 +150,7 @@ def worker_objects(
         avoid=avoid,
         rather=start.nodes.get(first.device_class, ()),
         memory=memory,
+        among=() if is_spot is None else node_terms(settings.node_pools, spot=is_spot),
     )
     job = job_document(
         name,

@@ -1,6 +1,6 @@
 """The pods of a job's steps: Pod Security "restricted", no Kubernetes credentials, the job's fields on top. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +140,8 @@ class DeviceRequest:
     """Nodes that it keeps off."""
     rather: Collection[str] = ()
     """Nodes that it is put on if one of them has room."""
+    among: Sequence[Sequence[Document]] = ()
+    """Lists of expressions of which its node's labels meet one; empty: any labels do."""
     memory: str | None = None
     """What it asks for if the job doesn't say; None: what the settings say."""
 
@@ -175,7 +177,7 @@ def device_pod(
         pod["spec"]["runtimeClassName"] = runtime_class
     if device.selector:
         pod["spec"]["nodeSelector"] = {**pod["spec"].get("nodeSelector", {}), **device.selector}
-    if affinity := _node_affinity(device, request.avoid, request.rather):
+    if affinity := _node_affinity(request):
         pod["spec"]["affinity"] = affinity
     return pod
 
@@ -207,12 +209,13 @@ def worker_pod(
     return pod
 
 
-def _node_affinity(device: DeviceKind, avoid: Collection[str], rather: Collection[str]) -> Document | None:
+def _node_affinity(request: DeviceRequest) -> Document | None:
     """Return what holds a pod on nodes that have the device, and keeps it off others; None if nothing does.
 
     Of the nodes that are left, those are preferred that it is to be on `rather`, or the first of them: a pod is a small
     document.
     """
+    device, avoid, rather = request.device, request.avoid, request.rather
     names = [*([("In", device.node)] if device.node else []), *(("NotIn", name) for name in sorted(avoid))]
     preferred = sorted(set(rather).difference(avoid))[:MAX_PREFERRED]
     required = _on_nodes(*names) if names else {}
@@ -225,6 +228,12 @@ def _node_affinity(device: DeviceKind, avoid: Collection[str], rather: Collectio
             {**term, "matchExpressions": [*term.get("matchExpressions", ()), one]}
             for term in terms or [{}]
             for one in either
+        ]
+    if request.among:
+        terms = [
+            {**term, "matchExpressions": [*term.get("matchExpressions", ()), *expressions]}
+            for term in terms or [{}]
+            for expressions in request.among
         ]
     affinity: Document = {}
     if terms:

@@ -19,6 +19,7 @@ from dueby_operator.cluster.announced import with_times
 from dueby_operator.cluster.node_pools import pool_of
 from dueby_operator.cluster.nodes import Node, PodRow, read_node, read_slice_cpus, with_published
 from dueby_operator.cluster.resource_slices import DRIVER, PublishedGPUs, read_published
+from dueby_operator.cluster.spot import is_spot
 from dueby_operator.kube.client import Kube, Refused
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.server_clock import steady_clock_s
@@ -97,10 +98,12 @@ class NodeTable:
 
     def _node(self, document: Raw) -> Node:
         read = parse(NodeObject, document)
-        labels, maintenance = read.metadata.labels, self._settings.maintenance
+        labels, maintenance, pools = read.metadata.labels, self._settings.maintenance, self._settings.node_pools
+        pool = pool_of(labels, pools)
         return replace(
             read_node(read, self._settings.class_labels, slice_cpus=self._slice_cpus(read)),
-            pool=pool_of(labels, self._settings.node_pools),
+            pool=pool,
+            is_spot=is_spot(labels, pool, pools),
             away=find_absences(labels, maintenance, drain_at_us=self._drain_at_us(read)),
             away_weekly=find_weekly(labels, maintenance),
         )

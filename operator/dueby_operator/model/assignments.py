@@ -30,6 +30,7 @@ def planned_worker(assignment: Assignment) -> PlannedWorker:
         pool=assignment.pool or None,
         provision_us=provision.late_us if provision else None,
         expected_provision_us=provision.expected_us if provision else None,
+        spot=assignment.is_spot,
     )
 
 
@@ -58,6 +59,7 @@ def assignment_of(worker: PlannedWorker) -> Assignment:
         until_us=worker.until_us,
         pool=worker.pool or "",
         provision=_provision_of(worker),
+        is_spot=worker.spot,
     )
 
 

@@ -148,6 +148,8 @@ class PoolGroup:
     """Ascending by mini-batch size, then by engine."""
     available_us: int = 0
     """a: time until these devices are free."""
+    is_fallback: bool = False
+    """Whether they are used only as far as the job's other devices don't do. Only a calendar looks at it (place.py)."""
 
     @cached_property
     def rows(self) -> tuple[tuple[int, int, int, int, int, DeviceChoice], ...]:

@@ -9,7 +9,7 @@ wait so.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,7 +25,7 @@ from dueby_api.units import (
 from dueby_api.words import counted
 from dueby_planner.answer import cost_by_cause, device_word, planned_store, unpriced_warnings
 from dueby_planner.model.part_size import part_size_for
-from dueby_planner.model.problem import NEVER_US, Problem
+from dueby_planner.model.problem import NEVER_US, Problem, find_least
 from dueby_planner.schedule.calendar import Calendar, make_calendar
 from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.devices import DeviceGroups
@@ -185,6 +185,8 @@ def _proof(problem: Problem, reservation: Reservation) -> str:
         return "All devices that the job may use would be too few to be in time."
     if fewest >= devices_at_most(reservation):
         return f"No fewer than {counted(fewest, word)} would be in time."
+    if any(problem.pool.groups[0].is_fallback != group.is_fallback for group in problem.pool.groups):
+        return f"Of any kind, {counted(fewest, word)} would be enough without other jobs; spot devices come first."
     return f"Without other jobs {counted(fewest, word)} would be enough."
 
 
@@ -210,11 +212,12 @@ def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
 
 def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> tuple[WindowStatus, ...]:
     """Return the windows as a status has them, by time; those of one class that are the same together."""
-    counts: Counter[tuple[Window, str, bool, str]] = Counter()
+    counts: Counter[tuple[Window, str, bool, str, bool]] = Counter()
     for lane in reservation:
         group = groups.by_name[lane.group]
+        kind = group.device_class, group.is_announced, group.asked_pool or "", group.is_spot
         for window in lane.windows:
-            counts[window, group.device_class, group.is_announced, group.asked_pool or ""] += lane.count
+            counts[window, *kind] += lane.count
     in_order = sorted(counts.items(), key=lambda item: (item[0][0].from_us, item[0][0].to_us, *item[0][1:]))
     return tuple(
         WindowStatus(
@@ -227,8 +230,9 @@ def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: i
             images=count * window.images,
             announced=is_announced or None,
             pool=pool or None,
+            spot=is_spot or None,
         )
-        for (window, device_class, is_announced, pool), count in in_order[:MAX_WINDOWS]
+        for (window, device_class, is_announced, pool, is_spot), count in in_order[:MAX_WINDOWS]
     )
 
 
@@ -264,6 +268,9 @@ def _at_once(candidate: Candidate) -> Begun | None:
     free = candidate.now.devices(job.key, idle, horizon_us)
     if not _would_do(problem, free, horizon_us):
         return None
+    able = (capacity.group for capacity in problem.capacities(horizon_us))
+    fallbacks = [group.device_class for group in able if group.is_fallback]
+    free = with_few_fallbacks(free, fallbacks, lambda devices: _would_do(problem, devices, horizon_us))
     work = decide_workers(job.with_more(by_class(free, groups)))
     if not isinstance(work.action, Start) or work.action.verdict is None:
         return None
@@ -271,14 +278,42 @@ def _at_once(candidate: Candidate) -> Begun | None:
     if plan is None or plan.finish_at_confidence_us > horizon_us or placement.is_in_time > plan.is_in_time:
         return None
     taken = spread(work.action.assignments, free, groups)
-    return on_nodes(work, work.action, job.key, taken, groups), taken
+    return on_nodes(work, work.action, job, taken, groups), taken
 
 
 def on_nodes(
-    work: WorkDecision, start: Start, key: JobKey, taken: Mapping[str, int], groups: DeviceGroups
+    work: WorkDecision, start: Start, job: ScheduledJob, taken: Mapping[str, int], groups: DeviceGroups
 ) -> WorkDecision:
-    """Return the decision to start workers with the nodes of the groups whose devices they take."""
-    return replace(work, action=replace(start, nodes=groups.nodes_among(key, taken)))
+    """Return the decision to start workers with the nodes of the groups whose devices they take, and their kind."""
+    assignments = start.assignments
+    if groups.fallbacks(job.key, job.spec.spot_use):
+        spot = Counter[str]()
+        for name, count in taken.items():
+            spot[groups.class_of(name)] += count if groups.by_name[name].is_spot else 0
+        marked = []
+        for assignment in assignments:
+            marked.append(replace(assignment, is_spot=spot[assignment.device_class] > 0))
+            spot[assignment.device_class] -= 1
+        assignments = tuple(marked)
+    return replace(work, action=replace(start, assignments=assignments, nodes=groups.nodes_among(job.key, taken)))
+
+
+def with_few_fallbacks(
+    free: dict[str, int], fallbacks: Sequence[str], suffices: Callable[[Mapping[str, int]], bool]
+) -> dict[str, int]:
+    """Return the devices by group with as few of the fallbacks as it takes, the first ones; all if none suffice."""
+    most = sum(free.get(name, 0) for name in fallbacks)
+
+    def limited(count: int) -> dict[str, int]:
+        devices = dict(free)
+        for name in fallbacks:
+            devices[name] = min(count, free.get(name, 0))
+            count -= devices[name]
+        return devices
+
+    if not most or not suffices(free):
+        return free
+    return limited(find_least(lambda count: suffices(limited(count)), 0, most))
 
 
 def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bool:
@@ -289,10 +324,15 @@ def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bo
 
 
 def spread(assignments: Iterable[Assignment], free: Mapping[str, int], groups: DeviceGroups) -> Counter[str]:
-    """Return how many devices of each group these workers take: first those that the fewest jobs may use."""
+    """Return how many devices of each group these workers take: first spot, then those that the fewest jobs may use."""
+
+    def order(name: str) -> tuple[bool, int, int, str]:
+        group = groups.by_name[name]
+        return not group.is_spot, len(group.users), -free[name], name
+
     left = Counter(assignment.device_class for assignment in assignments)
     taken: Counter[str] = Counter()
-    for name in sorted(free, key=lambda name: (len(groups.by_name[name].users), -free[name], name)):
+    for name in sorted(free, key=order):
         device_class = groups.class_of(name)
         if count := min(left[device_class], free[name]):
             left[device_class] -= count
@@ -312,6 +352,7 @@ def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
     """Return the start of the windows that begin now."""
     job, placement = candidate.job, candidate.placement
     lanes = [(lane, count) for lane, count in zip(placement.reservation, counts, strict=True) if count]
+    fallbacks = candidate.groups.fallbacks(job.key, job.spec.spot_use)
     workers = [
         NewWorker(
             device_class=candidate.groups.class_of(lane.group),
@@ -321,6 +362,7 @@ def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
             until_us=None if job.is_queued else job.now_us + lane.windows[0].to_us,
             pool=candidate.groups.by_name[lane.group].asked_pool or "",
             provision=candidate.groups.by_name[lane.group].provision,
+            is_spot=candidate.groups.by_name[lane.group].is_spot if fallbacks else None,
         )
         for lane, count in lanes
         for _ in range(count)
@@ -337,6 +379,7 @@ def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
     taken: Counter[str] = Counter()
     for lane, count in lanes:
         taken[lane.group] += count
+    start = replace(start, nodes=candidate.groups.nodes_among(job.key, taken))
     work = WorkDecision(
         action=start,
         lag=LagMemory(quiet_until_us=job.now_us + pause_us(worker.choice.start_us for worker in workers)),
@@ -344,7 +387,7 @@ def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
         expected_finish_us=candidate.forecast_us()
         or job.now_us + expected_finish_us(placement.reservation, placement.job.problem),
     )
-    return on_nodes(work, start, job.key, taken, candidate.groups), taken
+    return work, taken
 
 
 def keep_windows(job: ScheduledJob) -> WorkDecision:

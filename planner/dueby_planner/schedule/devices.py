@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from dueby_api.spot import SpotUse
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.model.capacity import Provision
-from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob
+from dueby_planner.schedule.job import AbsentKind, JobKey, PromisedJob, ScheduledJob
 from dueby_planner.schedule.spans import Spans
 
 
@@ -43,6 +44,8 @@ class DeviceGroup:
     """The pool whose nodes they are on, or would be on: nodes come when they are asked for. Empty: none."""
     provision: Provision | None = None
     """How long it takes until they are there once a worker asks for them; None: nobody needs to ask."""
+    is_spot: bool = False
+    """Whether they may be taken away at any time."""
 
     @property
     def is_on_nodes(self) -> bool:
@@ -104,12 +107,22 @@ class DeviceGroups:
         groups = (group for group in self.of(key, device_class) if group.is_on_nodes)
         return next((group for group in groups if node in group.nodes or not group.nodes), None)
 
-    def of_pool(self, key: JobKey, device_class: str, pool: str) -> list[DeviceGroup]:
+    def fallbacks(self, key: JobKey, use: SpotUse) -> frozenset[str]:
+        """Return the names of the groups that the job uses only as far as others don't do.
+
+        Those are devices on demand, for a job that prefers spot devices and has some.
+        """
+        groups = self.of(key)
+        if use != "Prefer" or not any(group.is_spot for group in groups):
+            return frozenset()
+        return frozenset(group.name for group in groups if not group.is_spot)
+
+    def of_pool(self, key: JobKey, device_class: str, pool: str, *, is_spot: bool | None = None) -> list[DeviceGroup]:
         """Return the groups of which a worker will have a device that asks for one of a pool, those on nodes first.
 
-        Without a pool, those that need not be asked for.
+        Without a pool, those that need not be asked for. `is_spot` is the worker's.
         """
-        groups = self.of(key, device_class)
+        groups = [group for group in self.of(key, device_class) if is_spot in (None, group.is_spot)]
         if not pool:
             return [group for group in groups if not group.provision]
         return sorted((group for group in groups if group.pool == pool), key=lambda group: not group.is_on_nodes)
@@ -171,6 +184,18 @@ class DeviceGroups:
             for key in group.users:
                 found.setdefault(key, []).append(group)
         return found
+
+
+def less_absent(counts: Mapping[str, int], groups: DeviceGroups, absent: Mapping[AbsentKind, int]) -> dict[str, int]:
+    """Return these devices by group without those that no node has given to a worker that must have one of a kind."""
+    gone, left = Counter(absent), dict[str, int]()
+    for name, count in counts.items():
+        group = groups.by_name[name]
+        kind = group.device_class, group.is_spot
+        taken = 0 if group.provision else min(count, gone[kind])
+        gone[kind] -= taken
+        left[name] = count - taken
+    return left
 
 
 def devices_by_class(groups: Iterable[DeviceGroup]) -> Counter[str]:
@@ -243,13 +268,13 @@ class IdleDevices:
         """Start workers on these devices, of those that were offered to the job."""
         self._left.subtract(self._groups.charged(key, devices))
 
-    def has_started(self, key: JobKey, device_class: str, pool: str = "") -> str | None:
+    def has_started(self, key: JobKey, device_class: str, pool: str = "", *, is_spot: bool | None = None) -> str | None:
         """Return the group of which a started worker, which is on no node yet, will have a device, and take that.
 
-        `pool` is the one that it has asked for a node, if it has. None if all are taken: nobody knows then where it
-        will be.
+        `pool` is the one that it has asked for a node, if it has, and `is_spot` is the worker's. None if all are taken:
+        nobody knows then where it will be.
         """
-        groups = self._groups.of_pool(key, device_class, pool)
+        groups = self._groups.of_pool(key, device_class, pool, is_spot=is_spot)
         if pool:  # one whose node has come is about to have it
             name = next((group.name for group in groups if self._left[group.name] > 0), None)
         else:

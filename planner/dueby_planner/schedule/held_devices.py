@@ -287,7 +287,7 @@ def _group_of(job: ScheduledJob, worker: WorkerModel, groups: DeviceGroups, idle
         return found.name if found else None
     if worker.state == "queued":  # its queue counts it as used
         return idle.could_leave_queue(job.key, device_class)
-    return idle.has_started(job.key, device_class, worker.assignment.pool)
+    return idle.has_started(job.key, device_class, worker.assignment.pool, is_spot=worker.assignment.is_spot)
 
 
 def _rest_us(job: ScheduledJob, there: Sequence[WorkerModel], margin: Fraction) -> int:

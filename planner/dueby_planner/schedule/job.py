@@ -46,6 +46,8 @@ StartReason = Literal[
 ]
 JobKey = tuple[str, str]
 """Namespace and name of a job; the namespace is empty on one machine."""
+AbsentKind = tuple[str, bool]
+"""A device class, and whether its devices are spot."""
 # Steps after which a worker shows how long they take. One worker's may differ from the profile's by so much by noise.
 SHOWING_STEPS, NOISE = 8, 0.2
 # Workers that a job may have had, those that are gone among them. Each is told the shares of all, which is 400 KB for
@@ -102,6 +104,8 @@ class Assignment:
     """The pool of nodes that it asks for one; empty: it has its device of a node that is there."""
     provision: Provision | None = None
     """How long that node may take to come. It is part of the start of `choice`; None if there is none to wait for."""
+    is_spot: bool | None = None
+    """Whether it must have a device that may be taken away, or must not; None: the plan doesn't say."""
 
     @property
     def number(self) -> int:
@@ -238,6 +242,8 @@ class ScheduledJob:
 
     The scheduler knows of something that nodes don't show, such as a volume that is bound to another.
     """
+    absent_kinds: Mapping[AbsentKind, int] = field(default_factory=dict)
+    """The same of workers that must have a device which is spot, or one which isn't: the others are there for more."""
     cores: Mapping[str, int] = field(default_factory=dict)
     """Cores that a GPU's worker may have, by class."""
     stores: tuple[StoreLimits, ...] = ()

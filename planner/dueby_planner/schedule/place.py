@@ -1,5 +1,9 @@
 """Place one job on what is free: the fewest devices that are accepted, and their windows.
 
+Of fallback devices, such as those on demand for a job that prefers spot, there are as few as it takes beside all the
+others, before the fewest devices of both are sought. The left side of the rule grows in every C_i, so one fallback
+device more never makes it fail, and the least number of them is found by halving.
+
 The devices are levels of what is free (free_devices.py), of every class that the job may use. What a level can do by
 the deadline is the sum over its spans of C(length of the span), with S + W lost in each. The k largest of these decide
 as on an idle pool: k devices are enough iff the k largest levels are accepted, and "every j < k fails" is the
@@ -63,6 +67,8 @@ def place(
 
 def _place(problem: Problem, free: Free, time_us: int, *, levelled: bool, soon: bool) -> Reservation | None:
     """Return the levels that the job holds, all but one of them for as long as they are free."""
+    if any(group.is_fallback for group in problem.groups):
+        return _with_few_fallbacks(problem, free, time_us, levelled=levelled, soon=soon)
     if not levelled:
         # Most jobs need few of the devices, and to look at few levels takes less time: at twice as many as would be
         # enough if all were free all the time, or some.
@@ -74,6 +80,23 @@ def _place(problem: Problem, free: Free, time_us: int, *, levelled: bool, soon: 
     if not has_room(problem, free, time_us):
         return None
     return _Levels(problem, free, time_us).place(levelled=levelled, soon=soon)
+
+
+def _with_few_fallbacks(
+    problem: Problem, free: Free, time_us: int, *, levelled: bool, soon: bool
+) -> Reservation | None:
+    """Return the levels that the job holds, with as few fallback devices as it takes."""
+    if not has_room(problem, free, time_us):
+        return None
+
+    def levels(fallbacks: int) -> _Levels:
+        return _Levels(problem, free, time_us, fallbacks=fallbacks)
+
+    most = min(problem.most, sum(group.count for group in problem.groups if group.is_fallback))
+    if levels(most).fewest(0) is None:
+        return None
+    fewest = find_least(lambda count: levels(count).fewest(0) is not None, 0, most)
+    return levels(fewest).place(levelled=levelled, soon=soon)
 
 
 def suffices(problem: Problem, free: Free, until_us: int) -> bool:
@@ -108,8 +131,13 @@ def usable(problem: Problem) -> Mapping[str, int]:
 class _Levels:
     """What one job can do with each level of what is free until a time."""
 
-    def __init__(self, problem: Problem, free: Free, until_us: int, *, most: int | None = None) -> None:
-        """`most`: how many levels of each name are looked at; None: all that the job may have."""
+    def __init__(
+        self, problem: Problem, free: Free, until_us: int, *, most: int | None = None, fallbacks: int | None = None
+    ) -> None:
+        """`most`: how many levels of each name are looked at; None: all that the job may have.
+
+        `fallbacks`: how many levels of fallback devices are looked at; None: all.
+        """
         self._problem = problem
         self._groups = {group.device_class: group for group in problem.groups if group.count}
         self._best: dict[tuple[str, int], Capacity | None] = {}
@@ -122,7 +150,8 @@ class _Levels:
         # Levels are nested, so each class yields its largest first. Ties by class and level, so that every planner of
         # the same jobs finds the same calendar.
         runs = heapq.merge(*(self._runs_of(name, most) for name in self._groups), key=_largest_first)
-        self._rest = iter(sorted(runs, key=_largest_first)) if problem.reserve else runs
+        rest = iter(sorted(runs, key=_largest_first)) if problem.reserve else runs
+        self._rest = rest if fallbacks is None else self._with_few(rest, fallbacks)
         self._runs: list[LevelRun] = []
         """Those that were looked at."""
 
@@ -136,7 +165,7 @@ class _Levels:
         if count is None:
             return None
         chosen = list(_within(self._runs, offset, count))
-        spare, rest, at = _one_of(chosen, is_first=levelled)
+        spare, rest, at = _one_of(chosen, 0 if levelled else self._gives_back(chosen), is_first=levelled)
         others = [*chosen[:at], *rest, *chosen[at + 1 :]]
         needed = self._needed([(run.images, run.levels) for run in others], spare.images, count)
         lanes = [lane for run in others for lane in self._lanes(run)]
@@ -154,6 +183,20 @@ class _Levels:
         for run in self._rest:
             self._runs.append(run)
             yield run
+
+    def _with_few(self, runs: Iterable[LevelRun], fallbacks: int) -> Iterator[LevelRun]:
+        """Yield the levels with so many of fallback devices, the largest of them."""
+        for run in runs:
+            if not self._groups[run.group].is_fallback:
+                yield run
+            elif taken := min(fallbacks, run.levels):
+                fallbacks -= taken
+                yield run._replace(high=run.low + taken)
+
+    def _gives_back(self, chosen: Sequence[LevelRun]) -> int:
+        """Return the place of the levels of which one gives time back: the last fallback devices, or else the last."""
+        last = len(chosen) - 1
+        return max((at for at, run in enumerate(chosen) if self._groups[run.group].is_fallback), default=last)
 
     def _runs_of(self, name: str, most: int | None) -> Iterator[LevelRun]:
         spans = sorted(self._spans[name])
@@ -271,13 +314,12 @@ def _within(runs: Iterable[LevelRun], offset: int, count: int) -> Iterator[Level
             break
 
 
-def _one_of(chosen: Sequence[LevelRun], *, is_first: bool) -> tuple[LevelRun, list[LevelRun], int]:
-    """Return the first or the last level alone, those that are left of its run, and the place of that."""
+def _one_of(chosen: Sequence[LevelRun], at: int, *, is_first: bool) -> tuple[LevelRun, list[LevelRun], int]:
+    """Return the first or the last level of a run alone, those that are left of the run, and the place of that."""
+    run = chosen[at]
     if is_first:
-        run, at = chosen[0], 0
         one, rest = run._replace(high=run.low + 1), run._replace(low=run.low + 1)
     else:
-        run, at = chosen[-1], len(chosen) - 1
         one, rest = run._replace(low=run.high - 1), run._replace(high=run.high - 1)
     return one, [rest] if rest.levels else [], at
 

@@ -23,9 +23,10 @@ from dueby_planner.schedule.begin import (
     on_nodes,
     spread,
     urgency,
+    with_few_fallbacks,
 )
 from dueby_planner.schedule.calendar_job import CalendarJob
-from dueby_planner.schedule.devices import IdleDevices
+from dueby_planner.schedule.devices import IdleDevices, less_absent
 from dueby_planner.schedule.free_devices import CHANGE_US, CLASSES, PROMISED, YIELDING, CalendarPool, Taken
 from dueby_planner.schedule.hand_over import RunningJob
 from dueby_planner.schedule.held_devices import (
@@ -186,23 +187,36 @@ class _Scheduling:
         horizon_us = max(1, job.time_us)
         now = FreeNow(self._groups, self._beside[job.deadline_class])
         free = now.devices(job.key, self._offered(job), horizon_us)
-        unwanted = find_unwanted(self._own[job.key], free, self._waiting, self._groups)
-        job = replace(job.with_more(by_class(free, self._groups)), unwanted=unwanted)
+        fallbacks = self._groups.fallbacks(job.key, job.spec.spot_use)
+        unwanted = find_unwanted(self._own[job.key], free, self._waiting, self._groups, fallbacks=fallbacks)
+        job = replace(job, unwanted=unwanted)
+        free = self._with_few_fallbacks(job, free)
+        job = job.with_more(by_class(free, self._groups))
         work = decide_workers(job)
         self.work[job.key] = job, work
         if isinstance(work.action, Start):
             devices = spread(work.action.assignments, free, self._groups)
-            self.work[job.key] = job, on_nodes(work, work.action, job.key, devices, self._groups)
+            self.work[job.key] = job, on_nodes(work, work.action, job, devices, self._groups)
             begun = self._groups.charged(job.key, devices)
             taken = [(name, Taken(0, horizon_us, count)) for name, count in begun.items()]
             self._pool = self._pool.less(taken)
             self._beside = {kind: pool.less(taken) for kind, pool in self._beside.items()}
             self.idle.take(job.key, devices)
 
+    def _with_few_fallbacks(self, job: ScheduledJob, free: dict[str, int]) -> dict[str, int]:
+        """Return the devices with as few of the fallbacks as keep a running job in time."""
+
+        def suffices(devices: Mapping[str, int]) -> bool:
+            return not decide_workers(job.with_more(by_class(devices, self._groups))).is_short
+
+        fallbacks = sorted(self._groups.fallbacks(job.key, job.spec.spot_use))
+        return with_few_fallbacks(free, fallbacks, suffices) if fallbacks else free
+
     def _offered(self, job: ScheduledJob, *, may_ask: bool = False) -> dict[str, int]:
         """Return by group on how many devices workers of the job could be started now, or ask for a node."""
         names = [group.name for group in self._groups.of(job.key) if may_ask or not group.provision]
-        return self.idle.offered(job.key, job.could_have, names)
+        offered = self.idle.offered(job.key, job.could_have, names)
+        return less_absent(offered, self._groups, job.absent_kinds)
 
     def _place(self) -> Placements:
         """Place the jobs that wait and those that lag."""

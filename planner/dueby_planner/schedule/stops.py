@@ -177,14 +177,23 @@ def find_waiting(jobs: Iterable[ScheduledJob], groups: DeviceGroups) -> Waiting:
 
 
 def find_unwanted(
-    own: Iterable[HeldDevice], idle: Mapping[str, int], waiting: Waiting, groups: DeviceGroups
+    own: Collection[HeldDevice],
+    idle: Mapping[str, int],
+    waiting: Waiting,
+    groups: DeviceGroups,
+    *,
+    fallbacks: Collection[str] = (),
 ) -> frozenset[str]:
     """Return the names of a job's workers that it keeps; `idle` are devices by group.
 
-    Where a device is idle, another job may still gain by a worker less: by what that takes of a limit.
+    Where a device is idle, another job may still gain by a worker less: by what that takes of a limit. Of the groups
+    `fallbacks` the job keeps nothing that it can do without, and gives that back before anything else.
     """
+    has_fallback = any(hold.group in fallbacks for hold in own)
 
     def is_kept(hold: HeldDevice) -> bool:
+        if has_fallback:
+            return hold.group not in fallbacks
         if hold.group in groups.by_name and groups.by_name[hold.group].pool:  # who pays for its node gains by it
             return False
         if not idle.get(hold.group) and not waiting.in_time.get(hold.group, frozenset()) - {hold.key}:

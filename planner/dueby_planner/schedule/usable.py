@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_api.errors import Invalid
+from dueby_api.status import WindowStatus
 from dueby_api.units import parse_time_us
 from dueby_planner.model.capacity import DeviceChoice, asked_for
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
-from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, devices_by_class
+from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, devices_by_class, less_absent
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob, WorkerModel
 from dueby_planner.schedule.lag import OngoingWorker, images_within, workers_of_window
 from dueby_planner.schedule.stores import StoreUse, store_uses, window_uses, with_stores
@@ -37,7 +38,7 @@ class Usable:
     @cached_property
     def for_more(self) -> Pool:
         """The devices that more workers of the job could ever have."""
-        gone, own, for_more = Counter(self.job.absent), Counter[str](), []
+        gone, own, left = Counter(self.job.absent), Counter[str](), dict[str, int]()
         for worker in self.job.alive:
             device_class = worker.assignment.device_class
             group = self._group_of(worker)
@@ -52,16 +53,19 @@ class Usable:
             may_be_theirs = not self.groups.by_name[usable.device_class].provision
             taken = min(there, gone[device_class]) if may_be_theirs else 0
             gone[device_class] -= taken
-            if there > taken:
-                for_more.append(replace(usable, count=there - taken))
-        return replace(self.pool, groups=tuple(sorted(for_more, key=lambda each: each.device_class)))
+            left[usable.device_class] = there - taken
+        left = less_absent(left, self.groups, self.job.absent_kinds)
+        for_more = (replace(usable, count=left[usable.device_class]) for usable in self.pool.groups)
+        return replace(self.pool, groups=tuple(usable for usable in for_more if usable.count))
 
     def _group_of(self, worker: WorkerModel) -> DeviceGroup | None:
         """Return the group of the worker's device, or of that which it asks for; None if nobody knows it."""
         device_class, pool = worker.assignment.device_class, worker.assignment.pool
         if worker.node:
             return self.groups.at(self.job.key, device_class, worker.node)
-        return next(iter(self.groups.of_pool(self.job.key, device_class, pool)[::-1]), None) if pool else None
+        is_spot = worker.assignment.is_spot
+        asked = self.groups.of_pool(self.job.key, device_class, pool, is_spot=is_spot) if pool else []
+        return next(iter(asked[::-1]), None)
 
     def demand(self) -> CalendarJob:
         """Return all that is left of a running job, to be done by the workers that it has and others."""
@@ -200,8 +204,17 @@ def _find_usable(job: ScheduledJob, groups: DeviceGroups) -> Usable:
     most = Counter(job.in_queue) if job.is_queued else counts
     pool = job.pool(counts)
     by_class = {each.device_class: each for each in pool.groups}
+    fallbacks = groups.fallbacks(job.key, job.spec.spot_use)
     usable = [
-        asked_for(replace(by_class[group.device_class], device_class=group.name, count=count), group.provision)
+        asked_for(
+            replace(
+                by_class[group.device_class],
+                device_class=group.name,
+                count=count,
+                is_fallback=group.name in fallbacks,
+            ),
+            group.provision,
+        )
         for group in there.values()
         if group.device_class in by_class and (count := min(group.devices, most[group.device_class]))
     ]
@@ -210,10 +223,18 @@ def _find_usable(job: ScheduledJob, groups: DeviceGroups) -> Usable:
 
 
 def stored_windows(job: ScheduledJob | PromisedJob, groups: DeviceGroups) -> tuple[StoredWindow, ...]:
-    """Return what is reserved for a job by its status, in times from now and on groups that it may use."""
+    """Return what is reserved for a job by its status, in times from now and on groups that it may use.
+
+    Those of the same kind come first: on spot nodes, or on others.
+    """
+
+    def names(window: WindowStatus) -> tuple[str, ...]:
+        found = groups.of(job.key, window.device_class)
+        return tuple(group.name for group in sorted(found, key=lambda group: group.is_spot != bool(window.spot)))
+
     return tuple(
         StoredWindow(
-            devices=tuple(group.name for group in groups.of(job.key, window.device_class)),
+            devices=names(window),
             count=window.count,
             from_us=parse_time_us(window.from_time) - job.now_us,
             to_us=parse_time_us(window.to_time) - job.now_us,

@@ -302,6 +302,8 @@ class NewWorker(NamedTuple):
     """The pool of nodes that it asks for one; empty: none."""
     provision: Provision | None = None
     """How long that may take."""
+    is_spot: bool | None = None
+    """Whether it must have a device that may be taken away, or must not; None: the plan doesn't say."""
 
 
 def assign(job: ScheduledJob, workers: Sequence[NewWorker], *, part_size: int | None = None) -> tuple[Assignment, ...]:
@@ -327,6 +329,7 @@ def assign(job: ScheduledJob, workers: Sequence[NewWorker], *, part_size: int | 
             until_us=worker.until_us,
             pool=worker.pool,
             provision=worker.provision,
+            is_spot=worker.is_spot,
         )
         for number, (worker, share) in enumerate(zip(workers, runs, strict=True), job.next_number)
     )

@@ -15,7 +15,7 @@ from dueby_operator.control.work.stores import observed_requests
 from dueby_operator.model.job_snapshot import JobSnapshot, begun_parts
 from dueby_operator.profiling.provenance import without_former_engines
 from dueby_planner.profiles.class_profiles import plannable
-from dueby_planner.schedule.job import MAX_WORKERS, News, ScheduledJob, WorkerModel
+from dueby_planner.schedule.job import MAX_WORKERS, AbsentKind, News, ScheduledJob, WorkerModel
 
 
 def build_job(inputs: PolicyInput) -> ScheduledJob:
@@ -29,6 +29,7 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
     workers = tuple(_with_leaving(_with_known_class(worker, classes), inputs) for worker in job.workers)
     at_work = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
     offer = inputs.shared.devices.offer(job.namespace, spec, classes=classes)
+    absent, absent_kinds = _absent(job)
     news = _news(inputs)
     plan, last = status.plan, next((replan for replan in reversed(status.replans) if replan.reason == "GaveWay"), None)
     return ScheduledJob(
@@ -48,7 +49,8 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
         warnings=offer.warnings,
         promises=inputs.shared.promises,
         has_quota=inputs.shared.devices.has_quota(job.namespace),
-        absent=_absent(job),
+        absent=absent,
+        absent_kinds=absent_kinds,
         cores={name: inputs.shared.devices.worker_cores(job.namespace, spec, name) for name in classes},
         stores=inputs.shared.stores,
         tariff=inputs.shared.tariff,
@@ -71,10 +73,14 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
     )
 
 
-def _absent(job: JobSnapshot) -> Counter[str]:
-    """Return by class the devices that no node has given to a worker, although it looks as if it could."""
-    absent = (worker.assignment for worker in job.workers if worker.is_absent)
-    return Counter(assignment.device_class for assignment in absent if not assignment.pool)
+def _absent(job: JobSnapshot) -> tuple[Counter[str], Counter[AbsentKind]]:
+    """Return the devices that no node has given to a worker, although it looks as if it could.
+
+    By class, and those that must be spot, or must not be, by class and that.
+    """
+    absent = [worker.assignment for worker in job.workers if worker.is_absent and not worker.assignment.pool]
+    of_kind = ((found.device_class, found.is_spot) for found in absent if found.is_spot is not None)
+    return Counter(found.device_class for found in absent if found.is_spot is None), Counter(of_kind)
 
 
 def _with_leaving(worker: WorkerModel, inputs: PolicyInput) -> WorkerModel:

@@ -101,6 +101,24 @@ def test_nothing_is_asked_for_where_what_is_there_will_do(plan: Plan, tmp_path: 
     assert {found["pool"]: found["peak"] for found in document["pool"]} == {None: 1, "burst": 2}
 
 
+@pytest.mark.parametrize(
+    ("job", "peaks"),
+    [
+        pytest.param({"deadlineClass": "Soft"}, {"day": 1, "burst": 8}, id="spot first, and as few others as it takes"),
+        pytest.param({"deadlineClass": "Hard"}, {"day": 9, "burst": 0}, id="no promise on spot"),
+        pytest.param({"gpus": {"spot": "Only"}}, {"day": 0, "burst": 8}, id="only spot"),
+    ],
+)
+def test_spot_pools_are_used_as_the_job_says(
+    plan: Plan, tmp_path: Path, job: dict[str, Any], peaks: dict[str, int]
+) -> None:
+    day = burst(name="day", maxNodes=4)
+    both = pool_file(tmp_path, nodePools=[burst(spot=True), day])
+    # In 50 minutes an A100 does 13.7 million.
+    _, out, _ = plan("-o", "json", pool=both, deadline="1h", images=115_000_000, **job)
+    assert {found["pool"]: found["peak"] for found in json.loads(out)["pool"]} == peaks
+
+
 def test_people_read_what_is_asked_for_and_when_it_is_there(plan: Plan, tmp_path: Path) -> None:
     _, out, _ = plan(pool=pool_file(tmp_path, nodePools=[burst()]), deadline="15m")
     assert f"{A100}, asked for of burst: at most 1 of 8 GPUs are held at once." in out

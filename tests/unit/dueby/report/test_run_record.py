@@ -52,8 +52,8 @@ FIELDS = [(kind, found.name) for kind in KINDS for found in msgspec.structs.fiel
 # The operator keeps the same type in a ConfigMap, to go on with its workers after a restart; these are for it alone.
 OWN = ("revision", "share", "start_us", "step_ratio", "until_us", "pool")
 FOR_THE_OPERATOR = {(PlannedWorker, name) for name in OWN}
-# A run on this machine knows no pool of nodes.
-NOT_OF_A_RUN = {(PlannedWindow, "pool"), (PlannedWorker, "provision_us")}
+# A run on this machine knows no pool of nodes, and no devices that are taken away.
+NOT_OF_A_RUN = {(PlannedWindow, "pool"), (PlannedWorker, "provision_us"), (PlannedWorker, "spot")}
 
 
 # Three cores that decode a mini-batch before the GPU has done another one.

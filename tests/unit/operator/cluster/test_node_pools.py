@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from dueby_api.capacity import NodePool
-from dueby_api.schema import validate
 from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.node_pools import count_late, pool_of
@@ -20,17 +19,13 @@ from dueby_planner.profiles.observed import learn_provision
 from dueby_planner.schedule.devices import DeviceGroups, IdleDevices
 from support.decisions import NOW, SECOND, SETTINGS, node, node_document
 from support.device_groups import claimant
+from support.node_pools import POOL_LABELS, pool
 from support.operator import spec, worker
 
-LABELS = {"pool": "burst"}
+LABELS = POOL_LABELS
 TAINT = {"key": "dedicated", "value": "gpus", "effect": "NoSchedule"}
 TOLERATION = {"key": "dedicated", "operator": "Equal", "value": "gpus"}
 KEY = ("team", "job")
-
-
-def pool(**fields: Any) -> NodePool:
-    usual = {"name": "burst", "class": "cpu-1", "devicesPerNode": 8, "maxNodes": 2, "nodeSelector": LABELS}
-    return validate(NodePool, {**usual, "timeToProvision": "10m", **fields})
 
 
 def member(name: str = "n", cores: int = 8, **changes: Any) -> Node:

@@ -14,6 +14,7 @@ from dueby_api.schema import Spec, validate
 from dueby_api.step_config import LOSSES_VARIABLE, FinishConfig, IndexConfig, WorkConfig
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import SLICE_CPUS, DeviceKind
+from dueby_operator.cluster.spot import SPOT_LABELS
 from dueby_operator.jobs.manifests import (
     MAX_WORKERS_OF_JOB,
     Objects,
@@ -29,6 +30,7 @@ from dueby_operator.objects.parse import parse
 from dueby_operator.settings import OperatorSettings, read_cache
 from dueby_planner.schedule.job import Assignment
 from dueby_worker.steps.command import load_config
+from support.node_pools import pool
 from support.operator import worker
 
 SETTINGS = OperatorSettings(image="dueby/worker:1")
@@ -52,6 +54,7 @@ def workers(
     avoid: Sequence[str] = (),
     rather: Sequence[str] = (),
     settings: OperatorSettings = SETTINGS,
+    is_spot: bool | None = None,
     **spec: Any,
 ) -> Objects:
     assignments = tuple(worker(f"w{i}", first=10 * i, end=10 * i + 10).assignment for i in range(2))
@@ -64,7 +67,9 @@ def workers(
         reason="Started",
         nodes={assignments[0].device_class: tuple(rather)},
     )
-    return worker_objects(owner(**spec), settings, start, assignments=assignments, device=device, avoid=avoid)
+    return worker_objects(
+        owner(**spec), settings, start, assignments=assignments, device=device, avoid=avoid, is_spot=is_spot
+    )
 
 
 def test_no_job_is_a_gang() -> None:
@@ -179,6 +184,21 @@ def test_helpers_keep_away_from_nodes_that_have_fallen_silent() -> None:
         ("metadata.name", "NotIn", ["a"]),
         ("metadata.name", "NotIn", ["b"]),
     ]
+
+
+@pytest.mark.parametrize("is_spot", [True, False])
+def test_pods_are_kept_on_the_kind_of_node_that_they_are_planned_on(*, is_spot: bool) -> None:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    settings = replace(SETTINGS, node_pools=(pool(spot=True), pool(name="day", nodeSelector={"pool": "day"})))
+    device = DeviceKind(resource="nvidia.com/gpu")
+    affinity = pod_of(workers(device=device, is_spot=is_spot, settings=settings).job)["affinity"]["nodeAffinity"]
+    labels = [*SPOT_LABELS.items(), ("pool", "burst")]
+    terms = [
+        [(said["key"], said["operator"], *said["values"]) for said in term["matchExpressions"]]
+        for term in affinity[required]["nodeSelectorTerms"]
+    ]
+    on_spot = [[(name, "In", value)] for name, value in labels]
+    assert terms == (on_spot if is_spot else [[(name, "NotIn", value) for name, value in labels]])
 
 
 def test_pods_of_core_slices_keep_off_nodes_that_say_which_gpu_they_have() -> None:

@@ -174,3 +174,47 @@ def test_windows_count_as_they_are_held_at_once() -> None:
     held = place(job.problem, {"a": without(always_free(1), [Taken(40, 60, 1)])})
     assert held is not None
     assert (devices_at_most(held), starts(held), device_us(held)) == (1, 2, 80)
+
+
+def with_fallbacks(problem: Problem, *names: str) -> Problem:
+    """The same with these devices as those that are used only as far as others don't do."""
+    groups = (replace(group, is_fallback=group.device_class in names) for group in problem.pool.groups)
+    return replace(problem, pool=replace(problem.pool, groups=tuple(groups)))
+
+
+@given(questions(own=True))
+def test_there_are_as_few_fallback_devices_as_it_takes(question: Question) -> None:
+    whole = problem_of(question)
+    assume(len(whole.groups) > 1)
+    name = whole.groups[0].device_class
+    problem = with_fallbacks(whole, name)
+    free = {group.device_class: always_free(group.count) for group in problem.groups}
+    reservation = place(problem, free)
+    assert (reservation is None) == (place(whole, free) is None)
+    if reservation is None:
+        return
+    assert finish_at_confidence_us(reservation, problem) <= problem.time_us
+    held = sum(lane.count for lane in reservation if lane.group == name)
+    if held:
+        fewer = replace(
+            whole,
+            pool=replace(
+                whole.pool,
+                groups=tuple(
+                    replace(group, count=held - 1) if group.device_class == name else group
+                    for group in whole.pool.groups
+                ),
+            ),
+        )
+        assert fewer.fewest() is None
+
+
+def test_the_fallback_device_gives_time_back() -> None:
+    # In 100 us each does 90 images; of 110 the fallback does 20, in 20 us and a step.
+    problem = calendar_job("a", images=110, time=100, devices={"a": 1, "b": 3}).problem
+    held = place(with_fallbacks(problem, "a"), {"a": always_free(1), "b": always_free(3)})
+    assert held is not None
+    assert {lane.group for lane in held} == {"b"}
+    held = place(with_fallbacks(problem, "a"), {"a": always_free(1), "b": always_free(1)})
+    assert held is not None
+    assert {(lane.group, lane.windows[0].to_us) for lane in held} == {("a", 30), ("b", 100)}

@@ -1,0 +1,97 @@
+"""`gpus.spot`: whose workers are on spot nodes, and how many are on others."""
+
+from typing import Any
+
+import pytest
+
+from support.shared_cluster import SharedCluster
+
+SPOT = {"karpenter.sh/capacity-type": "spot"}
+# A slice of a core does 160 images a second, and its worker is warm after 5 s.
+
+
+def mixed(*, spot: int = 2, on_demand: int = 4) -> SharedCluster:
+    """A spot node and one on demand, of so many slices."""
+    cluster = SharedCluster({"d": on_demand} if on_demand else {})
+    if spot:
+        cluster.join("s", spot, SPOT)
+    return cluster
+
+
+def at_work(cluster: SharedCluster, name: str = "job") -> list[str]:
+    return sorted(worker.node for worker in cluster.jobs[name].alive)
+
+
+@pytest.mark.parametrize(
+    ("deadline_class", "spot", "nodes"),
+    [
+        pytest.param("Soft", None, ["d", "s", "s"], id="a Soft job prefers spot"),
+        pytest.param("Hard", None, ["d", "d", "d"], id="a Hard job avoids it"),
+        pytest.param("Hard", "Prefer", ["d", "s", "s"], id="unless it says so"),
+        pytest.param("Soft", "Avoid", ["d", "d", "d"], id="who avoids spot"),
+        pytest.param("Soft", "Only", ["s", "s"], id="who wants nothing else, although that is too little"),
+        pytest.param("BestEffort", "Avoid", ["d", "d", "d"], id="who takes what is idle and avoids spot"),
+    ],
+)
+def test_workers_are_on_the_kind_of_nodes_that_the_job_says(
+    deadline_class: str, spot: str | None, nodes: list[str]
+) -> None:
+    cluster = mixed()
+    gpus: dict[str, Any] = {} if spot is None else {"gpus": {"spot": spot}}
+    cluster.add("job", images=160 * 140, deadline_s=60, deadline_class=deadline_class, **gpus)
+    cluster.run(10)
+    assert at_work(cluster) == nodes
+
+
+def test_where_spot_devices_will_do_there_is_nothing_on_demand() -> None:
+    cluster = mixed(spot=3)
+    cluster.add("job", images=160 * 100, deadline_s=60, deadline_class="Soft")
+    cluster.run(10)
+    assert set(at_work(cluster)) == {"s"}
+
+
+def test_where_no_node_is_spot_the_plan_says_nothing_of_it() -> None:
+    cluster = mixed(spot=0)
+    cluster.add("job", images=160 * 100, deadline_s=60, deadline_class="Soft")
+    cluster.run(10)
+    assert {worker.assignment.is_spot for worker in cluster.jobs["job"].alive} == {None}
+    assert set(at_work(cluster)) == {"d"}
+
+
+def test_a_hard_job_is_promised_nothing_on_spot_nodes() -> None:
+    cluster = mixed(on_demand=0)
+    cluster.add("job", images=160 * 20, deadline_s=60)
+    cluster.run(5)
+    assert at_work(cluster) == []
+    message = cluster.said("job", "Feasible")[1]
+    assert "1 node with cpu-1, all of them spot, which the job doesn't use (spec.gpus.spot is Avoid)" in message
+    cluster.add("spot", images=160 * 20, deadline_s=60, gpus={"spot": "Only"})
+    cluster.run(5)
+    assert set(at_work(cluster, "spot")) == {"s"}
+
+
+def test_when_the_spot_node_is_taken_the_job_goes_on_on_demand_as_far_as_its_deadline_needs_it() -> None:
+    cluster = mixed()
+    cluster.add("job", images=160 * 100, deadline_s=80, deadline_class="Soft")
+    cluster.run(15)
+    assert at_work(cluster) == ["s", "s"]
+    cluster.take_away("s", 15)
+    cluster.run(10)
+    # Two do 160 images a second for 10 s, and what is left takes 84 s of one device.
+    assert at_work(cluster) == ["d", "d"]
+    cluster.run(65, until=lambda: cluster.jobs["job"].is_done)
+    assert cluster.ended_s("job") <= 80
+
+
+def test_an_absent_spot_node_keeps_no_device_on_demand_from_the_job() -> None:
+    cluster = mixed(spot=2, on_demand=2)
+    cluster.add("job", images=160 * 60, deadline_s=100, deadline_class="Soft")
+    cluster.run(5)
+    assert at_work(cluster) == ["s"]
+    (worker,) = cluster.jobs["job"].alive
+    worker.node, worker.node_us = "", None
+    del cluster.nodes["s"]
+    cluster.run(60)
+    assert at_work(cluster) == ["", "d"]
+    cluster.run(40, until=lambda: cluster.jobs["job"].is_done)
+    assert cluster.ended_s("job") <= 110
