@@ -32,7 +32,7 @@ from dueby_api.schema import validate
 from dueby_api.step_messages import IndexResult, WorkResult
 from dueby_operator.model.step_configs import common_config, early_config, index_config, own_config
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup
-from dueby_planner.model.feed import feed_of
+from dueby_planner.model.feed import feed_of, read_rates
 from dueby_planner.model.plan import Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads
@@ -227,6 +227,8 @@ class Bench:
     def _configs(self, plan: Plan, folder: Path) -> list[dict[str, Any]]:
         job, (group,) = self._job(folder / "rows"), plan.groups
         shares = cut_shares(-(-plan.problem.images // plan.part_size), [group.images_each] * group.count)
+        feed = plan.problem.feed
+        read = [None] * group.count if feed is None else read_rates(feed, [group.choice] * group.count)
         assignments = [
             Assignment(
                 worker=f"w{number}",
@@ -235,8 +237,9 @@ class Bench:
                 choice=group.choice,
                 iterations=group.iterations,
                 share=share,
+                read_rate=read_rate,
             )
-            for number, share in enumerate(shares)
+            for number, (share, read_rate) in enumerate(zip(shares, read, strict=True))
         ]
         common = common_config(
             job, assignments[0], threads=1, images=plan.problem.images, part_size=plan.part_size, fingerprint=None

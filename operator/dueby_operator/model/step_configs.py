@@ -10,8 +10,7 @@ from dueby_api.engines import EngineName
 from dueby_api.inference_job import InferenceJob, JobSpec
 from dueby_api.source import Source
 from dueby_api.store_limits import is_of_single_objects, requests_per_image
-from dueby_planner.model.capacity import DeviceChoice
-from dueby_planner.model.feed import MICRO, rate_of
+from dueby_planner.model.feed import MICRO
 from dueby_planner.schedule.job import Assignment
 
 Document = dict[str, Any]
@@ -91,15 +90,15 @@ def own_config(assignment: Assignment, *, rank: int, source: Source) -> Document
         "iterations": assignment.iterations,
         "share": [assignment.share.first, assignment.share.end],
         "rank": rank,
-        **_pace_config(assignment.choice, source),
+        **_pace_config(assignment.read_rate, source),
     }
 
 
-def _pace_config(choice: DeviceChoice, source: Source) -> Document:
-    """Return how fast a worker may ask the images' store whose steps are planned for a part of what the store gives.
+def _pace_config(read_rate: int | None, source: Source) -> Document:
+    """Return how fast a worker may ask the images' store, if the plan knows what that gives.
 
     Only where each image is an object, and so a request: of other sources nobody knows exactly how many there are.
     """
-    if choice.unpaced is None or not is_of_single_objects(source):
+    if read_rate is None or not is_of_single_objects(source):
         return {}
-    return {"requestsPerSecond": round(rate_of(choice) / MICRO * float(requests_per_image(source)), 3)}
+    return {"requestsPerSecond": round(read_rate / MICRO * float(requests_per_image(source)), 6)}

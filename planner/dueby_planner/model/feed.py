@@ -186,6 +186,17 @@ def paced(choice: DeviceChoice, pace: int) -> DeviceChoice:
     )
 
 
+def read_rates(feed: StoreFeed, choices: Sequence[DeviceChoice], *, taken: int = 0) -> tuple[int, ...]:
+    """Return how fast each of these devices may read the store beside others that take so much of it.
+
+    All are rates in millionths of an image a second. Devices that take a part of what the store gives read at the rates
+    that are planned, and others faster by a common factor, so that all together read as fast as the store gives.
+    """
+    rates = [rate_of(choice) for choice in choices]
+    spare = max(Fraction(1), Fraction(feed.rate, max(1, taken + sum(rates))))
+    return tuple(rate if choice.unpaced else floor(rate * spare) for rate, choice in zip(rates, choices, strict=True))
+
+
 def paced_groups(groups: Sequence[PoolGroup], pace: int) -> tuple[PoolGroup, ...]:
     """Return the groups with rates of at most `pace` a device; those that keep to it as they are."""
     return tuple(

@@ -106,6 +106,8 @@ class Assignment:
     """How long that node may take to come. It is part of the start of `choice`; None if there is none to wait for."""
     is_spot: bool | None = None
     """Whether it must have a device that may be taken away, or must not; None: the plan doesn't say."""
+    read_rate: int | None = None
+    """How fast it may read the store, in millionths of an image a second; None: as fast as the store gives."""
 
     @property
     def number(self) -> int:

@@ -19,7 +19,7 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_api.parts import all_parts, parts_of_runs
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.capacity import DeviceChoice, Provision, at_confidence
-from dueby_planner.model.feed import more_fed, paced_groups, rate_of_step
+from dueby_planner.model.feed import more_fed, paced_groups, rate_of, rate_of_step, read_rates
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.shares import cut_runs
 from dueby_planner.profiles.pool import Pool
@@ -318,6 +318,10 @@ def assign(job: ScheduledJob, workers: Sequence[NewWorker], *, part_size: int | 
     else:
         parts = all_parts(Grid(images=job.images, part_size=part_size).parts) - job.parts_there
     runs = cut_runs(parts, [worker.images for worker in workers])
+    read: Sequence[int | None] = [None] * len(workers)
+    if job.feed is not None:
+        taken = sum(rate_of(worker.assignment.choice) for worker in job.alive)
+        read = read_rates(job.feed, [worker.choice for worker in workers], taken=taken)
     return tuple(
         Assignment(
             worker=f"w{number}",
@@ -330,8 +334,9 @@ def assign(job: ScheduledJob, workers: Sequence[NewWorker], *, part_size: int | 
             pool=worker.pool,
             provision=worker.provision,
             is_spot=worker.is_spot,
+            read_rate=read_rate,
         )
-        for number, (worker, share) in enumerate(zip(workers, runs, strict=True), job.next_number)
+        for number, (worker, share, read_rate) in enumerate(zip(workers, runs, read, strict=True), job.next_number)
     )
 
 

@@ -18,7 +18,6 @@ from dueby_api.step_config import WorkConfig
 from dueby_operator.model.assignments import assignment_of, planned_worker
 from dueby_operator.model.step_configs import common_config, own_config
 from dueby_planner.model.capacity import DeviceChoice, Provision
-from dueby_planner.model.feed import paced
 from dueby_planner.schedule.job import Assignment
 from dueby_worker.steps.command import load_config
 from support.decisions import infj
@@ -78,15 +77,14 @@ def test_a_workers_configuration_says_what_its_assignment_says(tmp_path: Path) -
     assert (told.model, told.source, told.sink) == (job.spec.model, job.spec.source, job.spec.sink)
 
 
-def test_a_worker_whose_steps_are_planned_for_a_part_of_the_store_asks_it_no_faster() -> None:
+def test_a_worker_whose_plan_knows_what_the_store_gives_asks_it_no_faster_than_its_part() -> None:
     plain = worker("w0", first=0, end=10).assignment
-    choice = replace(plain.choice, mini_batch_size=8, latency_us=10_000)
-    slowed = replace(plain, choice=paced(choice, 400_000_000))
+    fed = replace(plain, read_rate=400_000_000)
     objects, shard = (parse_job(infj(source={"uri": uri})).spec.source for uri in ("s3://photos/", "s3://photos/a.tar"))
 
-    assert own_config(slowed, rank=0, source=objects)["requestsPerSecond"] == 400
-    assert "requestsPerSecond" not in own_config(slowed, rank=0, source=shard)
-    assert "requestsPerSecond" not in own_config(replace(plain, choice=choice), rank=0, source=objects)
+    assert own_config(fed, rank=0, source=objects)["requestsPerSecond"] == 400
+    assert "requestsPerSecond" not in own_config(fed, rank=0, source=shard)
+    assert "requestsPerSecond" not in own_config(plain, rank=0, source=objects)
 
 
 def test_a_share_that_ends_before_it_begins_is_no_plan() -> None:

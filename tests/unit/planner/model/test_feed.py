@@ -15,7 +15,7 @@ from dueby_api.input_cost import InputCost
 from dueby_api.store_limits import StoreLimits
 from dueby_planner.deadline_classes import make_plan
 from dueby_planner.model.capacity import PoolGroup
-from dueby_planner.model.feed import feed_of, more_fed, paced_groups, rate_of, rate_of_group
+from dueby_planner.model.feed import feed_of, more_fed, paced, paced_groups, rate_of, rate_of_group, read_rates
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.verify import WrongPlan, verify_feed
@@ -299,6 +299,26 @@ def test_devices_of_a_reserve_come_on_top_of_those_that_the_store_feeds() -> Non
 )
 def test_helpers_are_added_as_far_as_the_store_feeds_them(taken: list[int], more: int) -> None:
     assert more_fed(store_feed(4_100), [gpus(2_500)], [each * MICRO for each in taken]) == more
+
+
+@pytest.mark.parametrize(
+    ("rates", "taken", "read"),
+    [
+        pytest.param([100, 100], 0, [500, 500], id="all that the store gives is shared by devices that take less"),
+        pytest.param([300, 100], 0, [750, 250], id="in the ratio of what they take"),
+        pytest.param([100], 400, [200], id="beside those that are there"),
+        pytest.param([500, 500], 500, [500, 500], id="and nobody is told less than is planned"),
+    ],
+)
+def test_a_worker_reads_its_part_of_what_the_store_gives(rates: list[int], taken: int, read: list[int]) -> None:
+    devices = [gpus(rate).choices[0] for rate in rates]
+    told = read_rates(store_feed(1_000), devices, taken=taken * MICRO)
+    assert [round(rate / MICRO) for rate in told] == read
+
+
+def test_a_worker_that_is_planned_for_a_part_of_the_store_reads_no_faster() -> None:
+    device = paced(gpus(800).choices[0], 400 * MICRO)
+    assert read_rates(store_feed(1_000), [device]) == (rate_of(device),)
 
 
 def test_a_plan_that_takes_more_than_there_is_fails_its_verification() -> None:

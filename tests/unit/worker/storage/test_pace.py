@@ -1,8 +1,11 @@
 """The pace at which a store is asked: never above its limit, cut when the store refuses, found by simulation."""
 
+import heapq
 import math
 import random
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -11,43 +14,109 @@ from hypothesis import strategies as st
 from dueby_worker.storage.pace import RequestPace
 
 
-class TokenStore:
-    """A store that grants so many requests a second to all who ask, with a burst of a tenth of a second."""
+class Reading(NamedTuple):
+    """What came of workers that read a store side by side, after a third of the time."""
 
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self.tokens, self.at_s = max(1.0, rate / 10), 0.0
-        self.granted = 0
-
-    def grants(self, now_s: float) -> bool:
-        self.tokens = min(max(1.0, self.rate / 10), self.tokens + (now_s - self.at_s) * self.rate)
-        self.at_s = now_s
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        self.granted += 1
-        return True
+    used: float
+    """How much of what the store gives they got."""
+    refused: float
+    """Share of the requests."""
+    granted: tuple[int, ...]
+    """Requests, by worker."""
 
 
-def ask(
-    store: TokenStore, paces: list[RequestPace], *, seconds: float, tick_s: float = 0.002, at_once: int = 1
-) -> list[int]:
-    """Let each ask whenever its pace allows; return how many requests each was granted."""
-    granted, now_s, draw = [0] * len(paces), store.at_s, random.Random(1)
-    for number in range(int(seconds / tick_s)):
-        at_s = now_s + number * tick_s
-        for place in draw.sample(range(len(paces)), len(paces)):
-            pace = paces[place]
-            # Not even an unlimited worker asks more often than so.
-            for _ in range(at_once):
-                if pace.wait_s(at_s):
-                    break
-                if store.grants(at_s):
-                    granted[place] += 1
-                    pace.note_answer(at_s)
-                else:
-                    pace.note_refusal(at_s, asked_s=at_s)
-    return granted
+@dataclass(order=True)
+class Event:
+    """One thread's request at some time: its turn comes, or its answer."""
+
+    at_s: float
+    number: int
+    worker: int = field(compare=False)
+    asked_s: float | None = field(default=None, compare=False)
+    """When it was made; None: its turn has come."""
+    is_granted: bool = field(default=False, compare=False)
+
+
+def read(
+    paces: list[RequestPace], *, rate: float, seconds: float, threads: int, latency_s: float = 0.1, late_s: float = 0.0
+) -> Reading:
+    """Let each worker's threads read as fast as its pace allows from a store that gives them so much together.
+
+    The store grants a tenth of a second's requests at once, or five. All workers begin at the same time. Who waits for
+    a turn wakes up to `late_s` after it.
+    """
+    draw, numbers, tokens, filled_s = random.Random(1), count(), max(5.0, rate / 10), 0.0
+    granted, refused, waiting = [0] * len(paces), 0, [threads] * len(paces)
+    events = [Event(0.0, next(numbers), worker) for worker in range(len(paces))]
+    while (event := heapq.heappop(events)).at_s < seconds:
+        now_s, pace, worker = event.at_s, paces[event.worker], event.worker
+        if event.asked_s is None:
+            if wait_s := pace.wait_s(now_s):
+                heapq.heappush(events, Event(now_s + wait_s + late_s * draw.random(), next(numbers), worker))
+                continue
+            tokens, filled_s = min(max(5.0, rate / 10), tokens + (now_s - filled_s) * rate), now_s
+            is_granted = tokens >= 1
+            tokens -= is_granted
+            heapq.heappush(events, Event(now_s + latency_s, next(numbers), worker, now_s, is_granted))
+            waiting[worker] -= 1
+        else:
+            if event.is_granted:
+                pace.note_answer(now_s)
+            else:
+                pace.note_refusal(now_s, asked_s=event.asked_s)
+            if now_s > seconds / 3:
+                granted[worker] += event.is_granted
+                refused += not event.is_granted
+            waiting[worker] += 1
+            if waiting[worker] > 1:
+                # Another thread waits for its turn already.
+                continue
+        if waiting[worker]:
+            heapq.heappush(events, Event(now_s, next(numbers), worker))
+    total = sum(granted)
+    return Reading(total / rate / (2 * seconds / 3), refused / max(1, total + refused), tuple(granted))
+
+
+def paces_of(workers: int, *, limit: float = math.inf) -> list[RequestPace]:
+    draw = random.Random(1)
+    return [RequestPace(limit=limit, draw=draw.random) for _ in range(workers)]
+
+
+# Fair shares of a store in requests a second, among so many workers, and how long they read.
+FLEETS = [
+    pytest.param(workers, share, seconds, id=f"{workers} of {share:g}/s")
+    for share, seconds, most in ((0.1, 1500, 64), (0.67, 240, 64), (10, 30, 64), (100, 9, 16), (1000, 9, 1))
+    for workers in (1, 4, 16, 64)
+    if workers <= most
+]
+
+
+@pytest.mark.parametrize(("workers", "share", "seconds"), FLEETS)
+def test_workers_that_are_told_their_share_take_all_that_the_store_gives(
+    workers: int, share: float, seconds: float
+) -> None:
+    threads = 4 + round(0.3 * share)
+    reading = read(paces_of(workers, limit=share), rate=workers * share, seconds=seconds, threads=threads)
+    assert reading.used > 0.9
+    assert reading.refused < 0.05
+    assert min(reading.granted) > 0.5 * max(reading.granted)
+
+
+@pytest.mark.parametrize(("workers", "share", "seconds"), FLEETS)
+def test_workers_that_are_told_nothing_find_nearly_all_that_the_store_gives(
+    workers: int, share: float, seconds: float
+) -> None:
+    threads = 4 + round(0.3 * share)
+    reading = read(paces_of(workers), rate=workers * share, seconds=seconds, threads=threads)
+    assert reading.used > 0.8
+    assert reading.refused < 0.1
+
+
+@pytest.mark.parametrize("told", [1.0, 10.0])
+def test_a_store_that_gives_a_tenth_of_what_was_told_is_found_out(told: float) -> None:
+    reading = read(paces_of(16, limit=told), rate=1.6 * told, seconds=1000 / told, threads=8)
+    assert reading.used > 0.9
+    assert reading.refused < 0.2
 
 
 def test_without_refusals_nobody_waits() -> None:
@@ -57,8 +126,8 @@ def test_without_refusals_nobody_waits() -> None:
 
 
 def test_a_rate_to_begin_with_grows_to_the_limit_while_it_is_used() -> None:
-    pace, rates = RequestPace(limit=10.0, start=5.0), []
-    for number in range(1000):
+    pace, rates = RequestPace(limit=10.0, start=5.0, draw=lambda: 1.0), []
+    for number in range(3000):
         pace.wait_s(number / 100)
         rates.append(pace.rate)
     assert rates[0] == 5.0
@@ -102,7 +171,7 @@ def test_a_refusal_cuts_the_rate_and_nothing_lifts_it_above_the_limit(
             pace.wait_s(now_s)
             before = pace.rate
             pace.note_refusal(now_s, asked_s=now_s, retry_after_s=5.0 if event == "later" else None)
-            assert pace.rate < before or pace.rate == min(limit, 1.0)
+            assert pace.rate < before
             # A burst without any pace says nothing.
             assert math.isinf(before) or (pace.observed or 0.0) > 0
             assert event == "refuse" or pace.wait_s(now_s) >= 5.0 - 1e-9
@@ -111,25 +180,17 @@ def test_a_refusal_cuts_the_rate_and_nothing_lifts_it_above_the_limit(
 
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("rate", [40.0, 300.0])
-def test_workers_settle_at_what_the_store_gives_and_get_nearly_all_of_it(rate: float, workers: int) -> None:
-    store, paces = TokenStore(rate), [RequestPace() for _ in range(workers)]
-    ask(store, paces, seconds=20)
-    before = store.granted
-    granted = ask(store, paces, seconds=40)
-    assert 0.85 * rate < (store.granted - before) / 40 <= 1.01 * rate
-    assert min(granted) > 0.4 * max(granted)
-    observed = sum(pace.observed or 0.0 for pace in paces)
-    assert observed == pytest.approx(rate, rel=0.15)
+def test_what_workers_are_refused_at_shows_what_the_store_gives(rate: float, workers: int) -> None:
+    paces = paces_of(workers)
+    read(paces, rate=rate, seconds=60, threads=round(0.4 * rate))
+    assert sum(pace.observed or 0.0 for pace in paces) == pytest.approx(rate, rel=0.15)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_threads_that_wake_late_do_not_keep_the_rate_down(workers: int) -> None:
     """On a busy machine a thread that waits for a token comes some time after it."""
-    store, paces = TokenStore(30.0), [RequestPace() for _ in range(workers)]
-    ask(store, paces, seconds=20, tick_s=0.05, at_once=4)
-    before = store.granted
-    ask(store, paces, seconds=60, tick_s=0.05, at_once=4)
-    assert (store.granted - before) / 60 > 0.75 * 30
+    reading = read(paces_of(workers), rate=30.0, seconds=90, threads=12, late_s=0.05)
+    assert reading.used > 0.75
 
 
 def test_refusals_of_requests_before_the_cut_do_not_cut_again() -> None:
@@ -145,23 +206,27 @@ def test_refusals_of_requests_before_the_cut_do_not_cut_again() -> None:
     assert pace.rate < rate
 
 
-def test_after_a_refusal_the_rate_grows_by_the_same_amount_in_each_second_in_which_it_is_used() -> None:
-    pace = RequestPace()
-    for number in range(200):
-        pace.note_answer(number / 100)
-    pace.note_refusal(2.0, asked_s=2.0)
+@pytest.mark.parametrize("share", [0.1, 1.0, 20.0])
+def test_after_a_refusal_the_rate_is_back_in_a_round_and_then_grows_ever_faster(share: float) -> None:
+    pace, now_s = RequestPace(start=share, draw=lambda: 1.0), 0.0
+    assert pace.wait_s(now_s) == 0
+    pace.note_refusal(now_s, asked_s=now_s)
     rates = []
-    for number in range(501):
-        pace.wait_s(2.0 + number / 100)
+    # A round of 25 requests.
+    for number in range(301):
+        pace.wait_s(now_s := number / 100 * 25 / share)
         if number % 100 == 0:
-            rates.append(pace.rate)
-    grown = [later - earlier for earlier, later in pairwise(rates)]
-    assert grown[0] > 0
-    assert grown == pytest.approx([grown[0]] * 5)
+            rates.append(pace.rate / share)
+    assert rates[0] < 0.98
+    assert 1.0 < rates[1] < 1.1
+    grown = [math.log(later / earlier) for earlier, later in pairwise(rates)]
+    # A round is a second where 25 requests take less.
+    assert grown[2] > grown[1] > grown[0]
     # Nothing is learned while nobody asks, and while the store wants no request.
-    assert pace.wait_s(100.0) == 0
-    assert pace.rate == pytest.approx(rates[-1])
-    pace.note_refusal(100.0, asked_s=100.0, retry_after_s=60)
+    now_s += 1000 / share
+    assert pace.wait_s(now_s) == 0
+    assert pace.rate / share == pytest.approx(rates[-1], rel=0.05)
+    pace.note_refusal(now_s, asked_s=now_s, retry_after_s=60)
     rate = pace.rate
-    assert pace.wait_s(130.0) == pytest.approx(30.0)
+    assert pace.wait_s(now_s + 30) == pytest.approx(30.0)
     assert pace.rate == rate
