@@ -52,7 +52,7 @@ def workers(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         job(
             deadline="60s",
             images=images,
-            model=MODEL | {"weights": "none"},
+            model=MODEL | {"weights": "none", "engine": "eager"},
             source={"synthetic": {}},
             sink={"uri": str(tmp_path / "rows")},
         ),
