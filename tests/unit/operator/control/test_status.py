@@ -25,7 +25,7 @@ SEEN = {"store": "s3://photos", "requestsPerSecond": 90, "workers": 2, "time": "
 AGREEMENT = {"photos": 64, "sameTop1": 0.9, "maxDifference": 0.2, "weightsDigest": "abc", **LABELLED}
 HOUR = {"from": "2023-11-14T22:20:00Z", "to": "2023-11-14T23:20:00Z"}
 POOL = {"name": "burst", "class": "cpu-1", "devicesPerNode": 1, "maxNodes": 1, "nodeSelector": {"pool": "burst"}}
-ASKING = replace(SETTINGS, node_pools=(validate(NodePool, {**POOL, "timeToProvision": "1m"}),))
+ASKING = replace(SETTINGS, node_pools=(validate(NodePool, {**POOL, "timeToProvision": "1m", "spot": True}),))
 ANNOUNCING = replace(SETTINGS, capacity=(validate(AnnouncedDevices, {"class": "cpu-1", "count": 8, **HOUR}),))
 EMBEDDED = {"photos": 64, "similarity": 0.99, "leastSimilarity": 0.9, "weightsDigest": "abc"}
 
@@ -116,8 +116,8 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
             job({**other, "spec": {**other["spec"], **hard, "deadline": "30s", "gpus": {"max": 8}}}),
         )
     )
-    # One device can be asked for, and the second job has it after the first.
-    later = {"deadline": "30m", "deadlineClass": "Hard", "images": 10_000}
+    # One device can be asked for, which is spot, and the second job has it after the first.
+    later = {"deadline": "30m", "deadlineClass": "Hard", "images": 10_000, "gpus": {"spot": "Only"}}
     cases += look_at(
         cluster(*(job({**each, "spec": {**each["spec"], **later}}) for each in (one, other)), nodes={}, settings=ASKING)
     )
