@@ -73,7 +73,7 @@ NAN = float("nan")
         pytest.param({"image": 3}, "spec.image: there is no such field; did you mean images?", id="a field misspelt"),
         pytest.param(
             {"gpus": {"count": 3}},
-            "spec.gpus.count: there is no such field; there are max, classes, reserve, maxIterations",
+            "spec.gpus.count: there is no such field; there are max, classes, reserve, maxIterations, spot",
             id="a field made up",
         ),
         pytest.param(
