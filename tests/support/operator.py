@@ -5,6 +5,7 @@ from typing import Any
 from dueby_api.gpu_profile import GPUProfile, parse_profile
 from dueby_api.grid import Share
 from dueby_api.inference_job import JobSpec, parse_job
+from dueby_api.status import PlanStatus
 from dueby_planner.model.capacity import DeviceChoice
 from dueby_planner.schedule.job import Assignment, ScheduledJob, WorkerModel
 
@@ -52,6 +53,22 @@ def profile(device_class: str = "cpu-1") -> GPUProfile:
             },
         }
     )
+
+
+def plan_status(expected_finish: str, **more: Any) -> PlanStatus:
+    """A status's plan of one device that ends then, but for what is given."""
+    fields = {
+        "revision": 1,
+        "gpus": 1,
+        "lower_bound": 1,
+        "proof": "Calendar",
+        "confidence": 0.95,
+        "probability": 0.97,
+        "part_size": 10,
+        "finish_at_confidence": expected_finish,
+        "slack": "1m",
+    }
+    return PlanStatus(expected_finish=expected_finish, **{**fields, **more})
 
 
 def choice() -> DeviceChoice:

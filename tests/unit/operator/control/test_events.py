@@ -10,6 +10,7 @@ from dueby_api.units import format_exact_time, format_time
 from dueby_operator.control.events import events_between
 from dueby_operator.passes.event_poster import MergedEvent, event_document
 from support.decisions import MADE, NOW, SECOND, infj, job
+from support.operator import plan_status
 
 
 def status(*conditions: tuple[str, Truth, str], **more: Any) -> JobStatus:
@@ -83,18 +84,8 @@ def reserved(*, starts_s: int = 600, ends_s: int = 900, revision: int = 0) -> Pl
         mini_batch_size=16,
         images=100,
     )
-    return PlanStatus(
-        revision=revision,
-        gpus=1,
-        lower_bound=1,
-        proof="Calendar",
-        confidence=0.99,
-        probability=1,
-        part_size=10,
-        expected_finish=format_time(NOW + ends_s * SECOND),
-        finish_at_confidence=format_time(NOW + ends_s * SECOND),
-        slack="1m",
-        windows=(window,),
+    return plan_status(
+        format_time(NOW + ends_s * SECOND), revision=revision, confidence=0.99, probability=1, windows=(window,)
     )
 
 

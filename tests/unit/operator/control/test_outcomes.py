@@ -13,6 +13,7 @@ from dueby_api.units import format_time
 from dueby_operator.control.outcomes import FollowedJob, break_reason, follow, outcomes, waited_s
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from support.decisions import NOW, SECOND
+from support.operator import plan_status
 
 
 def status(*reasons: Reason, at_us: int = NOW, **more: Any) -> JobStatus:
@@ -22,18 +23,14 @@ def status(*reasons: Reason, at_us: int = NOW, **more: Any) -> JobStatus:
 
 
 def plan(revision: int = 1, devices: int = 3) -> PlanStatus:
-    return PlanStatus(
+    return plan_status(
+        format_time(NOW),
         revision=revision,
         gpus=devices,
-        lower_bound=1,
         proof="ClosedForm",
         confidence=0.99,
         probability=1,
-        part_size=10,
         solve_micros=0,
-        expected_finish=format_time(NOW),
-        finish_at_confidence=format_time(NOW),
-        slack="1m",
         groups=(PlannedGroup(device_class="a", engine="eager", count=devices, mini_batch_size=1, iterations=1),),
     )
 

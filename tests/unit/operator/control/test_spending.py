@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from dueby_api.status import DevicesSince, JobStatus, PlanStatus, SpentStatus, WindowStatus
+from dueby_api.status import DevicesSince, JobStatus, SpentStatus, WindowStatus
 from dueby_api.units import format_exact_time, format_time
 from dueby_operator.control.spending import Bill, bill_until, with_spent
 from dueby_planner.model.cost import HOUR_US, Price, Tariff
 from dueby_planner.schedule.job import WorkerModel
 from support.decisions import NOW
-from support.operator import SECOND, worker
+from support.operator import SECOND, plan_status, worker
 from support.shared_cluster import SharedCluster
 
 # A coin a second for a device of a.
@@ -101,19 +101,7 @@ def test_what_is_expected_is_what_it_had_and_has_and_what_is_reserved() -> None:
         mini_batch_size=1,
         images=1,
     )
-    plan = PlanStatus(
-        revision=1,
-        gpus=1,
-        lower_bound=1,
-        proof="",
-        confidence=0.5,
-        probability=0.5,
-        part_size=1,
-        expected_finish=format_time(NOW + 60 * SECOND),
-        finish_at_confidence=format_time(NOW),
-        slack="0s",
-        windows=(window,),
-    )
+    plan = plan_status(format_time(NOW + 60 * SECOND), windows=(window,))
     status = with_spent(JobStatus(plan=plan), alive(1, since_s=0), TARIFF, now_us=NOW + SECOND)
     assert status.cost == "0.000080 EUR", "60 s of one, and 10 s of two"
 

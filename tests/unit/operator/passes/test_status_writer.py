@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dueby_api.status import Condition, JobStatus, PlanStatus, Replan
+from dueby_api.status import Condition, JobStatus, Replan
 from dueby_operator.control.job_decision import JobDecision
 from dueby_operator.kube.client import Conflict, Missing
 from dueby_operator.model.actions import StopEverything
@@ -17,21 +17,11 @@ from dueby_operator.model.job_snapshot import NOTHING
 from dueby_operator.passes.status_writer import MAX_WRITES, REFILL_US, JobStatusWriter, StoredStatus, without_words
 from support.api import served
 from support.decisions import MADE, NOW, SECOND, infj, job
+from support.operator import plan_status
 
 JOB = job(infj())
 PASSES = 100
-PLAN = PlanStatus(
-    revision=1,
-    gpus=1,
-    lower_bound=1,
-    proof="ClosedForm",
-    confidence=0.95,
-    probability=0.999,
-    part_size=1,
-    expected_finish=MADE,
-    finish_at_confidence=MADE,
-    slack="1s",
-)
+PLAN = plan_status(MADE)
 
 
 async def accept(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from dueby_api.status import JobStatus, PlanStatus, WindowStatus
+from dueby_api.status import JobStatus, WindowStatus
 from dueby_api.units import MICROS_PER_SECOND, format_time
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.control.snapshot import ClusterSnapshot
@@ -14,6 +14,7 @@ from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
 from dueby_operator.web.calendar_page import DRAW_EVERY_S, MAX_CLASSES, MAX_HOLDS, MAX_JOBS, OLD_S, REST, CalendarPage
 from support.decisions import NOW, SETTINGS, Started, cluster, infj, job, node, node_document, started
+from support.operator import plan_status
 from support.report_page import Elements, words_of
 from support.shared_cluster import SharedCluster
 
@@ -73,20 +74,7 @@ def waiting(name: str, *, windows: int = 0, namespace: str = "team", **status: A
         mini_batch_size=16,
         images=100,
     )
-    plan = PlanStatus(
-        revision=1,
-        gpus=1,
-        lower_bound=1,
-        proof="Calendar",
-        confidence=0.95,
-        probability=0.97,
-        part_size=10,
-        solve_micros=1,
-        expected_finish=moments[1],
-        finish_at_confidence=moments[1],
-        slack="1m00s",
-        windows=(found,) * windows,
-    )
+    plan = plan_status(moments[1], windows=(found,) * windows)
     more = {"phase": "Scheduled", "deadline_time": moments[1], "plan": plan if windows else None, **status}
     return replace(job(document), status=JobStatus(**more))
 

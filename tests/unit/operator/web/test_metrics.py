@@ -24,6 +24,7 @@ from dueby_operator.objects.pods import Pod
 from dueby_operator.web.metrics import Metrics, verb_and_resource
 from dueby_planner.model.cost import Price, Tariff
 from support.decisions import MADE, cluster, infj, job
+from support.operator import plan_status
 
 NOW_US = 1_795_600_000_000_000
 LABELS = ("namespace", "inferencejob", "device_class", "phase", "reason", "verb", "resource", "code", "le")
@@ -38,16 +39,11 @@ def new(name: str = "catalog", **status: Any) -> JobSnapshot:
 
 def plan(*groups: tuple[str, int]) -> PlanStatus:
     """A plan with so many devices of each class."""
-    return PlanStatus(
-        revision=1,
+    return plan_status(
+        "2026-11-25T10:08:00Z",
         gpus=sum(count for _, count in groups),
-        lower_bound=1,
         proof="ClosedForm",
-        confidence=0.95,
-        probability=0.97,
-        part_size=10,
         solve_micros=6600,
-        expected_finish="2026-11-25T10:08:00Z",
         finish_at_confidence="2026-11-25T10:09:00Z",
         slack="2m00s",
         groups=tuple(
