@@ -40,16 +40,15 @@ def provision_of(profiled_jobs: Known, fleet: Fleet) -> dict[str, Provision]:
     return learn_provision(fleet.node_pools, profiles.values())
 
 
-def calendar_of(profiled_jobs: Known, fleet: Fleet, *, now_us: int) -> Calendar:
+def calendar_of(profiled_jobs: Known, fleet: Fleet, provision: Provisions, *, now_us: int) -> Calendar:
     """Return the calendar of jobs that are created now, each with a name of its own, on the devices of a fleet.
 
-    Raise Invalid if a job can't be planned.
+    `provision` is how long nodes of its pools take to come. Raise Invalid if a job can't be planned.
     """
     free = free_over_time(fleet.counts, fleet.capacity, now_us=now_us)
     counts = {name: max(step.free for step in steps) for name, steps in free.items()}
     asked = {f"{pool.device_class}{ASKED_FOR}{pool.name}": pool for pool in fleet.node_pools}
     classes = Counter({pool.device_class: pool.devices for pool in fleet.node_pools}) | Counter(counts)
-    provision = provision_of(profiled_jobs, fleet)
     placed: list[CalendarJob] = []
     uses: dict[str, tuple[StoreUse, ...]] = {}
     for job, profiles in profiled_jobs:

@@ -102,8 +102,8 @@ def _run_all(jobs: Sequence[InferenceJob], fleet: Fleet, arguments: argparse.Nam
     profiled_jobs = profiled(jobs, paths=arguments.profiles)
     now_us = time.time_ns() // 1000
     fleet = fleet if arguments.pool else Fleet(counts=machine_of(profiled_jobs))
-    calendar = calendar_of(profiled_jobs, fleet, now_us=now_us)
     provision = provision_of(profiled_jobs, fleet)
+    calendar = calendar_of(profiled_jobs, fleet, provision, now_us=now_us)
     _print_calendar(calendar, arguments.output, provision, now_us=now_us, is_verbose=arguments.verbose)
     urgent = [placement for placement in calendar.placements if placement.job.deadline_class in PROMISED]
     return 0 if all(placement.is_in_time for placement in urgent) else EXIT_INFEASIBLE

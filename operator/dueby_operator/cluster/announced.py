@@ -71,8 +71,7 @@ def announced_groups(
             claimant.key
             for claimant in claimants
             if entry.device_class in claimant.classes
-            and entry.is_open_to(claimant.spec.worker.node_selector)
-            and is_used(claimant.spec.spot_use, spot=False)
+            and _is_open(entry, claimant.spec)
             and may_have(claimant, entry.device_class)
         )
         if count and coming and users:
@@ -123,5 +122,9 @@ def _has(node: Node, entry: AnnouncedDevices) -> bool:
 
 def _is_for(entry: AnnouncedDevices, spec: JobSpec) -> bool:
     allowed = spec.gpus.classes
-    is_open = entry.is_open_to(spec.worker.node_selector) and is_used(spec.spot_use, spot=False)
-    return is_open and (not allowed or entry.device_class in allowed)
+    return _is_open(entry, spec) and (not allowed or entry.device_class in allowed)
+
+
+def _is_open(entry: AnnouncedDevices, spec: JobSpec) -> bool:
+    """Return whether the job's workers may be on its nodes, which nobody says are spot."""
+    return entry.is_open_to(spec.worker.node_selector) and is_used(spec.spot_use, spot=False)

@@ -224,23 +224,24 @@ def _node_affinity(request: DeviceRequest) -> Document | None:
     terms = [required] if required else []
     for key, value in device.if_labelled.items():
         either = ({"key": key, "operator": "DoesNotExist"}, {"key": key, "operator": "In", "values": [value]})
-        terms = [
-            {**term, "matchExpressions": [*term.get("matchExpressions", ()), one]}
-            for term in terms or [{}]
-            for one in either
-        ]
+        terms = _meeting_one(terms, [[expression] for expression in either])
     if request.among:
-        terms = [
-            {**term, "matchExpressions": [*term.get("matchExpressions", ()), *expressions]}
-            for term in terms or [{}]
-            for expressions in request.among
-        ]
+        terms = _meeting_one(terms, request.among)
     affinity: Document = {}
     if terms:
         affinity[REQUIRED] = {"nodeSelectorTerms": terms}
     if preferred:
         affinity[PREFERRED] = [{"weight": 100, "preference": _on_nodes(("In", name))} for name in preferred]
     return {"nodeAffinity": affinity} if affinity else None
+
+
+def _meeting_one(terms: Sequence[Document], alternatives: Sequence[Sequence[Document]]) -> list[Document]:
+    """Return terms for nodes that meet one of these, if there are any, and all expressions of one alternative."""
+    return [
+        {**term, "matchExpressions": [*term.get("matchExpressions", ()), *expressions]}
+        for term in terms or [{}]
+        for expressions in alternatives
+    ]
 
 
 def _on_nodes(*where: tuple[str, str]) -> Document:

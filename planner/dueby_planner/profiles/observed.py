@@ -274,13 +274,15 @@ def _bounded(spread: float, jobs: int) -> float:
     return round(min(MAX_SPREAD, max(MIN_SPREAD * sqrt(ENOUGH_JOBS / jobs), spread)), 4)
 
 
-def learn_provision(pools: Iterable[NodePool], profiles: Iterable[GPUProfile]) -> dict[str, Provision]:
+def learn_provision(pools: Sequence[NodePool], profiles: Iterable[GPUProfile]) -> dict[str, Provision]:
     """Return by pool how long its nodes take to come: as configured, and as observed once enough of them have come."""
-    specs, learned = [profile.spec for profile in profiles], {}
+    rows: dict[str, list[ObservedJob]] = defaultdict(list)
+    for profile in profiles if pools else ():
+        rows[class_of(profile.spec.device_class)] += profile.spec.observed
+    learned = {}
     for pool in pools:
         quantiles = Quantiles(p50=pool.provision_us, p95=pool.provision_us)
-        of_class = [spec for spec in specs if class_of(spec.device_class) == pool.device_class]
-        times = [time for spec in of_class for row in spec.observed for time in row.provision_micros.get(pool.name, ())]
+        times = [time for row in rows[pool.device_class] for time in row.provision_micros.get(pool.name, ())]
         if len(times) >= ENOUGH_STARTS:
             quantiles = _pooled(quantiles, 1, times)
         learned[pool.name] = Provision(expected_us=quantiles.p50, late_us=quantiles.p95)

@@ -187,14 +187,15 @@ class DeviceGroups:
 
 
 def less_absent(counts: Mapping[str, int], groups: DeviceGroups, absent: Mapping[AbsentKind, int]) -> dict[str, int]:
-    """Return these devices by group without those that no node has given to a worker that must have one of a kind."""
+    """Return these devices by group without those that no node has given to a worker, taken from the first groups."""
     gone, left = Counter(absent), dict[str, int]()
     for name, count in counts.items():
         group = groups.by_name[name]
-        kind = group.device_class, group.is_spot
-        taken = 0 if group.provision else min(count, gone[kind])
-        gone[kind] -= taken
-        left[name] = count - taken
+        left[name] = count
+        for kind in ((group.device_class, None), (group.device_class, group.is_spot)):
+            taken = 0 if group.provision else min(left[name], gone[kind])
+            gone[kind] -= taken
+            left[name] -= taken
     return left
 
 

@@ -46,8 +46,8 @@ StartReason = Literal[
 ]
 JobKey = tuple[str, str]
 """Namespace and name of a job; the namespace is empty on one machine."""
-AbsentKind = tuple[str, bool]
-"""A device class, and whether its devices are spot."""
+AbsentKind = tuple[str, bool | None]
+"""A device class, and whether its devices are spot; None: of either kind."""
 # Steps after which a worker shows how long they take. One worker's may differ from the profile's by so much by noise.
 SHOWING_STEPS, NOISE = 8, 0.2
 # Workers that a job may have had, those that are gone among them. Each is told the shares of all, which is 400 KB for

@@ -10,7 +10,7 @@
 What raises for one job is that job's fault, and the others are scheduled without it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
@@ -190,7 +190,8 @@ class _Scheduling:
         fallbacks = self._groups.fallbacks(job.key, job.spec.spot_use)
         unwanted = find_unwanted(self._own[job.key], free, self._waiting, self._groups, fallbacks=fallbacks)
         job = replace(job, unwanted=unwanted)
-        free = self._with_few_fallbacks(job, free)
+        if fallbacks:
+            free = self._with_few_fallbacks(job, free, fallbacks)
         job = job.with_more(by_class(free, self._groups))
         work = decide_workers(job)
         self.work[job.key] = job, work
@@ -203,14 +204,13 @@ class _Scheduling:
             self._beside = {kind: pool.less(taken) for kind, pool in self._beside.items()}
             self.idle.take(job.key, devices)
 
-    def _with_few_fallbacks(self, job: ScheduledJob, free: dict[str, int]) -> dict[str, int]:
+    def _with_few_fallbacks(self, job: ScheduledJob, free: dict[str, int], fallbacks: Iterable[str]) -> dict[str, int]:
         """Return the devices with as few of the fallbacks as keep a running job in time."""
 
         def suffices(devices: Mapping[str, int]) -> bool:
             return not decide_workers(job.with_more(by_class(devices, self._groups))).is_short
 
-        fallbacks = sorted(self._groups.fallbacks(job.key, job.spec.spot_use))
-        return with_few_fallbacks(free, fallbacks, suffices) if fallbacks else free
+        return with_few_fallbacks(free, sorted(fallbacks), suffices)
 
     def _offered(self, job: ScheduledJob, *, may_ask: bool = False) -> dict[str, int]:
         """Return by group on how many devices workers of the job could be started now, or ask for a node."""

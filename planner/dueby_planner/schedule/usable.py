@@ -13,7 +13,7 @@ from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, devices_by_class, less_absent
-from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob, WorkerModel
+from dueby_planner.schedule.job import AbsentKind, JobKey, PromisedJob, ScheduledJob, WorkerModel
 from dueby_planner.schedule.lag import OngoingWorker, images_within, workers_of_window
 from dueby_planner.schedule.stores import StoreUse, store_uses, window_uses, with_stores
 from dueby_planner.schedule.watch import ongoing
@@ -38,23 +38,19 @@ class Usable:
     @cached_property
     def for_more(self) -> Pool:
         """The devices that more workers of the job could ever have."""
-        gone, own, left = Counter(self.job.absent), Counter[str](), dict[str, int]()
+        absent: Counter[AbsentKind] = Counter({(name, None): count for name, count in self.job.absent.items()})
+        absent.update(self.job.absent_kinds)
+        own: Counter[str] = Counter()
         for worker in self.job.alive:
-            device_class = worker.assignment.device_class
             group = self._group_of(worker)
             if group is None:  # it is on its way to one of its class
-                gone[device_class] += 1
+                absent[worker.assignment.device_class, None] += 1
             else:
                 own[group.name] += 1
         idle = {name: group.idle if group.is_there(0, 1) else 0 for name, group in self.groups.by_name.items()}
-        for usable in sorted(self.pool.groups, key=lambda each: (-idle[each.device_class], each.device_class)):
-            device_class = self.groups.class_of(usable.device_class)
-            there = max(0, usable.count - own[usable.device_class])
-            may_be_theirs = not self.groups.by_name[usable.device_class].provision
-            taken = min(there, gone[device_class]) if may_be_theirs else 0
-            gone[device_class] -= taken
-            left[usable.device_class] = there - taken
-        left = less_absent(left, self.groups, self.job.absent_kinds)
+        in_order = sorted(self.pool.groups, key=lambda each: (-idle[each.device_class], each.device_class))
+        others = {usable.device_class: max(0, usable.count - own[usable.device_class]) for usable in in_order}
+        left = less_absent(others, self.groups, absent)
         for_more = (replace(usable, count=left[usable.device_class]) for usable in self.pool.groups)
         return replace(self.pool, groups=tuple(usable for usable in for_more if usable.count))
 
