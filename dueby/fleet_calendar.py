@@ -10,12 +10,13 @@ from dataclasses import replace
 from dueby.inputs.manifests import naming
 from dueby.inputs.pools import Fleet
 from dueby.planning import shared_problem
-from dueby_api.capacity import NodePool
+from dueby_api.capacity import NodePool, SpotNodes
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.spot import SpotUse, is_used
 from dueby_planner.model.capacity import PoolGroup, Provision, asked_for
+from dueby_planner.model.losses import loss_rate
 from dueby_planner.profiles.machine_pool import machine_pool
 from dueby_planner.profiles.observed import learn_provision
 from dueby_planner.schedule.calendar import Calendar, make_calendar
@@ -96,6 +97,9 @@ def _with_pools(
             if pool.device_class == group.device_class:
                 count = pool.devices if is_used(use, spot=pool.spot) else 0
                 of_pool = replace(group, device_class=name, count=count, is_fallback=spot_first and not pool.spot)
+                if pool.spot:
+                    rate = loss_rate(SpotNodes(), pool, provision[pool.name].late_us)
+                    of_pool = replace(of_pool, losses=rate)
                 found.append(asked_for(of_pool, provision[pool.name]))
     return tuple(found)
 

@@ -124,6 +124,27 @@ class CapacityList(Spec, frozen=True, kw_only=True):
 GPU_RESOURCE = r"^(nvidia\.com/gpu|nvidia\.com/mig-[0-9a-z.]{1,32}|amd\.com/gpu)$"
 
 
+# A node that is taken away each minute does nothing at all.
+LossesPerHour = Annotated[float, Meta(ge=0, le=60)]
+
+
+class SpotNodes(Spec, frozen=True, kw_only=True):
+    """What is assumed of spot nodes of which no pool says it: `spot` in the chart's values."""
+
+    losses_per_hour: LossesPerHour = 0.4
+    """How often one of them is taken away, in an hour in which it is there."""
+    replaced_after: Duration = "10m"
+    """How long it takes until another node is in its place, where no pool says how long its nodes take to come."""
+
+    def __post_init__(self) -> None:
+        require_duration("replacedAfter", self.replaced_after)
+
+    @property
+    def replaced_us(self) -> int:
+        """That time in microseconds."""
+        return parse_duration_us(self.replaced_after)
+
+
 class PoolTaint(Spec, frozen=True, kw_only=True):
     """A taint that a pool's nodes have."""
 
@@ -157,9 +178,13 @@ class NodePool(Spec, frozen=True, kw_only=True):
     counts until enough nodes have shown how long they take."""
     spot: bool = False
     """Whether its nodes may be taken away at any time, as a cloud's spot nodes are."""
+    losses_per_hour: LossesPerHour | None = None
+    """How often one of its nodes is taken away, in an hour in which it is there; None: as other spot nodes."""
 
     def __post_init__(self) -> None:
         require_duration("timeToProvision", self.time_to_provision)
+        if self.losses_per_hour is not None and not self.spot:
+            raise ValueError("lossesPerHour: is given where spot is true; nodes on demand are not taken away")
         # Affinities can say "none of these labels", and not "not all of them".
         if self.spot and len(self.node_selector) > 1:
             raise ValueError("nodeSelector: has one label where spot is true, by which pods are kept off its nodes")

@@ -33,6 +33,7 @@ from dueby_operator.settings import (
     read_prices,
     read_profiler,
     read_promises,
+    read_spot,
     read_stores,
 )
 from dueby_operator.web import metrics
@@ -147,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--maintenance", read_maintenance, "when which nodes are not there, as the chart's values say it"),
         ("--capacity", read_capacity, "which devices come and go, and when, as the values say it"),
         ("--node-pools", read_node_pools, "which pools make nodes once they are asked for, as the values say it"),
+        ("--spot", read_spot, "how often spot nodes are taken away, as the values say it"),
         ("--promises", read_promises, "what may be promised, as the values say it"),
         ("--stores", read_stores, "what stores serve, as the values say it"),
     ):

@@ -3,10 +3,10 @@
 Profiling on nodes is one option in JSON, since it is one part of the chart's values and has lists in it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, NodePool, NodePools, Timed
+from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, NodePool, NodePools, SpotNodes, Timed
 from dueby_api.inference_job import Model
 from dueby_api.prices import PriceFile
 from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
@@ -133,6 +133,8 @@ class OperatorSettings:
     """Devices that come and go."""
     node_pools: tuple[NodePool, ...] = ()
     """Pools that are asked for nodes."""
+    spot: SpotNodes = field(default_factory=SpotNodes)
+    """What is assumed of spot nodes."""
     promises: Promises = NO_LIMITS
     """What may be promised to jobs."""
     stores: tuple[StoreLimits, ...] = ()
@@ -199,6 +201,11 @@ def read_capacity(text: str) -> tuple[AnnouncedDevices, ...]:
 def read_node_pools(text: str) -> tuple[NodePool, ...]:
     """Return the value of the option --node-pools. Raise Invalid with the field that is wrong."""
     return decode(NodePools, text, origin="--node-pools").node_pools
+
+
+def read_spot(text: str) -> SpotNodes:
+    """Return the value of the option --spot. Raise Invalid with the field that is wrong."""
+    return decode(SpotNodes, text, origin="--spot")
 
 
 def read_prices(text: str) -> Tariff:

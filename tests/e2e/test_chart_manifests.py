@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dueby_api.capacity import NodePool, WeeklyWindow
+from dueby_api.capacity import NodePool, SpotNodes, WeeklyWindow
 from dueby_api.schema import validate
 from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
@@ -20,6 +20,7 @@ from dueby_operator.settings import (
     read_prices,
     read_profiler,
     read_promises,
+    read_spot,
 )
 from support.kind.chart import WITHOUT_GPUS, of_kind, options, rendered, rendered_with_notes
 from support.kind.cluster import CHART, OPERATOR_NAMESPACE
@@ -124,11 +125,19 @@ def test_pools_reach_the_operator() -> None:
         {"timeToProvision": "10"},
         {"spot": 1},
         {"spot": True, "nodeSelector": {"pool": "a", "kind": "spot"}},
+        {"spot": False, "lossesPerHour": 1},
     ],
 )
 def test_what_is_no_pool_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="/nodePools/0"):
         rendered(nodePools=[POOL | wrong])
+
+
+def test_what_is_assumed_of_spot_nodes_reaches_the_operator() -> None:
+    assert read_spot(options(rendered())["--spot"]) == SpotNodes()
+    assert read_spot(options(rendered(spot={"lossesPerHour": 2}))["--spot"]) == SpotNodes(losses_per_hour=2)
+    with pytest.raises(AssertionError, match="/spot"):
+        rendered(spot={"lossesPerHour": -1})
 
 
 def test_prices_reach_the_operator() -> None:

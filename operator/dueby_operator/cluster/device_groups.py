@@ -15,6 +15,8 @@ from dueby_operator.cluster.allotments import PER_NODE, allotment_of, fits_allot
 from dueby_operator.cluster.nodes import DeviceKind, Node, OpenNodes, kind_on, workers_within
 from dueby_operator.cluster.requests import tolerations_of, worker_requests
 from dueby_operator.settings import OperatorSettings
+from dueby_planner.model.capacity import Provision
+from dueby_planner.model.losses import LossRate, loss_rate
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups
 from dueby_planner.schedule.job import Claimant, JobKey
 from dueby_planner.schedule.spans import Spans, from_now
@@ -104,11 +106,13 @@ def find_groups(
     settings: OperatorSettings,
     *,
     now_us: int,
+    provision: Mapping[str, Provision],
     memory_of: Callable[[Model, str], str] | None = None,
 ) -> DeviceGroups:
     """Return the groups of these nodes for these jobs.
 
-    `memory_of` returns what a worker of a model asks for on a device class; None: what the settings say.
+    `provision` is how long nodes of each pool take to come. `memory_of` returns what a worker of a model asks for on a
+    device class; None: what the settings say.
     """
     nodes = list(nodes)
     claims = _Claims(nodes, claimants, settings, memory_of)
@@ -131,11 +135,17 @@ def find_groups(
             nodes=frozenset(here.node for here in on_nodes),
             away=key[2],
             pool=key[3],
-            is_spot=key[4],
+            losses=_losses(key[3], settings, provision) if key[4] else None,
         )
         for key, on_nodes in collected.items()
     )
     return DeviceGroups(all=tuple(sorted(groups, key=lambda group: group.name)))
+
+
+def _losses(name: str, settings: OperatorSettings, provision: Mapping[str, Provision]) -> LossRate:
+    """Return how often spot nodes of the pool of this name, or of none, are taken away."""
+    pool = next((pool for pool in settings.node_pools if pool.name == name), None)
+    return loss_rate(settings.spot, pool, provision[name].late_us if name in provision else None)
 
 
 def _count(node: Node, wanted: Iterable[tuple[str, _Users]]) -> Iterable[_DevicesHere]:

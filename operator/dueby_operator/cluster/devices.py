@@ -224,7 +224,14 @@ class ClusterDevices:
     def groups(self, claimants: Sequence[Claimant]) -> DeviceGroups:
         """Return the devices of nodes that aren't silent, for whom they are, and the limits that bind these jobs."""
         nodes = [node for node in self.nodes.values() if node.name not in self.silent_nodes]
-        groups = find_groups(nodes, claimants, self.settings, now_us=self.now_us, memory_of=self.worker_memory)
+        groups = find_groups(
+            nodes,
+            claimants,
+            self.settings,
+            now_us=self.now_us,
+            provision=self.provision,
+            memory_of=self.worker_memory,
+        )
         announced = announced_groups(self._missing, claimants, now_us=self.now_us, may_have=self._may_be_promised)
         asked = asked_groups(
             self.settings.node_pools,
@@ -232,6 +239,7 @@ class ClusterDevices:
             claimants,
             self.late,
             provision=self.provision,
+            spot=self.settings.spot,
             may_have=self._may_be_promised,
         )
         of_queues = find_queue_limits(self.queues, claimants, self.kinds, self._asked)

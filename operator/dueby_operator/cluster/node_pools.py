@@ -11,7 +11,7 @@ Another way to ask, such as a ProvisioningRequest, would be made where workers a
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from dueby_api.capacity import NodePool
+from dueby_api.capacity import NodePool, SpotNodes
 from dueby_api.inference_job import JobSpec
 from dueby_api.spot import is_used
 from dueby_api.units import format_duration
@@ -19,6 +19,7 @@ from dueby_operator.cluster.nodes import Node, are_borne, devices_like
 from dueby_operator.cluster.requests import tolerations_of
 from dueby_operator.objects.nodes import Taint
 from dueby_planner.model.capacity import Provision
+from dueby_planner.model.losses import loss_rate
 from dueby_planner.schedule.devices import DeviceGroup
 from dueby_planner.schedule.job import Claimant, WorkerModel
 
@@ -56,11 +57,13 @@ def asked_groups(
     late: Late,
     *,
     provision: Mapping[str, Provision],
+    spot: SpotNodes,
     may_have: Callable[[Claimant, str], bool] = lambda claimant, device_class: True,
 ) -> Iterator[DeviceGroup]:
     """Yield what each pool could still have for these jobs.
 
-    `provision` is how long its nodes take to come, and `may_have` whether a job may have devices of a class.
+    `provision` is how long its nodes take to come, `spot` what is assumed of spot nodes, and `may_have` says whether a
+    job may have devices of a class.
     """
     class_of_pool, there = {pool.name: pool.device_class for pool in pools}, Counter[str]()
     for node in nodes if pools else ():
@@ -85,7 +88,7 @@ def asked_groups(
                 users=users,
                 pool=pool.name,
                 provision=provision[pool.name],
-                is_spot=pool.spot,
+                losses=loss_rate(spot, pool, provision[pool.name].late_us) if pool.spot else None,
             )
 
 

@@ -36,6 +36,7 @@ from typing import Protocol
 from dueby_api.engines import EngineName
 from dueby_api.units import format_duration
 from dueby_planner.model.input_cost import GPUStep
+from dueby_planner.model.losses import LossRate
 from dueby_planner.model.rule import quantile
 from dueby_planner.small_samples import Z95
 
@@ -150,6 +151,8 @@ class PoolGroup:
     """a: time until these devices are free."""
     is_fallback: bool = False
     """Whether they are used only as far as the job's other devices don't do. Only a calendar looks at it (place.py)."""
+    losses: LossRate | None = None
+    """How often they are taken away; None: they stay."""
 
     @cached_property
     def rows(self) -> tuple[tuple[int, int, int, int, int, DeviceChoice], ...]:

@@ -10,6 +10,7 @@ problem's (feed.py). Every question is put to each of them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 
 from dueby_api.inference_job import MAX_N
@@ -19,6 +20,7 @@ from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, at_c
 from dueby_planner.model.cores import enough_cores, in_squares, with_cores
 from dueby_planner.model.cost import Tariff
 from dueby_planner.model.feed import StoreFeed, Way, paced_groups, ways_within
+from dueby_planner.model.losses import Losses, SpotDevices, largest_losses
 from dueby_planner.model.rule import EqualDevices, Rule, first_devices
 from dueby_planner.profiles.pool import Pool
 
@@ -63,6 +65,26 @@ class Problem:
             spreads=self.pool.spreads,
             reserve=self.reserve,
             part_size=self.part_size,
+            losses=self.losses,
+        )
+
+    @cached_property
+    def losses(self) -> Losses | None:
+        """What losses of the pool's spot devices may cost; None if none is spot."""
+        spot = [group for group in self.groups if group.losses]
+        if not spot:
+            return None
+        best = best_capacities(spot, time_us=self.time_us, max_iterations=self.max_iterations)
+        return largest_losses(
+            SpotDevices(
+                rate=able.group.losses,
+                image_us=Fraction(able.choice.planned_latency_us, able.choice.mini_batch_size),
+                start_us=able.choice.start_us,
+                images=able.images,
+                count=able.group.count,
+            )
+            for able in best
+            if able.group.losses
         )
 
     @cached_property

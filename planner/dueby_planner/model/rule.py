@@ -4,7 +4,9 @@ With the capacities C_1 >= C_2 >= ..., P(k) images lost in hand-overs, `run` and
 runs and between nodes, `start` the images that one device does more or less because its start differs from the others',
 and z the normal quantile of the confidence, k devices are accepted iff
 
-    sum_{i<=k} C_i  -  P(k)  -  z * sqrt( (run * N)^2 + node^2 * sum C_i^2 + k * start^2 )  >=  N
+    sum_{i<=k} C_i  -  P(k)  -  Q  -  z * sqrt( (run * N)^2 + node^2 * sum C_i^2 + k * start^2 )  >=  N
+
+Q is what the loss of spot devices costs (losses.py), which depends on N and not on k; 0 where none may be lost.
 
 The margin is on the sum, because a quantile of every step would be wrong both ways: it over-plans many steps and
 under-plans many workers. The spreads are spreads of times. A run whose steps all take 1 + e times as long does
@@ -20,9 +22,9 @@ loses no more than that.
 
 The left side grows in every C_i while z node < 1. So for each k the k largest devices are the best choice, and "every
 j < k fails" certifies that no k - 1 devices of the pool are enough. `reserve` drops the f largest terms from the sums.
-A confidence of 0.5 is the study's own model, with neither margin nor P.
+A confidence of 0.5 is the study's own model, with neither margin nor P nor Q.
 
-Squared, the rule has no root: with D = sum C_i - P(k) - N it says D >= 0 and D^2 >= z^2 (...). Along a run of equal
+Squared, the rule has no root: with D = sum C_i - P(k) - Q - N it says D >= 0 and D^2 >= z^2 (...). Along a run of equal
 devices, and wherever P is a straight line, that is a quadratic in their number. So the search for k is exact, and its
 time does not depend on the number of GPUs.
 """
@@ -36,6 +38,7 @@ from statistics import NormalDist
 
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import MIN_CONFIDENCE
+from dueby_planner.model.losses import Losses
 
 EqualDevices = tuple[int, int]
 """Devices with the same capacity: the images that each can do, and the number of devices."""
@@ -80,6 +83,8 @@ class Rule:
     """f: the number of largest capacities that do not count."""
     part_size: int | None = None
     """Images in a part of a grid that is fixed already; None if it is not known yet."""
+    losses: Losses | None = None
+    """What losses of spot devices may cost; None if no device is spot."""
 
     def __post_init__(self) -> None:
         z, node = quantile(self.confidence), self.spreads.node
@@ -106,6 +111,14 @@ class Rule:
         return min(_ASSUMED_PART * count, max(count, self.images // _LOST_SHARE))
 
     @cached_property
+    def taken(self) -> int:
+        """Q: the images that losses of spot devices cost at the confidence."""
+        return 0 if self.is_exact_study else self._taken(self.confidence)
+
+    def _taken(self, confidence: float) -> int:
+        return self.losses.taken(self.images, confidence, self.loss(1)) if self.losses else 0
+
+    @cached_property
     def _variance(self) -> tuple[int, int, int, int]:
         """(z run)^2, (z node)^2 and (z start)^2 as integers over a common denominator, and the denominator."""
         z, spreads = Fraction(quantile(self.confidence)), self.spreads
@@ -123,6 +136,11 @@ class Rule:
         """The same rule for workers that have started, of which it is known when."""
         return replace(self, spreads=replace(self.spreads, start=0.0))
 
+    @property
+    def of_kept(self) -> "Rule":
+        """The same rule for devices that nobody takes away."""
+        return replace(self, losses=None) if self.losses else self
+
     def counted(self, capacity: int) -> int:
         """Return what a device of this capacity adds to the sum: C, or its whole parts in the exact mode with a grid.
 
@@ -135,7 +153,7 @@ class Rule:
     def accepts(self, able: Iterable[EqualDevices], count: int) -> bool:
         """Return whether the first `count` devices are accepted. The largest capacities must come first."""
         images, squares, taken = self._add_up(able, count)
-        surplus = images - self.loss(taken) - self.images
+        surplus = images - self.loss(taken) - self.taken - self.images
         return taken + self.reserve == count and surplus >= 0 and self._height(surplus, squares, taken) >= 0
 
     def fewest(self, able: Iterable[EqualDevices], most: int) -> int | None:
@@ -155,7 +173,8 @@ class Rule:
                 taken = end
                 continue
             for count, loss, each in self._loss_lines(taken, end):
-                more = self._fewest_more((images - loss - self.images, squares, taken), capacity, count, each)
+                surplus = images - loss - self.taken - self.images
+                more = self._fewest_more((surplus, squares, taken), capacity, count, each)
                 if more is not None:
                     return self.reserve + taken + more
                 images += count * self.counted(capacity)
@@ -170,7 +189,7 @@ class Rule:
         run, node, start, scale = self._variance
         spread = -(-(run * self.images * self.images + node * squares + start * taken) // scale)
         root = isqrt(spread)
-        return everything - images + self.loss(taken) + root + (root * root < spread)
+        return everything - images + self.loss(taken) + self.taken + root + (root * root < spread)
 
     def least_margin(self, *, smallest: int, fewest: int, most: int) -> int:
         """Return the least margin of the spreads, for `fewest` to `most` devices that each do `smallest` or more.
@@ -185,7 +204,8 @@ class Rule:
         """Return how many images these devices do beyond what the rule asks for at z; negative if it rejects them."""
         images, squares, taken = _sums(self._without_reserve(able))
         common, own = self.spreads.run * self.images, self.spreads.node**2 * squares + self.spreads.start**2 * taken
-        return images - self.loss(taken) - self.images - z * sqrt(common**2 + own)
+        wanted = self.images + self.loss(taken) + self._taken(NormalDist().cdf(z))
+        return images - wanted - z * sqrt(common**2 + own)
 
     def _add_up(self, able: Iterable[EqualDevices], count: int) -> tuple[int, int, int]:
         """Return the sums over the first `count` devices, less the f largest."""

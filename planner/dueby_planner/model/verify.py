@@ -3,18 +3,20 @@
 It shares no intermediate result with the search. Capacities, sums and the margin are computed again from the groups,
 and the certificate ("every j < k fails") is checked the plain way, one j after another. Only if the rule is known to
 rise with every device of a class, that is if C (1 - z node) >= P(1) + z start, is the last j of the class checked for
-all of them: otherwise thousands of GPUs would take too long.
+all of them: otherwise thousands of GPUs would take too long. What losses cost is the same for every j.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf, lcm, sqrt
+from math import ceil, inf, lcm, sqrt
 
 from dueby_api.errors import DueByError
+from dueby_api.inference_job import MIN_CONFIDENCE
 from dueby_planner.model.capacity import BILLION, DeviceChoice, PlannedDevices, capacity
 from dueby_planner.model.feed import MICRO
+from dueby_planner.model.losses import HOUR_US, most_losses
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import quantile
 
@@ -154,7 +156,7 @@ class _Sums:
 
 
 class _AcceptanceRule:
-    """sum counted - loss - N >= z sqrt((s_run N)^2 + s_node^2 sum C^2 + k s_start^2), squared, in integers."""
+    """sum counted - loss - Q - N >= z sqrt((s_run N)^2 + s_node^2 sum C^2 + k s_start^2), squared, in integers."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -163,11 +165,29 @@ class _AcceptanceRule:
         start = (z * Fraction(spreads.start)) ** 2
         self._unit = lcm(run.denominator, node.denominator, start.denominator)
         self._run, self._node, self._start = (int(term * self._unit) for term in (run, node, start))
+        self._wanted = problem.images + _taken(problem)
 
     def accepts(self, sums: _Sums) -> bool:
-        surplus = sums.counted - self._problem.rule.loss(sums.kept) - self._problem.images
+        surplus = sums.counted - self._problem.rule.loss(sums.kept) - self._wanted
         spread = self._run + self._node * sums.squares + self._start * sums.kept
         return surplus >= 0 and surplus**2 * self._unit >= spread
+
+
+def _taken(problem: Problem) -> int:
+    """Return Q of losses.py, from the capacities that are computed here."""
+    per_image, images, most = Fraction(0), 0, 0
+    for group in problem.groups:
+        able = [(_capacity(problem, c, group.available_us, problem.time_us), c) for c in group.choices]
+        done, choice = max(able, key=lambda pair: (pair[0], -pair[1].mini_batch_size))
+        if group.losses and group.count and done:
+            rate = Fraction(choice.mini_batch_size, choice.planned_latency_us)
+            per_image = max(per_image, Fraction(group.losses.per_hour) / HOUR_US / rate)
+            images = max(images, min(done, ceil(rate * (group.losses.replaced_us + choice.start_us))))
+            most += done * group.count
+    if problem.confidence <= MIN_CONFIDENCE or not per_image:
+        return 0
+    losses = most_losses(float(per_image * problem.images), problem.confidence)
+    return min(most, losses * (images + problem.rule.loss(1)))
 
 
 def _require(holds: bool, sentence: str) -> None:

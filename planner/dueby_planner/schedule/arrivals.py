@@ -284,6 +284,6 @@ def _is_enough(job: CalendarJob, reservation: Reservation) -> bool:
             return False
     if job.stays and not ends_together(reservation):
         return False
-    rule = job.rule_for_kept
+    rule = job.rule_for_kept(reservation)
     done = done_by(reservation, problem.time_us, problem.max_iterations, again=rule.again)
     return 0 < count <= problem.most and rule.accepts(done, count)

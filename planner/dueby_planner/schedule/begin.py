@@ -271,7 +271,7 @@ def _at_once(candidate: Candidate) -> Begun | None:
     able = (capacity.group for capacity in problem.capacities(horizon_us))
     fallbacks = [group.device_class for group in able if group.is_fallback]
     free = with_few_fallbacks(free, fallbacks, lambda devices: _would_do(problem, devices, horizon_us))
-    work = decide_workers(job.with_more(by_class(free, groups)))
+    work = decide_workers(with_devices(job, free, groups))
     if not isinstance(work.action, Start) or work.action.verdict is None:
         return None
     plan = work.action.verdict.plan
@@ -340,12 +340,12 @@ def spread(assignments: Iterable[Assignment], free: Mapping[str, int], groups: D
     return taken
 
 
-def by_class(free: Mapping[str, int], groups: DeviceGroups) -> Counter[str]:
-    """Return the devices of each class, given those of each group."""
+def with_devices(job: ScheduledJob, free: Mapping[str, int], groups: DeviceGroups) -> ScheduledJob:
+    """Return the job with so many more devices of each group."""
     counts: Counter[str] = Counter()
     for name, count in free.items():
         counts[groups.class_of(name)] += max(0, count)
-    return counts
+    return job.with_more(counts, groups.losses_among(name for name, count in free.items() if count > 0))
 
 
 def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
@@ -434,7 +434,7 @@ def _unplaced(candidate: Candidate) -> WorkDecision:
         return _wait(candidate)
     if placement.job.problem.fewest() is not None:
         return WorkDecision(action=refuse_beside_others(candidate.usable, placement, calendar), lag=job.lag)
-    alone = decide_workers(job.with_more(candidate.usable.devices))
+    alone = decide_workers(with_devices(job, candidate.usable.devices, candidate.groups))
     must_ask = any(group.provision for group in candidate.groups.of(job.key))
     # What a quota leaves no room for can be had once there is more room.
     if job.has_quota or not (must_ask or isinstance(alone.action, Refuse)):

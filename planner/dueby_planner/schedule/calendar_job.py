@@ -17,7 +17,7 @@ from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.rule import Rule
 from dueby_planner.schedule.free_devices import Taken
 from dueby_planner.schedule.lag import OngoingWorker
-from dueby_planner.schedule.reservation import Reservation, begins_us, claims_of, devices_in, done_by
+from dueby_planner.schedule.reservation import Reservation, begins_us, claims_of, devices_in, done_by, rule_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,9 @@ class CalendarJob:
         """The names of the devices that it may use."""
         return frozenset(group.device_class for group in self.problem.groups)
 
-    @property
-    def rule_for_kept(self) -> Rule:
-        """The rule that says whether what is stored still does."""
-        rule = self.problem.rule
+    def rule_for_kept(self, reservation: Reservation) -> Rule:
+        """Return the rule that says whether what is stored still does."""
+        rule = rule_of(reservation, self.problem)
         return rule if self.least_images is None else replace(rule, images=self.least_images)
 
 
@@ -92,7 +91,7 @@ class Placement:
     def is_in_time(self) -> bool:
         """Whether the deadline is met at the job's confidence; what was kept does what it has to do at least."""
         problem = self.job.problem
-        rule = self.job.rule_for_kept if self.kept else problem.rule
+        rule = self.job.rule_for_kept(self.reservation) if self.kept else rule_of(self.reservation, problem)
         done = done_by(self.reservation, problem.time_us, problem.max_iterations, again=rule.again)
         return bool(done) and rule.accepts(done, devices_in(self.reservation))
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from dueby_api.spot import SpotUse
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.model.capacity import Provision
+from dueby_planner.model.losses import LossRate
 from dueby_planner.schedule.job import AbsentKind, JobKey, PromisedJob, ScheduledJob
 from dueby_planner.schedule.spans import Spans
 
@@ -44,8 +45,13 @@ class DeviceGroup:
     """The pool whose nodes they are on, or would be on: nodes come when they are asked for. Empty: none."""
     provision: Provision | None = None
     """How long it takes until they are there once a worker asks for them; None: nobody needs to ask."""
-    is_spot: bool = False
-    """Whether they may be taken away at any time."""
+    losses: LossRate | None = None
+    """How often they are taken away; None: they aren't spot devices, and stay."""
+
+    @property
+    def is_spot(self) -> bool:
+        """Whether they may be taken away at any time."""
+        return self.losses is not None
 
     @property
     def is_on_nodes(self) -> bool:
@@ -130,6 +136,11 @@ class DeviceGroups:
     def class_of(self, name: str) -> str:
         """Return the device class of a group."""
         return self.by_name[name].device_class
+
+    def losses_among(self, names: Iterable[str]) -> dict[str, LossRate]:
+        """Return of each class with spot devices in these groups how often they are taken away: the highest rate."""
+        spot = [(group.device_class, group.losses) for name in names if (group := self.by_name[name]).losses]
+        return dict(sorted(spot, key=lambda pair: (pair[1].per_hour, pair[1].replaced_us)))
 
     def nodes_among(self, key: JobKey, taken: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
         """Return by class the nodes of these devices of the job; of a class of which it takes all groups, none."""

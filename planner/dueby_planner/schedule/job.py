@@ -24,6 +24,7 @@ from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.capacity import DeviceChoice, Provision
 from dueby_planner.model.cost import Tariff
 from dueby_planner.model.feed import StoreFeed, feed_of
+from dueby_planner.model.losses import LossRate
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool, build_pool
 from dueby_planner.schedule.lag import FRESH, LagMemory, OngoingWorker
@@ -244,6 +245,8 @@ class ScheduledJob:
 
     The scheduler knows of something that nodes don't show, such as a volume that is bound to another.
     """
+    losses: Mapping[str, LossRate] = field(default_factory=dict)
+    """Of each class of which it has spot devices, or could have some now, how often they are taken away."""
     absent_kinds: Mapping[AbsentKind, int] = field(default_factory=dict)
     """The same of workers that must have a device which is spot, or one which isn't: the others are there for more."""
     cores: Mapping[str, int] = field(default_factory=dict)
@@ -357,9 +360,13 @@ class ScheduledJob:
         could_have.subtract(self.absent)
         return could_have
 
-    def with_more(self, devices: Mapping[str, int]) -> "ScheduledJob":
-        """Return the job with so many more devices of each class, as far as it may have them."""
-        return replace(self, counts={name: count + devices.get(name, 0) for name, count in self.counts.items()})
+    def with_more(self, devices: Mapping[str, int], losses: Mapping[str, LossRate]) -> "ScheduledJob":
+        """Return the job with so many more devices of each class, as far as it may have them.
+
+        `losses` says of the classes with spot devices among them how often these are taken away.
+        """
+        counts = {name: count + devices.get(name, 0) for name, count in self.counts.items()}
+        return replace(self, counts=counts, losses={**self.losses, **losses})
 
     @cached_property
     def missing_parts(self) -> Parts:
@@ -450,7 +457,8 @@ class ScheduledJob:
             else group
             for group in pool.groups
         )
-        return replace(pool, groups=tuple(groups)) if shown else pool
+        groups = (replace(group, losses=self.losses.get(group.device_class)) for group in groups)
+        return replace(pool, groups=tuple(groups)) if shown or self.losses else pool
 
     def problem(self, pool: Pool, images: int) -> Problem:
         """Return the problem of so many images on these devices."""

@@ -147,6 +147,8 @@ class _Levels:
         self._spans = {}
         for name, count in usable(problem).items():
             self._spans[name] = level_spans(free.get(name, ()), until_us, count if most is None else min(most, count))
+        spot = any(self._spans.get(name) for name, group in self._groups.items() if group.losses)
+        self._rule = problem.rule if spot else problem.rule.of_kept
         # Levels are nested, so each class yields its largest first. Ties by class and level, so that every planner of
         # the same jobs finds the same calendar.
         runs = heapq.merge(*(self._runs_of(name, most) for name in self._groups), key=_largest_first)
@@ -175,7 +177,7 @@ class _Levels:
         """Return the least number of levels after the first `offset` that is accepted; None if none is."""
         most = self._problem.most
         runs = _within(self._largest(), offset, most) if offset else self._largest()
-        return self._problem.rule.fewest(((images, high - low) for images, _, low, high in runs), most)
+        return self._rule.fewest(((images, high - low) for images, _, low, high in runs), most)
 
     def _largest(self) -> Iterator[LevelRun]:
         """Yield the levels, the largest first, and work out only as many as are asked for."""
@@ -204,7 +206,7 @@ class _Levels:
         borders = sorted({level for span in spans for level in (span.low, span.high)})
         largest: list[tuple[int, int]] = []
         """(-C, last level) of the spans, some of which may have ended."""
-        images, at, again = 0, 0, self._problem.rule.again
+        images, at, again = 0, 0, self._rule.again
         for low, high in pairwise(borders):
             images -= ends[low]
             while at < len(spans) and spans[at].low == low:
@@ -251,11 +253,11 @@ class _Levels:
         """Return the least that one more device has to do beside the others."""
 
         def suffice(images: int) -> bool:
-            return self._problem.rule.accepts(sorted([*others, (images, 1)], reverse=True), count)
+            return self._rule.accepts(sorted([*others, (images, 1)], reverse=True), count)
 
         guess, missing = most, self._problem.images - sum(images * devices for images, devices in others)
         for _ in range(3):  # the margin of the rule changes little with what the last device does
-            margin = self._problem.rule.margin(sorted([*others, (guess, 1)], reverse=True), count)
+            margin = self._rule.margin(sorted([*others, (guess, 1)], reverse=True), count)
             guess = min(max(0, missing + margin), most)
         return _find_least_around(suffice, guess, most)
 
@@ -264,7 +266,7 @@ class _Levels:
         kept: list[Window] = []
         for window in sorted(lane.windows, key=lambda each: (0 if soon else -each.images, each.from_us)):
             if needed > 0:
-                again = self._problem.rule.again if kept else 0
+                again = self._rule.again if kept else 0
                 kept.append(self._shortened(lane.group, window, needed + again))
                 needed -= max(0, window.images - again)
         return Lane(group=lane.group, count=lane.count, windows=tuple(sorted(kept)))

@@ -129,10 +129,18 @@ def done_by(
     return sorted(((together(map(images, lane.windows), again), lane.count) for lane in reservation), reverse=True)
 
 
+def rule_of(reservation: Reservation, problem: Problem) -> Rule:
+    """Return the problem's acceptance rule for these devices: if none of them is spot, none is taken away."""
+    if problem.rule.losses is None:
+        return problem.rule
+    spot = {group.device_class for group in problem.groups if group.losses}
+    return problem.rule if any(lane.group in spot for lane in reservation) else problem.rule.of_kept
+
+
 def finish_at_confidence_us(reservation: Reservation, problem: Problem) -> int:
     """Return the least time by which the devices are accepted. By the end of the windows they must be."""
-    begin_us = begins_us(reservation)
-    return begin_us + _accepted_after_us(_from_its_begin(reservation), problem.rule, problem.max_iterations)
+    begin_us, rule = begins_us(reservation), rule_of(reservation, problem)
+    return begin_us + _accepted_after_us(_from_its_begin(reservation), rule, problem.max_iterations)
 
 
 def expected_finish_us(reservation: Reservation, problem: Problem) -> int:
@@ -168,8 +176,8 @@ def cost_of_windows(reservation: Reservation, problem: Problem, class_of: Callab
 
 def probability_by(reservation: Reservation, problem: Problem, time_us: int) -> float:
     """Return the probability that the devices do N images by a time: at least the confidence if they are accepted."""
-    length_us = time_us - begins_us(reservation)
-    return _probability_after(_from_its_begin(reservation), problem.rule, problem.max_iterations, length_us)
+    length_us, rule = time_us - begins_us(reservation), rule_of(reservation, problem)
+    return _probability_after(_from_its_begin(reservation), rule, problem.max_iterations, length_us)
 
 
 # ---- A reservation is looked at in every pass, each time from a later moment. Counted from its own begin, the answers

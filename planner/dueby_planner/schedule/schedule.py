@@ -17,12 +17,12 @@ from dueby_api.inference_job import DeadlineClass
 from dueby_planner.schedule.begin import (
     Candidate,
     Turns,
-    by_class,
     decide_placed,
     keep_windows,
     on_nodes,
     spread,
     urgency,
+    with_devices,
     with_few_fallbacks,
 )
 from dueby_planner.schedule.calendar_job import CalendarJob
@@ -177,6 +177,8 @@ class _Scheduling:
             job = replace(job, reserved=self._usables.of(job).reserved())
             self._jobs[job.key] = job
         self._own[job.key] = find_holds(job, self._groups, self.idle)
+        if losses := self._groups.losses_among(hold.group for hold in self._own[job.key] if hold.group):
+            self._jobs[job.key] = replace(job, losses=losses)
 
     @property
     def _holds(self) -> list[HeldDevice]:
@@ -192,7 +194,7 @@ class _Scheduling:
         job = replace(job, unwanted=unwanted)
         if fallbacks:
             free = self._with_few_fallbacks(job, free, fallbacks)
-        job = job.with_more(by_class(free, self._groups))
+        job = with_devices(job, free, self._groups)
         work = decide_workers(job)
         self.work[job.key] = job, work
         if isinstance(work.action, Start):
@@ -208,7 +210,7 @@ class _Scheduling:
         """Return the devices with as few of the fallbacks as keep a running job in time."""
 
         def suffices(devices: Mapping[str, int]) -> bool:
-            return not decide_workers(job.with_more(by_class(devices, self._groups))).is_short
+            return not decide_workers(with_devices(job, devices, self._groups)).is_short
 
         return with_few_fallbacks(free, sorted(fallbacks), suffices)
 

@@ -29,11 +29,8 @@ class Usable:
 
     @property
     def devices(self) -> Mapping[str, int]:
-        """All of them by class, free or not."""
-        counts: Counter[str] = Counter()
-        for group in self.pool.groups:
-            counts[self.groups.class_of(group.device_class)] += group.count
-        return counts
+        """All of them by group, free or not."""
+        return {group.device_class: group.count for group in self.pool.groups}
 
     @cached_property
     def for_more(self) -> Pool:
@@ -208,6 +205,7 @@ def _find_usable(job: ScheduledJob, groups: DeviceGroups) -> Usable:
                 device_class=group.name,
                 count=count,
                 is_fallback=group.name in fallbacks,
+                losses=group.losses,
             ),
             group.provision,
         )

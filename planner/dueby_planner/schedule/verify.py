@@ -16,7 +16,7 @@ from dueby_planner.schedule.calendar import Calendar
 from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.cut import Cut
 from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, always_free, least_free
-from dueby_planner.schedule.reservation import Costs, Reservation, Window, together
+from dueby_planner.schedule.reservation import Costs, Reservation, Window, rule_of, together
 
 Held = tuple[Reservation, Costs]
 """What a job holds, and what that costs of its limits."""
@@ -36,7 +36,8 @@ def _verify_job(found: Placement) -> None:
     problem, name = found.job.problem, found.job.name
     is_hard = found.job.deadline_class == "Hard" and not found.job.goes_on
     least = found.job.least_images if found.kept else None
-    rule = problem.rule if least is None else replace(problem.rule, images=least)
+    rule = rule_of(found.reservation, problem)
+    rule = rule if least is None else replace(rule, images=least)
     able = []
     for lane in found.reservation:
         _require(lane.count >= 1 and len(lane.windows) >= 1, f"{name} has devices without windows")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dueby_api.capacity import WeeklyWindow
+from dueby_api.capacity import SpotNodes, WeeklyWindow
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.schema import validate
@@ -20,6 +20,7 @@ from dueby_operator.settings import (
     read_prices,
     read_profiler,
     read_promises,
+    read_spot,
 )
 from dueby_planner.model.cost import Price
 
@@ -125,6 +126,8 @@ def test_node_pools_are_read() -> None:
         pytest.param({"resource": "cpu"}, "resource", id="no device's resource"),
         pytest.param({"name": "A 100"}, "name", id="no name"),
         pytest.param({"class": "NVIDIA-A100@node"}, "class", id="a slow node's own class"),
+        pytest.param({"lossesPerHour": 0.1}, "lossesPerHour: is given where spot is true", id="losses on demand"),
+        pytest.param({"spot": True, "lossesPerHour": -1}, "lossesPerHour", id="fewer than no losses"),
     ],
 )
 def test_what_is_wrong_with_a_pool_is_named(change: dict[str, Any], sentence: str) -> None:
@@ -132,6 +135,13 @@ def test_what_is_wrong_with_a_pool_is_named(change: dict[str, Any], sentence: st
         read_node_pools(json.dumps({"nodePools": [{**POOL, **change}]}))
     assert str(raised.value).startswith("--node-pools: nodePools[0]")
     assert sentence in str(raised.value)
+
+
+def test_what_is_assumed_of_spot_nodes_is_read() -> None:
+    assert read_spot("{}") == SpotNodes()
+    assert read_spot('{"lossesPerHour": 0, "replacedAfter": "90s"}').replaced_us == 90_000_000
+    with pytest.raises(Invalid, match="--spot: replacedAfter"):
+        read_spot('{"replacedAfter": "90"}')
 
 
 def test_two_pools_have_two_names() -> None:

@@ -102,18 +102,23 @@ def test_nothing_is_asked_for_where_what_is_there_will_do(plan: Plan, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("job", "peaks"),
+    ("job", "losses", "peaks"),
     [
-        pytest.param({"deadlineClass": "Soft"}, {"day": 1, "burst": 8}, id="spot first, and as few others as it takes"),
-        pytest.param({"deadlineClass": "Hard"}, {"day": 9, "burst": 0}, id="no promise on spot"),
-        pytest.param({"gpus": {"spot": "Only"}}, {"day": 0, "burst": 8}, id="only spot"),
+        pytest.param(
+            {"deadlineClass": "Soft"}, 0, {"day": 1, "burst": 8}, id="spot first, and as few others as it takes"
+        ),
+        pytest.param({"deadlineClass": "Soft"}, 0.1, {"day": 2, "burst": 8}, id="more where spot nodes are taken away"),
+        pytest.param({"deadlineClass": "Soft"}, None, {"day": 3, "burst": 8}, id="as often as is assumed"),
+        pytest.param({"deadlineClass": "Hard"}, None, {"day": 9, "burst": 0}, id="no promise on spot"),
+        pytest.param({"gpus": {"spot": "Only"}}, None, {"day": 0, "burst": 8}, id="only spot"),
     ],
 )
 def test_spot_pools_are_used_as_the_job_says(
-    plan: Plan, tmp_path: Path, job: dict[str, Any], peaks: dict[str, int]
+    plan: Plan, tmp_path: Path, job: dict[str, Any], losses: float | None, peaks: dict[str, int]
 ) -> None:
     day = burst(name="day", maxNodes=4)
-    both = pool_file(tmp_path, nodePools=[burst(spot=True), day])
+    spot = burst(spot=True) if losses is None else burst(spot=True, lossesPerHour=losses)
+    both = pool_file(tmp_path, nodePools=[spot, day])
     # In 50 minutes an A100 does 13.7 million.
     _, out, _ = plan("-o", "json", pool=both, deadline="1h", images=115_000_000, **job)
     assert {found["pool"]: found["peak"] for found in json.loads(out)["pool"]} == peaks

@@ -27,7 +27,7 @@ def at_work(cluster: SharedCluster, name: str = "job") -> list[str]:
     [
         pytest.param("Soft", None, ["d", "s", "s"], id="a Soft job prefers spot"),
         pytest.param("Hard", None, ["d", "d", "d"], id="a Hard job avoids it"),
-        pytest.param("Hard", "Prefer", ["d", "s", "s"], id="unless it says so"),
+        pytest.param("Hard", "Prefer", ["d", "d", "s", "s"], id="unless it says so, with one spare for a loss"),
         pytest.param("Soft", "Avoid", ["d", "d", "d"], id="who avoids spot"),
         pytest.param("Soft", "Only", ["s", "s"], id="who wants nothing else, although that is too little"),
         pytest.param("BestEffort", "Avoid", ["d", "d", "d"], id="who takes what is idle and avoids spot"),

@@ -2,6 +2,7 @@
 
 from itertools import combinations
 from statistics import NormalDist
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -16,7 +17,7 @@ CONFIDENCES = [0.5, 0.6, 0.8, 0.95, 0.99, 0.999]
 
 
 def rule(
-    images: int, *, confidence: float = 0.95, run: float = 0.01, node: float = 0.02, start: float = 0.0, **changes: int
+    images: int, *, confidence: float = 0.95, run: float = 0.01, node: float = 0.02, start: float = 0.0, **changes: Any
 ) -> Rule:
     """Return a rule with the spreads of a usual profile."""
     return Rule(images=images, confidence=confidence, spreads=Spreads(run=run, node=node, start=start), **changes)

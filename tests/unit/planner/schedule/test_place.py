@@ -1,5 +1,6 @@
 """One job on what is free: as many devices as alone, and windows that do its images."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 
 from dueby_planner.model.capacity import Margins
+from dueby_planner.model.losses import LossRate
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads, quantile
 from dueby_planner.schedule import reservation as reservation_module
@@ -25,7 +27,7 @@ from dueby_planner.schedule.reservation import (
     together,
 )
 from support.calendar import calendar_job
-from support.planner import choice, problem_of, questions
+from support.planner import choice, group, problem, problem_of, questions
 from support.reference_planner import Question
 
 
@@ -218,3 +220,35 @@ def test_the_fallback_device_gives_time_back() -> None:
     held = place(with_fallbacks(problem, "a"), {"a": always_free(1), "b": always_free(1)})
     assert held is not None
     assert {(lane.group, lane.windows[0].to_us) for lane in held} == {("a", 30), ("b", 100)}
+
+
+def spot_pair(per_hour: float) -> Problem:
+    """Return a job for which one device is just enough, with some that may be taken away and two that stay."""
+    steady = choice(100, 10**6, 10**7)
+    groups = group(steady, name="spot"), group(steady, name="kept", count=2)
+    job = problem(*groups, images=359_000, time=3_600 * 10**6, confidence=0.99)
+    rate = LossRate(per_hour=per_hour, replaced_us=600 * 10**6)
+    spot, kept = job.pool.groups
+    return replace(job, pool=replace(job.pool, groups=(replace(spot, losses=rate), replace(kept, is_fallback=True))))
+
+
+@pytest.mark.parametrize(
+    ("per_hour", "there", "held"),
+    [
+        pytest.param(0.0, {"spot": 1, "kept": 2}, {"spot": 1}, id="never taken: spot alone"),
+        pytest.param(0.001, {"spot": 1, "kept": 2}, {"spot": 1}, id="too seldom for the confidence"),
+        pytest.param(0.4, {"spot": 1, "kept": 2}, {"spot": 1, "kept": 1}, id="not on spot alone beyond the margin"),
+        pytest.param(0.4, {"spot": 0, "kept": 2}, {"kept": 1}, id="on demand none is taken"),
+        pytest.param(0.4, {"spot": 1, "kept": 0}, None, id="nothing covers the loss"),
+    ],
+)
+def test_a_promise_on_spot_devices_has_what_losses_cost_beside_it(
+    per_hour: float, there: dict[str, int], held: dict[str, int] | None
+) -> None:
+    job = spot_pair(per_hour)
+    found = place(job, {name: always_free(count) for name, count in there.items()})
+    devices = None if found is None else Counter({lane.group: lane.count for lane in found})
+    assert devices == held
+    if found is not None:
+        assert finish_at_confidence_us(found, job) <= job.time_us
+        assert probability_by(found, job, job.time_us) >= job.confidence
