@@ -4,6 +4,7 @@ Shares are runs, and workers commit their parts in order, so the parts that a si
 are. What says that it is otherwise is made of at most MAX_RUNS.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -95,6 +96,11 @@ def parts_of_runs(runs: Iterable[Run], *, of: int | None = None) -> Parts:
 def parts_of(numbers: Iterable[int]) -> Parts:
     """Return the parts of these numbers, of which there may be millions if most of them ascend."""
     return parts_of_runs(_joined(numbers))
+
+
+def marked_parts(marks: bytes | bytearray, mark: int) -> Parts:
+    """Return the parts whose byte is this one, which regular expressions take for nothing else."""
+    return Parts(tuple(run.span() for run in re.finditer(b"%c+" % mark, marks)))
 
 
 def _joined(numbers: Iterable[int]) -> Iterator[Run]:

@@ -18,7 +18,7 @@ from dueby_api.gpu_profile import parse_profile
 from dueby_api.grid import Grid, Share
 from dueby_api.inference_job import InferenceJob
 from dueby_api.input_cost import FREE
-from dueby_api.parts import NONE, Parts, parts_of
+from dueby_api.parts import NONE, Parts
 from dueby_planner.schedule.job import Assignment
 from dueby_worker.engines.host import process_environment
 from dueby_worker.output.part_names import parts_among
@@ -127,7 +127,7 @@ def test_the_loop_dismisses_the_worker_that_an_edit_takes_away(workers: Processe
     edits = [workers.job.replace(spec=workers.job.spec.replace(gpus=workers.job.spec.gpus.replace(max=1)))]
 
     def parts_there(images: int, part_size: int) -> Parts:
-        return parts_of(parts_among(store.list_names(), Grid(images=images, part_size=part_size)))
+        return parts_among(store.list_names(), Grid(images=images, part_size=part_size))
 
     def edited_job() -> InferenceJob | None:
         are_busy = len(workers.started) == 2 and all(process.progress.batches for process in workers.started)

@@ -125,11 +125,10 @@ class SimulatedStore(Store):
     def _exists(self, path: str) -> bool:
         return self._request("exists", path, lambda: self.uri_of(path) in _bucket().objects)
 
-    def _list(self, folder: str) -> tuple[list[str], list[str]]:
+    def _list(self, folder: str) -> Iterator[tuple[str, bool]]:
         prefix = self.uri_of(f"{folder}/" if folder else "")
         below = self._request("list", folder, lambda: _bucket().below(prefix))
-        folders = {name.partition("/")[0] for name in below if "/" in name}
-        return [name for name in below if "/" not in name], sorted(folders)
+        yield from dict.fromkeys((name.partition("/")[0], "/" in name) for name in below)
 
     def _delete(self, path: str) -> None:
         by = World.current.my_thread().process

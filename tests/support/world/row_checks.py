@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dueby_api.errors import Invalid
 from dueby_api.grid import Grid
-from dueby_worker.output.part_names import generation_in, is_part_name, part_name, parts_among
+from dueby_worker.output.part_names import generation_in, is_part_name, part_name, part_of
 from dueby_worker.output.rows import read_footer
 from dueby_worker.output.sink_manifest import SINK_MANIFEST, decode_sink_manifest
 from dueby_worker.storage.generations import path_in
@@ -115,7 +115,7 @@ class RowChecks:
         sink, _, name = uri.rpartition("/")
         data = self.cluster.bucket.objects.get(f"{sink}/{path_in(generation_in(name), SINK_MANIFEST)}")
         try:
-            return data is not None and bool(set(parts_among([name], decode_sink_manifest(data, sink=sink).grid)))
+            return data is not None and part_of(name, decode_sink_manifest(data, sink=sink).grid) is not None
         except Invalid:
             return False
 

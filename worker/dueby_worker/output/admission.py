@@ -39,7 +39,8 @@ from dueby_worker.output.success import SUCCESS, Success, is_of, read_success, s
 from dueby_worker.storage.generations import delete_later
 from dueby_worker.storage.store import Store
 
-_DELETING_THREADS = 16
+# Parts that are deleted at the same time, and those that are given to the threads at once.
+_DELETING_THREADS, _AT_ONCE = 16, 4096
 # While parts are deleted, the sink is looked at so often.
 _LOOK_EVERY_S = 1.0
 # Clocks of nodes and of the API server differ, and a job that is created right after another has ended is younger.
@@ -108,7 +109,7 @@ class Admission:
             replace(self, newest=1, begun=first).empty()
             self._delete_late_success(self.begun or b"")
             return
-        names = [name for name in self.store.list_names() if is_part_name(name)]
+        names = self.store.read_names(lambda listed: list(filter(is_part_name, listed)))
         # A part is younger than its manifest, so what was listed before this look is of the manifest that was found.
         self.require_unchanged()
         if names or self.begun is not None:
@@ -121,7 +122,9 @@ class Admission:
             self.store.delete(name)
 
         with ThreadPoolExecutor(_DELETING_THREADS) as threads:
-            list(threads.map(delete, names))
+            # A pool takes all that it is given at once, and there may be millions of parts.
+            for start in range(0, len(names), _AT_ONCE):
+                list(threads.map(delete, names[start : start + _AT_ONCE]))
         if self.begun is not None:
             self.require_unchanged()
             self.store.delete(SINK_MANIFEST)

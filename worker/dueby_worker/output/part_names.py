@@ -9,9 +9,10 @@ business: whoever only lists a sink, as `dueby run` does, loads no library for r
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from dueby_api.grid import Grid
+from dueby_api.parts import Parts, marked_parts
 
 # Version of the parts' layout. Parquet metadata and the sink's manifest name it.
 FORMAT_VERSION = 1
@@ -40,13 +41,21 @@ def is_part_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def parts_among(names: Iterable[str], grid: Grid) -> Iterator[int]:
-    """Yield the parts of this grid among the file names of a sink, in their order."""
+def part_of(name: str, grid: Grid) -> int | None:
+    """Return which part of this grid has the file name; None if none has."""
+    match = _NAME.fullmatch(name)
+    # Names of other grids and jobs are part names too, but have other bounds than a part of this grid, or marks.
+    if match is None or (match["mark"] or "", int(match["generation"] or 1)) != (grid.mark, grid.generation):
+        return None
+    part = (int(match[1]) - grid.first_image) // grid.part_size
+    is_there = 0 <= part < grid.parts and grid.indexes(part) == (int(match[1]), int(match[2]))
+    return part if is_there else None
+
+
+def parts_among(names: Iterable[str], grid: Grid) -> Parts:
+    """Return the parts of this grid among the file names of a sink, of which there may be millions in any order."""
+    marks = bytearray(grid.parts)
     for name in names:
-        match = _NAME.fullmatch(name)
-        # Names of other grids and jobs are part names too, but have other bounds than a part of this grid, or marks.
-        if match is None or (match["mark"] or "", int(match["generation"] or 1)) != (grid.mark, grid.generation):
-            continue
-        part = (int(match[1]) - grid.first_image) // grid.part_size
-        if part >= 0 and grid.indexes(part) == (int(match[1]), int(match[2])):
-            yield part
+        if (part := part_of(name, grid)) is not None:
+            marks[part] = 1
+    return marked_parts(marks, 1)

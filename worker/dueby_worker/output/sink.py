@@ -13,15 +13,14 @@ The index step decides once per run whether to resume, refuse or overwrite (admi
 """
 
 import logging
-import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
-from dueby_api.parts import Parts, Run, parts_of
+from dueby_api.parts import Parts, Run, marked_parts, parts_of
 from dueby_api.words import counted
 from dueby_worker.output.other_grid import OtherGrid
 from dueby_worker.output.part_names import generation_in, is_part_name, part_name, parts_among
@@ -104,13 +103,17 @@ def require_sink_manifest(store: Store, wanted: SinkManifest, *, is_overwriting:
 
 def _require_no_parts(store: Store, wanted: SinkManifest, *, is_overwriting: bool) -> None:
     """Raise Invalid if the sink, which has no manifest, holds parts that might be taken for those of `wanted`."""
-    # Those of earlier generations are known by their manifests.
-    generation, names = wanted.grid.generation, (name for name in store.list_names() if is_part_name(name))
-    parts = [name for name in names if generation_in(name) >= generation]
-    if is_overwriting and wanted.grid.mark and not parts_of(parts_among(parts, wanted.grid)):
+    grid = wanted.grid
+
+    def others(names: Iterator[str]) -> list[str]:
+        # Those of earlier generations are known by their manifests.
+        return [name for name in names if is_part_name(name) and generation_in(name) >= grid.generation]
+
+    parts = store.read_names(others)
+    if is_overwriting and grid.mark and not parts_among(parts, grid):
         return
     # Another worker may have created the manifest and committed a part between the two reads.
-    if parts and read_sink_manifest(store, generation) is None:
+    if parts and read_sink_manifest(store, grid.generation) is None:
         raise Invalid(SINK_FIELD, f"{store.uri} holds parts but no {SINK_MANIFEST}, so their job is unknown; {ADVICE}")
 
 
@@ -135,7 +138,7 @@ def parts_there(store: Store, manifest: SinkManifest) -> Parts:
 
 
 def _parts_of_grid(store: Store, grid: Grid) -> Parts:
-    return parts_of(parts_among(store.list_names(), grid))
+    return store.read_names(lambda names: parts_among(names, grid))
 
 
 def sweep_sink(store: Store) -> None:
@@ -233,7 +236,7 @@ class KnownParts:
 
     def _in_state(self, state: int) -> Parts:
         with self._changed:
-            return Parts(tuple(run.span() for run in re.finditer(b"%c+" % state, self._states)))
+            return marked_parts(self._states, state)
 
     def _look(self, part: int, *, cancelled: threading.Event | None = None) -> bool:
         """Ask the store for the part. Raise Transient if it doesn't answer and it is cancelled."""

@@ -61,16 +61,17 @@ def set_aside(store: Store, success: Success) -> None:
 
 def is_of(success: FinishResult, manifest: SinkManifest) -> bool:
     """Return whether `_SUCCESS` is about the rows of this manifest, and not about those of a job before it."""
-    return success.fingerprint == manifest.fingerprint and _grid_of(success) == manifest.grid
+    return success.fingerprint == manifest.fingerprint and grid_of(success) == manifest.grid
 
 
 def names_in(generations: Iterable[FinishResult]) -> list[str]:
     """Return the names of the parts of these generations; none of one that a DueBy wrote that listed none."""
-    grids = [_grid_of(result) for result in generations if result.part_size]
+    grids = [grid_of(result) for result in generations if result.part_size]
     return [part_name(grid, part) for grid in grids for part in range(grid.parts)]
 
 
-def _grid_of(result: FinishResult) -> Grid:
+def grid_of(result: FinishResult) -> Grid:
+    """Return how the rows of a finished generation are cut into parts."""
     return Grid(
         images=result.images,
         part_size=result.part_size,
@@ -85,11 +86,11 @@ def names_of_rows(store: Store) -> Sequence[str]:
     manifest, success = read_newest_manifest(store), read_success(store)
     if success and (manifest is None or is_of(success, manifest)) and (listed := names_in(success.generations)):
         return listed
-    names = store.list_names()
     if manifest is None:  # somebody has copied the parts alone
-        return [name for name in names if is_part_name(name)]
-    current = [part_name(manifest.grid, part) for part in parts_among(names, manifest.grid)]
-    return [*names_in(earlier_generations(store, manifest.grid.generation)), *current]
+        return [name for name in store.list_names() if is_part_name(name)]
+    grid = manifest.grid
+    current = [part_name(grid, part) for part in store.read_names(lambda names: parts_among(names, grid))]
+    return [*names_in(earlier_generations(store, grid.generation)), *current]
 
 
 def earlier_generations(store: Store, generation: int) -> tuple[FinishResult, ...]:

@@ -10,19 +10,20 @@ whether the sink is the one that it has counted before it says so, and after.
 import io
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from dueby_api.errors import Invalid, Transient
 from dueby_api.grid import Grid
-from dueby_api.parts import all_parts, parts_of
+from dueby_api.parts import Parts, all_parts, marked_parts
 from dueby_api.step_config import FinishConfig
 from dueby_api.step_messages import MAX_FINISHERS, FinishResult
 from dueby_api.words import counted
 from dueby_worker.output.damaged_parts import read_end_of_part, require_own_rows
-from dueby_worker.output.part_names import is_part_name, part_name, parts_among
+from dueby_worker.output.part_names import is_part_name, part_name, part_of
 from dueby_worker.output.rows import PartFooter, read_footer
 from dueby_worker.output.sink import sweep_sink
 from dueby_worker.output.sink_manifest import ADVICE, SINK_FIELD, SINK_MANIFEST, SinkManifest, read_newest_manifest
@@ -30,8 +31,8 @@ from dueby_worker.output.success import (
     SUCCESS,
     earlier_generations,
     encode_success,
+    grid_of,
     is_of,
-    names_in,
     read_success,
     success_of,
 )
@@ -63,11 +64,10 @@ def finish(store: Store, *, is_overwriting: bool = False, uid: str | None = None
     manifest = read_newest_manifest(store)
     if manifest is None:
         raise Invalid(SINK_FIELD, f"{store.uri} has no {SINK_MANIFEST}; no worker has run into it yet")
-    grid, names = manifest.grid, store.list_names()
-    earlier = earlier_generations(store, grid.generation)
-    _require_every_part(names, grid, sink=store.uri)
-    others = set(names).difference(names_in(earlier))
-    _remove_foreign_parts(store, others, grid, is_overwriting=is_overwriting)
+    grid, earlier = manifest.grid, earlier_generations(store, manifest.grid.generation)
+    parts, foreign = store.read_names(partial(tell_parts, grid=grid, earlier=earlier))
+    _require_every_part(parts, grid, sink=store.uri)
+    _remove_foreign_parts(store, foreign, is_overwriting=is_overwriting)
     rows = errors = warnings = replaced = 0
     for part, footer in enumerate(_read_footers(store, grid)):
         require_own_rows(
@@ -121,16 +121,26 @@ def _put_success(store: Store, data: bytes, manifest: SinkManifest) -> None:
         raise
 
 
-def _require_every_part(names: list[str], grid: Grid, *, sink: str) -> None:
-    if missing := all_parts(grid.parts) - parts_of(parts_among(names, grid)):
+def tell_parts(names: Iterator[str], *, grid: Grid, earlier: Sequence[FinishResult]) -> tuple[Parts, list[str]]:
+    """Return the parts of the grid among a sink's names, and the names of parts that no generation has."""
+    marks, foreign = bytearray(grid.parts), list[str]()
+    others = [grid_of(result) for result in earlier if result.part_size]
+    for name in names:
+        if (part := part_of(name, grid)) is not None:
+            marks[part] = 1
+        elif is_part_name(name) and all(part_of(name, other) is None for other in others):
+            foreign.append(name)
+    return marked_parts(marks, 1), foreign
+
+
+def _require_every_part(parts: Parts, grid: Grid, *, sink: str) -> None:
+    if missing := all_parts(grid.parts) - parts:
         shown = ", ".join(part_name(grid, part) for part in islice(missing, _SHOWN))
         raise Transient(f"{sink} still lacks {len(missing):,} of {counted(grid.parts, 'part')} ({shown}, ...)")
 
 
-def _remove_foreign_parts(store: Store, names: Collection[str], grid: Grid, *, is_overwriting: bool) -> None:
+def _remove_foreign_parts(store: Store, foreign: Sequence[str], *, is_overwriting: bool) -> None:
     """Delete parts that readers of the folder would take for this job's, or raise Invalid."""
-    ours = {part_name(grid, part) for part in parts_among(names, grid)}
-    foreign = [name for name in names if is_part_name(name) and name not in ours]
     if foreign and not is_overwriting:
         shown = ", ".join(foreign[:_SHOWN])
         raise Invalid(SINK_FIELD, f"{store.uri} also holds {shown}, which are not parts of this job; {ADVICE}")

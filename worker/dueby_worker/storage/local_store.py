@@ -150,20 +150,17 @@ class LocalStore(Store):
                 return False
             raise failure from error
 
-    def _list(self, folder: str) -> tuple[list[str], list[str]]:
-        files: list[str] = []
-        folders: list[str] = []
+    def _list(self, folder: str) -> Iterator[tuple[str, bool]]:
         self._require_root()
         try:
             with os.scandir(self._path(folder)) as entries:
                 for entry in entries:
                     if not entry.name.startswith(PREFIX):
-                        (folders if entry.is_dir() else files).append(entry.name)
+                        yield entry.name, entry.is_dir()
         except (FileNotFoundError, NotADirectoryError):
-            return [], []
+            return
         except OSError as error:
             raise self._writing_failed(error) from error
-        return files, folders
 
     def _delete(self, path: str) -> None:
         try:

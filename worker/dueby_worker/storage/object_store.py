@@ -185,18 +185,15 @@ class ObjectStore(Store):
         except Unavailable as error:
             raise NotPermitted(f"{self.uri_of(path)} can't be written: {error}") from error
 
-    def _list(self, folder: str) -> tuple[list[str], list[str]]:
+    def _list(self, folder: str) -> Iterator[tuple[str, bool]]:
         prefix = self._key(f"{folder}/" if folder else "")
-        names: list[str] = []
-        folders: list[str] = []
         try:
-            # Not so here: `list_names` asks for the whole again.
+            # Not so here: `read_names` asks for the whole again.
             for page in self._pages(prefix, delimiter="/", ask=lambda request: request()):
-                names += [key[len(prefix) :] for key in page.keys if key != prefix]
-                folders += [found[len(prefix) : -1] for found in page.prefixes]
+                yield from ((key[len(prefix) :], False) for key in page.keys if key != prefix)
+                yield from ((below[len(prefix) : -1], True) for below in page.prefixes)
         except Unavailable as error:
             raise NotPermitted(f"{self.uri} can't be listed: {error}") from error
-        return names, folders
 
     def _pages(self, prefix: str, *, delimiter: str, ask: Ask, most: int = 1000) -> Iterator[ListingPage]:
         """Yield pages of at most so many keys that begin with the prefix. `ask` makes the request for each."""

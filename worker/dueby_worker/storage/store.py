@@ -142,11 +142,18 @@ class Store(ABC):
 
     def list_names(self, folder: str = "") -> list[str]:
         """Return the sorted names of the objects directly in the folder; none if there is no such folder."""
-        return sorted(self._use(lambda: self._list(folder))[0])
+        return self.read_names(sorted, folder)
+
+    def read_names(self, read: Callable[[Iterator[str]], Answer], folder: str = "") -> Answer:
+        """Return what `read` makes of the names that `list_names` returns. They come one at a time, in any order.
+
+        If the store fails before the last one, `read` is called again and gets all of them.
+        """
+        return self._use(lambda: read(name for name, is_folder in self._list(folder) if not is_folder))
 
     def list_folders(self, folder: str = "") -> list[str]:
         """Return the sorted names of the folders directly in the folder."""
-        return sorted(self._use(lambda: self._list(folder))[1])
+        return self._use(lambda: sorted(name for name, is_folder in self._list(folder) if is_folder))
 
     def delete(self, path: str) -> None:
         """Delete the object. It is no error if it is gone already.
@@ -270,7 +277,8 @@ class Store(ABC):
     def _exists(self, path: str) -> bool: ...
 
     @abstractmethod
-    def _list(self, folder: str) -> tuple[list[str], list[str]]: ...
+    def _list(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield the names directly in the folder, and of each whether it is that of a folder."""
 
     @abstractmethod
     def _delete(self, path: str) -> None: ...
@@ -288,7 +296,7 @@ class ReadOnlyStore(Store):
     def _read_end(self, path: str, length: int) -> bytes:
         return self._read(path, max_bytes=None)[-length:]
 
-    def _list(self, folder: str) -> tuple[list[str], list[str]]:
+    def _list(self, folder: str) -> Iterator[tuple[str, bool]]:
         self._refuse()
 
     def _delete(self, path: str) -> None:

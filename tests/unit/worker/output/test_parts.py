@@ -74,6 +74,7 @@ def test_a_part_is_named_after_its_first_and_last_image() -> None:
         pytest.param("part-000000000020-000000000029.parquet", set(), id="a last part of a longer job"),
         pytest.param("part-000000000000-000000000019.parquet", set(), id="a part of a coarser grid"),
         pytest.param("part-000000000030-000000000039.parquet", set(), id="beyond the end"),
+        pytest.param("part-000000000030-000000000024.parquet", set(), id="one that ends before it begins"),
         pytest.param(".dueby-part-000000000000-000000000009.parquet", set(), id="a temporary file"),
         pytest.param("part-000000000000-000000000009.parquet.tmp", set(), id="another extension"),
         pytest.param("_SUCCESS", set(), id="the marker"),

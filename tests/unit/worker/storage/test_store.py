@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dueby_api.errors import Invalid, Transient
+from dueby_worker.storage.local_store import LocalStore
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import Store, Unavailable
 from dueby_worker.storage.stores import open_store
@@ -156,6 +157,35 @@ def test_writers_and_sweeps_do_not_get_into_each_other_s_way(tmp_path: Path, ope
             written.set()
         sweeping.result()
     assert stores[0].list_names() == names
+
+
+class Stumbling(LocalStore):
+    """A folder whose listing fails once, after the first name."""
+
+    fails = 1
+
+    def _list(self, folder: str) -> Iterator[tuple[str, bool]]:
+        for entry in super()._list(folder):
+            yield entry
+            self.fails -= 1
+            if self.fails == 0:
+                raise Transient("input/output error")
+
+
+def test_a_listing_that_fails_after_some_names_is_read_again_from_its_beginning(tmp_path: Path) -> None:
+    store = Stumbling((tmp_path / "sink").as_uri(), field="spec.sink", retry=HURRIED)
+    for name in ("a", "b", "c", "folder/d"):
+        store.create(name, b"")
+    attempts: list[list[str]] = []
+
+    def read(names: Iterator[str]) -> int:
+        attempts.append([])
+        attempts[-1].extend(names)
+        return len(attempts[-1])
+
+    assert store.read_names(read) == 3
+    assert len(attempts) == 2
+    assert sorted(attempts[1]) == ["a", "b", "c"]
 
 
 class TestRetryPolicy:
