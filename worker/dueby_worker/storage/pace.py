@@ -38,7 +38,15 @@ _draw = random.Random().random
 
 @dataclass(kw_only=True)
 class RequestPace:
-    """A token bucket whose rate follows a store's refusals. Not thread-safe."""
+    """A token bucket whose rate follows a store's refusals. Not thread-safe.
+
+    Workers that are told their shares keep to them. Those that are told nothing come to equal shares only where a round
+    is a second for all of them. Where it is a worker's own requests, one that asks half as often as another grows half
+    as fast and is refused half as often, so nothing draws the two together. For that they would need a time in common,
+    as TCP has its round trip. But with one that suits ten requests a second, a worker that makes one in ten seconds
+    would grow so much between two of them that the store refused most. What slow workers leave, others take over at the
+    end of the job.
+    """
 
     limit: float = math.inf
     """Requests a second that are never exceeded."""

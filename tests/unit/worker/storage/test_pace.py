@@ -112,6 +112,12 @@ def test_workers_that_are_told_nothing_find_nearly_all_that_the_store_gives(
     assert reading.refused < 0.1
 
 
+@pytest.mark.parametrize(("workers", "share"), [(4, 100), (16, 100), (4, 300)])
+def test_workers_that_are_told_nothing_come_to_equal_shares_where_rounds_are_seconds(workers: int, share: int) -> None:
+    reading = read(paces_of(workers), rate=workers * share, seconds=15, threads=4 + round(0.3 * share))
+    assert min(reading.granted) > 0.7 * max(reading.granted)
+
+
 @pytest.mark.parametrize("told", [1.0, 10.0])
 def test_a_store_that_gives_a_tenth_of_what_was_told_is_found_out(told: float) -> None:
     reading = read(paces_of(16, limit=told), rate=1.6 * told, seconds=1000 / told, threads=8)
