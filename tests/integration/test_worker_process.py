@@ -287,3 +287,19 @@ def test_what_is_wrong_with_a_configuration_is_said_everywhere_it_is_looked_for(
     assert "miniBatchSize: must be an integer of at least 1" in worker.log
     assert worker.last_words()["field"].endswith("config.json: miniBatchSize")
     assert json.loads((worker.folder / "stdout").read_text()) == worker.last_words()
+
+
+def test_a_worker_does_not_wait_for_images_that_another_has_classified_meanwhile(new_job: Any, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", 32)
+    job = new_job(source={"uri": str(photos)}, images=32)
+    fingerprint = job.index_here(images=None)["fingerprint"]
+    shares = {"shares": [[0, 2], [2, 2]], "fingerprint": fingerprint}
+    # A request in a quarter of an hour, and nothing to do but to help.
+    job.workers = 2
+    helper = job.work(1, share=[2, 2], rank=1, requestsPerSecond=0.001, **shares)
+    helper.wait_for_state("tails")
+
+    job.work_here(0, share=[0, 2], rank=0, **shares)
+
+    progress = helper.result()["progress"]
+    assert (progress["state"], progress["partsCommitted"]) == ("done", 0)

@@ -91,18 +91,20 @@ def open_reader(
     begin: Begin | None = None,
     member_of: PlaceOf | None = None,
     paces: Paces | None = None,
+    cancelled: threading.Event | None = None,
 ) -> ImageTasks | SyntheticImages:
     """Return what reads the source's images, with up to `ahead` of them in work.
 
     Its tasks raise Transient if a store stays away. `paces` knows how fast stores may be asked. `member_of` says where
     images in tars, Parquet files or Lance datasets are, by their index; it is None for images that are objects of their
     own. Images are decoded in children if `is_isolated`: one may then kill its decoder. What is given to `begin` to
-    decode takes the place of both, and is not ended.
+    decode takes the place of both, and is not ended. Once `cancelled` is set, no task waits for a store any more: all
+    that are not read yet raise Transient.
     """
     if source.synthetic is not None:
         return SyntheticImages.of(source, preprocessing)
     paces = paces or Paces()
-    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field, paces=paces)
+    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field, paces=paces, cancelled=cancelled)
     workers = threads + _readers(threads)
     in_work = 2 * max(workers, threads * TASK_IMAGES)
     end_decoder: Callable[[], None] = _nothing

@@ -134,6 +134,12 @@ class Feed:
         """Stop filling, and drop what is being read ahead."""
         self._free.put(None)
 
+    def end(self) -> None:
+        """End the mini-batches with those that are ready: whatever is still being filled is wanted by nobody."""
+        self._ready.put(Drained())
+        self._ready.put(None)
+        self.stop()
+
     def fail(self, error: BaseException) -> None:
         """Raise this error where mini-batches are taken."""
         self._ready.put(error)

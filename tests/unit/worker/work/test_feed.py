@@ -116,6 +116,20 @@ def test_a_buffer_that_is_given_back_is_filled_again() -> None:
     assert np.shares_memory(slots, batch.pixels)
 
 
+def test_what_nobody_wants_any_more_is_not_waited_for() -> None:
+    feed, reader = a_feed(6)
+    batches = iter(feed)
+    tasks = [reader.next_task() for _ in range(3)]
+    end(tasks[0])
+    end(tasks[1])
+    assert numbers_in(next(batches)) == [0, 1, 2, 3]
+    feed.end()
+    assert isinstance(next(batches), Drained)
+    # What fails now, because it isn't read any more, is no failure.
+    tasks[2][2].set_exception(Transient("reading was ended"))
+    assert next(batches, None) is None
+
+
 def test_a_task_that_fails_ends_the_feed() -> None:
     feed, reader = a_feed(100)
     reader.next_task()[2].set_exception(Transient("s3://photos can't be reached"))
