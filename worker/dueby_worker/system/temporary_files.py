@@ -135,7 +135,17 @@ def make_temporary(folder: Path) -> BinaryIO:
 
 def sweep_temporary(folder: Path, *, is_deep: bool = False) -> int:
     """Delete temporary files whose makers have ended, also in the folders below if `is_deep`; return how many."""
-    return sum(map(_delete_if_left, folder.glob(f"**/{PREFIX}*" if is_deep else f"{PREFIX}*")))
+    return sum(map(_delete_if_left, _temporary_in(folder, is_deep=is_deep)))
+
+
+def _temporary_in(folder: Path, *, is_deep: bool) -> Iterator[Path]:
+    # Not Path.glob, which holds all entries of a folder together: a sink may have millions.
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX):
+                yield Path(entry.path)
+            elif is_deep and entry.is_dir(follow_symlinks=False):
+                yield from _temporary_in(Path(entry.path), is_deep=True)
 
 
 def _delete_if_left(path: Path) -> bool:

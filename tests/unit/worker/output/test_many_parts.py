@@ -15,6 +15,8 @@ from dueby_worker.output.sink import KnownParts
 from dueby_worker.steps.finish_step import tell_parts
 from dueby_worker.storage.local_store import LocalStore
 from dueby_worker.storage.store import Store
+from dueby_worker.storage.stores import open_store
+from dueby_worker.system.temporary_files import PREFIX
 from support.index import HURRIED
 
 # 7 and it have no common factor.
@@ -51,6 +53,21 @@ def test_a_full_sink_is_listed_in_some_bytes_a_part(tmp_path: Path, is_full: Cal
     finally:
         tracemalloc.stop()
     assert peak < MOST_BYTES
+
+
+def test_a_sink_is_swept_without_holding_what_is_in_it(tmp_path: Path) -> None:
+    for name in map(str, range(1000)):
+        (tmp_path / name).touch()
+    (tmp_path / f"{PREFIX}left").touch()
+    sink = open_store(str(tmp_path))
+    tracemalloc.start()
+    try:
+        assert sink.sweep() == 1
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # An entry of the folder takes some 200 bytes.
+    assert peak < 50 * 1000
 
 
 def test_a_part_of_no_generation_is_told_from_those_of_all_of_them() -> None:
