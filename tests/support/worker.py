@@ -98,6 +98,9 @@ class Album:
     def finish(self) -> None:
         """Nothing is left to do."""
 
+    def cancel(self) -> None:
+        """Nothing is waited for."""
+
     def close(self) -> None:
         """Nothing is left to end."""
 

@@ -128,6 +128,9 @@ class ImageReader:
     def finish(self) -> None:
         """Do nothing: all is read."""
 
+    def cancel(self) -> None:
+        """Do nothing: no store is waited for."""
+
     def close(self) -> None:
         """Do nothing: no thread is left."""
 

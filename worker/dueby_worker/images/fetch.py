@@ -77,9 +77,7 @@ class Fetcher:
         opener: Callable[[str], Store] = open_store,
         field: str = "spec.source.uri",
         paces: Paces | None = None,
-        cancelled: threading.Event | None = None,
     ) -> None:
-        """Take what ends every wait for a store, which `cancel` sets."""
         self.field = field
         """The field that says where the images are."""
         self._witnesses = tuple(witnesses)
@@ -87,7 +85,7 @@ class Fetcher:
         self._give_up_after_s = give_up_after_s
         self._clock = clock
         self._open = opener
-        self._cancelled = cancelled or threading.Event()
+        self._cancelled = threading.Event()
         self._stores: dict[str, Store] = {}
         self._paces = paces or Paces()
 

@@ -91,20 +91,18 @@ def open_reader(
     begin: Begin | None = None,
     member_of: PlaceOf | None = None,
     paces: Paces | None = None,
-    cancelled: threading.Event | None = None,
 ) -> ImageTasks | SyntheticImages:
     """Return what reads the source's images, with up to `ahead` of them in work.
 
     Its tasks raise Transient if a store stays away. `paces` knows how fast stores may be asked. `member_of` says where
     images in tars, Parquet files or Lance datasets are, by their index; it is None for images that are objects of their
     own. Images are decoded in children if `is_isolated`: one may then kill its decoder. What is given to `begin` to
-    decode takes the place of both, and is not ended. Once `cancelled` is set, no task waits for a store any more: all
-    that are not read yet raise Transient.
+    decode takes the place of both, and is not ended.
     """
     if source.synthetic is not None:
         return SyntheticImages.of(source, preprocessing)
     paces = paces or Paces()
-    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field, paces=paces, cancelled=cancelled)
+    fetcher = Fetcher(witnesses=witnesses, retry=retry, field=source.images_field, paces=paces)
     workers = threads + _readers(threads)
     in_work = 2 * max(workers, threads * TASK_IMAGES)
     end_decoder: Callable[[], None] = _nothing
@@ -296,10 +294,14 @@ class ImageTasks:
         """Return when all tasks are done. None may be begun any more."""
         self._pool.shutdown(wait=True)
 
+    def cancel(self) -> None:
+        """Wait for no store any more: tasks that would have to raise Transient."""
+        self._fetcher.cancel()
+
     def close(self) -> None:
         """Drop what is not read yet, and end all threads and children."""
         # Without this, closing would wait for threads that are between two attempts at a store that is away.
-        self._fetcher.cancel()
+        self.cancel()
         self._files.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._end_decoder()

@@ -65,6 +65,9 @@ class SyntheticImages:
     def finish(self) -> None:
         """Nothing is left to do."""
 
+    def cancel(self) -> None:
+        """Nothing is waited for."""
+
     def close(self) -> None:
         """Nothing is left to end."""
 

@@ -143,7 +143,6 @@ class WorkerRun:
         self._paces = _paces_of(config)
         progress.find_observed_requests = lambda: self._paces.observed
         self._feed = Feed()
-        self._read_enough = threading.Event()
         # Of lists, one is decoded while the next one is read.
         lists_ahead = 1 if lists is None else 2
         self._ahead = most_ahead(threads=config.decode_threads, mini_batch_size=lists_ahead * config.mini_batch_size)
@@ -232,7 +231,6 @@ class WorkerRun:
             begin=None if self._lists is None else self._lists.begin,
             member_of=self._index.member_of,
             paces=self._paces,
-            cancelled=self._read_enough,
         )
 
     def _compare_first(self, batch: MiniBatch, columns: Columns) -> None:
@@ -270,10 +268,9 @@ class WorkerRun:
         def watch() -> None:
             try:
                 self._known_parts.watch()
-                # A store that is asked slowly would be waited for, for images that others have classified meanwhile.
+                # Images that others have classified meanwhile are not waited for.
                 if self._known_parts.is_complete and not self._config.retry_failed:
                     self._feed.end()
-                    self._read_enough.set()
             except BaseException as error:
                 self._feed.fail(error)
 

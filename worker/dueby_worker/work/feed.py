@@ -41,6 +41,7 @@ class ImageReader(Protocol):
     def find(self, items: Iterable[tuple[int, str]], /) -> Iterator[list[Any]]: ...
     def read(self, images: list[Any], slots: Pixels, /) -> Future[Mapping[int, Any]]: ...
     def finish(self) -> None: ...
+    def cancel(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -115,6 +116,7 @@ class Feed:
 
     def start(self, stretches: Iterable[Stretch], reader: ImageReader) -> None:
         """Start to read and fill, in a thread, which closes the reader."""
+        self._reader = reader
 
         def fill() -> None:
             try:
@@ -139,6 +141,8 @@ class Feed:
         self._ready.put(Drained())
         self._ready.put(None)
         self.stop()
+        # The thread that fills may be waiting for its tasks, and these for a store that is asked slowly.
+        self._reader.cancel()
 
     def fail(self, error: BaseException) -> None:
         """Raise this error where mini-batches are taken."""

@@ -28,7 +28,7 @@ class Slow:
 
     def __init__(self) -> None:
         self.tasks = SimpleQueue[tuple[list[int], Pixels, Future[Mapping[int, Any]]]]()
-        self.closed = threading.Event()
+        self.closed, self.cancelled = threading.Event(), threading.Event()
 
     def find(self, items: Iterable[tuple[int, str]]) -> Iterator[list[int]]:
         numbers = (index for index, _ in items)
@@ -41,6 +41,9 @@ class Slow:
 
     def finish(self) -> None:
         """Nothing is waited for here."""
+
+    def cancel(self) -> None:
+        self.cancelled.set()
 
     def close(self) -> None:
         self.closed.set()
@@ -125,6 +128,7 @@ def test_what_nobody_wants_any_more_is_not_waited_for() -> None:
     assert numbers_in(next(batches)) == [0, 1, 2, 3]
     feed.end()
     assert isinstance(next(batches), Drained)
+    assert reader.cancelled.is_set()
     # What fails now, because it isn't read any more, is no failure.
     tasks[2][2].set_exception(Transient("reading was ended"))
     assert next(batches, None) is None
