@@ -96,10 +96,13 @@ def _with_pools(
         for name, pool in asked.items():
             if pool.device_class == group.device_class:
                 count = pool.devices if is_used(use, spot=pool.spot) else 0
-                of_pool = replace(group, device_class=name, count=count, is_fallback=spot_first and not pool.spot)
-                if pool.spot:
-                    rate = loss_rate(SpotNodes(), pool, provision[pool.name].late_us)
-                    of_pool = replace(of_pool, losses=rate)
+                of_pool = replace(
+                    group,
+                    device_class=name,
+                    count=count,
+                    is_fallback=spot_first and not pool.spot,
+                    losses=loss_rate(SpotNodes(), pool, provision[pool.name].late_us) if pool.spot else None,
+                )
                 found.append(asked_for(of_pool, provision[pool.name]))
     return tuple(found)
 

@@ -74,7 +74,7 @@ class Losses:
     most: int
     """What all losses together cost at most."""
 
-    def taken(self, images: int, confidence: float, part: int) -> int:
+    def taken_away(self, images: int, confidence: float, part: int) -> int:
         """Return Q: the images that are lost at the confidence while so many are done, with parts of that size."""
         return min(self.most, most_losses(float(self.per_image * images), confidence) * (self.images + part))
 

@@ -8,7 +8,7 @@ What the store gives all devices together makes of a problem a few plain ones, w
 problem's (feed.py). Every question is put to each of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -67,6 +67,11 @@ class Problem:
             part_size=self.part_size,
             losses=self.losses,
         )
+
+    def rule_on(self, classes: Iterable[str]) -> Rule:
+        """Return the acceptance rule for devices of these classes: if none of them is spot, none is taken away."""
+        spot = {group.device_class for group in self.groups if group.losses}
+        return self.rule if not spot.isdisjoint(classes) else self.rule.of_kept
 
     @cached_property
     def losses(self) -> Losses | None:

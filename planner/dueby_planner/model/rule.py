@@ -111,12 +111,12 @@ class Rule:
         return min(_ASSUMED_PART * count, max(count, self.images // _LOST_SHARE))
 
     @cached_property
-    def taken(self) -> int:
+    def taken_away(self) -> int:
         """Q: the images that losses of spot devices cost at the confidence."""
-        return 0 if self.is_exact_study else self._taken(self.confidence)
+        return 0 if self.is_exact_study else self._taken_away(self.confidence)
 
-    def _taken(self, confidence: float) -> int:
-        return self.losses.taken(self.images, confidence, self.loss(1)) if self.losses else 0
+    def _taken_away(self, confidence: float) -> int:
+        return self.losses.taken_away(self.images, confidence, self.loss(1)) if self.losses else 0
 
     @cached_property
     def _variance(self) -> tuple[int, int, int, int]:
@@ -153,7 +153,7 @@ class Rule:
     def accepts(self, able: Iterable[EqualDevices], count: int) -> bool:
         """Return whether the first `count` devices are accepted. The largest capacities must come first."""
         images, squares, taken = self._add_up(able, count)
-        surplus = images - self.loss(taken) - self.taken - self.images
+        surplus = images - self.loss(taken) - self.taken_away - self.images
         return taken + self.reserve == count and surplus >= 0 and self._height(surplus, squares, taken) >= 0
 
     def fewest(self, able: Iterable[EqualDevices], most: int) -> int | None:
@@ -173,7 +173,7 @@ class Rule:
                 taken = end
                 continue
             for count, loss, each in self._loss_lines(taken, end):
-                surplus = images - loss - self.taken - self.images
+                surplus = images - loss - self.taken_away - self.images
                 more = self._fewest_more((surplus, squares, taken), capacity, count, each)
                 if more is not None:
                     return self.reserve + taken + more
@@ -189,7 +189,7 @@ class Rule:
         run, node, start, scale = self._variance
         spread = -(-(run * self.images * self.images + node * squares + start * taken) // scale)
         root = isqrt(spread)
-        return everything - images + self.loss(taken) + self.taken + root + (root * root < spread)
+        return everything - images + self.loss(taken) + self.taken_away + root + (root * root < spread)
 
     def least_margin(self, *, smallest: int, fewest: int, most: int) -> int:
         """Return the least margin of the spreads, for `fewest` to `most` devices that each do `smallest` or more.
@@ -204,7 +204,7 @@ class Rule:
         """Return how many images these devices do beyond what the rule asks for at z; negative if it rejects them."""
         images, squares, taken = _sums(self._without_reserve(able))
         common, own = self.spreads.run * self.images, self.spreads.node**2 * squares + self.spreads.start**2 * taken
-        wanted = self.images + self.loss(taken) + self._taken(NormalDist().cdf(z))
+        wanted = self.images + self.loss(taken) + self._taken_away(NormalDist().cdf(z))
         return images - wanted - z * sqrt(common**2 + own)
 
     def _add_up(self, able: Iterable[EqualDevices], count: int) -> tuple[int, int, int]:

@@ -165,7 +165,7 @@ class _AcceptanceRule:
         start = (z * Fraction(spreads.start)) ** 2
         self._unit = lcm(run.denominator, node.denominator, start.denominator)
         self._run, self._node, self._start = (int(term * self._unit) for term in (run, node, start))
-        self._wanted = problem.images + _taken(problem)
+        self._wanted = problem.images + _taken_away(problem)
 
     def accepts(self, sums: _Sums) -> bool:
         surplus = sums.counted - self._problem.rule.loss(sums.kept) - self._wanted
@@ -173,7 +173,7 @@ class _AcceptanceRule:
         return surplus >= 0 and surplus**2 * self._unit >= spread
 
 
-def _taken(problem: Problem) -> int:
+def _taken_away(problem: Problem) -> int:
     """Return Q of losses.py, from the capacities that are computed here."""
     per_image, images, most = Fraction(0), 0, 0
     for group in problem.groups:

@@ -147,8 +147,7 @@ class _Levels:
         self._spans = {}
         for name, count in usable(problem).items():
             self._spans[name] = level_spans(free.get(name, ()), until_us, count if most is None else min(most, count))
-        spot = any(self._spans.get(name) for name, group in self._groups.items() if group.losses)
-        self._rule = problem.rule if spot else problem.rule.of_kept
+        self._rule = problem.rule_on(name for name, spans in self._spans.items() if spans)
         # Levels are nested, so each class yields its largest first. Ties by class and level, so that every planner of
         # the same jobs finds the same calendar.
         runs = heapq.merge(*(self._runs_of(name, most) for name in self._groups), key=_largest_first)

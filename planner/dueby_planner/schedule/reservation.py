@@ -130,11 +130,8 @@ def done_by(
 
 
 def rule_of(reservation: Reservation, problem: Problem) -> Rule:
-    """Return the problem's acceptance rule for these devices: if none of them is spot, none is taken away."""
-    if problem.rule.losses is None:
-        return problem.rule
-    spot = {group.device_class for group in problem.groups if group.losses}
-    return problem.rule if any(lane.group in spot for lane in reservation) else problem.rule.of_kept
+    """Return the problem's acceptance rule for these devices."""
+    return problem.rule_on(lane.group for lane in reservation)
 
 
 def finish_at_confidence_us(reservation: Reservation, problem: Problem) -> int:

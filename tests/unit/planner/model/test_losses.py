@@ -68,12 +68,12 @@ def spot_devices(*, per_hour: float = 1.0, replaced_s: int = 290, images: int = 
 def test_what_losses_cost(devices: list[SpotDevices], taken: int) -> None:
     losses = largest_losses(devices)
     assert losses is not None
-    assert losses.taken(360_000, 0.99, part=50) == taken
+    assert losses.taken_away(360_000, 0.99, part=50) == taken
 
 
 def test_where_none_is_ever_taken_nothing_is_lost() -> None:
     assert largest_losses([spot_devices(per_hour=0)]) is None
-    assert Losses(per_image=Fraction(1, HOUR_US), images=10, most=100).taken(1, 0.99, part=1) == 0
+    assert Losses(per_image=Fraction(1, HOUR_US), images=10, most=100).taken_away(1, 0.99, part=1) == 0
 
 
 def of_spot(per_hour: float, *, confidence: float = 0.95, images: int = 1_000_000, on_demand: int = 0) -> Problem:
