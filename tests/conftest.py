@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 
 from dueby_profiler.machine.interference import is_in_effect
-from support.ended import mark_ended, wait_for_others
+from support.ended import all_ended, mark_ended, wait_for_others
 from support.examples import DEEP, DEEP_EXAMPLES, USUAL_EXAMPLES, load_profiles
 from support.kind.cluster import has_docker
 from support.kind.kind_cluster import end_cluster
@@ -173,15 +173,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Have undisturbed tests wait, which is no part of their time, and note that a test has ended."""
+    """Have undisturbed tests wait, which is no part of their time, and note that a test has ended.
+
+    With the last end-to-end test the cluster ends: with nothing to do it takes a fifth of a core.
+    """
     wait_for_others(item)
-    if item.path.parent == INTEGRATION / UNDISTURBED:
-        # Its nodes take a fifth of a core with nothing to do, and no test needs it any more.
-        end_cluster()
     try:
         return (yield)
     finally:
         mark_ended(item)
+        if item.path.is_relative_to(E2E) and all_ended(i for i in item.session.items if i.path.is_relative_to(E2E)):
+            end_cluster()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -110,7 +110,7 @@ def test_a_hard_job_hands_its_devices_to_one_that_has_no_place_otherwise(cluster
 def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluster: Cluster) -> None:
     """With an operator that is killed while the second one waits for its window."""
     folders = {name: share_folder(cluster, name) for name in ("first", "second")}
-    on = {"device_class": "NVIDIA-L40S"}
+    on = {"device_class": "NVIDIA-L40"}
     with gpus_of_a_class(cluster, on["device_class"], LATENCY_US, 2):
         # Each of them takes both GPUs for more than a minute.
         cluster.apply(

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ def mark_ended(item: pytest.Item) -> None:
     """Note that the test has ended."""
     _mark_of(item).parent.mkdir(exist_ok=True)
     _mark_of(item).touch()
+
+
+def all_ended(items: Iterable[pytest.Item]) -> bool:
+    """Return whether all these tests have ended."""
+    return all(_mark_of(item).exists() for item in items)
 
 
 def wait_for_others(item: pytest.Item) -> None:

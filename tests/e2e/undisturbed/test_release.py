@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,28 @@ from support.kind.cluster_job import SLOW, condition, indices_of, job, share_pho
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"
-# Work for one slice that takes several times as long as an upgrade and a rollback.
-MANY = 6000
+# Work for one slice that takes longer than all that is done to the release meanwhile.
+MANY = 9000
+NAME = "running"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningJob:
+    """A job whose workers are at work from the first of these tests to the end of the last."""
+
+    folder: Path
+    workers: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def running(cluster: Cluster) -> RunningJob:
+    """Start a slow job, and return it once it runs."""
+    folder = share_photos(cluster, NAME, MANY)
+    document = job(cluster, NAME)
+    document["spec"]["worker"]["resources"] = SLOW
+    cluster.apply(document)
+    cluster.wait_for_phase(NAME, "Running")
+    return RunningJob(folder=folder, workers=workers_of(cluster, NAME))
 
 
 @pytest.fixture
@@ -29,16 +50,6 @@ def workers_of(cluster: Cluster, name: str) -> dict[str, str]:
     return {pod["metadata"]["uid"]: pod["status"]["phase"] for pod in pods}
 
 
-def start_slow_job(cluster: Cluster, name: str) -> Path:
-    """Start a job and return its folder once it runs."""
-    folder = share_photos(cluster, name, MANY)
-    document = job(cluster, name)
-    document["spec"]["worker"]["resources"] = SLOW
-    cluster.apply(document)
-    cluster.wait_for_phase(name, "Running")
-    return folder
-
-
 def page_listeners(cluster: Cluster) -> list[bool]:
     """Whether the calendar's page is on the operator's loopback, and on its pod's address."""
     connect = "print(socket.socket().connect_ex((host, 8082)) == 0)"
@@ -47,17 +58,16 @@ def page_listeners(cluster: Cluster) -> list[bool]:
     return [word == "True" for word in cluster.kubectl(*operator, "python", "-c", program).split()]
 
 
-def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, restored: None) -> None:
-    folder = start_slow_job(cluster, "upgraded")
-    workers = workers_of(cluster, "upgraded")
-
+def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(
+    cluster: Cluster, running: RunningJob, restored: None
+) -> None:
     assert page_listeners(cluster) == [True, False]
     other = {"podAnnotations.note": "upgraded", "worker.memory": "1100Mi", "calendarPage.enabled": "false"}
     cluster.install(**other, **{"dashboard.enabled": "true"})
     assert page_listeners(cluster) == [False, False]
     operator = cluster.get("deployment", "dueby-operator", namespace=OPERATOR_NAMESPACE)["spec"]["template"]
     assert operator["metadata"]["annotations"] == {"note": "upgraded"}
-    assert workers_of(cluster, "upgraded") == workers, "still at work"
+    assert workers_of(cluster, NAME) == running.workers, "still at work"
     (shown,) = cluster.items("configmaps", "grafana_dashboard=1", namespace=OPERATOR_NAMESPACE)
     assert json.loads(shown["data"]["dueby.json"]) == json.loads(DASHBOARD.read_text())
 
@@ -67,18 +77,12 @@ def test_an_upgrade_and_a_rollback_leave_a_running_job_alone(cluster: Cluster, r
     assert f"--worker-memory={WITHOUT_GPUS['worker']['memory']}" in operator["spec"]["containers"][0]["args"]
     assert not cluster.items("configmaps", "grafana_dashboard=1", namespace=OPERATOR_NAMESPACE)
 
-    done = cluster.wait_for_phase("upgraded", "Succeeded", "Failed")
-    assert done["status"]["phase"] == "Succeeded", done["status"]
-    assert workers_of(cluster, "upgraded").keys() == workers.keys()
-    assert indices_of(folder / "rows") == list(range(MANY))
+    assert workers_of(cluster, NAME) == running.workers, "still at work"
 
 
 def test_uninstalled_it_keeps_definitions_and_jobs_and_installed_again_goes_on(
-    cluster: Cluster, restored: None
+    cluster: Cluster, running: RunningJob, restored: None
 ) -> None:
-    folder = start_slow_job(cluster, "orphaned")
-    workers = workers_of(cluster, "orphaned")
-
     cluster.helm("uninstall", "dueby", "--wait")
     kept = cluster.kubectl("get", "crds", "-o", "name").split()
     assert {
@@ -86,11 +90,11 @@ def test_uninstalled_it_keeps_definitions_and_jobs_and_installed_again_goes_on(
     } <= set(kept)
     for kinds in ("deployments,services,configmaps,leases", "clusterroles,validatingadmissionpolicies"):
         assert not cluster.items(kinds, "app.kubernetes.io/instance=dueby", namespace=OPERATOR_NAMESPACE)
-    assert workers_of(cluster, "orphaned") == workers, "still at work"
+    assert workers_of(cluster, NAME) == running.workers, "still at work"
 
     cluster.install()
-    done = cluster.wait_for_phase("orphaned", "Succeeded", "Failed")
+    done = cluster.wait_for_phase(NAME, "Succeeded", "Failed")
     assert done["status"]["phase"] == "Succeeded", done["status"]
     assert condition(done, "Complete")["reason"] == "EveryImageHasARow"
-    assert workers_of(cluster, "orphaned").keys() == workers.keys()
-    assert indices_of(folder / "rows") == list(range(MANY))
+    assert workers_of(cluster, NAME).keys() == running.workers.keys()
+    assert indices_of(running.folder / "rows") == list(range(MANY))
