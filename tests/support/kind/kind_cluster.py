@@ -21,10 +21,17 @@ from support.shared_run import RUN, locked
 # The folder of the cluster that this run of the tests has made, once it is complete.
 CLUSTER = RUN / "cluster"
 KUBECONFIG = "kubeconfig"
+# Linux's bound on what watches files, and how many a node's kubelet and runtime take of it.
+INOTIFY, INOTIFY_OF_NODE = Path("/proc/sys/fs/inotify/max_user_instances"), 20
 
 
 def make_cluster(folder: Path) -> Cluster:
     """Make it: images, a control plane, the nodes of each lane, and the chart."""
+    if INOTIFY.exists():
+        needed = INOTIFY_OF_NODE * (1 + len(WORKER_NODES))
+        assert int(INOTIFY.read_text()) >= needed, (
+            f"kubelets need more: sysctl -w fs.inotify.max_user_instances={needed}"
+        )
     build_images()
     shared = folder / "shared"
     for writable in (shared, shared / KEPT):
