@@ -145,6 +145,14 @@ class SpotNodes(Spec, frozen=True, kw_only=True):
         return parse_duration_us(self.replaced_after)
 
 
+# How a pool is asked for nodes: by the workers' pods alone, or by an object for which they wait.
+Asker = Literal["PendingPods", "ProvisioningRequest"]
+# What cluster-autoscaler calls the class that makes nodes for all pods of a request, or for none.
+ATOMIC_CLASS, CHECKING_CLASS = (
+    f"{word}.autoscaling.x-k8s.io" for word in ("best-effort-atomic-scale-up", "check-capacity")
+)
+
+
 class PoolTaint(Spec, frozen=True, kw_only=True):
     """A taint that a pool's nodes have."""
 
@@ -180,6 +188,13 @@ class NodePool(Spec, frozen=True, kw_only=True):
     """Whether its nodes may be taken away at any time, as a cloud's spot nodes are."""
     losses_per_hour: LossesPerHour | None = None
     """How often one of its nodes is taken away, in an hour in which it is there; None: as other spot nodes."""
+
+    ask: Asker = "PendingPods"
+    """How it is asked for nodes: PendingPods by workers' pods that wait, ProvisioningRequest by such an object."""
+    provisioning_class: Annotated[
+        str, matching(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"), Meta(max_length=253)
+    ] = ATOMIC_CLASS
+    """The class of its ProvisioningRequests."""
 
     def __post_init__(self) -> None:
         require_duration("timeToProvision", self.time_to_provision)

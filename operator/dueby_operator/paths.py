@@ -45,6 +45,10 @@ def node_lease_path(node: str) -> str:
     return lease_path("kube-node-lease", node)
 
 
+def provisioning_requests_path(namespace: str | None = None) -> str:
+    return _path("/apis/autoscaling.x-k8s.io/v1", namespace, "provisioningrequests", "")
+
+
 def queue_path(version: str, kind: str, name: str, namespace: str | None = None) -> str:
     """Return the path of an object of Kueue: a LocalQueue, a ClusterQueue, a ResourceFlavor."""
     return _path(f"/apis/{version}", namespace, kind, name)

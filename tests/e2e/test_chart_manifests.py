@@ -124,6 +124,8 @@ def test_pools_reach_the_operator() -> None:
         {"nodeSelector": {}},
         {"timeToProvision": "10"},
         {"spot": 1},
+        {"ask": "Nobody"},
+        {"provisioningClass": "No Class"},
         {"spot": True, "nodeSelector": {"pool": "a", "kind": "spot"}},
         {"spot": False, "lossesPerHour": 1},
     ],
@@ -200,6 +202,14 @@ def test_an_operator_of_all_namespaces_has_its_rights_everywhere() -> None:
     found = rights()
     assert found["cluster"] > JOBS
     assert found.keys() == {"cluster", "", "kube-node-lease"}
+
+
+def test_provisioning_requests_may_be_made_only_where_a_pool_is_asked_by_them() -> None:
+    asked = rights(nodePools=[{**POOL, "ask": "ProvisioningRequest"}])["cluster"]
+    assert asked - rights(nodePools=[POOL])["cluster"] == {
+        *(f"{verb} provisioningrequests" for verb in ("get", "list", "watch", "create")),
+        *(f"{verb} podtemplates" for verb in ("get", "create")),
+    }
 
 
 def test_one_of_some_namespaces_changes_nothing_elsewhere_but_profiles() -> None:

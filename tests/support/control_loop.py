@@ -21,6 +21,7 @@ from dueby_operator.model.writes import Create
 from dueby_operator.objects.parse import parse
 from dueby_operator.objects.pods import Pod
 from dueby_operator.passes.reconciler import Reconciler
+from dueby_operator.settings import OperatorSettings
 from support.api import served
 from support.decisions import NOW, SETTINGS, infj, node_document, pod_of
 from support.operator import profile
@@ -152,22 +153,24 @@ def answering(answers: Mapping[str, Any]) -> Ask:
 
 
 @asynccontextmanager
-async def reconciler(store: Store, clock: Clock, answers: Mapping[str, Any] | Ask) -> AsyncIterator[Reconciler]:
+async def reconciler(
+    store: Store, clock: Clock, answers: Mapping[str, Any] | Ask, *, settings: OperatorSettings = SETTINGS
+) -> AsyncIterator[Reconciler]:
     """A loop on a cluster with one node and one profile; its workers answer all the same, or as they are asked."""
     ask = answers if callable(answers) else answering(answers)
     found = node_document()
     store.add(f"{paths.core_path('nodes')}/n", {**found, "metadata": {**found["metadata"], "uid": "uid-of-n"}})
     store.add(f"{paths.profiles_path()}/cpu-1", profile().document())
     async with served(store.answer) as kube:
-        nodes = NodeTable(kube, SETTINGS, changed=lambda: None)
+        nodes = NodeTable(kube, settings, changed=lambda: None)
         scope = Scope(
             kube,
-            SETTINGS,
+            settings,
             pod_row=lambda each: pod_row(parse(Pod, each), label=names.JOB, worker=names.WORKER),
             pod_changed=lambda *_: None,
         )
         tasks = [asyncio.create_task(table.run()) for table in (*nodes.tables(), *scope.tables())]
-        gatherer = Gatherer(kube, SETTINGS, observer=JobObserver(kube, ask=ask), nodes=nodes, scope=scope)
+        gatherer = Gatherer(kube, settings, observer=JobObserver(kube, ask=ask), nodes=nodes, scope=scope)
         yield Reconciler(kube, gatherer, now_us=lambda: clock.now_us)
         for task in tasks:
             task.cancel()

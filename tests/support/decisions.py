@@ -138,7 +138,7 @@ def node(name: str = "n", cpus: int = 8, *, slice_cpus: int = 1) -> Node:
 def cluster(*jobs: JobSnapshot, nodes: Mapping[str, Node] | None = None, **more: Any) -> ClusterSnapshot:
     """One node of eight cores, and the profile of a slice of one. `more` are fields of the snapshot or its devices."""
     found = {"n": node()} if nodes is None else nodes
-    own = ("room", "queues", "silent_nodes", "unscheduled", "uncounted")
+    own = ("late", "room", "queues", "silent_nodes", "unscheduled", "uncounted")
     of_devices = {name: more.pop(name) for name in own if name in more}
     now_us = more.get("now_us", NOW)
     settings = more.pop("settings", SETTINGS)

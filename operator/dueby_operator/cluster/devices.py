@@ -72,6 +72,8 @@ class ClusterDevices:
     """The LocalQueues that jobs name and that exist, by namespace and name."""
     late: Late = field(default_factory=dict)
     """Workers that wait for nodes of pools that should have come."""
+    refusals: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By namespace and pool, what an autoscaler has said against making nodes for them."""
     provision: Mapping[str, Provision] = field(default_factory=dict)
     """How long a pool's nodes take to come, by pool."""
     silent_nodes: frozenset[str] = frozenset()
@@ -263,7 +265,14 @@ class ClusterDevices:
     def missing(self, namespace: str, spec: JobSpec, *, classes: Collection[str]) -> str:
         """Return which devices that the job could use should be there and aren't; empty if none."""
         announced = describe_missing(self._missing, spec, classes=classes, now_us=self.now_us)
-        late = describe_late(self.settings.node_pools, self.late, namespace, spec, provision=self.provision)
+        late = describe_late(
+            self.settings.node_pools,
+            self.late,
+            namespace,
+            spec,
+            provision=self.provision,
+            refusals=self.refusals,
+        )
         return " ".join(filter(None, [announced, late]))
 
     @cached_property

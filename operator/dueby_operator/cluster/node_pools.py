@@ -5,7 +5,8 @@ still have is a device group of its own, whose workers take so much longer to st
 place. Where nodes don't come in time, the rest of the pool counts for nothing while workers wait for them: for the
 jobs of their namespace, since others' workers may ask for what no node of it has.
 
-Another way to ask, such as a ProvisioningRequest, would be made where workers are started (control/render.py).
+A pool may want to be asked by a ProvisioningRequest besides (control/policies/ask.py): then the autoscaler passes over
+the pods, and says early what it can't make.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from dueby_api.units import format_duration
 from dueby_operator.cluster.nodes import Node, are_borne, devices_like
 from dueby_operator.cluster.requests import tolerations_of
 from dueby_operator.objects.nodes import Taint
+from dueby_operator.objects.provisioning_requests import ProvisioningRequest
 from dueby_planner.model.capacity import Provision
 from dueby_planner.model.losses import loss_rate
 from dueby_planner.schedule.devices import DeviceGroup
@@ -48,6 +50,25 @@ def count_late(workers: Iterable[tuple[str, WorkerModel]]) -> Late:
     return Counter(
         (space, worker.assignment.pool) for space, worker in workers if worker.is_absent and worker.assignment.pool
     )
+
+
+def find_refusals(
+    workers: Iterable[tuple[str, WorkerModel, Mapping[str, ProvisioningRequest]]],
+) -> Mapping[tuple[str, str], str]:
+    """Return by namespace and pool what was said last against making nodes for workers that wait for them.
+
+    The workers come with their namespaces, and with the requests for nodes by the names of the workers' Jobs.
+    """
+    refused = (
+        (request.refused_us, (space, worker.assignment.pool), request)
+        for space, worker, requests in workers
+        if worker.is_absent and worker.assignment.pool and (request := requests.get(worker.group)) and request.refusal
+    )
+    return {
+        key: f"ProvisioningRequest {request.name} is {refusal.type}: {refusal.message or refusal.reason}"
+        for _, key, request in sorted(refused, key=lambda one: one[0])
+        if (refusal := request.refusal)
+    }
 
 
 def asked_groups(
@@ -110,12 +131,20 @@ def is_for(pool: NodePool, spec: JobSpec) -> bool:
 
 
 def describe_late(
-    pools: Sequence[NodePool], late: Late, namespace: str, spec: JobSpec, *, provision: Mapping[str, Provision]
+    pools: Sequence[NodePool],
+    late: Late,
+    namespace: str,
+    spec: JobSpec,
+    *,
+    provision: Mapping[str, Provision],
+    refusals: Mapping[tuple[str, str], str],
 ) -> str:
     """Return which devices that the job could use were asked for and have not come, in sentences; empty if none."""
     return " ".join(
         f"{count:,} {pool.device_class} of the pool {pool.name} that {'was' if count == 1 else 'were'} asked for "
-        f"{'has' if count == 1 else 'have'} not come within {format_duration(provision[pool.name].late_us)}."
+        f"{'has' if count == 1 else 'have'} not come"
+        + (f": {said.removesuffix('.')}." if said else f" within {format_duration(provision[pool.name].late_us)}.")
         for pool in pools
         if (count := late.get((namespace, pool.name), 0)) and is_for(pool, spec)
+        for said in [refusals.get((namespace, pool.name), "")]
     )

@@ -15,6 +15,7 @@ from dueby_operator.control.columns import filled_in, not_refused
 from dueby_operator.control.conditions import has_reason, is_over, without_reasons
 from dueby_operator.control.events import NewEvent, events_between
 from dueby_operator.control.faults import is_resting, memory_with_fault, status_with_fault
+from dueby_operator.control.policies.ask import ask
 from dueby_operator.control.policies.complete import complete
 from dueby_operator.control.policies.finish import finish
 from dueby_operator.control.policies.forget import forget
@@ -44,7 +45,7 @@ from dueby_planner.schedule.request import WorkDecision
 # Parse makes the input of these, in this order. Jobs that none of them holds back are planned together, and then asked
 # whether they are finished.
 POLICIES: tuple[Policy, ...] = (
-    *(turn, sink, forget, index, suspend, regrid, complete, queue, profile, recover, ready, memory),
+    *(turn, sink, forget, index, suspend, regrid, complete, queue, profile, recover, ask, ready, memory),
 )
 # What can't be made for now is tried again after this long: another manifest would fix neither a full quota nor a name
 # that isn't free.

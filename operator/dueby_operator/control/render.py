@@ -11,12 +11,14 @@ from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.control.clear import delete_job
 from dueby_operator.jobs import names
-from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Owner, step_objects, worker_objects
+from dueby_operator.jobs.capacity_requests import request_objects
+from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Owner, step_objects, worker_objects, worker_template
 from dueby_operator.jobs.pod_state import index_of, job_of
 from dueby_operator.jobs.repeats import attempt_of
 from dueby_operator.model.actions import (
     MAX_STOPPED,
     Action,
+    AskForNodes,
     MeasureClass,
     StartStep,
     StartWorkers,
@@ -57,6 +59,9 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
         case StartWorkers():
             deadline_us = owner.job.spec.deadline_us(accepted_us=job.accepted_us)
             return _start_workers(action, owner, devices, keeps_until_us=deadline_us)
+        case AskForNodes():
+            asking = (worker_job for worker_job in job.worker_jobs if worker_job.name in action.jobs)
+            return [write for worker_job in asking for write in _ask(worker_job, owner, devices)]
         case StopWorkers():
             return _stop_workers(action, job)
         case MeasureClass():
@@ -117,6 +122,31 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *
             chunks[device_class] += 1
             writes.append(Create(config_map=objects.config_map, job=objects.job))
     return writes
+
+
+def _ask(worker_job: WorkerJob, owner: Owner, devices: ClusterDevices) -> list[Write]:
+    """Return a template of the Job's pods, and then the request that names it: one without its template fails.
+
+    Nothing is asked of a pool that there isn't any more.
+    """
+    first, namespace = worker_job.assignments[0], worker_job.job.metadata.namespace
+    device = devices.kind_in_pool(first.pool, first.device_class)
+    if device is None:
+        return []
+    pod = worker_template(
+        owner,
+        devices.settings,
+        assignments=worker_job.assignments,
+        name=worker_job.name,
+        device=device,
+        memory=devices.worker_memory(owner.job.spec.model, first.device_class),
+        is_spot=_KEPT_ON_SPOT.get(owner.job.spec.spot_use, first.is_spot),
+    )
+    template, request = request_objects(worker_job, pod)
+    return [
+        Add(kind=paths.core_path("podtemplates", namespace), document=template),
+        Add(kind=paths.provisioning_requests_path(namespace), document=request),
+    ]
 
 
 def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> list[Write]:

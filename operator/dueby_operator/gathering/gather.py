@@ -17,7 +17,7 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.host_memory import measured_memory
-from dueby_operator.cluster.node_pools import count_late
+from dueby_operator.cluster.node_pools import count_late, find_refusals
 from dueby_operator.cluster.nodes import Node, PodRow
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.queues import UNKNOWN, Queue
@@ -70,6 +70,8 @@ class Lists:
     quotas: Sequence[ResourceQuota]
     rows: Sequence[PodRow]
     """Of all pods of all tenants."""
+    serves_requests: bool
+    """Whether ProvisioningRequests can be made, if any pool is asked by them."""
 
 
 class Nodes(Protocol):
@@ -106,6 +108,9 @@ class Gatherer:
         self._queues: Mapping[QueueKey, Queue] = {}
         """Those of the last pass."""
         self._queue_trouble = Trouble("jobs that wait in queues are left alone", "queues can be read again", short_s=0)
+        self._request_trouble = Trouble(
+            "pools whose ask is ProvisioningRequest are asked for no nodes", "they are asked for nodes again", short_s=0
+        )
         self._profiles = WatchedList[GPUProfile](watches.of(paths.profiles_path()) if watches else None)
         self._measuring = MeasuringLists(kube, settings.profiler, watches) if settings.profiler else None
         self._profiling_us = 0
@@ -131,13 +136,16 @@ class Gatherer:
             now_us=now_us,
             jobs=(*observed, *over),
             devices=ClusterDevices(
-                settings=self._settings,
+                settings=self._settings if lists.serves_requests else self._settings.without_requests,
                 now_us=now_us,
                 nodes=nodes,
                 unscheduled=self._withheld.count(holding, now_us=now_us),
                 room=_room(lists, holding),
                 queues={**queues.found, **dict.fromkeys(queues.unknown, UNKNOWN)},
                 late=count_late((job.namespace, worker) for job in observed for worker in job.workers),
+                refusals=find_refusals(
+                    (job.namespace, worker, job.requests) for job in observed for worker in job.workers
+                ),
                 provision=learn_provision(self._settings.node_pools, lists.profiles),
                 silent_nodes=silent,
                 host_memory=measured_memory(lists.profiles),
@@ -173,6 +181,7 @@ class Gatherer:
         owners = {owner.uid for pod in measuring for owner in pod.metadata.owner_references}
         owners |= {batch_job.metadata.uid for batch_job in objects.batch}
         self._scope.amend(self._strangers.note(objects.rows, owners=owners))
+        self._tell_of_requests(objects.requests is not None)
         # Those that were kept since an earlier pass know what was remembered then.
         jobs = [replace(job, memory=memories.get(job.uid, NOTHING)) for job in objects.jobs]
         self._newer.note(jobs)
@@ -184,8 +193,11 @@ class Gatherer:
             for batch_job in owned
         }
         pods = _by_owner(ours, owning)
+        requests = _by_owner(objects.requests or (), owning)
+        jobs = [replace(job, requests={request.name: request for request in requests.get(job.uid, ())}) for job in jobs]
         return Lists(
             jobs=jobs,
+            serves_requests=objects.requests is not None,
             profiles=profiles,
             batch=batch,
             pods=pods,
@@ -193,6 +205,12 @@ class Gatherer:
             quotas=objects.quotas,
             rows=without_strangers(objects.rows, pods),
         )
+
+    def _tell_of_requests(self, are_served: bool) -> None:
+        if are_served:
+            self._request_trouble.worked()
+        else:
+            self._request_trouble.failed("the cluster has no autoscaling.x-k8s.io/v1; its autoscaler brings it")
 
     async def _read_queues(self, jobs: Iterable[JobSnapshot]) -> Queues:
         """Return the queues that are named by jobs that aren't over."""

@@ -274,7 +274,8 @@ class JobObserver:
     def _absent(self, job: JobSnapshot, now_us: int) -> frozenset[PodKey]:
         """Return the workers that have been without a node for too long."""
         since = self._caches[job.uid].absent_since
-        absent = set(absent_workers(job.worker_jobs, job.pods, now_us=now_us))
+        refused = [name for name, request in job.requests.items() if request.refusal]
+        absent = set(absent_workers(job.worker_jobs, job.pods, refused=refused, now_us=now_us))
         for key in since.keys() - absent:
             del since[key]
         for key in absent - since.keys():

@@ -138,25 +138,29 @@ def worker_objects(
     There are at most MAX_WORKERS_OF_JOB. Nodes to `avoid` are not used. `is_spot` says whether they must be on spot
     nodes or must not; None: neither.
     """
-    first, cores = assignments[0], _cores(owner.job.spec, assignments, settings)
+    first, labels = assignments[0], _worker_labels(owner, assignments[0].revision)
     name = names.workers_name(
         owner.name, owner.uid, revision=first.revision, device_class=first.device_class, chunk=chunk
     )
-    labels = {**names.labels(owner.name, "work"), names.REVISION: str(first.revision)}
-    request = DeviceRequest(
+    asked_by = settings.provisioning_class(first.pool)
+    pod = worker_template(
+        owner,
+        settings,
+        assignments=assignments,
+        name=name,
         device=device,
-        cpus=cores,
-        on_cpu=runs_on_cpu(first.choice.engine),
         avoid=avoid,
-        rather=start.nodes.get(first.device_class, ()),
         memory=memory,
-        among=() if is_spot is None else node_terms(settings.node_pools, spot=is_spot),
+        is_spot=is_spot,
+        rather=start.nodes.get(first.device_class, ()),
     )
+    if asked_by:
+        pod["metadata"]["annotations"] |= {names.CONSUMES: name, names.CONSUMED_CLASS: asked_by}
     job = job_document(
         name,
         owner,
         labels=labels,
-        pod=worker_pod(owner.job, settings, request, config_map=name, labels=labels),
+        pod=pod,
         spec={
             "completionMode": "Indexed",
             "completions": len(assignments),
@@ -166,11 +170,46 @@ def worker_objects(
         },
     )
     job["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
+    if asked_by:
+        job["metadata"]["annotations"] |= {names.PROVISIONING_CLASS: asked_by}
     queue_up(owner.job, job)
     plan = RevisionPlan.of(map(planned_worker, assignments))
-    config = _workers_config(owner, settings, start, assignments, threads=cores)
+    config = _workers_config(owner, settings, start, assignments)
     data = {"config.json": config, PLAN_KEY: plan.document()}
     return Objects(config_map=config_map_document(name, owner, data, labels), job=job)
+
+
+def worker_template(
+    owner: Owner,
+    settings: OperatorSettings,
+    *,
+    assignments: Sequence[Assignment],
+    name: str,
+    device: DeviceKind,
+    avoid: Collection[str] = (),
+    memory: str | None = None,
+    is_spot: bool | None = None,
+    rather: Collection[str] = (),
+) -> Document:
+    """Return the pod of which a Job of this name makes its workers, which are put on nodes of `rather` if they can.
+
+    The other arguments are those of worker_objects().
+    """
+    request = DeviceRequest(
+        device=device,
+        cpus=_cores(owner.job.spec, assignments, settings),
+        on_cpu=runs_on_cpu(assignments[0].choice.engine),
+        avoid=avoid,
+        rather=rather,
+        memory=memory,
+        among=() if is_spot is None else node_terms(settings.node_pools, spot=is_spot),
+    )
+    labels = _worker_labels(owner, assignments[0].revision)
+    return worker_pod(owner.job, settings, request, config_map=name, labels=labels)
+
+
+def _worker_labels(owner: Owner, revision: int) -> dict[str, str]:
+    return {**names.labels(owner.name, "work"), names.REVISION: str(revision)}
 
 
 def _workers_config(
@@ -178,8 +217,6 @@ def _workers_config(
     settings: OperatorSettings,
     start: StartWorkers,
     assignments: Sequence[Assignment],
-    *,
-    threads: int,
 ) -> dict[str, Any]:
     """Return what the workers are told, each by its index."""
     first = assignments[0]
@@ -188,7 +225,7 @@ def _workers_config(
         **common_config(
             owner.job,
             first,
-            threads=threads,
+            threads=_cores(owner.job.spec, assignments, settings),
             images=start.images,
             part_size=start.part_size,
             fingerprint=start.fingerprint,

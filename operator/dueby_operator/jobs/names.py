@@ -32,6 +32,12 @@ PROFILE = "profile"
 INDEX_OF_POD = "batch.kubernetes.io/job-completion-index"
 JOB_OF_POD = "batch.kubernetes.io/job-name"
 QUEUE = "kueue.x-k8s.io/queue-name"
+# On a Job whose workers ask for nodes by a ProvisioningRequest of the Job's name, and on that: the request's class.
+PROVISIONING_CLASS = f"{GROUP}/provisioning-class"
+# By which an autoscaler knows the pods that a ProvisioningRequest is for: its name, and its class.
+CONSUMES, CONSUMED_CLASS = (
+    f"autoscaling.x-k8s.io/{word}" for word in ("consume-provisioning-request", "provisioning-class-name")
+)
 # On everything that the operator makes.
 MANAGED = {"app.kubernetes.io/managed-by": "dueby"}
 # A pod's host name is a DNS label, and so are the names of Jobs, since they are the value of a label of their pods.
@@ -103,6 +109,11 @@ def job_owner(name: str, uid: str) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+
+
+def batch_owner(name: str, uid: str) -> dict[str, Any]:
+    """Return the reference by which what is made for a Kubernetes Job goes with it."""
+    return {**job_owner(name, uid), "apiVersion": "batch/v1", "kind": "Job"}
 
 
 def node_owner(name: str, uid: str) -> dict[str, Any]:

@@ -144,11 +144,14 @@ def worker_models(
     return tuple(sorted(workers, key=lambda worker: worker.assignment.number))
 
 
-def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now_us: int) -> Iterator[PodKey]:
+def absent_workers(
+    worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, refused: Collection[str] = (), now_us: int
+) -> Iterator[PodKey]:
     """Return Job and index of the workers that should be there and have no pod, or one that no node takes.
 
     One that waits for its volume is none of them: any other would wait for it, too, and it starts once that is there.
-    Nor is one that has asked for a node, for as long as that may take.
+    Nor is one that has asked for a node, for as long as that may take, unless its Job is among those that were
+    `refused`.
     Jobs that Kubernetes hasn't come to yet are passed over. By default it makes 20 pods a second for all Jobs of the
     cluster together: help for such workers would wait behind them.
     """
@@ -160,7 +163,7 @@ def absent_workers(worker_jobs: Iterable[WorkerJob], pods: Iterable[Pod], *, now
             pod = latest.get((worker_job.name, index))
             lacks_node = pod is None or (unschedulable(pod) and not waits_for_volume(pod))
             asked_us = (pod and pod.metadata.created_us) or worker_job.job.metadata.created_us or now_us
-            may_come = now_us < asked_us + assignment.may_come_us
+            may_come = now_us < asked_us + assignment.may_come_us and worker_job.name not in refused
             if rest_state(worker_job, index) is None and lacks_node and not may_come:
                 yield worker_job.name, index
 

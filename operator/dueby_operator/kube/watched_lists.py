@@ -66,6 +66,9 @@ class Watches:
             # Kopf would keep as many megabytes of Jobs as a tenant labels, and end where it may not watch.
             self._add(paths.batch_path(namespace), names.JOB, changed=wake_always)
             self._add(paths.core_path("resourcequotas", namespace))
+            if settings.makes_requests:
+                at = paths.provisioning_requests_path(namespace)
+                self._add(at, names.JOB, changed=wake_always, may_be_absent=True)
         self._add(paths.profiles_path())
         if profiler := settings.profiler:
             self._add(paths.batch_path(profiler.namespace), names.ON_DEMAND)
@@ -96,9 +99,16 @@ class Watches:
         label: str = "",
         *,
         changed: Callable[[Any, Any], None] = lambda before, after: None,
+        may_be_absent: bool = False,
     ) -> None:
         self._watches[path, label] = Reflector(
-            self._kube, path, reduce=_version, changed=changed, outage=self._outage, label=label
+            self._kube,
+            path,
+            reduce=_version,
+            changed=changed,
+            outage=self._outage,
+            may_be_absent=may_be_absent,
+            label=label,
         )
 
 

@@ -46,6 +46,13 @@ class StartWorkers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskForNodes:
+    """Ask for the nodes that the workers of these Jobs wait for, by an object of each Job's name."""
+
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StopWorkers:
     """Stop these workers. Others take over what they leave; where one hangs, the backend may start it again."""
 
@@ -84,6 +91,6 @@ class StopJobs:
     jobs: tuple[str, ...]
 
 
-Action = StartStep | StartWorkers | StopWorkers | StopEverything | StopJobs | MeasureClass | StopMeasuring
+Action = StartStep | StartWorkers | AskForNodes | StopWorkers | StopEverything | StopJobs | MeasureClass | StopMeasuring
 # Those by which something is made.
-MAKING = (StartStep, StartWorkers, MeasureClass)
+MAKING = (StartStep, StartWorkers, AskForNodes, MeasureClass)

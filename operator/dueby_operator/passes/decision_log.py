@@ -11,6 +11,7 @@ from dueby_api.words import counted
 from dueby_operator.control.events import NewEvent
 from dueby_operator.model.actions import (
     Action,
+    AskForNodes,
     MeasureClass,
     StartStep,
     StartWorkers,
@@ -57,6 +58,8 @@ def describe(action: Action) -> str:
             of_classes = ", ".join(f"{count} on {name}" for name, count in sorted(classes.items()))
             workers = counted(len(action.assignments), "worker")
             return f"starts {workers} of revision {action.revision} ({action.reason}): {of_classes}"
+        case AskForNodes():
+            return f"asks for the nodes of {counted(len(action.jobs), 'Job')}"
         case StopWorkers():
             return f"stops {counted(len(action.workers), 'worker')} ({action.reason})"
         case StopEverything():

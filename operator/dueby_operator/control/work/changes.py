@@ -233,13 +233,17 @@ def _are_in_vain(replans: tuple[Replan, ...], scheduled: ScheduledJob, *reasons:
 
 
 def _lack_nodes_alone(job: JobSnapshot) -> bool:
-    """Return whether the workers that were lost have been on no node for half a minute, and none was given up."""
+    """Return whether the workers that were lost have been on no node for half a minute, and none was given up.
+
+    Those that were refused a node have shown nothing either, also while their Jobs are being deleted.
+    """
     was_given_up = any(
         rest_state(worker_job, index) == "lost"
         for worker_job in job.worker_jobs
         for index in range(len(worker_job.assignments))
     )
-    return bool(job.absent) and not was_given_up
+    is_refused = any(request.refusal for request in job.requests.values())
+    return (bool(job.absent) or is_refused) and not was_given_up
 
 
 def fruitless_message(job: JobSnapshot) -> str:

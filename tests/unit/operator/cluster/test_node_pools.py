@@ -9,11 +9,12 @@ import pytest
 from dueby_api.capacity import NodePool
 from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.node_pools import count_late, pool_of
+from dueby_operator.cluster.node_pools import count_late, find_refusals, pool_of
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.cluster.quotas import Bound
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
+from dueby_operator.objects.provisioning_requests import ProvisioningRequest
 from dueby_planner.model.capacity import Provision
 from dueby_planner.profiles.observed import learn_provision
 from dueby_planner.schedule.devices import DeviceGroups, IdleDevices
@@ -118,6 +119,34 @@ def test_while_nodes_are_late_jobs_of_that_namespace_ask_for_no_more() -> None:
     sentence = "1 cpu-1 of the pool burst that was asked for has not come within 10m00s."
     assert there.missing("team", spec(), classes=["cpu-1"]) == sentence
     assert not there.missing("others", spec(), classes=["cpu-1"])
+
+
+REFUSED = {"type": "Failed", "status": "True", "reason": "CapacityIsNotFound", "message": "There is no quota."}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ends"),
+    [
+        pytest.param([], "within 10m00s.", id="nothing was said"),
+        pytest.param([{"type": "Provisioned", "status": "True"}], "within 10m00s.", id="nodes were to come"),
+        pytest.param([{**REFUSED, "status": "False"}], "within 10m00s.", id="it hasn't failed"),
+        pytest.param([REFUSED], "ProvisioningRequest job-w is Failed: There is no quota.", id="it has failed"),
+        pytest.param(
+            [{"type": "BookingExpired", "status": "True", "reason": "TooLate", "message": ""}],
+            "ProvisioningRequest job-w is BookingExpired: TooLate.",
+            id="nothing is kept for it any more",
+        ),
+    ],
+)
+def test_what_an_autoscaler_said_against_nodes_is_in_the_sentence_on_those_that_have_not_come(
+    conditions: list[dict[str, str]], ends: str
+) -> None:
+    request = parse(ProvisioningRequest, {"metadata": {"name": "job-w"}, "status": {"conditions": conditions}})
+    waiting = replace(worker("w0"), state="lost", is_absent=True, group="job-w")
+    waiting = replace(waiting, assignment=replace(waiting.assignment, pool="burst"))
+    refusals = find_refusals([("team", waiting, {"job-w": request}), ("team", worker("w1"), {})])
+    there = devices(late=count_late([("team", waiting)]), refusals=refusals)
+    assert there.missing("team", spec(), classes=["cpu-1"]).endswith(ends)
 
 
 def test_a_pod_that_waits_for_a_node_names_the_pool_s_labels_and_no_product() -> None:

@@ -139,6 +139,8 @@ def test_a_worker_that_has_asked_for_a_node_is_absent_only_once_that_should_have
         return [index for _, index in absent_workers([waiting], pods, now_us=MADE_US + after_s * 1_000_000)]
 
     assert [absent(after_s) for after_s in (0, 599, 600, 899, 900)] == [[], [], [0], [0], [0, 1]]
+    refused = absent_workers([waiting], pods, refused=["job-r1-cpu-1"], now_us=MADE_US)
+    assert [index for _, index in refused] == [0, 1], "who has a node is none of them"
     late = worker_models(
         [waiting],
         pods,

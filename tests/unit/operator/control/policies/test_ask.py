@@ -1,0 +1,144 @@
+"""Ask: have the nodes been asked for that workers wait for, where pods alone don't ask?"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dueby_api.capacity import ATOMIC_CLASS, CHECKING_CLASS
+from dueby_api.status import Replan
+from dueby_api.units import format_time
+from dueby_operator import paths
+from dueby_operator.control.work.changes import MAX_FRUITLESS, is_fruitless
+from dueby_operator.jobs import names
+from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.model.writes import Add, Delete
+from dueby_operator.objects.parse import parse
+from dueby_operator.objects.provisioning_requests import ProvisioningRequest
+from dueby_operator.settings import OperatorSettings
+from support.decisions import MADE, NOW, SECOND, SETTINGS, Started, indexed, infj, look, pod_of, worker_job_of
+from support.node_pools import POOL_LABELS, pool
+
+DEADLINE = "2h"
+# Nodes of the pool take ten minutes at most.
+LATE_US = 600 * SECOND
+
+
+def settings(**of_pool: Any) -> OperatorSettings:
+    return replace(SETTINGS, node_pools=(pool(ask="ProvisioningRequest", **of_pool),))
+
+
+def begun(at: OperatorSettings, **spec: Any) -> Started:
+    """A job whose workers wait for nodes of the pool."""
+    document = {"deadline": DEADLINE, **spec}
+    first = look(infj(status=indexed(), **document), nodes={}, settings=at)
+    (create,) = first.created
+    says = [{"type": "PodScheduled", "status": "False", "message": "no node has these labels"}]
+    pods = [
+        pod_of(create, index, node="", phase="Pending", conditions=says)
+        for index in range(create.job["spec"]["completions"])
+    ]
+    document = infj(status=first.status.document(), **document)
+    return Started(look=first, document=document, worker_jobs=[worker_job_of(create, startTime=MADE)], pods=pods)
+
+
+def said(job: Started, kind: str, *, status: str = "True", at_us: int = NOW) -> dict[str, ProvisioningRequest]:
+    """The Job's request, and what the autoscaler has said of it."""
+    condition = {"type": kind, "status": status, "lastTransitionTime": format_time(at_us), "message": "No quota."}
+    document = {"metadata": {"name": job.name}, "status": {"conditions": [condition] if kind else []}}
+    return {job.name: parse(ProvisioningRequest, document)}
+
+
+@pytest.mark.parametrize(
+    ("of_pool", "class_name", "parameters"),
+    [
+        pytest.param({}, ATOMIC_CLASS, {"ValidUntilSeconds": "600"}, id="all nodes or none, for as long as they take"),
+        pytest.param({"provisioningClass": CHECKING_CLASS}, CHECKING_CLASS, {"noRetry": "true"}, id="checked once"),
+        pytest.param({"provisioningClass": "queued.example.com"}, "queued.example.com", {}, id="somebody's own class"),
+    ],
+)
+def test_workers_consume_a_request_that_is_made_after_its_template(
+    of_pool: dict[str, str], class_name: str, parameters: dict[str, str]
+) -> None:
+    at = settings(**of_pool)
+    job = begun(at)
+    (create,) = job.look.created
+    pod = create.job["spec"]["template"]
+    assert pod["metadata"]["annotations"] == {names.CONSUMES: job.name, names.CONSUMED_CLASS: class_name}
+    template, request = look(job.job(), nodes={}, settings=at).writes
+    assert isinstance(template, Add)
+    assert isinstance(request, Add)
+    assert template.kind == paths.core_path("podtemplates", "team")
+    assert request.kind == "/apis/autoscaling.x-k8s.io/v1/namespaces/team/provisioningrequests"
+    assert template.document["template"]["spec"] == pod["spec"], "nodes are looked for by what the pods ask for"
+    assert template.document["template"]["spec"]["nodeSelector"] == POOL_LABELS
+    assert request.document["spec"] == {
+        "provisioningClassName": class_name,
+        "podSets": [{"count": len(job.pods), "podTemplateRef": {"name": template.document["metadata"]["name"]}}],
+        "parameters": parameters,
+    }
+    for document in (template.document, request.document):
+        (owner,) = document["metadata"]["ownerReferences"]
+        assert (owner["apiVersion"], owner["kind"], owner["name"], owner["uid"]) == ("batch/v1", "Job", job.name, "j")
+
+
+def test_a_pool_that_is_asked_by_pods_is_asked_by_nothing_else() -> None:
+    at = replace(SETTINGS, node_pools=(pool(),))
+    job = begun(at)
+    assert not job.look.created[0].job["spec"]["template"]["metadata"]["annotations"]
+    assert not look(job.job(), nodes={}, settings=at).writes
+
+
+def refused(job: Started, kind: str, **more: Any) -> JobSnapshot:
+    """The job, of whose workers nothing is hoped any more."""
+    absent = frozenset((job.name, index) for index in range(len(job.pods)))
+    return job.job(requests=said(job, kind), absent=absent, **more)
+
+
+@pytest.mark.parametrize("kind", ["Failed", "CapacityRevoked", "BookingExpired"])
+def test_a_refused_job_is_deleted_and_asked_for_again_after_the_time_that_nodes_take(kind: str) -> None:
+    at = settings()
+    job = begun(at)
+    late = {("team", "burst"): len(job.pods)}
+    assert not look(refused(job, kind), nodes={}, late=late, settings=at, now_us=NOW + LATE_US - 1).writes
+    found = look(refused(job, kind), nodes={}, late=late, settings=at, now_us=NOW + LATE_US)
+    stopped = [write for write in found.writes if isinstance(write, Delete)]
+    assert stopped == [Delete(path=paths.batch_path("team", job.name), uid="j", waits=True)]
+    gone = look(job.job(worker_jobs=(), pods=()), nodes={}, settings=at, now_us=NOW + LATE_US + SECOND)
+    assert gone.started_names[0].startswith("job-r2-")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [("", "True"), ("Accepted", "True"), ("Provisioned", "True"), ("Provisioned", "False")]
+)
+def test_a_job_whose_request_is_not_refused_waits(kind: str, status: str) -> None:
+    at = settings()
+    job = begun(at)
+    assert not look(job.job(requests=said(job, kind, status=status)), nodes={}, settings=at, now_us=NOW).writes
+
+
+def test_a_booking_that_has_expired_is_nothing_to_workers_that_have_nodes() -> None:
+    at = settings()
+    job = begun(at)
+    (create,) = job.look.created
+    pods = [pod_of(create, index) for index in range(len(job.pods))]
+    there = job.job(requests=said(job, "BookingExpired"), pods=pods)
+    found = look(there, nodes={}, settings=at, now_us=NOW + LATE_US)
+    assert not [write for write in found.writes if isinstance(write, Delete)]
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_refusals_in_a_row_are_no_lack_of_progress_of_the_workers(is_refused: bool) -> None:
+    """Also while the last refused Job is being deleted, and its workers are not absent any more."""
+    at = settings()
+    job = begun(at)
+    replan = Replan(time=MADE, reason="WorkerLost", before=0, after=1, images_in_sink=0)
+    seen = job.job(requests=said(job, "Failed") if is_refused else {})
+    scheduled = look(seen, nodes={}, settings=at).decision.scheduled
+    assert scheduled is not None
+    assert is_fruitless(seen, (replan,) * MAX_FRUITLESS, scheduled) is not is_refused
+
+
+def test_a_job_in_a_queue_asks_for_nothing() -> None:
+    found = look(infj(status=indexed(), deadline=DEADLINE, queueName="q"), nodes={}, settings=settings())
+    assert not found.writes

@@ -1,0 +1,84 @@
+"""Pools that are asked by ProvisioningRequests, through the whole loop: made, answered, refused, and not served."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from dueby_api.units import format_time
+from dueby_operator import paths
+from dueby_operator.jobs.pod_state import ABSENT_US
+from support.control_loop import Clock, Document, Store, reconciler, synthetic
+from support.decisions import NOW, SECOND, SETTINGS
+from support.node_pools import POOL_LABELS, pool
+
+ASKED = replace(SETTINGS, node_pools=(pool(ask="ProvisioningRequest"),))
+JOB = paths.jobs_path("team", "a")
+
+
+def only_on_the_pool() -> Document:
+    """A job that may have no device of the node that is there."""
+    document = synthetic("a")
+    document["spec"] |= {"deadline": "2h", "worker": {"nodeSelector": POOL_LABELS}}
+    document["status"] = {"images": 10_000, "fingerprint": "f"}
+    return document
+
+
+def have_pods_wait(store: Store) -> None:
+    """What the scheduler says while no node has the pool's labels."""
+    store.start_pods()
+    for path, found in store.objects.items():
+        if "/jobs/" in path:
+            found["status"] = {"startTime": format_time(NOW)}
+        elif "/pods/" in path:
+            found["spec"] = {}
+            said = {"type": "PodScheduled", "status": "False", "message": "no node has these labels"}
+            found["status"] = {"phase": "Pending", "conditions": [said]}
+
+
+def message_of(store: Store, kind: str) -> str:
+    conditions = store.objects[JOB]["status"]["conditions"]
+    return next((str(found["message"]) for found in conditions if found["type"] == kind), "")
+
+
+def test_a_request_is_made_after_its_template_and_its_refusal_is_planned_around_and_told() -> None:
+    store, clock = Store(), Clock()
+    store.listed.add("provisioningrequests")
+    store.add(JOB, only_on_the_pool())
+
+    async def story() -> None:
+        async with reconciler(store, clock, {}, settings=ASKED) as loop:
+            await loop.reconcile()
+            have_pods_wait(store)
+            store.take_written()
+            await loop.reconcile()
+            made = [kind for kind in store.take_written() if kind in ("podtemplates", "provisioningrequests")]
+            assert made == ["podtemplates", "provisioningrequests"]
+            await loop.reconcile()
+            assert "provisioningrequests" not in store.take_written(), "it is asked once"
+            request = next(found for path, found in store.objects.items() if "/provisioningrequests/" in path)
+            said = {"type": "Failed", "status": "True", "reason": "CapacityIsNotFound", "message": "No quota is left."}
+            request["status"] = {"conditions": [{**said, "lastTransitionTime": format_time(NOW)}]}
+            for _ in range(3):
+                clock.now_us += ABSENT_US // 2 + SECOND
+                await loop.reconcile()
+
+    asyncio.run(story())
+    assert "is Failed: No quota is left." in message_of(store, "OnTrack")
+    jobs = [path for path in store.objects if "/jobs/" in path]
+    assert len(jobs) == 1, "nobody asks again so early"
+
+
+def test_where_requests_are_not_served_nothing_is_planned_on_such_a_pool_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, clock = Store(), Clock()
+    store.add(JOB, only_on_the_pool())
+
+    async def look() -> None:
+        async with reconciler(store, clock, {}, settings=ASKED) as loop:
+            await loop.reconcile()
+
+    asyncio.run(look())
+    assert not [path for path in store.objects if "/jobs/" in path]
+    assert "the cluster has no autoscaling.x-k8s.io/v1" in caplog.text
