@@ -217,8 +217,8 @@ class Reason(Enum):
     CAPACITY_MISSING = _OFF_TRACK(
         "CapacityMissing",
         "The job waits or will be late, and devices that were announced for now (capacity in the chart's values), or "
-        "that a pool was asked for (nodePools), are not there. Nothing is promised on those.",
-        "see why the nodes don't come; if they come later, or fewer of them, say so in the chart's values",
+        "that a pool was asked for (nodePools), are not there, or a pool can't be asked. Nothing is promised on those.",
+        "see why the nodes don't come or can't be asked for; if they come late, or fewer, say so in the chart's values",
     )
     PODS_NOT_STARTING = _OFF_TRACK(
         "PodsNotStarting",

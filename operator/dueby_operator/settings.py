@@ -3,7 +3,7 @@
 Profiling on nodes is one option in JSON, since it is one part of the chart's values and has lists in it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, NodePool, NodePools, SpotNodes, Timed
@@ -163,11 +163,6 @@ class OperatorSettings:
         """Return the class of the ProvisioningRequests by which the pool of this name is asked; empty if by none."""
         asked_by = {one.name: one.provisioning_class for one in self.node_pools if one.ask == "ProvisioningRequest"}
         return asked_by.get(pool, "")
-
-    @property
-    def without_requests(self) -> "OperatorSettings":
-        """The same without the pools that are asked so."""
-        return replace(self, node_pools=tuple(pool for pool in self.node_pools if pool.ask != "ProvisioningRequest"))
 
     @property
     def job_namespaces(self) -> tuple[str, ...]:

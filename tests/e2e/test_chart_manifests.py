@@ -210,6 +210,9 @@ def test_provisioning_requests_may_be_made_only_where_a_pool_is_asked_by_them() 
         *(f"{verb} provisioningrequests" for verb in ("get", "list", "watch", "create")),
         *(f"{verb} podtemplates" for verb in ("get", "create")),
     }
+    of_some = rights(watchNamespaces=["a"], nodePools=[{**POOL, "ask": "ProvisioningRequest"}])
+    assert asked - of_some["cluster"] >= {"create provisioningrequests", "create podtemplates"}
+    assert of_some["a"] >= {"create provisioningrequests", "create podtemplates"}
 
 
 def test_one_of_some_namespaces_changes_nothing_elsewhere_but_profiles() -> None:

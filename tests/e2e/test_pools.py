@@ -1,12 +1,14 @@
-"""A pool that stands at zero: a job asks it for a node, says so while none comes, and runs once there is one."""
+"""Pools that stand at zero: a job asks for a node, says so while none comes, and runs once there is one."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from support.kind.autoscaler import asking, node_of_pool
-from support.kind.cluster import POOL, POOL_CLASS, Cluster
+from dueby_operator.jobs import names
+from support.kind.autoscaler import REQUESTS, answer, asking, node_of_pool, serve_requests
+from support.kind.cluster import POOL, POOL_CLASS, REQUESTED_CLASS, REQUESTED_POOL, Cluster
 from support.kind.cluster_job import indices_of, share_folder, wait_for_end, wait_until_told
 from support.kind.gpus import gpu_profile, job_on_gpus
 
@@ -16,21 +18,39 @@ IMAGES, DEVICES = 64, 2
 STEP_US = 60_000_000
 
 
-@pytest.fixture(autouse=True)
-def measured(cluster: Cluster) -> Iterator[None]:
+@contextmanager
+def measured(cluster: Cluster, device_class: str, step_us: int) -> Iterator[None]:
     """A profile that the class has from an earlier node."""
-    cluster.apply(gpu_profile(POOL_CLASS, STEP_US))
-    yield
-    cluster.kubectl("delete", "gprof", POOL_CLASS.lower())
+    cluster.apply(gpu_profile(device_class, step_us))
+    try:
+        yield
+    finally:
+        cluster.kubectl("delete", "gprof", device_class.lower())
 
 
-def pooled_job(cluster: Cluster, name: str, **spec: Any) -> dict[str, Any]:
-    """A job for devices of the pool, whose nodes have no label but their own."""
-    document = job_on_gpus(cluster, name, device_class=POOL_CLASS, images=IMAGES, **spec)
+@pytest.fixture
+def asked_by_pods(cluster: Cluster) -> Iterator[None]:
+    """A profile of what the pool has that is asked by pods."""
+    with measured(cluster, POOL_CLASS, STEP_US):
+        yield
+
+
+@pytest.fixture
+def asked_by_requests(cluster: Cluster) -> Iterator[None]:
+    """A profile of what the pool has that is asked by ProvisioningRequests, which the cluster doesn't know yet."""
+    with measured(cluster, REQUESTED_CLASS, STEP_US // 10):
+        yield
+    cluster.kubectl("delete", "crd", REQUESTS)
+
+
+def pooled_job(cluster: Cluster, name: str, *, device_class: str = POOL_CLASS, **spec: Any) -> dict[str, Any]:
+    """A job for devices of a pool, whose nodes have no label but their own."""
+    document = job_on_gpus(cluster, name, device_class=device_class, images=IMAGES, **spec)
     del document["spec"]["worker"]["nodeSelector"]
     return document
 
 
+@pytest.mark.usefixtures("asked_by_pods")
 def test_a_pool_at_zero_is_asked_for_a_node_and_a_job_runs_when_one_has_come_late(cluster: Cluster) -> None:
     folder = share_folder(cluster, "pooled")
     cluster.apply(pooled_job(cluster, "pooled"))
@@ -40,15 +60,51 @@ def test_a_pool_at_zero_is_asked_for_a_node_and_a_job_runs_when_one_has_come_lat
     assert len(pods) == 1, "one device is enough"
     wait_until_told(cluster, "pooled", "OnTrack", f"of the pool {POOL}", reason="CapacityMissing")
     assert [pod["metadata"]["uid"] for pod in asking(cluster, "pooled")] == [pod["metadata"]["uid"] for pod in pods]
-    with node_of_pool(cluster, cluster.nodes[0], devices=DEVICES):
+    with node_of_pool(cluster, cluster.nodes[0], POOL, POOL_CLASS, devices=DEVICES):
         done = wait_for_end(cluster, "pooled", folder / "rows")
     assert done["status"]["phase"] == "Succeeded", done["status"]
     assert indices_of(folder / "rows") == list(range(IMAGES))
 
 
+@pytest.mark.usefixtures("asked_by_pods")
 def test_a_best_effort_job_asks_for_no_node(cluster: Cluster) -> None:
     cluster.apply(pooled_job(cluster, "modest", deadlineClass="BestEffort"))
     cluster.wait_for_phase("modest", "Queued", "Pending")
     wait_until_told(cluster, "modest", "Feasible")
     assert not cluster.items("jobs", "dueby.dev/job=modest,dueby.dev/step=work")
     cluster.kubectl("delete", "infj", "modest")
+
+
+def request_after(cluster: Cluster, job: str, refused: str = "") -> dict[str, Any] | None:
+    """The job's ProvisioningRequest once the refused one is gone; None before there is one."""
+    requests = cluster.items("provisioningrequests", f"dueby.dev/job={job}")
+    is_gone = all(request["metadata"]["name"] != refused for request in requests)
+    return next(iter(requests), None) if is_gone else None
+
+
+@pytest.mark.usefixtures("asked_by_requests")
+def test_a_pool_is_asked_by_requests_once_they_are_served_and_again_after_a_refusal(cluster: Cluster) -> None:
+    job, folder = "requested", share_folder(cluster, "requested")
+    cluster.apply(pooled_job(cluster, job, device_class=REQUESTED_CLASS))
+    wait_until_told(cluster, job, "OnTrack", "serves no autoscaling.x-k8s.io/v1", reason="CapacityMissing")
+    serve_requests(cluster)
+    first = cluster.wait(lambda: request_after(cluster, job), "it asks for a node")
+    (pod,) = cluster.wait(lambda: asking(cluster, job, pool=REQUESTED_POOL), "its worker waits for the node")
+    name, (pods,) = first["metadata"]["name"], first["spec"]["podSets"]
+    assert pod["metadata"]["annotations"][names.CONSUMES] == name
+    assert pod["metadata"]["annotations"][names.CONSUMED_CLASS] == first["spec"]["provisioningClassName"]
+    template = cluster.get("podtemplates", pods["podTemplateRef"]["name"])["template"]
+    assert pods["count"] == 1
+    assert template["spec"]["nodeSelector"] == pod["spec"]["nodeSelector"]
+    assert template["spec"]["containers"][0]["resources"] == pod["spec"]["containers"][0]["resources"]
+    answer(cluster, name, "Accepted", reason="Accepted", message="It is looked at.")
+    wait_until_told(cluster, job, "Admitted", f"ProvisioningRequest {name} is Accepted: It is looked at.")
+    answer(cluster, name, "Failed", reason="CapacityIsNotFound", message="There is no quota.")
+    wait_until_told(cluster, job, "OnTrack", f"{name} is Failed: There is no quota.", reason="CapacityMissing")
+    second = cluster.wait(lambda: request_after(cluster, job, refused=name), "it asks again")
+    message = "Capacity is found in the cluster."
+    answer(cluster, second["metadata"]["name"], "Provisioned", reason="CapacityIsProvisioned", message=message)
+    with node_of_pool(cluster, cluster.nodes[0], REQUESTED_POOL, REQUESTED_CLASS, devices=DEVICES):
+        done = wait_for_end(cluster, job, folder / "rows")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert indices_of(folder / "rows") == list(range(IMAGES))

@@ -22,7 +22,7 @@ from dueby_operator.cluster.announced import (
 )
 from dueby_operator.cluster.device_groups import find_groups
 from dueby_operator.cluster.host_memory import MIB, UNMEASURED, HostMemory
-from dueby_operator.cluster.node_pools import Late, asked_groups, describe_late, is_for
+from dueby_operator.cluster.node_pools import Late, asked_groups, describe_late, describe_unserved, is_for
 from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     SLICE_CPUS,
@@ -72,8 +72,10 @@ class ClusterDevices:
     """The LocalQueues that jobs name and that exist, by namespace and name."""
     late: Late = field(default_factory=dict)
     """Workers that wait for nodes of pools that should have come."""
-    refusals: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """By namespace and pool, what an autoscaler has said against making nodes for them."""
+    answers: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By namespace and pool, what an autoscaler says of nodes that these workers wait for."""
+    serves_requests: bool = True
+    """Whether the cluster has ProvisioningRequests, if any pool is asked by them."""
     provision: Mapping[str, Provision] = field(default_factory=dict)
     """How long a pool's nodes take to come, by pool."""
     silent_nodes: frozenset[str] = frozenset()
@@ -242,6 +244,7 @@ class ClusterDevices:
             self.late,
             provision=self.provision,
             spot=self.settings.spot,
+            serves_requests=self.serves_requests,
             may_have=self._may_be_promised,
         )
         of_queues = find_queue_limits(self.queues, claimants, self.kinds, self._asked)
@@ -271,9 +274,10 @@ class ClusterDevices:
             namespace,
             spec,
             provision=self.provision,
-            refusals=self.refusals,
+            answers=self.answers,
         )
-        return " ".join(filter(None, [announced, late]))
+        unserved = "" if self.serves_requests else describe_unserved(self.settings.node_pools, spec)
+        return " ".join(filter(None, [announced, late, unserved]))
 
     @cached_property
     def _missing(self) -> Missing:

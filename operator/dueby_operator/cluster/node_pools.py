@@ -52,23 +52,19 @@ def count_late(workers: Iterable[tuple[str, WorkerModel]]) -> Late:
     )
 
 
-def find_refusals(
+def find_answers(
     workers: Iterable[tuple[str, WorkerModel, Mapping[str, ProvisioningRequest]]],
 ) -> Mapping[tuple[str, str], str]:
-    """Return by namespace and pool what was said last against making nodes for workers that wait for them.
+    """Return by namespace and pool what an autoscaler says of nodes that should have come; the last refusal, if any.
 
     The workers come with their namespaces, and with the requests for nodes by the names of the workers' Jobs.
     """
-    refused = (
+    waited_for = (
         (request.refused_us, (space, worker.assignment.pool), request)
         for space, worker, requests in workers
-        if worker.is_absent and worker.assignment.pool and (request := requests.get(worker.group)) and request.refusal
+        if worker.is_absent and worker.assignment.pool and (request := requests.get(worker.group))
     )
-    return {
-        key: f"ProvisioningRequest {request.name} is {refusal.type}: {refusal.message or refusal.reason}"
-        for _, key, request in sorted(refused, key=lambda one: one[0])
-        if (refusal := request.refusal)
-    }
+    return {key: request.told for _, key, request in sorted(waited_for, key=lambda one: one[0])}
 
 
 def asked_groups(
@@ -79,18 +75,21 @@ def asked_groups(
     *,
     provision: Mapping[str, Provision],
     spot: SpotNodes,
+    serves_requests: bool = True,
     may_have: Callable[[Claimant, str], bool] = lambda claimant, device_class: True,
 ) -> Iterator[DeviceGroup]:
     """Yield what each pool could still have for these jobs.
 
-    `provision` is how long its nodes take to come, `spot` what is assumed of spot nodes, and `may_have` says whether a
-    job may have devices of a class.
+    `provision` is how long its nodes take to come, `spot` what is assumed of spot nodes, `serves_requests` whether
+    ProvisioningRequests can be made, and `may_have` says whether a job may have devices of a class.
     """
     class_of_pool, there = {pool.name: pool.device_class for pool in pools}, Counter[str]()
     for node in nodes if pools else ():
         if node.is_ready and node.pool in class_of_pool:
             there[node.pool] += devices_like(node, class_of_pool[node.pool])
     for pool in pools:
+        if pool.ask == "ProvisioningRequest" and not serves_requests:
+            continue
         missing = pool.devices - there[pool.name]
         users = frozenset(
             claimant.key
@@ -137,14 +136,27 @@ def describe_late(
     spec: JobSpec,
     *,
     provision: Mapping[str, Provision],
-    refusals: Mapping[tuple[str, str], str],
+    answers: Mapping[tuple[str, str], str],
 ) -> str:
-    """Return which devices that the job could use were asked for and have not come, in sentences; empty if none."""
+    """Return which devices that the job could use were asked for and have not come, in sentences; empty if none.
+
+    `answers` are those of find_answers().
+    """
     return " ".join(
         f"{count:,} {pool.device_class} of the pool {pool.name} that {'was' if count == 1 else 'were'} asked for "
         f"{'has' if count == 1 else 'have'} not come"
-        + (f": {said.removesuffix('.')}." if said else f" within {format_duration(provision[pool.name].late_us)}.")
+        + (f": {answer}." if answer else f" within {format_duration(provision[pool.name].late_us)}.")
         for pool in pools
         if (count := late.get((namespace, pool.name), 0)) and is_for(pool, spec)
-        for said in [refusals.get((namespace, pool.name), "")]
+        for answer in [answers.get((namespace, pool.name), "")]
+    )
+
+
+def describe_unserved(pools: Sequence[NodePool], spec: JobSpec) -> str:
+    """Return which pools the job could use and can't ask where ProvisioningRequests aren't served; empty if none."""
+    return " ".join(
+        f"The pool {pool.name} can't be asked for nodes: it is to be asked by a ProvisioningRequest, and the cluster "
+        "serves no autoscaling.x-k8s.io/v1, which its autoscaler would bring."
+        for pool in pools
+        if pool.ask == "ProvisioningRequest" and is_for(pool, spec)
     )

@@ -127,11 +127,11 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *
 def _ask(worker_job: WorkerJob, owner: Owner, devices: ClusterDevices) -> list[Write]:
     """Return a template of the Job's pods, and then the request that names it: one without its template fails.
 
-    Nothing is asked of a pool that there isn't any more.
+    Nothing is asked of a pool that there isn't any more, or that can't be asked.
     """
     first, namespace = worker_job.assignments[0], worker_job.job.metadata.namespace
     device = devices.kind_in_pool(first.pool, first.device_class)
-    if device is None:
+    if device is None or not devices.serves_requests:
         return []
     pod = worker_template(
         owner,

@@ -17,7 +17,7 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.host_memory import measured_memory
-from dueby_operator.cluster.node_pools import count_late, find_refusals
+from dueby_operator.cluster.node_pools import count_late, find_answers
 from dueby_operator.cluster.nodes import Node, PodRow
 from dueby_operator.cluster.pods_on_nodes import take_pods
 from dueby_operator.cluster.queues import UNKNOWN, Queue
@@ -136,16 +136,17 @@ class Gatherer:
             now_us=now_us,
             jobs=(*observed, *over),
             devices=ClusterDevices(
-                settings=self._settings if lists.serves_requests else self._settings.without_requests,
+                settings=self._settings,
                 now_us=now_us,
                 nodes=nodes,
                 unscheduled=self._withheld.count(holding, now_us=now_us),
                 room=_room(lists, holding),
                 queues={**queues.found, **dict.fromkeys(queues.unknown, UNKNOWN)},
                 late=count_late((job.namespace, worker) for job in observed for worker in job.workers),
-                refusals=find_refusals(
+                answers=find_answers(
                     (job.namespace, worker, job.requests) for job in observed for worker in job.workers
                 ),
+                serves_requests=lists.serves_requests,
                 provision=learn_provision(self._settings.node_pools, lists.profiles),
                 silent_nodes=silent,
                 host_memory=measured_memory(lists.profiles),

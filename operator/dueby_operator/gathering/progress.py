@@ -274,7 +274,7 @@ class JobObserver:
     def _absent(self, job: JobSnapshot, now_us: int) -> frozenset[PodKey]:
         """Return the workers that have been without a node for too long."""
         since = self._caches[job.uid].absent_since
-        refused = [name for name, request in job.requests.items() if request.refusal]
+        refused = [name for name, request in job.requests.items() if request.is_hopeless]
         absent = set(absent_workers(job.worker_jobs, job.pods, refused=refused, now_us=now_us))
         for key in since.keys() - absent:
             del since[key]

@@ -76,17 +76,26 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
         jobs, verb = _listed([batch_job.name for batch_job in waiting]), "wait" if waiting[1:] else "waits"
         message = f"{jobs} {verb} in the queue {queue}; `kubectl describe workloads` says for what."
         return NewCondition(reason=Reason.QUEUED, message=message)
+    autoscaler_says = _told_of_nodes(job)
     if not job.absent:
-        return NewCondition(reason=Reason.ADMITTED)
+        message = f"Workers wait for nodes: {autoscaler_says}." if autoscaler_says else ""
+        return NewCondition(reason=Reason.ADMITTED, message=message)
     workers = counted(len(job.absent), "worker")
     others = ", and the plan goes on with the others" if any(not worker.is_gone for worker in job.workers) else ""
     scheduler_says = next((sentence for pod in job.pods if (sentence := unschedulable(pod))), "")
     if scheduler_says:
-        message = f"No node takes {workers}{others}: {scheduler_says}"
+        why = f"{autoscaler_says}." if autoscaler_says else scheduler_says
+        message = f"No node takes {workers}{others}: {why}"
         return NewCondition(reason=Reason.UNSCHEDULABLE, message=message)
     name = min(name for name, _ in job.absent)
     message = f"There is no pod for {workers}{others}. `kubectl describe job {name}` says why."
     return NewCondition(reason=Reason.PODS_NOT_CREATED, message=message)
+
+
+def _told_of_nodes(job: JobSnapshot) -> str:
+    """Return what an autoscaler says of the nodes that workers wait for; empty if none has been asked for them."""
+    waiting = {job_of(pod) for pod in job.pods if unschedulable(pod)} if job.requests else ()
+    return "; ".join([job.requests[name].told for name in sorted(job.requests) if name in waiting][:MAX_LISTED])
 
 
 def _listed(jobs: Sequence[str]) -> str:

@@ -72,6 +72,8 @@ class Reflector(Generic[Row]):
         self._clock_s = clock_s
         self._is_known = asyncio.Event()
         """Whether the table is current, or may not be read."""
+        self._is_absent = False
+        """Whether the API server served no such kind when it was asked last."""
         self._refusal: Refused | None = None
         """Why it may not be read, if that was the last answer."""
         self._watched_s = float("-inf")
@@ -83,8 +85,8 @@ class Reflector(Generic[Row]):
 
     @property
     def news(self) -> int | None:
-        """A number that changes with the table; None while the table isn't current, or may not be read."""
-        return None if self._refusal or not self._is_known.is_set() else self._news
+        """A number that changes with the table; None while it isn't current, may not be read, or isn't served."""
+        return None if self._refusal or self._is_absent or not self._is_known.is_set() else self._news
 
     def add_news(self) -> None:
         """Take note of a change that the watch will show."""
@@ -152,9 +154,11 @@ class Reflector(Generic[Row]):
 
     async def _wait_to_be_served(self) -> None:
         """Give out an empty table until it is time to ask again."""
+        self._is_absent = True
         self._replace({})
         self._know(None)
         await asyncio.sleep(ABSENT_S)
+        self._is_absent = False
 
     def _watches(self) -> None:
         """Take note of a watch that the API server has begun; what was missed follows at once."""

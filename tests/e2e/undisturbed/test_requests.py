@@ -21,9 +21,12 @@ from support.kind.model import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 READS = {"get", "list", "watch"}
-# None of these tests waits for a worker that answers and makes no progress for minutes, whose pod is then deleted, nor
-# makes a CronJob of a name that the operator needs, which it would read.
-SELDOM = {("", "pods", "delete"), ("batch", "cronjobs", "get")}
+# None of these tests waits for a worker that answers and makes no progress for minutes, whose pod is then deleted, or
+# makes a CronJob of a name that the operator needs, which it would read, or kills it while it asks for nodes.
+SELDOM = {
+    *(("", "pods", "delete"), ("batch", "cronjobs", "get"), ("", "podtemplates", "get")),
+    ("autoscaling.x-k8s.io", "provisioningrequests", "get"),
+}
 # Of an operator with nothing to do. Its Lease is 20 of them.
 MOST_IN_A_MINUTE = 30
 Permission = tuple[str, str, str]

@@ -26,14 +26,25 @@ OPERATOR_NAMESPACE = "dueby"
 CPU_VALUES = CHART / "values-cpu.yaml"
 # A bucket that serves little, for all jobs that read of it.
 NARROW, NARROW_REQUESTS_PER_S = "s3://narrow/", 8
-# A pool that stands at zero unless a test has it get a node, and what its nodes have.
-POOL, POOL_LABEL, POOL_CLASS = "zero", "dueby.test/pool", "NVIDIA-GeForce-RTX-4090"
+# Pools that stand at zero unless a test has them get a node, with what their nodes have: one that is asked by pods, and
+# one that is asked by ProvisioningRequests. A refused one is asked again after its time to provision.
+POOL_LABEL = "dueby.test/pool"
+POOL, POOL_CLASS = "zero", "NVIDIA-GeForce-RTX-4090"
+REQUESTED_POOL, REQUESTED_CLASS = "requested", "NVIDIA-GeForce-RTX-3090"
 # Where the shared folder is inside the node, and what is kept there of networks for all pods: the second worker that
 # starts with a network takes a core for a second, and not for three.
 SHARED = "/shared"
 KEPT = "kept"
 # And what differs: images of this code, a profiler and a core for what tests call GPUs, that bucket, that pool, a claim
 # to that folder, and the operator beside the control plane, for tests take the other nodes away.
+
+
+def _pool_values(number: int, name: str, device_class: str, **more: str) -> dict[str, str]:
+    values = {"name": name, "class": device_class, "devicesPerNode": "2", "maxNodes": "1", **more}
+    label = POOL_LABEL.replace(".", "\\.")
+    return {f"nodePools[{number}].{field}": value for field, value in {**values, f"nodeSelector.{label}": name}.items()}
+
+
 VALUES = {
     "image.tag": TAG,
     "worker.image.tag": TAG,
@@ -43,12 +54,8 @@ VALUES = {
     "calendarPage.enabled": "true",
     "stores[0].prefix": NARROW,
     "stores[0].requestsPerSecond": str(NARROW_REQUESTS_PER_S),
-    "nodePools[0].name": POOL,
-    "nodePools[0].class": POOL_CLASS,
-    "nodePools[0].devicesPerNode": "2",
-    "nodePools[0].maxNodes": "1",
-    f"nodePools[0].nodeSelector.{POOL_LABEL.replace('.', chr(92) + '.')}": POOL,
-    "nodePools[0].timeToProvision": "20s",
+    **_pool_values(0, POOL, POOL_CLASS, timeToProvision="20s"),
+    **_pool_values(1, REQUESTED_POOL, REQUESTED_CLASS, timeToProvision="45s", ask="ProvisioningRequest"),
     "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
     "tolerations[0].operator": "Exists",
 }

@@ -27,6 +27,8 @@ NAMESPACED = {
     "jobs": "apis/batch/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "pods": CORE,
+    "podtemplates": CORE,
+    "provisioningrequests": "apis/autoscaling.x-k8s.io/v1",
     "resourceclaims": "apis/resource.k8s.io/v1",
     "roles": RBAC,
     "services": CORE,

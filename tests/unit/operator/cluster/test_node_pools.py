@@ -9,7 +9,7 @@ import pytest
 from dueby_api.capacity import NodePool
 from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
-from dueby_operator.cluster.node_pools import count_late, find_refusals, pool_of
+from dueby_operator.cluster.node_pools import count_late, find_answers, pool_of
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.cluster.quotas import Bound
 from dueby_operator.objects.nodes import NodeObject
@@ -121,15 +121,30 @@ def test_while_nodes_are_late_jobs_of_that_namespace_ask_for_no_more() -> None:
     assert not there.missing("others", spec(), classes=["cpu-1"])
 
 
+ACCEPTED = {"type": "Accepted", "status": "True", "message": "It is looked at."}
 REFUSED = {"type": "Failed", "status": "True", "reason": "CapacityIsNotFound", "message": "There is no quota."}
 
 
 @pytest.mark.parametrize(
     ("conditions", "ends"),
     [
-        pytest.param([], "within 10m00s.", id="nothing was said"),
-        pytest.param([{"type": "Provisioned", "status": "True"}], "within 10m00s.", id="nodes were to come"),
-        pytest.param([{**REFUSED, "status": "False"}], "within 10m00s.", id="it hasn't failed"),
+        pytest.param([], "no autoscaler has answered ProvisioningRequest job-w.", id="nothing was said"),
+        pytest.param([ACCEPTED], "ProvisioningRequest job-w is Accepted: It is looked at.", id="it is looked at"),
+        pytest.param(
+            [ACCEPTED, {"type": "Provisioned", "status": "True", "message": "Nodes are made."}],
+            "ProvisioningRequest job-w is Provisioned: Nodes are made.",
+            id="nodes were to come",
+        ),
+        pytest.param(
+            [ACCEPTED, {"type": "Provisioned", "status": "False", "message": "It is tried again."}],
+            "ProvisioningRequest job-w is not Provisioned yet: It is tried again.",
+            id="no nodes are to be had now",
+        ),
+        pytest.param(
+            [{**REFUSED, "status": "False"}, ACCEPTED],
+            "ProvisioningRequest job-w is Accepted: It is looked at.",
+            id="it hasn't failed",
+        ),
         pytest.param([REFUSED], "ProvisioningRequest job-w is Failed: There is no quota.", id="it has failed"),
         pytest.param(
             [{"type": "BookingExpired", "status": "True", "reason": "TooLate", "message": ""}],
@@ -144,8 +159,8 @@ def test_what_an_autoscaler_said_against_nodes_is_in_the_sentence_on_those_that_
     request = parse(ProvisioningRequest, {"metadata": {"name": "job-w"}, "status": {"conditions": conditions}})
     waiting = replace(worker("w0"), state="lost", is_absent=True, group="job-w")
     waiting = replace(waiting, assignment=replace(waiting.assignment, pool="burst"))
-    refusals = find_refusals([("team", waiting, {"job-w": request}), ("team", worker("w1"), {})])
-    there = devices(late=count_late([("team", waiting)]), refusals=refusals)
+    answers = find_answers([("team", waiting, {"job-w": request}), ("team", worker("w1"), {})])
+    there = devices(late=count_late([("team", waiting)]), answers=answers)
     assert there.missing("team", spec(), classes=["cpu-1"]).endswith(ends)
 
 

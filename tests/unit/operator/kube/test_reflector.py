@@ -128,7 +128,7 @@ def test_the_table_of_a_kind_that_is_not_served_is_empty_if_it_may_be_absent_and
         rows_of_what_is_not_served(may_be_absent=False)
 
 
-def test_a_kind_that_is_no_longer_served_leaves_an_empty_table() -> None:
+def test_a_kind_that_is_no_longer_served_leaves_an_empty_table_and_lists_are_asked_for_until_it_is_again() -> None:
     async def go() -> None:
         answers = Answers(lists=[listed(item("a", 1), version="10")], watches=[404])
         gone = asyncio.Event()
@@ -143,6 +143,7 @@ def test_a_kind_that_is_no_longer_served_leaves_an_empty_table() -> None:
             task = asyncio.create_task(reflector.run())
             await asyncio.wait_for(gone.wait(), 60)
             assert await reflector.rows() == []
+            assert reflector.news is None
             task.cancel()
 
     asyncio.run(go())

@@ -69,7 +69,7 @@ def test_a_request_is_made_after_its_template_and_its_refusal_is_planned_around_
     assert len(jobs) == 1, "nobody asks again so early"
 
 
-def test_where_requests_are_not_served_nothing_is_planned_on_such_a_pool_and_the_log_says_so(
+def test_where_requests_are_not_served_nothing_is_planned_on_such_a_pool_and_job_and_log_say_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store, clock = Store(), Clock()
@@ -82,3 +82,6 @@ def test_where_requests_are_not_served_nothing_is_planned_on_such_a_pool_and_the
     asyncio.run(look())
     assert not [path for path in store.objects if "/jobs/" in path]
     assert "the cluster has no autoscaling.x-k8s.io/v1" in caplog.text
+    said = "The pool burst can't be asked for nodes: it is to be asked by a ProvisioningRequest, and the cluster serves"
+    assert message_of(store, "OnTrack").startswith(said)
+    assert message_of(store, "Feasible").startswith(said)

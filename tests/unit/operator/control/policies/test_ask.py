@@ -42,10 +42,16 @@ def begun(at: OperatorSettings, **spec: Any) -> Started:
     return Started(look=first, document=document, worker_jobs=[worker_job_of(create, startTime=MADE)], pods=pods)
 
 
-def said(job: Started, kind: str, *, status: str = "True", at_us: int = NOW) -> dict[str, ProvisioningRequest]:
+def said(
+    job: Started, kind: str, *, status: str = "True", at_us: int = NOW, class_name: str = ATOMIC_CLASS
+) -> dict[str, ProvisioningRequest]:
     """The Job's request, and what the autoscaler has said of it."""
     condition = {"type": kind, "status": status, "lastTransitionTime": format_time(at_us), "message": "No quota."}
-    document = {"metadata": {"name": job.name}, "status": {"conditions": [condition] if kind else []}}
+    document = {
+        "metadata": {"name": job.name},
+        "spec": {"provisioningClassName": class_name},
+        "status": {"conditions": [condition] if kind else []},
+    }
     return {job.name: parse(ProvisioningRequest, document)}
 
 
@@ -125,6 +131,49 @@ def test_a_booking_that_has_expired_is_nothing_to_workers_that_have_nodes() -> N
     there = job.job(requests=said(job, "BookingExpired"), pods=pods)
     found = look(there, nodes={}, settings=at, now_us=NOW + LATE_US)
     assert not [write for write in found.writes if isinstance(write, Delete)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "class_name", "is_given_up"),
+    [
+        pytest.param("Failed", ATOMIC_CLASS, True, id="none can be had"),
+        pytest.param("CapacityRevoked", ATOMIC_CLASS, True, id="they were taken back"),
+        pytest.param(
+            "BookingExpired", ATOMIC_CLASS, False, id="those that are made may take longer than their booking"
+        ),
+        pytest.param("BookingExpired", CHECKING_CLASS, True, id="what was there is no more kept"),
+        pytest.param("Provisioned", CHECKING_CLASS, False, id="there is room"),
+        pytest.param("", CHECKING_CLASS, False, id="nothing was said"),
+    ],
+)
+def test_workers_wait_as_long_as_nodes_take_unless_none_is_on_its_way(
+    kind: str, class_name: str, is_given_up: bool
+) -> None:
+    job = begun(settings(provisioningClass=class_name))
+    assert said(job, kind, class_name=class_name)[job.name].is_hopeless is is_given_up
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [
+        ("", "True", "no autoscaler has answered ProvisioningRequest {name}."),
+        ("Accepted", "True", "ProvisioningRequest {name} is Accepted: No quota."),
+        ("Provisioned", "False", "ProvisioningRequest {name} is not Provisioned yet: No quota."),
+        ("Provisioned", "True", "ProvisioningRequest {name} is Provisioned: No quota."),
+    ],
+)
+def test_a_job_whose_workers_wait_says_how_the_request_stands(kind: str, status: str, words: str) -> None:
+    job = begun(settings())
+    found = look(job.job(requests=said(job, kind, status=status)), nodes={}, settings=settings())
+    assert found.message("Admitted") == f"Workers wait for nodes: {words.format(name=job.name)}"
+
+
+def test_a_job_that_was_refused_says_so_in_the_words_of_the_autoscaler() -> None:
+    job = begun(settings())
+    late = {("team", "burst"): len(job.pods)}
+    found = look(refused(job, "Failed"), nodes={}, late=late, settings=settings())
+    assert found.said("Admitted") == ("False", "Unschedulable")
+    assert found.message("Admitted").endswith(f"ProvisioningRequest {job.name} is Failed: No quota.")
 
 
 @pytest.mark.parametrize("is_refused", [True, False])
