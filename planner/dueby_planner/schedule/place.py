@@ -61,8 +61,9 @@ def place(
     `until_us` takes the place of the deadline. `soon`: the device that gives time back gives back its last windows
     rather than its shortest.
     """
-    found = _place(problem, free, problem.time_us if until_us is None else until_us, levelled=levelled, soon=soon)
-    return shortened(found, problem) if found else None
+    time_us = problem.time_us if until_us is None else until_us
+    reservation = _place(problem, free, time_us, levelled=levelled, soon=soon)
+    return shortened(reservation, problem) if reservation else None
 
 
 def _place(problem: Problem, free: Free, time_us: int, *, levelled: bool, soon: bool) -> Reservation | None:
@@ -72,8 +73,8 @@ def _place(problem: Problem, free: Free, time_us: int, *, levelled: bool, soon: 
     if not levelled:
         # Most jobs need few of the devices, and to look at few levels takes less time: at twice as many as would be
         # enough if all were free all the time, or some.
-        able = problem.capacities(time_us)
-        most = 2 + 2 * (problem.images // able[0].images) if able else 0
+        capacities = problem.capacities(time_us)
+        most = 2 + 2 * (problem.images // capacities[0].images) if capacities else 0
         few = _Levels(problem, free, time_us, most=most)
         if (reservation := few.place(soon=soon)) and not few.is_cut_off:
             return reservation
@@ -106,16 +107,16 @@ def suffices(problem: Problem, free: Free, until_us: int) -> bool:
 
 def has_room(problem: Problem, free: Free, until_us: int) -> bool:
     """Return whether there is as much device time as the job takes at least, whatever windows it is in."""
-    needed = needed_us(problem, until_us)
-    return needed is not None and needed <= free_us(free, until_us, usable(problem))
+    least_us = needed_us(problem, until_us)
+    return least_us is not None and least_us <= free_us(free, until_us, usable(problem))
 
 
 def free_us(free: Free, until_us: int, names: Iterable[str]) -> int:
     """Return the device time that is free until then, of devices of these names."""
     return sum(
-        (min(to_us, until_us) - from_us) * there
+        (min(to_us, until_us) - from_us) * devices
         for name in names
-        for from_us, to_us, there in free.get(name, ())
+        for from_us, to_us, devices in free.get(name, ())
         if from_us < until_us
     )
 
@@ -151,10 +152,9 @@ class _Levels:
         # Levels are nested, so each class yields its largest first. Ties by class and level, so that every planner of
         # the same jobs finds the same calendar.
         runs = heapq.merge(*(self._runs_of(name, most) for name in self._groups), key=_largest_first)
-        rest = iter(sorted(runs, key=_largest_first)) if problem.reserve else runs
-        self._rest = rest if fallbacks is None else self._with_few(rest, fallbacks)
-        self._runs: list[LevelRun] = []
-        """Those that were looked at."""
+        ordered = iter(sorted(runs, key=_largest_first)) if problem.reserve else runs
+        self._unread = ordered if fallbacks is None else self._with_few(ordered, fallbacks)
+        self._read: list[LevelRun] = []
 
     def place(self, *, levelled: bool = False, soon: bool = False) -> Reservation | None:
         """Return the reservation; None if the job can't be done."""
@@ -165,12 +165,13 @@ class _Levels:
         count = self.fewest(offset)
         if count is None:
             return None
-        chosen = list(_within(self._runs, offset, count))
-        spare, rest, at = _one_of(chosen, 0 if levelled else self._gives_back(chosen), is_first=levelled)
-        others = [*chosen[:at], *rest, *chosen[at + 1 :]]
-        needed = self._needed([(run.images, run.levels) for run in others], spare.images, count)
-        lanes = [lane for run in others for lane in self._lanes(run)]
-        return (*lanes, *(self._cut(lane, needed, soon) for lane in self._lanes(spare)))
+        chosen = list(_within(self._read, offset, count))
+        at = 0 if levelled else self._gives_back(chosen)
+        spare, remainder = _one_of(chosen[at], is_first=levelled)
+        full = [*chosen[:at], *remainder, *chosen[at + 1 :]]
+        images = self._images_of_spare([(run.images, run.levels) for run in full], spare.images, count)
+        lanes = [lane for run in full for lane in self._lanes(run)]
+        return (*lanes, *(self._cut(lane, images, soon) for lane in self._lanes(spare)))
 
     def fewest(self, offset: int) -> int | None:
         """Return the least number of levels after the first `offset` that is accepted; None if none is."""
@@ -180,9 +181,9 @@ class _Levels:
 
     def _largest(self) -> Iterator[LevelRun]:
         """Yield the levels, the largest first, and work out only as many as are asked for."""
-        yield from self._runs
-        for run in self._rest:
-            self._runs.append(run)
+        yield from self._read
+        for run in self._unread:
+            self._read.append(run)
             yield run
 
     def _with_few(self, runs: Iterable[LevelRun], fallbacks: int) -> Iterator[LevelRun]:
@@ -190,9 +191,9 @@ class _Levels:
         for run in runs:
             if not self._groups[run.group].is_fallback:
                 yield run
-            elif taken := min(fallbacks, run.levels):
-                fallbacks -= taken
-                yield run._replace(high=run.low + taken)
+            elif levels := min(fallbacks, run.levels):
+                fallbacks -= levels
+                yield run._replace(high=run.low + levels)
 
     def _gives_back(self, chosen: Sequence[LevelRun]) -> int:
         """Return the place of the levels of which one gives time back: the last fallback devices, or else the last."""
@@ -210,9 +211,9 @@ class _Levels:
             images -= ends[low]
             while at < len(spans) and spans[at].low == low:
                 if best := self._capacity(name, spans[at].to_us - spans[at].from_us):
-                    more = max(0, best.images - again)
-                    images += more
-                    ends[spans[at].high] += more
+                    gain = max(0, best.images - again)
+                    images += gain
+                    ends[spans[at].high] += gain
                     heapq.heappush(largest, (-best.images, spans[at].high))
                 at += 1
             while largest and largest[0][1] <= low:
@@ -227,8 +228,8 @@ class _Levels:
         key = name, length_us
         if key not in self._best:
             most = self._problem.max_iterations
-            found = best_capacities((self._groups[name],), time_us=length_us, max_iterations=most)
-            self._best[key] = found[0] if found else None
+            capacities = best_capacities((self._groups[name],), time_us=length_us, max_iterations=most)
+            self._best[key] = capacities[0] if capacities else None
         return self._best[key]
 
     def _lanes(self, run: LevelRun) -> Iterator[Lane]:
@@ -248,38 +249,38 @@ class _Levels:
         best = self._capacity(name, span.to_us - span.from_us)
         return Window(span.from_us, span.to_us, best.choice, best.images) if best else None
 
-    def _needed(self, others: Sequence[EqualDevices], most: int, count: int) -> int:
-        """Return the least that one more device has to do beside the others."""
+    def _images_of_spare(self, full: Sequence[EqualDevices], most: int, count: int) -> int:
+        """Return the least that one more device has to do beside those that have all of their time."""
 
         def suffice(images: int) -> bool:
-            return self._rule.accepts(sorted([*others, (images, 1)], reverse=True), count)
+            return self._rule.accepts(sorted([*full, (images, 1)], reverse=True), count)
 
-        guess, missing = most, self._problem.images - sum(images * devices for images, devices in others)
+        guess, missing = most, self._problem.images - sum(images * devices for images, devices in full)
         for _ in range(3):  # the margin of the rule changes little with what the last device does
-            margin = self._rule.margin(sorted([*others, (guess, 1)], reverse=True), count)
+            margin = self._rule.margin(sorted([*full, (guess, 1)], reverse=True), count)
             guess = min(max(0, missing + margin), most)
         return _find_least_around(suffice, guess, most)
 
-    def _cut(self, lane: Lane, needed: int, soon: bool) -> Lane:
+    def _cut(self, lane: Lane, images: int, soon: bool) -> Lane:
         """Return the device with as much of its time as it needs for so many images."""
-        kept: list[Window] = []
-        for window in sorted(lane.windows, key=lambda each: (0 if soon else -each.images, each.from_us)):
-            if needed > 0:
-                again = self._rule.again if kept else 0
-                kept.append(self._shortened(lane.group, window, needed + again))
-                needed -= max(0, window.images - again)
-        return Lane(group=lane.group, count=lane.count, windows=tuple(sorted(kept)))
+        windows: list[Window] = []
+        for window in sorted(lane.windows, key=lambda window: (0 if soon else -window.images, window.from_us)):
+            if images > 0:
+                again = self._rule.again if windows else 0
+                windows.append(self._shortened(lane.group, window, images + again))
+                images -= max(0, window.images - again)
+        return Lane(group=lane.group, count=lane.count, windows=tuple(sorted(windows)))
 
-    def _shortened(self, name: str, window: Window, needed: int) -> Window:
+    def _shortened(self, name: str, window: Window, images: int) -> Window:
         """Return the beginning of the window in which a device does so many images, or all of it."""
-        if window.images <= needed:
+        if window.images <= images:
             return window
 
         def suffices(length_us: int) -> bool:
             best = self._capacity(name, length_us)
-            return best is not None and best.images >= needed
+            return best is not None and best.images >= images
 
-        near_us = time_near_us(self._groups[name], needed)
+        near_us = time_near_us(self._groups[name], images)
         length_us = max(1, _find_least_around(suffices, near_us, window.to_us - window.from_us))
         best = self._capacity(name, length_us)
         return window if best is None else Window(window.from_us, window.from_us + length_us, best.choice, best.images)
@@ -305,24 +306,22 @@ def _within(runs: Iterable[LevelRun], offset: int, count: int) -> Iterator[Level
     for run in runs:
         images, name, low, high = run
         skipped = min(offset, high - low)
-        taken = min(count, high - low - skipped)
-        offset, count = offset - skipped, count - taken
-        if taken == high - low:
+        levels = min(count, high - low - skipped)
+        offset, count = offset - skipped, count - levels
+        if levels == high - low:
             yield run
-        elif taken:
-            yield LevelRun(images, name, low + skipped, low + skipped + taken)
+        elif levels:
+            yield LevelRun(images, name, low + skipped, low + skipped + levels)
         if not count:
             break
 
 
-def _one_of(chosen: Sequence[LevelRun], at: int, *, is_first: bool) -> tuple[LevelRun, list[LevelRun], int]:
-    """Return the first or the last level of a run alone, those that are left of the run, and the place of that."""
-    run = chosen[at]
-    if is_first:
-        one, rest = run._replace(high=run.low + 1), run._replace(low=run.low + 1)
-    else:
-        one, rest = run._replace(low=run.high - 1), run._replace(high=run.high - 1)
-    return one, [rest] if rest.levels else [], at
+def _one_of(run: LevelRun, *, is_first: bool) -> tuple[LevelRun, list[LevelRun]]:
+    """Return the first or the last level of a run alone, and what remains of the run."""
+    at = run.low + 1 if is_first else run.high - 1
+    below, above = run._replace(high=at), run._replace(low=at)
+    single, remainder = (below, above) if is_first else (above, below)
+    return single, [remainder] if remainder.levels else []
 
 
 def shortened(reservation: Reservation, problem: Problem) -> Reservation:
@@ -345,7 +344,7 @@ def _window_until(window: Window, end_us: int, max_iterations: int | None) -> Wi
         return capacity(window.choice, time_us=length_us, max_iterations=max_iterations)
 
     length_us = min(window.to_us, end_us) - window.from_us
-    done = images(length_us)
-    if max_iterations is not None and done == (max_iterations + 1) * window.choice.mini_batch_size:
-        length_us = find_least(lambda tried_us: images(tried_us) == done, 1, length_us)
-    return window._replace(to_us=window.from_us + length_us, images=done)
+    most = images(length_us)
+    if max_iterations is not None and most == (max_iterations + 1) * window.choice.mini_batch_size:
+        length_us = find_least(lambda tried_us: images(tried_us) == most, 1, length_us)
+    return window._replace(to_us=window.from_us + length_us, images=most)

@@ -53,78 +53,79 @@ from dueby_planner.schedule.reservation import (
 def place_job(job: CalendarJob, free: Free, *, levelled: bool = False, soon: bool = False) -> Reservation | None:
     """Return what the job holds so that it is in time; None if that can't be. See place() for the rest."""
     time_us = job.problem.time_us
-    found = (place_on(job, left, time_us, levelled=levelled, soon=soon) for left in free_for(job, free, time_us))
-    return next(filter(None, found), None)
+    views = free_for(job, free, time_us)
+    reservations = (place_on(job, view, time_us, levelled=levelled, soon=soon) for view in views)
+    return next(filter(None, reservations), None)
 
 
 def place_on(
-    job: CalendarJob, left: Free, until_us: int, *, levelled: bool = False, soon: bool = False
+    job: CalendarJob, view: Free, until_us: int, *, levelled: bool = False, soon: bool = False
 ) -> Reservation | None:
-    """Return what the job holds of what is free for it so that it is done by then; None if that can't be."""
+    """Return what the job holds of what is free in its view so that it is done by then; None if that can't be."""
 
     def placed(free: Free) -> Reservation | None:
         return place(job.problem, free, until_us=until_us, levelled=levelled, soon=soon)
 
-    found = placed(left)
-    if found and windows_stored(found) > MAX_WINDOWS:
+    reservation = placed(view)
+    if reservation and windows_stored(reservation) > MAX_WINDOWS:
         is_promise = job.deadline_class == "Hard" and not soon
         # What is no promise is placed again in the next pass, where it can't be kept.
-        found = _in_few_windows(placed, left) or (None if is_promise else found)
-    return _to_its_end(job, found) if found and job.stays else found
+        reservation = _in_few_windows(placed, view) or (None if is_promise else reservation)
+    return _to_its_end(job, reservation) if reservation and job.stays else reservation
 
 
-def _in_few_windows(placed: Callable[[Free], Reservation | None], left: Free) -> Reservation | None:
+def _in_few_windows(placed: Callable[[Free], Reservation | None], view: Free) -> Reservation | None:
     """Return a reservation of as many windows as are stored; None if the job has no place in so few."""
     unit_us = MICROS_PER_SECOND
-    while found := placed({name: rounded(steps, unit_us) for name, steps in left.items()}):
-        if windows_stored(found) <= MAX_WINDOWS:
-            return found
+    while reservation := placed({name: rounded(steps, unit_us) for name, steps in view.items()}):
+        if windows_stored(reservation) <= MAX_WINDOWS:
+            return reservation
         unit_us *= 2
     return None
 
 
 def can_be_done(job: CalendarJob, free: Free, until_us: int) -> bool:
     """Return whether the job can be done by then on what is free."""
-    return any(suffices(job.problem, left, until_us) for left in free_for(job, free, until_us))
+    return any(suffices(job.problem, view, until_us) for view in free_for(job, free, until_us))
 
 
 def free_for(job: CalendarJob, free: Free, until_us: int) -> Iterator[Free]:
-    """Yield what is free for the job; more than once if that depends on when it ends, the latest end first."""
-    left = within_limits(job, free)
+    """Yield the job's view of what is free; several if that depends on when it ends, the latest end first."""
+    view = within_limits(job, free)
     if job.until_us < until_us:
-        left = {name: before(left[name], job.until_us) for name in job.device_names if name in left}
+        view = {name: before(view[name], job.until_us) for name in job.device_names if name in view}
     if not job.stays:
-        yield left
+        yield view
         return
     names = job.device_names
     ends = {
         step.from_us
         for name in names
-        for earlier, step in pairwise(left.get(name, ()))
+        for earlier, step in pairwise(view.get(name, ()))
         if step.free < earlier.free and step.from_us < until_us
     }
     for end_us in sorted({*ends, until_us}, reverse=True):
-        yield {name: lasting(left[name], end_us) for name in names if name in left}
+        yield {name: lasting(view[name], end_us) for name in names if name in view}
 
 
 def within_limits(job: CalendarJob, free: Free) -> Free:
     """Return what is free for the job: devices that it may use, as many as its limits have room for."""
     if not job.limits:
         return free
-    found = {group.device_class: free.get(group.device_class, always_free(0)) for group in job.problem.groups}
-    able = {capacity.group.device_class: capacity.images for capacity in reversed(job.problem.capacities())}
+    devices = {group.device_class: free.get(group.device_class, always_free(0)) for group in job.problem.groups}
+    images = {capacity.group.device_class: capacity.images for capacity in reversed(job.problem.capacities())}
     for limit, costs in job.limits.items():
         units = free.get(limit, always_free(0))
-        names = [name for name in found if costs.get(name)]
-        for name in sorted(names, key=lambda name: (-able.get(name, 0) / costs[name], name)):
-            found[name], units = _within(found[name], units, costs[name])
-    return found
+        names = [name for name in devices if costs.get(name)]
+        for name in sorted(names, key=lambda name: (-images.get(name, 0) / costs[name], name)):
+            devices[name], units = _within(devices[name], units, costs[name])
+    return devices
 
 
 def _within(devices: FreeDevices, units: FreeDevices, cost: int) -> tuple[FreeDevices, FreeDevices]:
     """Return the devices for which there are units, and the units that are left beside these."""
-    there = combined(devices, units, lambda count, left: min(count, left // cost))
-    return there, combined(units, there, lambda left, count: left - cost * count)
+    paid_for = combined(devices, units, lambda count, budget: min(count, budget // cost))
+    return paid_for, combined(units, paid_for, lambda budget, count: budget - cost * count)
 
 
 def ends_together(reservation: Reservation) -> bool:
@@ -154,9 +155,9 @@ def reserve_soon(job: CalendarJob, free: Free, *, later: int = _NEARLY) -> Reser
 
     Later by at most one in `later` of the time until then.
     """
-    for left in reversed([*free_for(job, free, NEVER_US)]):
-        if (soonest_us := earliest_us(job.problem, left, nearly=_NEARLY)) is not None:
-            return place_on(job, left, soonest_us + max(1, soonest_us // later), soon=True)
+    for view in reversed([*free_for(job, free, NEVER_US)]):
+        if (soonest_us := earliest_us(job.problem, view, nearly=_NEARLY)) is not None:
+            return place_on(job, view, soonest_us + max(1, soonest_us // later), soon=True)
     return None
 
 
@@ -177,15 +178,13 @@ class Advice:
 def advise(job: CalendarJob, free: Free) -> Advice:
     """Return what would be enough beside what others hold. `free` is what they leave."""
     problem = job.problem
-    lefts = [*free_for(job, free, NEVER_US)]
+    views = [*free_for(job, free, NEVER_US)]
     # What ends first is free for most: where a job that can't be stopped has a place in it, that is the earliest.
-    soonest = next((left for left in reversed(lefts) if suffices(problem, left, NEVER_US)), lefts[0])
+    soonest = next((view for view in reversed(views) if suffices(problem, view, NEVER_US)), views[0])
     # Whom a limit binds would have no use for more devices.
     names = [] if job.limits else dict.fromkeys(group.device_class for group in problem.groups)
-    more = {name: _more(problem, lefts[0], name) for name in names}
-    return Advice(
-        earliest_us=earliest_us(problem, soonest), more_devices={name: count for name, count in more.items() if count}
-    )
+    more_devices = {name: count for name in names if (count := _more(problem, views[0], name))}
+    return Advice(earliest_us=earliest_us(problem, soonest), more_devices=more_devices)
 
 
 def earliest_us(problem: Problem, free: Free, *, nearly: int | None = None) -> int | None:
@@ -202,8 +201,8 @@ def earliest_us(problem: Problem, free: Free, *, nearly: int | None = None) -> i
 
 def _more(problem: Problem, free: Free, name: str) -> int | None:
     def enough(count: int) -> bool:
-        more = tuple(Step(step.from_us, step.to_us, step.free + count) for step in free.get(name, always_free(0)))
-        return suffices(problem.with_more(name, count), {**free, name: more}, problem.time_us)
+        steps = tuple(Step(step.from_us, step.to_us, step.free + count) for step in free.get(name, always_free(0)))
+        return suffices(problem.with_more(name, count), {**free, name: steps}, problem.time_us)
 
     return find_least_near(enough, 1, near=1, most=_MAX_MORE)
 
@@ -242,7 +241,7 @@ def place_set(
             continue
         # To level jobs moves device time, and makes none.
         may_try = may_level or not is_optional
-        if may_try and time_alone_us(job) <= free_us(row.left[-1], job.problem.time_us, names):
+        if may_try and time_alone_us(job) <= free_us(row.free[-1], job.problem.time_us, names):
             if row.level(job):
                 continue
             may_level = may_level and not is_optional
@@ -253,7 +252,7 @@ def place_set(
                 return None
             began = queue.index(row.placed[first].job)
             row.cut(first)
-            queue[began:at] = [each for each in queue[began:at] if each.name not in optional]
+            queue[began:at] = [queued for queued in queue[began:at] if queued.name not in optional]
             at, leave_out = began, 2 * leave_out
     return None
 
@@ -264,33 +263,33 @@ class _Row:
     def __init__(self, free: Free, beside: DeadlineClass, change_us: int) -> None:
         self._beside, self._change_us = beside, change_us
         self.placed: list[Placement] = []
-        self.left = [free]
-        """What is left beside the first 0, 1, 2, ... of them."""
+        self.free = [free]
+        """What is free beside the first 0, 1, 2, ... of them."""
 
     def add(self, job: CalendarJob, *, levelled: bool = False) -> bool:
-        """Place the job on what is left; return whether it has a place there."""
-        reservation = place_job(job, self.left[-1], levelled=levelled)
+        """Place the job on what is free; return whether it has a place there."""
+        reservation = place_job(job, self.free[-1], levelled=levelled)
         if reservation is None:
             return False
         self.placed.append(Placement(job=job, reservation=reservation, beside=self._beside))
-        self.left.append(less(self.left[-1], self.placed[-1].claims(change_us=self._change_us)))
+        self.free.append(less(self.free[-1], self.placed[-1].claims(change_us=self._change_us)))
         return True
 
     def cut(self, first: int) -> tuple[list[Placement], list[Free]]:
         """Take the jobs away from that place on; return what was there."""
-        gone = self.placed[first:], self.left[first + 1 :]
-        del self.placed[first:], self.left[first + 1 :]
-        return gone
+        tail = self.placed[first:], self.free[first + 1 :]
+        del self.placed[first:], self.free[first + 1 :]
+        return tail
 
     def level(self, job: CalendarJob) -> bool:
         """Level the job and as many before it as are needed; return whether that gives it a place."""
         before = 1
         while before <= _MAX_LEVELLED:
             first = max(0, len(self.placed) - before)
-            placed, left = self.cut(first)
-            if all(self.add(each, levelled=True) for each in (*(old.job for old in placed), job)):
+            placed, free = self.cut(first)
+            if all(self.add(again, levelled=True) for again in (*(placement.job for placement in placed), job)):
                 return True
-            self.placed[first:], self.left[first + 1 :] = placed, left
+            self.placed[first:], self.free[first + 1 :] = placed, free
             if not first:
                 return False
             before *= 2
@@ -318,7 +317,7 @@ class DeviceTime:
     """What is left beside jobs and the device time that each takes."""
 
     def __init__(self, takes: Iterable[tuple[CalendarJob, int]], free: Free) -> None:
-        self._takes = sorted(takes, key=lambda each: each[0].problem.time_us)
+        self._takes = sorted(takes, key=lambda take: take[0].problem.time_us)
         self._free = free
         self._left: dict[frozenset[str], Callable[[int], float]] = {}
         """By names of devices, the least that is left by a time and by each later deadline."""
@@ -333,21 +332,21 @@ class DeviceTime:
         return self._left[names](from_us)
 
     def _least_left(self, names: frozenset[str]) -> Callable[[int], float]:
-        takes = [(job.problem.time_us, took_us) for job, took_us in self._takes if job.device_names <= names]
+        takes = [(job.problem.time_us, job_us) for job, job_us in self._takes if job.device_names <= names]
         tables = [
             (steps, [0, *accumulate((step.to_us - step.from_us) * step.free for step in steps)])
             for name in names
             if (steps := self._free.get(name, ()))
         ]
         deadlines = [until_us for until_us, _ in takes]
-        taken = [0, *accumulate(took_us for _, took_us in takes)]
+        taken_us = [0, *accumulate(job_us for _, job_us in takes)]
 
         def left_us(until_us: int) -> float:
-            there_us = 0
+            total_us = 0
             for steps, totals in tables:
                 at = max(0, bisect_left(steps, until_us, key=itemgetter(0)) - 1)
-                there_us += totals[at] + (until_us - steps[at].from_us) * steps[at].free
-            return _AND_SAVED * there_us - taken[bisect_right(deadlines, until_us)]
+                total_us += totals[at] + (until_us - steps[at].from_us) * steps[at].free
+            return _AND_SAVED * total_us - taken_us[bisect_right(deadlines, until_us)]
 
         # By each deadline and by all later ones.
         least = [*accumulate(map(left_us, reversed(deadlines)), min)][::-1]
