@@ -38,11 +38,11 @@ class Demand(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """What is left in a time."""
+    """Devices that are left in a time."""
 
     from_us: int
     to_us: int
-    left: float
+    devices: float
 
 
 class _Poured(NamedTuple):
@@ -61,7 +61,7 @@ class Filling:
     def __init__(self, demands: Sequence[Demand], devices: int) -> None:
         self._demands = demands
         self._devices = devices
-        self._left: list[list[_Piece]] = [[]]
+        self._pieces: list[list[_Piece]] = [[]]
         """What there is for each demand, as far as anybody has asked."""
         self._poured: list[_Poured] = []
 
@@ -71,15 +71,15 @@ class Filling:
         None if there is room for all, or not even for those before it.
         """
         while len(self._poured) < place:
-            pieces, taken, is_enough = self._pour(self._demands[len(self._poured)], self._left[-1])
+            pieces, poured_one, is_enough = self._pour(self._demands[len(self._poured)], self._pieces[-1])
             if not is_enough:
                 return None
-            self._left.append(pieces)
-            self._poured.append(taken)
-        pieces, poured = self._left[place], self._poured[:place]
+            self._pieces.append(pieces)
+            self._poured.append(poured_one)
+        pieces, poured = self._pieces[place], self._poured[:place]
         for demand in (more, *self._demands[place:]):
-            pieces, taken, is_enough = self._pour(demand, pieces)
-            poured.append(taken)
+            pieces, poured_one, is_enough = self._pour(demand, pieces)
+            poured.append(poured_one)
             if not is_enough:
                 return _in_the_way(poured)
         return None
@@ -96,11 +96,11 @@ def _pour(demand: Demand, pieces: Sequence[_Piece]) -> tuple[list[_Piece], _Pour
     """Do so for a demand that ends with the last piece."""
     first = full = len(pieces)
     """The first piece of which it takes something, and the first of which it takes as much as it may."""
-    missing, width, level = demand.device_us * (1 - 1e-9), 0, pieces[-1].left
+    missing, width, level = demand.device_us * (1 - 1e-9), 0, pieces[-1].devices
     while missing > 0:
         # Down to where the next piece is reached, or one has given as much as it may.
-        reached = pieces[first - 1].left if first else 0.0
-        emptied = pieces[full - 1].left - demand.at_once if full > first else 0.0
+        reached = pieces[first - 1].devices if first else 0.0
+        emptied = pieces[full - 1].devices - demand.at_once if full > first else 0.0
         below = max(0.0, reached, emptied)
         if missing <= (level - below) * width:
             level, missing = level - missing / width, 0.0
@@ -118,19 +118,19 @@ def _pour(demand: Demand, pieces: Sequence[_Piece]) -> tuple[list[_Piece], _Pour
     until_us = pieces[-1].to_us
     from_us, full_us = (pieces[at].from_us if at < len(pieces) else until_us for at in (first, full))
     even = [_Piece(from_us, full_us, level)] if first < full else []
-    above = [_Piece(begins_us, ends_us, left - demand.at_once) for begins_us, ends_us, left in pieces[full:]]
+    above = [piece._replace(devices=piece.devices - demand.at_once) for piece in pieces[full:]]
     return [*pieces[:first], *even, *above], _Poured(from_us, full_us), missing <= 0
 
 
 def _in_the_way(poured: Sequence[_Poured]) -> set[int]:
     """Return the last one, those that take some of the time that it would need, and so on."""
     last = len(poured) - 1
-    found, until_us = {last}, poured[last].full_us
+    in_the_way, until_us = {last}, poured[last].full_us
     for number in sorted(range(last), key=lambda number: poured[number].from_us):
         if poured[number].from_us < until_us:
-            found.add(number)
+            in_the_way.add(number)
             until_us = max(until_us, poured[number].full_us)
-    return found
+    return in_the_way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +167,13 @@ class Cuts:
         if self._needed_us(refused) is None:  # it is impossible whatever the others do
             return None
         for names in _wider(self._names | {refused.device_names}, refused.device_names):
-            alike, there, filling = self._filling(names)
+            alike, devices, filling = self._filling(names)
             place = bisect_left(alike, deadline_order(refused), key=deadline_order)
-            found = filling.find_overfull(self._demand(refused, there), place)
-            if found is None or place not in found:
+            overfull = filling.find_overfull(self._demand(refused, devices), place)
+            if overfull is None or place not in overfull:
                 continue
-            with_it = [*alike[:place], refused, *alike[place:]]
-            chosen = [with_it[number] for number in sorted(found)]
+            with_refused = [*alike[:place], refused, *alike[place:]]
+            chosen = [with_refused[number] for number in sorted(overfull)]
             if self._is_proof(chosen, refused):
                 return self._cut(chosen, refused)
         return None
@@ -181,25 +181,25 @@ class Cuts:
     def _filling(self, names: frozenset[str]) -> tuple[list[CalendarJob], FreeDevices, Filling]:
         if names not in self._fillings:
             alike = [job for job in self._jobs if names.issuperset(job.device_names)]
-            there = _together(self._whole, names)
-            most = max(step.free for step in there)
-            self._fillings[names] = alike, there, Filling([self._demand(job, there) for job in alike], most)
+            devices = _together(self._whole, names)
+            most = max(step.free for step in devices)
+            self._fillings[names] = alike, devices, Filling([self._demand(job, devices) for job in alike], most)
         return self._fillings[names]
 
-    def _demand(self, job: CalendarJob, there: FreeDevices) -> Demand:
+    def _demand(self, job: CalendarJob, devices: FreeDevices) -> Demand:
         """Return what the job needs. Where devices come and go, time counts in what all of them could do in it."""
         until_us = job.problem.time_us
-        if len(there) > 1:
-            until_us = max(1, _device_us(there, 0, until_us) // max(step.free for step in there))
+        if len(devices) > 1:
+            until_us = max(1, _device_us(devices, 0, until_us) // max(step.free for step in devices))
         return Demand(self._needed_us(job) or 0, until_us, job.problem.most)
 
     def shortened(self, cut: Cut) -> Cut:
         """Leave out the jobs without which it is a cut as well, the smallest first; the refused one stays."""
         jobs, refused = list(cut.jobs), cut.refused
         for job in sorted((job for job in cut.jobs if job is not refused), key=lambda job: self._needed_us(job) or 0):
-            rest = [other for other in jobs if other is not job]
-            if self._is_proof(rest, refused):
-                jobs = rest
+            without_job = [other for other in jobs if other is not job]
+            if self._is_proof(without_job, refused):
+                jobs = without_job
         return self._cut(jobs, refused)
 
     def _is_proof(self, jobs: Sequence[CalendarJob], refused: CalendarJob) -> bool:
@@ -230,33 +230,33 @@ class Cuts:
 
 def available_us(jobs: Sequence[CalendarJob], whole: Free) -> int:
     """Return the device time that these jobs can have together before their deadlines."""
-    total, may_hold, there = 0, 0, always_free(0)
+    total, may_hold, devices = 0, 0, always_free(0)
     names: set[str] = set()
     latest_first = by_deadline(jobs)[::-1]
     begins_us = [max(0, job.problem.time_us) for job in latest_first[1:]] + [0]
     for job, from_us in zip(latest_first, begins_us, strict=True):
         may_hold += job.problem.most
-        if more := job.device_names - names:
-            there = combined(there, _together(whole, more), add)
-            names |= more
+        if new_names := job.device_names - names:
+            devices = combined(devices, _together(whole, new_names), add)
+            names |= new_names
         until_us = max(0, job.problem.time_us)
-        if len(there) == 1:  # most devices neither come nor go
-            total += (until_us - from_us) * min(there[0].free, may_hold)
+        if len(devices) == 1:  # most devices neither come nor go
+            total += (until_us - from_us) * min(devices[0].free, may_hold)
         else:
-            total += _device_us(there, from_us, until_us, most=may_hold)
+            total += _device_us(devices, from_us, until_us, most=may_hold)
     return total
 
 
 def _together(whole: Free, names: Iterable[str]) -> FreeDevices:
     """Return the devices of all these names over time."""
-    return reduce(lambda there, name: combined(there, whole.get(name, ()), add), names, always_free(0))
+    return reduce(lambda devices, name: combined(devices, whole.get(name, ()), add), names, always_free(0))
 
 
-def _device_us(there: FreeDevices, from_us: int, to_us: int, *, most: int | None = None) -> int:
+def _device_us(devices: FreeDevices, from_us: int, to_us: int, *, most: int | None = None) -> int:
     """Return the device time between two times, of `most` devices at a time."""
     return sum(
         (min(step.to_us, to_us) - max(step.from_us, from_us)) * (step.free if most is None else min(step.free, most))
-        for step in free_between(there, from_us, to_us)
+        for step in free_between(devices, from_us, to_us)
     )
 
 

@@ -74,21 +74,21 @@ GIVEN_OUT: DeadlineClass = "BestEffort"
 
 def pool_beside(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: int = 1) -> CalendarPool:
     """Return what is free beside these workers. `leave_us` is how long pods may take that are being deleted."""
-    held: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
+    holders: dict[str, list[tuple[HeldDevice, int]]] = defaultdict(list)
     """Who has how many devices of a group, or units of a limit."""
     for hold in holds:
-        held[hold.group].append((hold, 1))
+        holders[hold.group].append((hold, 1))
     for limit in groups.limits:
-        held[limit.name] = costs_of(limit, holds)
-    seen = Counter(hold.group for hold in holds if not hold.is_on_its_way)
-    there = {group.name: group.idle + group.leaving + seen[group.name] for group in groups.all}
+        holders[limit.name] = costs_of(limit, holds)
+    worked_on = Counter(hold.group for hold in holds if not hold.is_on_its_way)
+    counts = {group.name: group.idle + group.leaving + worked_on[group.name] for group in groups.all}
     away = {group.name: [Taken(*absence, group.devices) for absence in group.away] for group in groups.all}
     leaving = {group.name: group.leaving for group in groups.all}
     # Nodes are asked for only where devices that are there don't do, and never for BestEffort jobs.
-    asked = {group.name: [Taken(0, NEVER_US, group.devices)] for group in groups.all if group.provision}
+    to_provision = {group.name: [Taken(0, NEVER_US, group.devices)] for group in groups.all if group.provision}
     # Workers of jobs that are left alone in this pass, or not there any more, have the others.
     unseen = {
-        group.name: max(0, min(group.devices, group.idle + group.leaving + group.worked_on) - there[group.name])
+        group.name: max(0, min(group.devices, group.idle + group.leaving + group.worked_on) - counts[group.name])
         for group in groups.all
     }
     # Pods that are being deleted use them, and those that do other things for the jobs.
@@ -96,7 +96,7 @@ def pool_beside(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: 
         limit.name: 0 if limit.others is None else max(0, limit.used - limit.others - _used(limit, holds))
         for limit in groups.limits
     }
-    there |= {limit.name: max(0, limit.units - used_by_others(limit, holds)) for limit in groups.limits}
+    counts |= {limit.name: max(0, limit.units - used_by_others(limit, holds)) for limit in groups.limits}
 
     def tables(*, surely: bool) -> Mapping[DeadlineClass, Free]:
         # Nobody knows when they are left, so nothing is given out on them, and what was given out before is kept.
@@ -106,14 +106,14 @@ def pool_beside(groups: DeviceGroups, holds: Sequence[HeldDevice], *, leave_us: 
                 name: without(
                     always_free(count + coming.get(name, 0)),
                     [
-                        *_held(held[name], kind, surely=surely),
+                        *_held(holders[name], kind, surely=surely),
                         Taken(0, leave_us if surely else 1, leaving.get(name, 0)),
                         Taken(0, 1, coming.get(name, 0)),
                         *away.get(name, ()),
-                        *(asked.get(name, ()) if kind == "BestEffort" else ()),
+                        *(to_provision.get(name, ()) if kind == "BestEffort" else ()),
                     ],
                 )
-                for name, count in there.items()
+                for name, count in counts.items()
             }
             for kind in CLASSES
         }
@@ -184,22 +184,22 @@ class FreeNow:
         self._groups = groups
         self._given = given
         # On that table there are none that have to be asked for.
-        asked = {group.name: pool.free["Relaxed"][group.name] for group in groups.all if group.provision}
-        self._balance = less({**pool.free[GIVEN_OUT], **asked}, claims_of_all(given), least=-NEVER_US)
+        to_provision = {group.name: pool.free["Relaxed"][group.name] for group in groups.all if group.provision}
+        self._balance = less({**pool.free[GIVEN_OUT], **to_provision}, claims_of_all(given), least=-NEVER_US)
         """Below zero where more is taken than there is."""
 
     def devices(self, key: JobKey, devices: Mapping[str, int], within_us: int) -> dict[str, int]:
         """Return how many of these devices by group are free for the job for so long."""
         own: dict[str, list[Taken]] = defaultdict(list)
-        for name, taken in self._given[key].claims() if key in self._given else ():
-            own[name].append(taken._replace(devices=-taken.devices))
+        for name, claim in self._given[key].claims() if key in self._given else ():
+            own[name].append(claim._replace(devices=-claim.devices))
 
         def least(name: str) -> int:
             free = without(self._balance.get(name, ()), own[name], least=-NEVER_US)
             return max(0, least_free(free, 0, max(1, within_us)))
 
-        there = {name: min(count, least(name)) for name, count in devices.items()}
-        return self._groups.within_limits(key, there, {limit: least(limit) for limit in self._groups.costs(key)})
+        counts = {name: min(count, least(name)) for name, count in devices.items()}
+        return self._groups.within_limits(key, counts, {limit: least(limit) for limit in self._groups.costs(key)})
 
 
 def find_holds(job: ScheduledJob, groups: DeviceGroups, idle: IdleDevices) -> list[HeldDevice]:
@@ -212,13 +212,13 @@ def find_holds(job: ScheduledJob, groups: DeviceGroups, idle: IdleDevices) -> li
     if not job.alive:
         return []
     group_of = {worker.name: _group_of(job, worker, groups, idle) for worker in job.alive}
-    there = [worker for worker in job.alive if worker.state != "queued" or group_of[worker.name]]
-    rest_us, surely_us = (_rest_us(job, there, margin) for margin in (Fraction(0), HYSTERESIS))
+    admitted = [worker for worker in job.alive if worker.state != "queued" or group_of[worker.name]]
+    rest_us, surely_us = (_rest_us(job, admitted, margin) for margin in (Fraction(0), HYSTERESIS))
     protected, kind = is_protected(job), job.deadline_class
     pause = pause_us(worker.assignment.choice.start_us for worker in job.alive)
     if kind == "Relaxed" and rest_us + pause > job.time_us:  # it can't wait any longer
         kind = "Soft"
-    found, up = [], whose_time_is_up(job)
+    holds, up = [], whose_time_is_up(job)
     for worker in job.alive:
         group, is_queued = group_of[worker.name], worker.state == "queued"
         if group is None and not is_queued:
@@ -233,7 +233,7 @@ def find_holds(job: ScheduledJob, groups: DeviceGroups, idle: IdleDevices) -> li
         bound_us = min(leaves_us, own_us)
         # What is reserved on its device from now on is kept, however long it takes until the worker is gone.
         expected_us = 1 if is_up else bound_us
-        found.append(
+        holds.append(
             HeldDevice(
                 key=job.key,
                 worker=worker.name,
@@ -253,7 +253,7 @@ def find_holds(job: ScheduledJob, groups: DeviceGroups, idle: IdleDevices) -> li
                 is_queued=is_queued,
             )
         )
-    return found
+    return holds
 
 
 def find_leaving(jobs: Iterable[ScheduledJob]) -> Mapping[JobKey, tuple[str, ...]]:
@@ -283,17 +283,17 @@ def _group_of(job: ScheduledJob, worker: WorkerModel, groups: DeviceGroups, idle
     """Return what the worker's device is of. One that is on no node yet takes one that nobody has."""
     device_class = worker.assignment.device_class
     if worker.node or not groups.have_nodes:
-        found = groups.at(job.key, device_class, worker.node)
-        return found.name if found else None
+        group = groups.at(job.key, device_class, worker.node)
+        return group.name if group else None
     if worker.state == "queued":  # its queue counts it as used
         return idle.could_leave_queue(job.key, device_class)
     return idle.has_started(job.key, device_class, worker.assignment.pool, is_spot=worker.assignment.is_spot)
 
 
-def _rest_us(job: ScheduledJob, there: Sequence[WorkerModel], margin: Fraction) -> int:
+def _rest_us(job: ScheduledJob, workers: Sequence[WorkerModel], margin: Fraction) -> int:
     """Return the time until these workers have done what is left, and a share of it more."""
-    left = ceil(job.images_left * (1 + margin))
-    rest_us = finish_us([*ongoing(job, there), *job.reserved], left)
+    images = ceil(job.images_left * (1 + margin))
+    rest_us = finish_us([*ongoing(job, workers), *job.reserved], images)
     return NEVER_US if rest_us is None else max(1, rest_us)
 
 
