@@ -125,11 +125,13 @@ keep_watching(register(loop, wake=lambda kind: print(kind, flush=True)), setting
 def test_many_of_the_largest_jobs_leave_kopf_within_a_part_of_the_charts_memory(tmp_path: Path) -> None:
     async def go() -> None:
         async with outage_server() as server:
-            server.jobs = large_jobs(45)
+            server.jobs = large_jobs(24)
             async with operator(server, tmp_path, "-c", KOPF) as (process, lines):
-                await until(lambda: server.shown == len(server.jobs), lines)
+                # A watch that ends on a busy machine is followed by another one, which is shown the jobs again.
+                await until(lambda: server.shown >= len(server.jobs) <= lines.count("inferencejobs\n"), lines)
                 assert lines.count("inferencejobs\n") == len(server.jobs)
-                assert peak_mib(process) < 300
+                # In pages of 500, or all objects kept, it is more.
+                assert peak_mib(process) < 240
 
     asyncio.run(go())
 
