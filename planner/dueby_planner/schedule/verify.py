@@ -24,44 +24,47 @@ Held = tuple[Reservation, Costs]
 
 def verify_calendar(calendar: Calendar) -> None:
     """Raise WrongPlan if windows overlap that may not, hold more than there is, or do less than a job needs."""
-    for found in calendar.placements:
-        if found.reservation:
-            _verify_job(found)
+    for placement in calendar.placements:
+        if placement.reservation:
+            _verify_job(placement)
     _verify_tables(calendar)
     if calendar.cut is not None:
         _verify_cut(calendar.cut, calendar.pool)
 
 
-def _verify_job(found: Placement) -> None:
-    problem, name = found.job.problem, found.job.name
-    is_hard = found.job.deadline_class == "Hard" and not found.job.goes_on
-    least = found.job.least_images if found.kept else None
-    rule = rule_of(found.reservation, problem)
+def _verify_job(placement: Placement) -> None:
+    job, reservation = placement.job, placement.reservation
+    problem, name = job.problem, job.name
+    is_hard = job.deadline_class == "Hard" and not job.goes_on
+    least = job.least_images if placement.kept else None
+    rule = rule_of(reservation, problem)
     rule = rule if least is None else replace(rule, images=least)
-    able = []
-    for lane in found.reservation:
+    devices = []
+    for lane in reservation:
         _require(lane.count >= 1 and len(lane.windows) >= 1, f"{name} has devices without windows")
         choices = {choice for group in problem.groups if group.device_class == lane.group for choice in group.choices}
         _require(all(window.choice in choices for window in lane.windows), f"{name} has a size that was not measured")
         _require(lane.windows[0].from_us >= 0, f"{name} begins in the past")
-        _require(all(one.to_us <= other.from_us for one, other in pairwise(lane.windows)), f"{name}'s windows overlap")
+        _require(
+            all(early.to_us <= late.from_us for early, late in pairwise(lane.windows)), f"{name}'s windows overlap"
+        )
         until_us = problem.time_us if is_hard else NEVER_US
-        done = together((_images(problem, window, until_us) for window in lane.windows), rule.again)
-        able.append((done, lane.count))
-    count = sum(lane.count for lane in found.reservation)
+        images = together((_images(problem, window, until_us) for window in lane.windows), rule.again)
+        devices.append((images, lane.count))
+    count = sum(lane.count for lane in reservation)
     _require(count <= problem.most, f"{name} has {count} devices, and may have {problem.most}")
-    _require(rule.accepts(sorted(able, reverse=True), count), f"{name} does not do its images")
-    ends = {lane.windows[-1].to_us for lane in found.reservation}
-    is_whole = len(ends) == 1 and all(len(lane.windows) == 1 for lane in found.reservation)
-    _require(is_whole or not found.job.stays, f"{name} would have to be stopped before it is done")
-    if is_hard and not found.kept:
-        _require(max(ends) <= found.job.until_us, f"{name} is promised something beyond the horizon")
+    _require(rule.accepts(sorted(devices, reverse=True), count), f"{name} does not do its images")
+    ends = {lane.windows[-1].to_us for lane in reservation}
+    is_whole = len(ends) == 1 and all(len(lane.windows) == 1 for lane in reservation)
+    _require(is_whole or not job.stays, f"{name} would have to be stopped before it is done")
+    if is_hard and not placement.kept:
+        _require(max(ends) <= job.until_us, f"{name} is promised something beyond the horizon")
         _require(max(ends) <= problem.time_us, f"{name} is Hard and ends after its deadline")
-    there: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for group in problem.groups:
-        there[group.device_class] += group.count
-    may_have = {device_class: always_free(count) for device_class, count in there.items()}
-    _verify_held([], [(found.reservation, {})], may_have, name)
+        counts[group.device_class] += group.count
+    may_have = {device_class: always_free(count) for device_class, count in counts.items()}
+    _verify_held([], [(reservation, {})], may_have, name)
 
 
 def _images(problem: Problem, window: Window, until_us: int) -> int:
@@ -70,9 +73,9 @@ def _images(problem: Problem, window: Window, until_us: int) -> int:
     def images(to_us: int) -> int:
         return capacity(window.choice, time_us=to_us - window.from_us, max_iterations=problem.max_iterations)
 
-    in_all = images(window.to_us)
-    _require(in_all == window.images, f"a window does {in_all} images, and {window.images} are planned")
-    return in_all if window.to_us <= until_us else images(until_us)
+    total = images(window.to_us)
+    _require(total == window.images, f"a window does {total} images, and {window.images} are planned")
+    return total if window.to_us <= until_us else images(until_us)
 
 
 def _verify_tables(calendar: Calendar) -> None:
@@ -84,8 +87,8 @@ def _verify_tables(calendar: Calendar) -> None:
     pool = calendar.pool
 
     def held(*, kept: bool, of: Sequence[str]) -> list[Held]:
-        found = (each for each in calendar.placements if each.kept == kept and each.beside in of)
-        return [(each.reservation, each.job.limits) for each in found]
+        placements = (placed for placed in calendar.placements if placed.kept == kept and placed.beside in of)
+        return [(placed.reservation, placed.job.limits) for placed in placements]
 
     kept_hard, kept_soft = held(kept=True, of=["Hard"]), held(kept=True, of=["Soft"])
     _verify_held([], kept_hard, pool.expected["Hard"], "Hard jobs as expected")
@@ -125,8 +128,8 @@ def _spans(held: Iterable[Held]) -> Iterator[tuple[str, int, int, int]]:
     for lane, limits in ((lane, limits) for reservation, limits in held for lane in reservation):
         costs = {limit: of_limit.get(lane.group, 0) for limit, of_limit in limits.items()}
         for window in lane.windows:
-            for name, each in ((lane.group, 1), *costs.items()):
-                yield name, window.from_us, window.to_us, each * lane.count
+            for name, cost in ((lane.group, 1), *costs.items()):
+                yield name, window.from_us, window.to_us, cost * lane.count
 
 
 def _verify_cut(cut: Cut, pool: CalendarPool) -> None:
@@ -141,8 +144,8 @@ def _verify_cut(cut: Cut, pool: CalendarPool) -> None:
         later = [job.problem for job in cut.jobs if job.problem.time_us > from_us]
         names = {group.device_class for problem in later for group in problem.groups}
         may_hold = sum(problem.most for problem in later)
-        there = sum(least_free(pool.whole.get(name, ()), from_us, to_us) for name in names)
-        available += (to_us - from_us) * min(may_hold, there)
+        devices = sum(least_free(pool.whole.get(name, ()), from_us, to_us) for name in names)
+        available += (to_us - from_us) * min(may_hold, devices)
     _require(available == cut.available_us, f"{available} us of devices are there, not {cut.available_us}")
 
 
