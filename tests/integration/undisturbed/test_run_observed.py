@@ -14,8 +14,8 @@ from dueby.inputs.files import read_profiles, write_profile
 from dueby_api.gpu_profile import ObservedJob, parse_profile
 from support.run import MODEL, Job, profile_document, write_photos
 
-# 200 mini-batches of 8.
-PHOTOS = 1600
+# 200 mini-batches of 8 for two workers, and more of them than a worker needs to say something about its device.
+PHOTOS, FOR_ONE = 1600, 200
 
 
 EARLIER = [
@@ -25,9 +25,12 @@ EARLIER = [
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Iterator[Job]:
-    """A job that both slices are needed for, as its deadline has passed at once, with a profile that was made here."""
-    write_photos(tmp_path / "photos", PHOTOS)
+def job(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Job]:
+    """A job over so many photos, with a profile that was made here.
+
+    It needs both slices, as its deadline has passed at once.
+    """
+    write_photos(tmp_path / "photos", request.param)
     # By this L a step is little but decoding. So every run is slower than the largest ratio that counts, and whatever
     # share of its steps the model takes, as on a busy machine, is more than was planned. Starts take longer than the
     # deadline, and so little that two workers end much earlier than one.
@@ -46,6 +49,7 @@ def rows(job: Job) -> tuple[ObservedJob, ...]:
     return profile.spec.observed
 
 
+@pytest.mark.parametrize("job", [PHOTOS], indirect=True)
 def test_a_run_leaves_its_steps_in_the_profile_and_the_next_is_planned_with_them(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +71,7 @@ def test_a_run_leaves_its_steps_in_the_profile_and_the_next_is_planned_with_them
     assert rows(job) == (*earlier, row)
 
 
+@pytest.mark.parametrize("job", [FOR_ONE], indirect=True)
 def test_a_run_that_leaves_a_slice_idle_says_nothing_about_how_fast_busy_slices_are(job: Job) -> None:
     job.write(gpus={"max": 1})
     assert job.run() == 4, job.said()
