@@ -30,7 +30,9 @@ from dueby_planner.answer import (
     would_do_in_tars,
 )
 from dueby_planner.model.cost import Tariff
+from dueby_planner.model.cost_words import NEVER_AFFORDABLE, over_cost_sentence, sufficient_max_cost
 from dueby_planner.model.feed import MICRO, rate_of
+from dueby_planner.model.max_cost import OverCost
 from dueby_planner.model.plan import Infeasible, Plan
 
 # Of what has passed until the plan was made; at least a second, and nothing where nothing has.
@@ -162,6 +164,9 @@ def proof(plan: Plan) -> str:
 
 def why_infeasible(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
     """Return why the deadline can't be met; it follows INFEASIBLE and a colon."""
+    if isinstance(infeasible, OverCost):
+        sentence = over_cost_sentence(infeasible)
+        return f"{sentence[:1].lower()}{sentence[1:].removesuffix('.')} ({infeasible.proof})."
     problem, alternatives = infeasible.problem, infeasible.alternatives
     devices, images = counted(problem.most, device_word(problem.pool)), counted(problem.images, "image")
     if problem.time_us <= 0:
@@ -184,6 +189,14 @@ def ways_out(infeasible: Infeasible, advise: Callable[[int], str]) -> list[tuple
     `advise` makes of the least time that the job takes from now what to write into its manifest.
     """
     problem, alternatives = infeasible.problem, infeasible.alternatives
+    if isinstance(infeasible, OverCost):
+        most = alternatives.largest_images
+        fewer = [("at most", counted(most, "image"))] if most else []
+        return [
+            ("a maxCost of", sufficient_max_cost(infeasible)),
+            ("more time", _more_time(infeasible, advise)),
+            *fewer,
+        ]
     if problem.time_us <= 0:
         return []
     ways = [
@@ -212,7 +225,9 @@ def ways_out(infeasible: Infeasible, advise: Callable[[int], str]) -> list[tuple
 
 def _more_time(infeasible: Infeasible, advise: Callable[[int], str]) -> str:
     earliest_us = infeasible.alternatives.earliest_us
-    return "never with this pool" if earliest_us is None else advise(earliest_us)
+    if earliest_us is not None:
+        return advise(earliest_us)
+    return NEVER_AFFORDABLE if isinstance(infeasible, OverCost) else "never with this pool"
 
 
 def advise_deadline(spec: JobSpec, earliest_us: int, *, now_us: int, start_us: int) -> str:

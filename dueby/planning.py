@@ -12,7 +12,7 @@ from dueby_api.inference_job import InferenceJob, JobSpec, Model
 from dueby_api.objectives import require_run
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import Verdict, judge
-from dueby_planner.model.cost import Tariff
+from dueby_planner.model.cost import Tariff, cost_limit_of
 from dueby_planner.model.feed import feed_of
 from dueby_planner.model.problem import Problem
 from dueby_planner.other_precisions import cheaper_precisions
@@ -68,7 +68,9 @@ def _whole_problem(
 
     Its warnings say at which other precisions fewer devices would be enough, and which prices aren't known.
     """
-    problem = replace(plan_problem(job, profiles, counts, now_us=now_us), tariff=tariff)
+    problem = replace(
+        plan_problem(job, profiles, counts, now_us=now_us), tariff=tariff, cost_limit=cost_limit_of(job.spec)
+    )
     cheaper = tuple(cheaper_precisions(job.spec, profiles, problem, pool_of=build_pool))
     # Of a deadline that can't be met, what is told is the problem's.
     unpriced = () if tariff is None else unpriced_words(tariff, [group.device_class for group in problem.pool.groups])
@@ -91,6 +93,8 @@ def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str
 def shared_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:
     """Return the problem of a job that is planned beside others. Raise Invalid, too, if its objective can't be."""
     require_run(job.spec.objective)
+    if job.spec.max_cost is not None:
+        raise Invalid("spec.maxCost", "is judged for one job at a time; plan this one alone, or leave it out")
     return plan_problem(job, profiles, counts, now_us=now_us)
 
 

@@ -125,6 +125,12 @@ class Reason(Enum):
     DEADLINE_TOO_EARLY = _NOT_FEASIBLE(
         "DeadlineTooEarly", "The deadline can't be met, and the job's deadline class says not to try.", _NO_FEWER_WAYS
     )
+    OVER_COST = _NOT_FEASIBLE(
+        "OverMaxCost",
+        "Even the cheapest devices that meet the deadline cost more than `spec.maxCost`; the message says how much, "
+        "and how far that is proved.",
+        _NO_FEWER_WAYS,
+    )
     PROMISED_TO_OTHERS = _NOT_FEASIBLE(
         "PromisedToOthers",
         "The deadline can't be met beside what other Hard jobs were promised; the message is the proof.",
@@ -208,6 +214,11 @@ class Reason(Enum):
         "The workers will be late, and wait for images in much of their time: more devices would not help.",
         "read from a faster store, from tars, or from more prefixes; give each worker more cores to decode with",
     )
+    HELP_OVER_COST = _OFF_TRACK(
+        "HelpOverMaxCost",
+        "The workers will be late, and help is left out, since the job would then cost more than `spec.maxCost`.",
+        "nothing, or raise `spec.maxCost`, or move the deadline",
+    )
     DEVICES_HELD = _OFF_TRACK(
         "DevicesHeld",
         "The job waits or will be late, and pods that should have ended hold devices that it may use. Nothing is "
@@ -270,7 +281,7 @@ class Reason(Enum):
     INVALID_TEMPLATE = _FAILED(
         "InvalidTemplate", "The API server refuses the job's pods.", "the message names the field of `spec.worker`"
     )
-    INFEASIBLE = _FAILED("Infeasible", "A Hard deadline can't be met.", _EDIT)
+    INFEASIBLE = _FAILED("Infeasible", "A Hard deadline can't be met, or not for what `spec.maxCost` allows.", _EDIT)
     OPERATOR_RETRYING = ReasonEntry(
         ConditionType.FAILED,
         "False",

@@ -28,6 +28,7 @@ from dueby_api.pod_fields import (
     require_foreign,
     require_no_device,
 )
+from dueby_api.prices import Money, MoneyText, parse_money
 from dueby_api.schema import Duration, LenientSpec, Meta, Spec, Time, matching, require_duration, require_time, validate
 from dueby_api.schemes import READ_ONLY, SCHEMES, WRITABLE
 from dueby_api.source import ONLY_APPENDED, ONLY_FILES, Source, Uri
@@ -192,6 +193,10 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     objective: ObjectiveName = "MinGPUs"
     """What the plan is made for. MinGPUs: as few devices as meet the deadline. MinCost: the devices that cost least, of
     those that meet the deadline; only planned yet, by `dueby plan --prices`."""
+    max_cost: MoneyText | None = None
+    """The most that the job may be expected to cost, with its currency: 12 USD. It needs prices, of every device class
+    that the job may use. A plan that costs more gives way to the cheapest one in time; if that costs more, too, the job
+    is refused. Later on, help that would bring the cost above it is left out."""
     interpolate: bool = False
     """Whether mini-batch sizes between the measured ones may be planned too. Their times are interpolated, with the
     error in the margin, and the plan marks them. Sizes above the largest measured one never are."""
@@ -219,6 +224,10 @@ class JobSpec(Spec, frozen=True, kw_only=True):
         require_duration("deadline", self.deadline, otherwise="; a time, with its date, is a deadlineTime")
         require_duration("ttlAfterFinished", self.ttl_after_finished)
         require_time("deadlineTime", self.deadline_time)
+        try:
+            _ = self.cost_limit
+        except ValueError as error:
+            raise ValueError(f"maxCost: {error}") from None
         if (self.deadline is None) == (self.deadline_time is None):
             raise ValueError("give exactly one of deadline and deadlineTime")
         if self.sink.if_exists == "Append":
@@ -239,6 +248,11 @@ class JobSpec(Spec, frozen=True, kw_only=True):
     def planned_confidence(self) -> float:
         """The stated confidence, or else the deadline class's."""
         return CLASS_CONFIDENCE[self.deadline_class] if self.confidence is None else self.confidence
+
+    @property
+    def cost_limit(self) -> Money | None:
+        """The most that the job may cost; None: no limit."""
+        return None if self.max_cost is None else parse_money(self.max_cost)
 
     @property
     def spot_use(self) -> SpotUse:

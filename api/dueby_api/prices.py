@@ -4,8 +4,9 @@ A device is paid for while it is held, from its worker's creation to the job's e
 of the currency's unit, so that no sum depends on the order of its terms. The currency is a word that is carried along.
 """
 
+import re
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from dueby_api.capacity import ClassName
 from dueby_api.schema import Duration, Meta, Spec, field, matching, require_duration
@@ -20,6 +21,22 @@ MAX_HOURLY = 10**6
 UNIT_US = {"second": MICROS_PER_SECOND, "minute": 60 * MICROS_PER_SECOND, "hour": 3600 * MICROS_PER_SECOND}
 # What people write, but no number of thousands of digits.
 _MAX_AMOUNT = 32
+MONEY_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,6})? [A-Za-z]{1,12}$"
+MONEY_SENTENCE = "must be an amount and its currency, such as 12 USD or 0.50 EUR"
+MoneyText = Annotated[str, Meta(max_length=32, extra_json_schema={"pattern": MONEY_PATTERN})]
+
+
+class Money(NamedTuple):
+    """An amount of money in its currency."""
+
+    micro_units: int
+    """In millionths of the currency's unit."""
+    currency: str
+
+    @property
+    def text(self) -> str:
+        """The amount for people."""
+        return format_amount(self.micro_units, self.currency)
 
 
 class Billing(Spec, frozen=True, kw_only=True):
@@ -114,6 +131,14 @@ def parse_amount(amount: str | int | float, *, most: int) -> int:
     if not (value.is_finite() and 0 <= value <= most):
         raise ValueError(f"must be a number from 0 to {most:,}, such as 3.67, but is {text[:_MAX_AMOUNT]!r}")
     return int((value * MICRO_UNITS).to_integral_value())
+
+
+def parse_money(text: str) -> Money:
+    """Return an amount with its currency, such as `12 USD`. Raise ValueError, with a sentence, for other texts."""
+    if not re.fullmatch(MONEY_PATTERN, text):
+        raise ValueError(f"{MONEY_SENTENCE}, but is {text[:_MAX_AMOUNT]!r}")
+    amount, _, currency = text.partition(" ")
+    return Money(micro_units=int(Decimal(amount) * MICRO_UNITS), currency=currency)
 
 
 def format_amount(micro_units: int, currency: str) -> str:

@@ -148,6 +148,10 @@ class AlternativesStatus(LenientSpec, frozen=True, kw_only=True):
     """Cores that each GPU's worker would need to decode with; absent: more cores would not be enough."""
     store_images_per_second: float | None = None
     """Images a second that the source's store would have to give; absent: a faster store would not be enough."""
+    max_cost: str | None = None
+    """The least spec.maxCost that would be enough; absent: money is not the reason."""
+    cost_bound: str | None = None
+    """What every plan that meets the deadline costs at least, where money is the reason."""
 
 
 class ProgressStatus(LenientSpec, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.deadline_classes import Verdict, judge
+from dueby_planner.model.cost import cost_limit_of
+from dueby_planner.model.max_cost import require_prices
 from dueby_planner.profiles.pool import build_pool
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Refuse, Wait, WorkDecision
@@ -278,7 +280,9 @@ class LocalJob:
         """Raise Invalid if this machine has nothing that the job may use."""
         if isinstance(manifest, Invalid):
             raise manifest
-        build_pool(manifest.spec, self.pool.profiles, self.pool.counts, cores=self.pool.cores)
+        pool = build_pool(manifest.spec, self.pool.profiles, self.pool.counts, cores=self.pool.cores)
+        classes = [group.device_class for group in pool.groups if group.count]
+        require_prices(cost_limit_of(manifest.spec), self.pool.tariff, classes)
 
 
 def _decided(decision: JobDecision) -> tuple[ScheduledJob, WorkDecision]:

@@ -32,10 +32,11 @@ from dueby_api.units import (
 )
 from dueby_api.words import capital, counted, time_span
 from dueby_planner.deadline_classes import Verdict
-from dueby_planner.model.alternatives import find_alternatives
 from dueby_planner.model.cores import present_cores
 from dueby_planner.model.cost import PlanCost, Tariff
+from dueby_planner.model.cost_words import over_cost_advice, over_cost_sentence, sufficient_max_cost
 from dueby_planner.model.feed import MICRO, StoreFeed
+from dueby_planner.model.max_cost import OverCost
 from dueby_planner.model.offers import CostBeside, all_at_once, cheapest_alone
 from dueby_planner.model.plan import SQUARES, Infeasible, Plan
 from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_least_near
@@ -149,9 +150,11 @@ def answer_document(verdict: Verdict) -> dict[str, Any]:
             del document["alternatives"]["storeImagesPerSecond"]
     if answer.cost is None:
         del document["cost"]
-    # Cores are only spoken of where GPUs wait for decoding.
-    if answer.alternatives is not None and answer.alternatives.worker_cores is None:
-        del document["alternatives"]["workerCores"]
+    if answer.alternatives is not None:
+        # Cores are only spoken of where GPUs wait for decoding, and money where it is the reason.
+        for name in ("workerCores", "maxCost", "costBound"):
+            if document["alternatives"][name] is None:
+                del document["alternatives"][name]
     # The names of profiles come from files that only the caller has, so they are left out here.
     groups = [group.replace(profile=None).document() for group in answer.groups]
     return {**document, "groups": groups}
@@ -167,7 +170,16 @@ def plan_alternatives(infeasible: Infeasible) -> PlanAlternatives:
         possible_confidence=alternatives.possible_confidence,
         worker_cores=alternatives.worker_cores,
         store_images_per_second=_images_per_s(alternatives.store_rate),
+        **_affordable(infeasible),
     )
+
+
+def _affordable(infeasible: Infeasible) -> dict[str, str]:
+    """Return what is said where money is the reason: the least maxCost that would be enough, and the proved bound."""
+    if not isinstance(infeasible, OverCost):
+        return {}
+    bound = format_amount(infeasible.bound, infeasible.limit.most.currency)
+    return {"max_cost": sufficient_max_cost(infeasible), "cost_bound": bound}
 
 
 def planned_store(problem: Problem, plan: Plan | None = None) -> PlannedStore | None:
@@ -226,13 +238,14 @@ def alternatives_status(infeasible: Infeasible, *, now_us: int) -> AlternativesS
         possible_confidence=alternatives.possible_confidence,
         worker_cores=alternatives.worker_cores,
         store_images_per_second=_images_per_s(alternatives.store_rate),
+        **_affordable(infeasible),
     )
 
 
 def never_sentence(problem: Problem) -> str:
     """Return why a job can't be done by any deadline, even if no other job had devices, and what would help."""
     endless = replace(problem, time_us=NEVER_US)
-    infeasible = Infeasible(problem=endless, proof="", alternatives=find_alternatives(endless))
+    infeasible = Infeasible(problem=endless, proof="")
     most = _some(infeasible.alternatives.largest_images, problem.images)
     ways = "; ".join([*_ways(infeasible), *_other_limits(endless)])
     return (
@@ -242,7 +255,9 @@ def never_sentence(problem: Problem) -> str:
 
 
 def alternatives_sentence(infeasible: Infeasible) -> str:
-    """Return why the deadline can't be met, and every change that would help if no other job had devices."""
+    """Return why the job can't be done as asked, and every change that would help if no other job had devices."""
+    if isinstance(infeasible, OverCost):
+        return f"{over_cost_sentence(infeasible)} {over_cost_advice(infeasible)}"
     ways = _ways(infeasible)
     if ways:
         advice = f"Do one of: {'; '.join(ways)}."
@@ -418,12 +433,12 @@ def proof_sentence(plan: Plan) -> str:
 
 def _cheapest_sentence(plan: Plan, bound: int) -> str:
     """Return that nothing is cheaper, or how far the plan may be from what is."""
-    cost = plan.cost
+    cost, others = plan.cost, "meet the deadline" if plan.is_in_time else "end as early"
+    none = f"No {device_word(plan.problem.pool)}s of this pool that {others} cost less"
     if cost is None or cost.total <= bound:
-        return f"No {device_word(plan.problem.pool)}s of this pool that meet the deadline cost less."
+        return f"{none}."
     return (
-        f"No {device_word(plan.problem.pool)}s of this pool that meet the deadline cost less than "
-        f"{format_amount(bound, cost.currency)}; whether any cost less than the plan, by up to "
+        f"{none} than {format_amount(bound, cost.currency)}; whether any cost less than the plan, by up to "
         f"{1 - bound / cost.total:.2%}, is not known."
     )
 

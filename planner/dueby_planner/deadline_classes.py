@@ -13,7 +13,8 @@ both at the job's confidence, and B50 the same as B at the confidence 0.5:
     BestEffort Start    Wait         Wait           Wait
 
 Every class starts a job that the free devices can do in time, so the table below has no column for it. The last two
-columns are one, because they differ only in the alternatives that are offered.
+columns are one, because they differ only in the alternatives that are offered. A job whose plan would cost more than
+spec.maxCost is refused, whatever its class (model/max_cost.py).
 
 A problem is planned by the function that its objective names in the table dueby_api/objectives.py. No other code asks
 which objective a job has.
@@ -29,6 +30,7 @@ from dueby_api.objectives import OBJECTIVES
 from dueby_api.references import resolve
 from dueby_api.schema import Duration, Meta, Spec, field, require_duration
 from dueby_api.units import parse_duration_us
+from dueby_planner.model.max_cost import OverCost, require_prices, within_max_cost
 from dueby_planner.model.plan import Infeasible, Plan, plan_earliest
 from dueby_planner.model.problem import NEVER_US, Problem
 
@@ -46,10 +48,14 @@ _ACTIONS: Mapping[DeadlineClass, tuple[Action, Action]] = {
 
 
 def make_plan(problem: Problem) -> Plan | Infeasible:
-    """Return the best plan for the problem's objective, or the proof that there is none, with alternatives."""
+    """Return the best plan for the problem's objective, or the proof that there is none, with alternatives.
+
+    One that costs more than the job may gives way to the cheapest.
+    """
     # Resolving takes 2 us, and a plan milliseconds: nothing is kept.
     plan = resolve(OBJECTIVES[problem.objective].planner)
-    return cast(Plan | Infeasible, plan(problem))
+    answer = cast(Plan | Infeasible, plan(problem))
+    return within_max_cost(answer) if isinstance(answer, Plan) else answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +76,28 @@ def judge(problem: Problem, deadline_class: DeadlineClass, *, slower: Fraction =
     """Return what the class does with the job. The pool must hold no device that another job has reserved.
 
     A job that will be late may end later than the earliest by the share `slower`, for the sake of fewer devices.
+    One that has no plan within its limit of money is refused, whatever its class. Raise Invalid if its limit can't be
+    judged by the prices that there are.
     """
+    require_prices(problem.cost_limit, problem.tariff, [g.device_class for g in problem.pool.groups if g.count])
     free = tuple(group for group in problem.pool.groups if group.available_us == 0)
     idle = replace(problem, pool=replace(problem.pool, groups=free))
     is_enough = idle.fewest() is not None
     answer = make_plan(idle if is_enough else problem)
+    if is_enough and isinstance(answer, OverCost) and free != problem.pool.groups:
+        # Devices that come free later may cost less.
+        is_enough, answer = False, make_plan(problem)
+    if isinstance(answer, OverCost):
+        return Verdict(action="Refuse", infeasible=answer)
     in_time, too_late = _ACTIONS[deadline_class]
     if isinstance(answer, Plan):
         return Verdict(action="Start" if is_enough else in_time, plan=answer)
     if too_late == "StartLate":
-        return Verdict(action=too_late, plan=plan_earliest(problem, slower=slower), infeasible=answer)
+        earliest = plan_earliest(problem, slower=slower)
+        late = None if earliest is None else within_max_cost(earliest)
+        if isinstance(late, OverCost):
+            return Verdict(action="Refuse", infeasible=late)
+        return Verdict(action=too_late, plan=late, infeasible=answer)
     return Verdict(action=too_late, infeasible=answer)
 
 

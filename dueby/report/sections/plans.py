@@ -168,6 +168,13 @@ def _alternatives_facts(plan: PlanAnswer | None) -> Facts:
         return []
     offered = plan.alternatives
     earliest = offered.earliest_deadline_seconds
+    if offered.max_cost is not None:
+        return [
+            ("least cost, at least", offered.cost_bound or ""),
+            ("sufficient maxCost", offered.max_cost),
+            ("affordable deadline", "none" if earliest is None else duration(earliest)),
+            ("affordable images", number(offered.largest_images)),
+        ]
     extra = [
         f"{number(count)} more of {name}" for name, count in (offered.extra_gpus or {}).items() if count is not None
     ]

@@ -88,12 +88,12 @@ def message_of(status: JobStatus) -> str:
     for kind in _BY_WEIGHT:
         current = condition(status, kind)
         # Why a job was started late says more than that it is late.
-        if kind == ConditionType.ON_TRACK and has_reason(status, *_LATE):
+        if kind == ConditionType.ON_TRACK and has_reason(status, *LATE):
             continue
         if current and current.status in _NEWS.get(kind, ("False",)) and current.message:
             return current.message
     late = condition(status, ConditionType.ON_TRACK)
-    if late and has_reason(status, *_LATE) and late.message:
+    if late and has_reason(status, *LATE) and late.message:
         return late.message
     reserved = condition(status, ConditionType.FEASIBLE)
     if reserved and has_reason(status, Reason.RESERVED):
@@ -101,7 +101,8 @@ def message_of(status: JobStatus) -> str:
     return status.plan.proof_sentence if status.plan else ""
 
 
-_LATE = (Reason.LAGGING, Reason.WAITS_FOR_IMAGES)
+LATE = (Reason.LAGGING, Reason.WAITS_FOR_IMAGES, Reason.HELP_OVER_COST)
+"""What is said of a job whose workers will be late."""
 # The statuses with which a condition matters, where that is not False alone. Failed is False while it is not settled,
 # and Feasible is Unknown while a job waits.
 _NEWS = {

@@ -23,6 +23,7 @@ from dueby_api.inference_job import (
 from dueby_api.model import ONNX_WEIGHTS, PYTHON_FUNCTION, PYTHON_WEIGHTS
 from dueby_api.output import OUTPUT_FIELDS, only_of
 from dueby_api.pod_fields import IMAGE, IMAGE_SENTENCE
+from dueby_api.prices import MONEY_PATTERN, MONEY_SENTENCE
 from dueby_api.schema import FIRST_YEAR, LAST_YEAR, YEARS_PATTERN, json_schemas
 from dueby_api.schemes import READ_ONLY
 from dueby_api.source import (
@@ -56,6 +57,7 @@ PATTERNS: Mapping[str, Rule] = {
         is_like(DURATION_PATTERN),
         "must be a duration such as 10m, 1h30m or 90s, of at most 99999h; a day is 24h",
     ),
+    MONEY_PATTERN: (is_like(MONEY_PATTERN), MONEY_SENTENCE),
     QUEUE_NAME: (is_like(QUEUE_NAME), "must be a LocalQueue's name: small letters, digits and dashes"),
     # What is of the format date-time is a time in CEL.
     YEARS_PATTERN: (

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from dueby_api.errors import Invalid
-from dueby_api.prices import Billing, ClassPrice, PriceList
+from dueby_api.inference_job import JobSpec
+from dueby_api.prices import Billing, ClassPrice, Money, PriceList
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice, PlannedDevices
 
@@ -106,6 +107,26 @@ def _class_price(entries: Sequence[ClassPrice], billing: Billing, origin: str, *
 def _price(entry: ClassPrice, billing: Billing) -> Price:
     rounding = entry.billing or billing
     return Price(hourly=entry.hourly, unit_us=rounding.unit_us, least_us=rounding.least_us)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostLimit:
+    """What a job may be expected to cost, by its maxCost."""
+
+    most: Money
+    spent: int = 0
+    """What devices did cost that it has given back, in millionths of the currency's unit."""
+    is_known: bool = True
+    """Whether that is all: the price of none of those is missing."""
+
+    def allows(self, micro_units: int) -> bool:
+        """Return whether so much more keeps to it."""
+        return self.is_known and self.spent + micro_units <= self.most.micro_units
+
+
+def cost_limit_of(spec: JobSpec, *, spent: int = 0, is_known: bool = True) -> CostLimit | None:
+    """Return what a job may cost; None if it has no maxCost."""
+    return None if spec.cost_limit is None else CostLimit(most=spec.cost_limit, spent=spent, is_known=is_known)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,7 +134,11 @@ class Infeasible:
 
     problem: Problem
     proof: str
-    alternatives: Alternatives
+
+    @cached_property
+    def alternatives(self) -> Alternatives:
+        """What could be asked for instead."""
+        return find_alternatives(self.problem)
 
     @cached_property
     def serial_warnings(self) -> tuple[str, ...]:
@@ -156,13 +160,12 @@ def plan_fewest(problem: Problem) -> Plan | Infeasible:
     # Of several ways, the one that does the most.
     way = max(problem.ways, key=lambda each: each.largest_sum)
     able = equal_devices(way.capacities())
-    # The solver works on its answer while the certificate and the alternatives are computed.
+    # The solver works on its answer while the certificate is computed.
     second = ask_most(able, way.most, _within(problem, way)) if able else None
     for each in problem.ways:
         verify_fewest(each, each.most + 1)
-    alternatives = find_alternatives(problem)
     proof = judge_most(second.result(), able, most=way.most) if second else CLOSED_FORM
-    return Infeasible(problem=problem, proof=proof, alternatives=alternatives)
+    return Infeasible(problem=problem, proof=proof)
 
 
 def _within(problem: Problem, way: Problem, time_us: int | None = None) -> Within | None:

@@ -18,7 +18,7 @@ from dueby_api.objectives import ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, at_confidence, best_capacities, capacity
 from dueby_planner.model.cores import enough_cores, in_squares, with_cores
-from dueby_planner.model.cost import Tariff
+from dueby_planner.model.cost import CostLimit, Tariff
 from dueby_planner.model.feed import StoreFeed, Way, paced_groups, ways_within
 from dueby_planner.model.losses import Losses, SpotDevices, largest_losses
 from dueby_planner.model.rule import EqualDevices, Rule, first_devices
@@ -55,6 +55,8 @@ class Problem:
     """The most devices that the store feeds at the rates of this pool; None: all that there are."""
     tariff: Tariff | None = None
     """What devices cost; None: nobody has said it."""
+    cost_limit: CostLimit | None = None
+    """What the job may be expected to cost; None: no limit."""
 
     @cached_property
     def rule(self) -> Rule:

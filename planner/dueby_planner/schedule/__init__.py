@@ -11,6 +11,8 @@ In the order in which it is read:
     usable          a job on the devices that it may use, as the calendar takes it
     place_all       what was promised is kept; the calendar of the jobs that wait or lag, and whose fault it is if none
     begin           what of a placement begins now, and how the rest is kept
+    within_cost     a new job on what it can pay for, by its maxCost, or its refusal
+    affordable      can a job pay for more workers?
     stops           who gives way, and who is asked to
     explain         sentences for people
 

@@ -51,7 +51,7 @@ def waiting_sentence(usable: Usable, placement: Placement, calendar: Calendar) -
     if job.deadline_class == "Hard" and not (job.goes_on and job.time_us <= 0):
         sentence = refusal_sentence(calendar, placement, called=_called_by(job), class_of=groups.class_of)
     elif not is_possible:
-        sentence = never_sentence(_with_classes(problem, groups.class_of))
+        sentence = never_sentence(with_classes(problem, groups.class_of))
     else:
         if store := _store_in_the_way(placement.job, calendar):
             return (
@@ -88,7 +88,7 @@ def refusal_sentence(
     cut, job = calendar.cut, found.job
     if cut is not None and job in cut.jobs:
         return cut_sentence(calendar, cut, called, class_of)
-    if not isinstance(alone := plan_fewest(_with_classes(job.problem, class_of)), Infeasible):
+    if not isinstance(alone := plan_fewest(with_classes(job.problem, class_of)), Infeasible):
         reason = "It does not fit beside the jobs before it"
         if store := _store_in_the_way(job, calendar):
             reason += f", which take the {store}"
@@ -175,7 +175,7 @@ def _until_when(job: ScheduledJob, problem: Problem) -> str:
     return f"It is tried again at each change until {clock_time(latest_us, now_us=now_us)}, its latest start."
 
 
-def _with_classes(problem: Problem, class_of: Callable[[str], str]) -> Problem:
+def with_classes(problem: Problem, class_of: Callable[[str], str]) -> Problem:
     """Return the problem with the device classes of its groups."""
     of_class = (replace(each, device_class=class_of(each.device_class)) for each in problem.pool.groups)
     return replace(problem, pool=replace(problem.pool, groups=tuple(of_class)))

@@ -22,7 +22,7 @@ from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.capacity import DeviceChoice, Provision
-from dueby_planner.model.cost import Tariff
+from dueby_planner.model.cost import CostLimit, Tariff
 from dueby_planner.model.feed import StoreFeed, feed_of
 from dueby_planner.model.losses import LossRate
 from dueby_planner.model.problem import NEVER_US, Problem
@@ -255,6 +255,8 @@ class ScheduledJob:
     """What is said of stores, to all jobs."""
     tariff: Tariff | None = None
     """What devices cost; None: nobody has said it."""
+    cost_limit: CostLimit | None = None
+    """What the job may cost, and what of it was spent for devices that it has no more; None: no limit."""
     observed_requests: float | None = None
     """Requests a second that its store gave its workers, or those of a job before it, when it refused more."""
     grace_s: int = 0
@@ -474,4 +476,5 @@ class ScheduledJob:
             max_part=self.spec.output.max_part,
             feed=self.feed,
             tariff=self.tariff,
+            cost_limit=self.cost_limit,
         )

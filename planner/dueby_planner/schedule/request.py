@@ -91,6 +91,8 @@ class WorkDecision:
     """Whether its windows don't do any more, and are left as they are for one reading, which may be noise."""
     is_short: bool = False
     """Whether the deadline is out of reach with all the devices that may be used."""
+    is_over_cost: bool = False
+    """Whether help was left out, since the job would cost more with it than it may."""
     expected_finish_us: int | None = None
     """When what is left will be done, in microseconds since 1970: by the workers that are there or are started now, and
     those for which devices are reserved. None while there are none."""

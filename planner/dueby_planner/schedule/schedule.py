@@ -25,7 +25,7 @@ from dueby_planner.schedule.begin import (
     with_devices,
     with_few_fallbacks,
 )
-from dueby_planner.schedule.calendar_job import CalendarJob
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.devices import IdleDevices, less_absent
 from dueby_planner.schedule.free_devices import CHANGE_US, CLASSES, PROMISED, YIELDING, CalendarPool, Taken
 from dueby_planner.schedule.hand_over import RunningJob
@@ -40,17 +40,19 @@ from dueby_planner.schedule.held_devices import (
 from dueby_planner.schedule.job import JobKey, PromisedJob, ScheduledJob, StartReason
 from dueby_planner.schedule.place_all import (
     Placements,
+    Placing,
     find_refusal,
     keep_promised,
     place_beside_noise,
     taken_by_status,
 )
-from dueby_planner.schedule.request import ScheduleReply, ScheduleRequest, Start, WorkDecision
+from dueby_planner.schedule.request import Refuse, ScheduleReply, ScheduleRequest, Start, WorkDecision
 from dueby_planner.schedule.reservation import Reservation
 from dueby_planner.schedule.stops import Waiting, find_unwanted, find_waiting, find_who_gives_way, running_job, stop
 from dueby_planner.schedule.stores import shares_store
 from dueby_planner.schedule.usable import Usables
 from dueby_planner.schedule.watch import decide_workers, images_to_place
+from dueby_planner.schedule.within_cost import affords_place, affords_start, wait_for_cheaper, within_cost
 
 
 def schedule(request: ScheduleRequest) -> ScheduleReply:
@@ -231,7 +233,7 @@ class _Scheduling:
         running: dict[JobKey, RunningJob] = {}
         for job in self._running("Hard") if wanted else ():
             self._guarded(job.key, self._enter_running, job, running)
-        placing, noise = place_beside_noise(wanted, self._jobs, self._pool, self._groups, running)
+        placing, noise = self._place_within_cost(wanted, running)
         self._handing_over, self.joint_errors = placing.handing_over, placing.errors
         self.errors |= placing.faults
         for key in noise:
@@ -239,19 +241,39 @@ class _Scheduling:
         self._pool = keep_promised(self._pool, [self._jobs[key] for key in noise], self._groups)
         return placing.placed
 
+    def _place_within_cost(
+        self, wanted: Mapping[JobKey, CalendarJob], running: Mapping[JobKey, RunningJob]
+    ) -> tuple[Placing, frozenset[JobKey]]:
+        """Place the jobs, and again without those that can't pay for their places, until all can."""
+        while True:
+            placing, noise = place_beside_noise(wanted, self._jobs, self._pool, self._groups, running)
+            dear: set[JobKey] = set()
+            for key, (placement, _) in placing.placed.items():
+                self._guarded(key, self._judge_cost, self._jobs[key], placement, dear)
+            if not dear:
+                return placing, noise
+            wanted = {key: job for key, job in wanted.items() if key not in dear}
+
+    def _judge_cost(self, job: ScheduledJob, placement: Placement, dear: set[JobKey]) -> None:
+        if not affords_place(job, placement, self._groups.class_of):
+            self.work[job.key] = job, wait_for_cheaper(job)
+            dear.add(job.key)
+
     def _ask_for_place(self, job: ScheduledJob, wanted: dict[JobKey, CalendarJob]) -> None:
         if not job.could_use_devices or not self._usables.are_there(job):
             return
         if job.alive and job.deadline_class in YIELDING:  # it has what is idle, and takes it as it comes
             return
         _, work = self.work.get(job.key, (job, WorkDecision()))
-        lags = work.is_short or not job.alive or bool(job.windows)
+        lags = (work.is_short and not work.is_over_cost) or not job.alive or bool(job.windows)
         images, least = images_to_place(job) if lags and work.action is None else (0, 0)
         if images > 0 and (usable := self._usables.of(job)).for_more.groups:
-            wanted[job.key] = usable.to_place(images=images, least=least)
-            if refuse := find_refusal(wanted[job.key], job, self._groups):
+            place = within_cost(usable.to_place(images=images, least=least), job, self._groups.class_of)
+            refuse = place if isinstance(place, Refuse) else find_refusal(place, job, self._groups)
+            if refuse:
                 self.work[job.key] = job, WorkDecision(action=refuse)
-                del wanted[job.key]
+            elif isinstance(place, CalendarJob):
+                wanted[job.key] = place
 
     def _enter_running(self, job: ScheduledJob, found: dict[JobKey, RunningJob]) -> None:
         if job.images_left and self._usables.are_there(job):
@@ -277,17 +299,19 @@ class _Scheduling:
 
     def _decide_one(self, job: ScheduledJob, placed: Placements, now: FreeNow) -> None:
         placement, calendar = placed[job.key]
-        if work := self._turns.queue_up(self._usables.of(job), placement):
-            self.work[job.key] = job, work
-            return
-        candidate = Candidate(
-            usable=self._usables.of(job),
-            placement=placement,
-            calendar=calendar,
-            now=now,
-            idle=self._offered(job, may_ask=True),
-        )
-        work, begun = decide_placed(candidate)
+        begun: Mapping[str, int] = {}
+        work = self._turns.queue_up(self._usables.of(job), placement)
+        if work is None:
+            candidate = Candidate(
+                usable=self._usables.of(job),
+                placement=placement,
+                calendar=calendar,
+                now=now,
+                idle=self._offered(job, may_ask=True),
+            )
+            work, begun = decide_placed(candidate)
+        if not affords_start(job, work):
+            work, begun = wait_for_cheaper(job), {}
         self.idle.take(job.key, begun)
         self.work[job.key] = job, work
 

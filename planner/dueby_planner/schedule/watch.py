@@ -23,6 +23,7 @@ from dueby_planner.model.feed import more_fed, paced_groups, rate_of, rate_of_st
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.shares import cut_runs
 from dueby_planner.profiles.pool import Pool
+from dueby_planner.schedule.affordable import affords
 from dueby_planner.schedule.calendar import LATER
 from dueby_planner.schedule.job import Assignment, ScheduledJob, StartReason, WorkerModel
 from dueby_planner.schedule.lag import (
@@ -58,19 +59,21 @@ def watch(job: ScheduledJob, pool: Pool) -> WorkDecision:
         # They are on their way: what they will do is not known to be missing.
         return WorkDecision(lag=job.lag, expected_finish_us=expect_finish_us(job) if there else None)
     change = _read_lag(job, pool, there)
-    action = _action_of(job, change)
-    is_kept = change.give_back is not None and action is None
-    after = job
+    action, after, is_over_cost = _action_of(job, change), job, False
     if isinstance(action, Start):
         helpers = [WorkerModel(assignment=a, state="starting", created_us=job.now_us) for a in action.assignments]
         after = replace(job, reserved=(*job.reserved, *ongoing(job, helpers)))
+        if not affords(job, helpers=helpers, windows=job.windows, ends_us=expect_finish_us(after)):
+            action, after, is_over_cost = None, job, True
     elif action:
         after = without(job, action)
+    is_kept = action is None and (is_over_cost or change.give_back is not None)
     return WorkDecision(
         action=action,
         # What doesn't change begins no pause.
         lag=replace(job.lag, low_readings=0) if is_kept else change.memory,
-        is_short=change.is_short,
+        is_short=change.is_short or is_over_cost,
+        is_over_cost=is_over_cost,
         expected_finish_us=expect_finish_us(after),
     )
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from dueby_api.prices import format_amount, parse_amount
+from dueby_api.errors import Invalid
+from dueby_api.prices import Money, format_amount, parse_amount, parse_money
+from support.planner import job
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,27 @@ def test_what_is_no_amount_is_refused(amount: str) -> None:
 )
 def test_people_read_cents_or_three_digits(micro: int, words: str) -> None:
     assert format_amount(micro, "USD") == words
+
+
+@pytest.mark.parametrize(
+    ("text", "money"),
+    [
+        pytest.param("12 USD", Money(12_000_000, "USD"), id="whole units"),
+        pytest.param("0.5 EUR", Money(500_000, "EUR"), id="a part of one"),
+        pytest.param(
+            "999999999.000001 credits", Money(999_999_999_000_001, "credits"), id="the most, to the millionth"
+        ),
+        pytest.param("0 USD", Money(0, "USD"), id="nothing: only devices that cost nothing"),
+    ],
+)
+def test_money_is_an_amount_with_its_currency(text: str, money: Money) -> None:
+    assert parse_money(text) == money
+    assert job(maxCost=text).spec.cost_limit == money
+
+
+@pytest.mark.parametrize(
+    "text", ["12", "USD", "12USD", "$12", "12 USD ", "12  USD", "-1 USD", "1.0000001 USD", "1e3 USD"]
+)
+def test_a_limit_without_an_amount_or_a_currency_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match=r"spec\.maxCost: must be an amount and its currency, such as 12 USD"):
+        job(maxCost=text)

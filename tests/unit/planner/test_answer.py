@@ -11,6 +11,7 @@ import pytest
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_api.plan import PlanAlternatives, PlanAnswer, PlannedCost, PlannedGroup
+from dueby_api.prices import Money
 from dueby_api.schema import Spec, decode
 from dueby_api.status import AlternativesStatus, PlanStatus
 from dueby_api.store_limits import SourceLimit
@@ -25,7 +26,7 @@ from dueby_planner.answer import (
     proof_sentence,
 )
 from dueby_planner.deadline_classes import Verdict, judge
-from dueby_planner.model.cost import Price, Tariff
+from dueby_planner.model.cost import CostLimit, Price, Tariff
 from dueby_planner.model.input_cost import GPUStep
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
@@ -61,6 +62,7 @@ CASES: dict[str, tuple[Problem, DeadlineClass]] = {
     "no number of a class would do": (asked(A, SLOW, images=5_000), "Hard"),
     "fed by a store": (asked(images=800, confidence=0.5, feed=store_feed(100), tariff=PRICES), "Soft"),
     "of least cost": (asked(objective="MinCost", tariff=PRICES), "Soft"),
+    "over its limit of money": (asked(tariff=PRICES, cost_limit=CostLimit(most=Money(10_000, "USD"))), "Soft"),
     "starved by a store": (asked(images=1_100, confidence=0.5, feed=store_feed(100)), "Hard"),
     "waiting for cores": (asked(UNFED, images=2_000), "Soft"),
     "refused for want of cores": (asked(UNFED, images=4_000), "Hard"),
@@ -183,8 +185,10 @@ def test_a_field_that_is_declared_and_never_written_is_found() -> None:
 
     found: list[Spec] = [Wider(largest_images=3), Wider(possible_confidence=0.5)]
     assert never_written(Wider, found) == {
+        "cost_bound",
         "earliest_deadline_seconds",
         "extra_gpus",
+        "max_cost",
         "more_memory",
         "store_images_per_second",
         "worker_cores",

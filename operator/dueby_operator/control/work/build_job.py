@@ -11,9 +11,11 @@ from dueby_api.subject import class_of, node_of
 from dueby_api.units import parse_time_us
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
+from dueby_operator.control.spending import with_spent
 from dueby_operator.control.work.stores import observed_requests
 from dueby_operator.model.job_snapshot import JobSnapshot, begun_parts
 from dueby_operator.profiling.provenance import without_former_engines
+from dueby_planner.model.cost import CostLimit, cost_limit_of
 from dueby_planner.profiles.class_profiles import plannable
 from dueby_planner.schedule.job import MAX_WORKERS, AbsentKind, News, ScheduledJob, WorkerModel
 
@@ -54,6 +56,7 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
         cores={name: inputs.shared.devices.worker_cores(job.namespace, spec, name) for name in classes},
         stores=inputs.shared.stores,
         tariff=inputs.shared.tariff,
+        cost_limit=_cost_limit(inputs),
         observed_requests=observed_requests(status.observed_store, job.namespace, spec, inputs.shared.observed_stores),
         grace_s=inputs.shared.devices.worker_grace_s,
         part_size=inputs.part_size,
@@ -71,6 +74,16 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
         may_wait=inputs.memory.generation is not None and not inputs.memory.waited_for_windows,
         lag=inputs.memory.lag,
     )
+
+
+def _cost_limit(inputs: PolicyInput) -> CostLimit | None:
+    """Return what the job may cost, and what of it is spent for devices that it has no more."""
+    tariff = inputs.shared.tariff
+    spent = with_spent(inputs.status, inputs.job.workers, tariff, now_us=inputs.now_us).spent
+    if spent is None:
+        return cost_limit_of(inputs.spec)
+    is_known = not spent.unpriced and tariff is not None and tariff.currency == spent.currency
+    return cost_limit_of(inputs.spec, spent=spent.micro_units, is_known=is_known)
 
 
 def _absent(job: JobSnapshot) -> tuple[Counter[str], Counter[AbsentKind]]:

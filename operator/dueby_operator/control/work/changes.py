@@ -26,6 +26,7 @@ from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_planner.answer import alternatives_sentence, alternatives_status, plan_status, proof_sentence
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.model.max_cost import OverCost
 from dueby_planner.model.problem import Problem
 from dueby_planner.other_precisions import cheaper_precisions
 from dueby_planner.profiles.pool import build_pool
@@ -118,7 +119,8 @@ def _cheaper_precisions(inputs: PolicyInput, scheduled: ScheduledJob, problem: P
 def _feasible(verdict: Verdict) -> NewCondition:
     """Return whether the deadline can be met, and what to do if it can't."""
     if verdict.infeasible:
-        reason = Reason.STARTED_LATE if verdict.plan else Reason.DEADLINE_TOO_EARLY
+        refused = Reason.OVER_COST if isinstance(verdict.infeasible, OverCost) else Reason.DEADLINE_TOO_EARLY
+        reason = Reason.STARTED_LATE if verdict.plan else refused
         return NewCondition(reason=reason, message=alternatives_sentence(verdict.infeasible))
     plan = verdict.plan
     message = f"{counted(plan.gpus, 'device')}: {proof_sentence(plan)}" if plan else ""

@@ -5,10 +5,11 @@ from dueby_api.status import ProgressStatus
 from dueby_api.step_messages import HIGH_INPUT_WAIT, mean_input_wait
 from dueby_api.units import format_progress, format_time, slack_between
 from dueby_operator.control.chain import PolicyInput
-from dueby_operator.control.conditions import has_reason
+from dueby_operator.control.conditions import LATE, has_reason
 from dueby_operator.control.work.stores import diagnose_stores
 from dueby_operator.jobs.pod_diagnosis import diagnose_memory, diagnose_start
 from dueby_operator.model.conditions import NewCondition
+from dueby_planner.model.cost_words import limit_words
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.lag import HYSTERESIS
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Wait, WorkDecision
@@ -43,7 +44,7 @@ def track_conditions(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDec
     """Return whether the workers will be in time; before there are any, only what keeps devices from them."""
     # Windows that are kept for one reading more say nothing new of what the job waits for.
     still_waits = work.waits_for_windows and has_reason(inputs.status, *NO_DEVICES)
-    was_late = has_reason(inputs.status, Reason.LAGGING, Reason.WAITS_FOR_IMAGES, *NO_DEVICES)
+    was_late = has_reason(inputs.status, *LATE, *NO_DEVICES)
     is_late = bool(scheduled.part_size) and _will_be_late(scheduled, work, was_late=was_late)
     held = diagnose_devices(inputs, scheduled) if _waits(work) or still_waits or is_late else None
     if not scheduled.part_size:
@@ -51,7 +52,7 @@ def track_conditions(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDec
     in_time = NewCondition(reason=Reason.ON_TRACK)
     if is_late:
         lagging = NewCondition(reason=Reason.LAGGING, message=_why_late(scheduled, work))
-        in_time = _diagnose_input(inputs, scheduled, work) or lagging
+        in_time = _diagnose_cost(scheduled, work) or _diagnose_input(inputs, scheduled, work) or lagging
     not_starting = diagnose_start(inputs.job.pods, now_us=scheduled.now_us)
     return (not_starting or diagnose_memory(inputs.job) or diagnose_stores(scheduled) or held or in_time,)
 
@@ -71,6 +72,18 @@ def _diagnose_input(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDeci
         "More devices would not help: read from a faster store or from tars, or give each worker more cores."
     )
     return NewCondition(reason=Reason.WAITS_FOR_IMAGES, message=message)
+
+
+def _diagnose_cost(scheduled: ScheduledJob, work: WorkDecision) -> NewCondition | None:
+    """Return that help was left out for money; None if it wasn't."""
+    if not work.is_over_cost or scheduled.cost_limit is None:
+        return None
+    ends_late = "The workers are expected to end after the deadline" if scheduled.alive else "No worker is left"
+    message = (
+        f"{ends_late}, and with more of them the job would cost more than it may: {limit_words(scheduled.cost_limit)}. "
+        "Raise it, or set a later deadline."
+    )
+    return NewCondition(reason=Reason.HELP_OVER_COST, message=message)
 
 
 def _waits(work: WorkDecision) -> bool:

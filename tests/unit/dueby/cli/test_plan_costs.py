@@ -51,6 +51,58 @@ def test_people_read_the_cost_what_is_beside_it_and_the_prices(plan: Plan, price
     assert "No GPUs of this pool that meet the deadline cost less." in words
 
 
+def test_a_plan_over_max_cost_is_refused_with_the_least_cost_and_what_is_affordable(plan: Plan, prices: str) -> None:
+    code, out, err = plan("-o", "json", "--prices", prices, maxCost="0.047 EUR")
+    assert code == 3, err
+    document = json.loads(out)
+    assert (document["feasible"], document["groups"]) == (False, [])
+    alternatives = document["alternatives"]
+    cost, bound = (float(alternatives[name].removesuffix(" EUR")) for name in ("maxCost", "costBound"))
+    assert 0.047 < cost == pytest.approx(bound, abs=0.001)
+    later = alternatives["earliestDeadlineSeconds"]
+    assert plan("--prices", prices, maxCost="0.047 EUR", deadline=f"{later:.0f}s")[0] == 0
+    assert plan("--prices", prices, maxCost=alternatives["maxCost"])[0] == 0
+    words = " ".join(plan("--prices", prices, maxCost="0.047 EUR")[1].split())
+    assert "Infeasible: the cheapest devices that do 200,000 images in 10s at confidence 0.95 cost" in words
+    assert "which is proved to be the least; spec.maxCost is 0.0470 EUR (BranchAndBound" in words
+    assert f"a maxCost of {alternatives['maxCost']} more time deadline: {later:.0f}s" in words
+
+
+def test_where_no_deadline_is_affordable_that_is_said(plan: Plan, prices: str) -> None:
+    code, out, _ = plan("--prices", prices, maxCost="0.001 EUR")
+    assert code == 3
+    assert "more time no later deadline is affordable" in " ".join(out.split())
+
+
+def test_the_fewest_devices_that_cost_too_much_are_replaced_by_the_cheapest(plan: Plan, prices: str) -> None:
+    fewest, cheapest = (
+        json.loads(plan("-o", "json", "--prices", prices, objective=name)[1])["cost"]["total"]
+        for name in ("MinGPUs", "MinCost")
+    )
+    limit = f"{cheapest:.6f} EUR"
+    code, out, err = plan("--prices", prices, maxCost=limit)
+    assert code == 0
+    said = "these are the cheapest" in " ".join(err.split())
+    assert said == (cheapest < fewest)
+    assert "EUR expected" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "max_cost", "sentence"),
+    [
+        pytest.param((), "1 EUR", "spec.maxCost: needs prices; give them with --prices FILE", id="no prices"),
+        pytest.param(("--prices",), "1 USD", "spec.maxCost: is in USD, and the prices are in EUR", id="other currency"),
+        pytest.param(("--prices",), "a lot", "spec.maxCost: must be an amount and its currency", id="no amount"),
+    ],
+)
+def test_a_limit_that_cannot_be_judged_is_refused(
+    plan: Plan, prices: str, options: tuple[str, ...], max_cost: str, sentence: str
+) -> None:
+    code, out, err = plan(*options, *([prices] if options else []), maxCost=max_cost)
+    assert (code, out) == (2, "")
+    assert sentence in " ".join(err.split())
+
+
 def test_a_class_without_a_price_is_a_warning_and_no_cost(plan: Plan, tmp_path: Path) -> None:
     path = tmp_path / "others.yaml"
     path.write_text(yaml.safe_dump({"prices": {"classes": [{"class": "other", "perHour": 1}]}}))
@@ -58,6 +110,9 @@ def test_a_class_without_a_price_is_a_warning_and_no_cost(plan: Plan, tmp_path: 
     assert code == 0
     assert "Cost" not in out
     assert f"no price of {A100} is known" in " ".join(err.split())
+    code, _, err = plan("--prices", str(path), maxCost="1 USD")
+    assert code == 2
+    assert f"needs a price of every device class that the job may use, and {A100} has none" in " ".join(err.split())
 
 
 def test_the_curve_is_a_table_a_document_and_a_picture(plan: Plan, prices: str) -> None:

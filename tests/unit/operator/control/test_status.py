@@ -121,6 +121,8 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
     cases += look_at(
         cluster(*(job({**each, "spec": {**each["spec"], **later}}) for each in (one, other)), nodes={}, settings=ASKING)
     )
+    dear = Tariff(currency="EUR", prices={"cpu-1": Price(hourly=10**9)})
+    cases.append(look(infj(status=indexed(), maxCost="0 EUR"), tariff=dear))
     # A price, and none of the class that its workers have; then they are gone.
     for prices in ({"cpu-1": Price(hourly=1)}, {}):
         tariff = Tariff(currency="EUR", prices=prices)

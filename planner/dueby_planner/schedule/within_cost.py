@@ -1,0 +1,95 @@
+"""A job among others, and what it may cost, spec.maxCost: it is placed on what it can pay for, or it is refused.
+
+If the fewest devices would cost too much, a new job is placed on those of its cheapest plan. If even these cost too
+much, with all the devices that it may use, whoever has them now, then waiting doesn't help, and it is refused.
+
+Where others have devices, a job's place may cost more than its plan alone. What it can't pay for is left to others.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from dueby_api.prices import MICRO_UNITS
+from dueby_planner.deadline_classes import Verdict, make_plan
+from dueby_planner.model.cost import micro_units
+from dueby_planner.model.cost_words import over_cost_wait_sentence
+from dueby_planner.model.max_cost import OverCost, require_prices
+from dueby_planner.model.offers import crew_of, first_counts, offers_of
+from dueby_planner.model.plan import Infeasible
+from dueby_planner.model.problem import Problem
+from dueby_planner.schedule.affordable import affords
+from dueby_planner.schedule.begin import EARLY_US, reserved_workers
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement
+from dueby_planner.schedule.explain import with_classes
+from dueby_planner.schedule.job import ScheduledJob
+from dueby_planner.schedule.request import Refuse, Start, Wait, WorkDecision
+from dueby_planner.schedule.reservation import cost_of_windows
+from dueby_planner.schedule.watch import expect_finish_us
+
+
+def within_cost(wanted: CalendarJob, job: ScheduledJob, class_of: Callable[[str], str]) -> CalendarJob | Refuse:
+    """Return the job with only such devices as it can pay for, or its refusal.
+
+    `class_of` returns the device class of a group. A job that goes on is not refused: what it has is kept, and more is
+    judged when it is to begin. Raise Invalid if the limit can't be judged by the prices that there are.
+    """
+    if job.cost_limit is None or wanted.goes_on:
+        return wanted
+    problem = with_classes(wanted.problem, class_of)
+    require_prices(job.cost_limit, job.tariff, [group.device_class for group in problem.pool.groups if group.count])
+    if problem.fewest() is None or _affords_fewest(problem):
+        return wanted
+    answer = make_plan(problem)
+    if isinstance(answer, OverCost):
+        return Refuse(verdict=Verdict(action="Refuse", infeasible=answer))
+    if isinstance(answer, Infeasible):
+        return wanted
+    most = Counter[str]()
+    for planned in answer.groups:
+        most[planned.device_class] += planned.count
+    pool = wanted.problem.pool
+    groups = tuple(replace(group, count=min(group.count, most[class_of(group.device_class)])) for group in pool.groups)
+    return replace(wanted, problem=replace(wanted.problem, pool=replace(pool, groups=groups)))
+
+
+def _affords_fewest(problem: Problem) -> bool:
+    """Return whether the job can pay for its fewest devices, without a plan of them: this is asked in every pass."""
+    for way in problem.ways:
+        fewest, offers = way.fewest(), offers_of(way)
+        if fewest is None or problem.cost_limit is None:
+            continue
+        crew = crew_of(way, offers, first_counts([offer.group.count for offer in offers], fewest))
+        if crew is not None and problem.cost_limit.allows(micro_units(crew.charge)):
+            return True
+    return False
+
+
+def affords_place(job: ScheduledJob, placement: Placement, class_of: Callable[[str], str]) -> bool:
+    """Return whether a job can pay for its place. Where a new job begins at once, affords_start() is asked instead."""
+    reservation = placement.reservation
+    begins_later = any(window.from_us > EARLY_US for lane in reservation for window in lane.windows)
+    if job.cost_limit is None or not reservation or not (placement.job.goes_on or begins_later):
+        return True
+    cost = cost_of_windows(reservation, placement.job.problem, class_of)
+    ends_us = expect_finish_us(replace(job, reserved=reserved_workers(reservation)))
+    return cost is not None and affords(job, ends_us=ends_us, more=cost.total)
+
+
+def affords_start(job: ScheduledJob, work: WorkDecision) -> bool:
+    """Return whether a new job can pay for what begins now. What is started by a plan was judged with it."""
+    by_windows = work.action.by_windows if isinstance(work.action, Start) else None
+    if job.cost_limit is None or job.has_started or by_windows is None:
+        return True
+    return by_windows.cost is not None and job.cost_limit.allows(round(by_windows.cost.total * MICRO_UNITS))
+
+
+def wait_for_cheaper(job: ScheduledJob) -> WorkDecision:
+    """Return that a job gets no more than it has, since it can't pay for it; nothing is reserved for it any more."""
+    return WorkDecision(
+        action=Wait(message=over_cost_wait_sentence(job.cost_limit) if job.cost_limit else ""),
+        lag=job.lag,
+        is_short=job.goes_on,
+        is_over_cost=True,
+        expected_finish_us=expect_finish_us(replace(job, reserved=())) if job.alive else None,
+    )
