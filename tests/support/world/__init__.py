@@ -1,8 +1,8 @@
 """A deterministic simulation of a whole cluster: DueBy's operator and workers as they are, the rest made up by a seed.
 
 scheduler.py is time; library.py puts it beneath DueBy's code; api_server.py, cluster.py and bucket.py are what that
-code talks to; scenario.py draws jobs, weather.py faults; checks.py says what must hold, excuses.py what a job may be
-late by.
+code talks to; scenario.py draws jobs, nights.py and pools.py what comes in some worlds, weather.py faults; checks.py
+says what must hold, excuses.py what a job may be late by.
 """
 
 from support.world import library

@@ -91,11 +91,12 @@ class Checks:
             self.fail(f"the pods of {job['metadata']['name']} are told what somebody else has written")
 
     def _look_at_devices(self, job: Document) -> None:
-        """See that a new Job asks for no more devices than there are beside the others' pods, made or to be made."""
+        """See that a new Job asks for no more devices than there are or can be had beside the others' pods."""
         wanted = _devices_of(job)
         # Where a node is away, pods are made again that still have their devices there.
         if wanted and not any(node.is_cut_off for node in self.cluster.nodes.values()):
             there, taken = count_devices(self.cluster.server)
+            there += self.cluster.devices_to_come
             if taken + wanted > there:
                 name = job["metadata"]["name"]
                 self.fail(f"{name} asks for {wanted} devices of {there}, of which {taken} are taken")

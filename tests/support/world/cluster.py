@@ -1,8 +1,9 @@
 """The cluster of a world: an API server, nodes with GPUs, a store, and operators that come and go."""
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from dueby_api.prices import MICRO_UNITS
@@ -20,7 +21,7 @@ from support.world.network import network_of
 from support.world.objects import Document, Place, Stored
 from support.world.scheduler import Process, World
 
-PRODUCT, RESOURCE = "GPU-A", "nvidia.com/gpu"
+PRODUCT, RESOURCE, LABEL = "GPU-A", "nvidia.com/gpu", "nvidia.com/gpu.product"
 LEASE = "dueby/dueby"
 # A coin a second for a device.
 TARIFF = Tariff(currency="EUR", prices={PRODUCT: Price(hourly=3600 * MICRO_UNITS)})
@@ -58,26 +59,39 @@ class Cluster:
         self.bucket = Bucket(world)
         vars(world)["bucket"] = self.bucket
         network_of(world).hosts["api"] = self.server.serve
+        self.settings = SETTINGS
+        """Those of operators that start from now on."""
+        self.devices_to_come = 0
+        """Of nodes that could be made."""
         self.nodes = {f"n{number}": self._node(f"n{number}", devices) for number in range(nodes)}
         self.controllers = Controllers(world, self.server, self.nodes)
         self.operators: list[Process] = []
         self._loops: list[EventLoop] = []
         self._create("/leases", {"metadata": {"name": "dueby"}, "spec": {}}, "dueby")
-        self._create("/gpuprofiles", profile_document())
+        self.add_profile(PRODUCT)
         for node in self.nodes.values():
             node.begin()
+
+    def add_profile(self, device_class: str) -> None:
+        """Have GPUs of this class be measured."""
+        self._create("/gpuprofiles", profile_document(device_class))
 
     def _create(self, path: str, document: Document, namespace: str = "") -> Stored:
         return self.server.create(Place(api="", kind=path.strip("/"), namespace=namespace), document)
 
-    def _node(self, name: str, devices: int) -> Node:
+    def add_node(self, name: str, devices: int, *, labels: Mapping[str, str]) -> None:
+        """Let a node join that has these labels."""
+        self.nodes[name] = self._node(name, devices, labels)
+        self.nodes[name].begin()
+
+    def _node(self, name: str, devices: int, labels: Mapping[str, str] = MappingProxyType({LABEL: PRODUCT})) -> Node:
         amounts = {"cpu": "64", "memory": "256Gi", "pods": "110", RESOURCE: str(devices)}
         self._create(
             "/nodes",
             {
                 "metadata": {
                     "name": name,
-                    "labels": {"nvidia.com/gpu.product": PRODUCT, "kubernetes.io/hostname": name},
+                    "labels": {**labels, "kubernetes.io/hostname": name},
                 },
                 "spec": {},
                 "status": {"allocatable": amounts, "conditions": [{"type": "Ready", "status": "True"}]},
@@ -98,7 +112,7 @@ class Cluster:
         loop = EventLoop(self.world, process)  # type: ignore[abstract]  # what nobody calls is left out
 
         def begin() -> None:
-            control = ControlLoop(SETTINGS, sign_in=Access, claim=claim(LEASE, pod_uid=pod_uid))
+            control = ControlLoop(self.settings, sign_in=Access, claim=claim(LEASE, pod_uid=pod_uid))
             loop.create_task(control.run())
 
             def job_changed(before: Stored | None, after: Stored | None) -> None:
@@ -166,8 +180,8 @@ def phase_of(job: Stored) -> str:
     return str((job.document.get("status") or {}).get("phase", ""))
 
 
-def profile_document() -> Document:
-    """Return the profile of the cluster's GPUs."""
+def profile_document(device_class: str = PRODUCT) -> Document:
+    """Return the profile of the cluster's GPUs, or of others that are as fast."""
     steps = [
         {
             "miniBatchSize": size,
@@ -179,9 +193,9 @@ def profile_document() -> Document:
     return {
         "apiVersion": "dueby.dev/v1alpha1",
         "kind": "GPUProfile",
-        "metadata": {"name": "gpu-a"},
+        "metadata": {"name": device_class.lower()},
         "spec": {
-            "deviceClass": PRODUCT,
+            "deviceClass": device_class,
             "model": MODEL,
             "engine": ENGINE,
             "startupMicros": {"p50": round(STARTUP_S * 1e6), "p95": round(1.2 * STARTUP_S * 1e6)},

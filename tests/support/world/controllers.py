@@ -22,6 +22,8 @@ SILENT_S = 40.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 10.0, 360.0
 UNREACHABLE = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
 TERMINAL = ("Succeeded", "Failed")
+# What belongs to Jobs besides their pods.
+ASKING = ("podtemplates", "provisioningrequests")
 
 
 class Controllers:
@@ -58,6 +60,7 @@ class Controllers:
             return
         if before.place.kind == "pods":
             self._count(before, is_gone=True)
+        if before.place.kind in ("pods", *ASKING):
             for owner in before.metadata.get("ownerReferences") or ():
                 key = (owner["kind"].lower() + "s", before.place.namespace, owner["name"])
                 self.world.at(0.05, partial(self._after_dependent, key))

@@ -16,6 +16,7 @@ from support.world.excuses import OVER
 from support.world.network import Request
 from support.world.nights import Nights
 from support.world.objects import Document, Stored, place_of
+from support.world.pools import Pool
 from support.world.scheduler import World
 from support.world.weather import NODE_S, Weather
 
@@ -91,6 +92,8 @@ class Scenario:
             self._take_name(chance.choice(sorted(self.jobs)))
         elif plot < 0.9:
             Nights(self).begin()
+        else:
+            Pool(self).begin()
 
     def change_minds(self, name: str) -> None:
         """Have users change their minds about a job."""

@@ -28,6 +28,21 @@ def test_whatever_fails_no_row_is_lost_or_doubled_and_no_promise_broken(seeds: s
     assert re.search(rf"^{last - first + 1} seeds, .* 0 seeds broken;", ended.stdout, re.M)
 
 
+@pytest.mark.parametrize(
+    ("seed", "answer"),
+    [
+        pytest.param("50", "refused", id="a request is refused"),
+        pytest.param("130", "expired", id="a booking ends before its node has come"),
+        pytest.param("100", "never", id="no node comes for minutes"),
+    ],
+)
+def test_an_autoscaler_that_makes_no_node_leaves_every_job_with_its_rows(seed: str, answer: str) -> None:
+    """Where other worlds belong to these seeds by now, take those in which an autoscaler says so."""
+    ended = run("--seed", seed, "-v")
+    assert ended.returncode == 0, ended.stdout[-10_000:] + ended.stderr[-5_000:]
+    assert re.search(rf"autoscaler: \S+: {answer}$", ended.stdout, re.M)
+
+
 def test_a_seed_is_the_same_world_each_time() -> None:
     # All but the memory that this process really has.
     outputs = (re.sub(r'"peakMemoryMiB": \d+', "", run("--seed", "3", "-v").stdout) for _ in range(2))
