@@ -208,6 +208,7 @@ def install() -> None:
             "dueby_worker.steps.process_exit": {"finish_first": finish_first, "leave_message": leave_message},
             "dueby_planner.model.solver": {
                 "SolverAnswer": SimpleNamespace,
+                "ask_cheapest": no_answer,
                 "ask_fewest": no_answer,
                 "ask_most": no_answer,
                 "read_answer": _nothing,
