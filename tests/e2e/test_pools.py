@@ -38,7 +38,7 @@ def asked_by_pods(cluster: Cluster) -> Iterator[None]:
 @pytest.fixture
 def asked_by_requests(cluster: Cluster) -> Iterator[None]:
     """A profile of what the pool has that is asked by ProvisioningRequests, which the cluster doesn't know yet."""
-    # An earlier run may have left it: afterwards it stays, since an operator asks again and again for what isn't served.
+    # An earlier run may have left it. It stays afterwards: an operator asks again and again for what isn't served.
     cluster.kubectl("delete", "crd", REQUESTS, "--ignore-not-found")
     with measured(cluster, REQUESTED_CLASS, STEP_US // 10):
         yield
