@@ -194,8 +194,8 @@ class Replan(LenientSpec, frozen=True, kw_only=True):
     time: Moment
     """When it was made."""
     reason: str
-    """WorkerLost, Lagging, Edited, Admitted, Ahead, WindowBegins, GaveWay or NodeDrains; Resumed where an earlier run
-    is gone on with."""
+    """WorkerLost, Lagging, Edited, Admitted, Ahead, WindowBegins, SpotCame, GaveWay or NodeDrains; Resumed where an
+    earlier run is gone on with."""
     before: int = field(name="from")
     """Workers before it."""
     after: int = field(name="to")

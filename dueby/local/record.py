@@ -170,6 +170,7 @@ _WORDS: dict[StartReason, str] = {
     "Admitted": "Workers were admitted",
     "Ahead": "Fewer workers do as well",
     "WindowBegins": "Its devices are free now",
+    "SpotCame": "Spot devices have come for those on demand",
     "GaveWay": "Other jobs need the devices",
     "NodeDrains": "A node is going away",
 }

@@ -20,6 +20,7 @@ _REASONS = {
     "Admitted": "more workers were admitted",
     "Ahead": "fewer workers are enough",
     "WindowBegins": "devices reserved for the job were free",
+    "SpotCame": "spot devices came for those on demand",
     "GaveWay": "other jobs needed the devices",
     "NodeDrains": "a node was going away",
 }

@@ -42,6 +42,7 @@ StartReason = Literal[
     "Admitted",
     "Ahead",
     "WindowBegins",
+    "SpotCame",
     "GaveWay",
     "NodeDrains",
 ]
@@ -289,6 +290,8 @@ class ScheduledJob:
     """Whether windows that no longer do may be kept for one reading: that has not been done in the last pass."""
     unwanted: frozenset[str] = frozenset()
     """Workers whose devices nobody would gain by, if they were given back."""
+    on_fallbacks: frozenset[str] = frozenset()
+    """Workers on devices that it uses only as far as others don't do: on demand, for a job that prefers spot."""
     reserved: tuple[OngoingWorker, ...] = ()
     """What the devices will do that are reserved for it from a later time on."""
     lag: LagMemory = FRESH

@@ -193,7 +193,8 @@ class _Scheduling:
         free = now.devices(job.key, self._offered(job), horizon_us)
         fallbacks = self._groups.fallbacks(job.key, job.spec.spot_use)
         unwanted = find_unwanted(self._own[job.key], free, self._waiting, self._groups, fallbacks=fallbacks)
-        job = replace(job, unwanted=unwanted)
+        on_fallbacks = frozenset(hold.worker for hold in self._own[job.key] if hold.group in fallbacks)
+        job = replace(job, unwanted=unwanted, on_fallbacks=on_fallbacks)
         if fallbacks:
             free = self._with_few_fallbacks(job, free, fallbacks)
         job = with_devices(job, free, self._groups)

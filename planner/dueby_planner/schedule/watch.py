@@ -20,7 +20,7 @@ from dueby_api.parts import all_parts, parts_of_runs
 from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.capacity import DeviceChoice, Provision, at_confidence
 from dueby_planner.model.feed import more_fed, paced_groups, rate_of, rate_of_step, read_rates
-from dueby_planner.model.problem import NEVER_US, Problem
+from dueby_planner.model.problem import NEVER_US, Problem, find_least
 from dueby_planner.model.shares import cut_runs
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.affordable import affords
@@ -60,14 +60,18 @@ def watch(job: ScheduledJob, pool: Pool) -> WorkDecision:
         return WorkDecision(lag=job.lag, expected_finish_us=expect_finish_us(job) if there else None)
     change = _read_lag(job, pool, there)
     action, after, is_over_cost = _action_of(job, change), job, False
+    if is_replacing := action is None and (instead := _replace_fallbacks(job, pool, there)) is not None:
+        change, action = instead, _action_of(job, instead, reason="SpotCame")
+    is_start = isinstance(action, Start)
     if isinstance(action, Start):
         helpers = [WorkerModel(assignment=a, state="starting", created_us=job.now_us) for a in action.assignments]
         after = replace(job, reserved=(*job.reserved, *ongoing(job, helpers)))
         if not affords(job, helpers=helpers, windows=job.windows, ends_us=expect_finish_us(after)):
-            action, after, is_over_cost = None, job, True
+            # Without spot devices, the job goes on with what it has.
+            action, after, is_over_cost = None, job, not is_replacing
     elif action:
         after = without(job, action)
-    is_kept = action is None and (is_over_cost or change.give_back is not None)
+    is_kept = action is None and (is_start or change.give_back is not None)
     return WorkDecision(
         action=action,
         # What doesn't change begins no pause.
@@ -161,11 +165,39 @@ def pause_us(starts_us: Iterable[int]) -> int:
     return 2 * max(starts_us, default=0)
 
 
-def _read_lag(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> WorkerChange:
+def _replace_fallbacks(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> WorkerChange | None:
+    """Return the start of workers on idle devices that are no fallbacks, in the place of as many as can be on these.
+
+    None if that gains nothing: within 2 (S + W) of a change, or of the end. Those on fallbacks are given back once the
+    others have started and are accepted without them.
+    """
+    own = (worker.name for worker in job.admitted if worker.can_shrink)
+    replaceable = sorted(job.on_fallbacks.intersection(own))
+    quiet_us = pause_us(worker.assignment.choice.start_us for worker in job.workers)
+    is_nearly_done = images_within(there, quiet_us) >= job.images_left
+    if not replaceable or job.now_us < job.lag.quiet_until_us or is_nearly_done:
+        return None
+
+    def beside(kept: int) -> WorkerChange:
+        return _read_lag(job, pool, [w for w in there if w.name not in replaceable[kept:]], at_once=True)
+
+    fewest = find_least(lambda kept: kept == len(replaceable) or not beside(kept).is_short, 0, len(replaceable))
+    change = beside(fewest)
+    if fewest == len(replaceable) or not change.add:
+        return None
+    starts_us = max(able.choice.start_us for able, _ in change.add)
+    return replace(change, memory=LagMemory(quiet_until_us=job.now_us + starts_us))
+
+
+def _read_lag(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker], *, at_once: bool = False) -> WorkerChange:
     feed, confidence, most = job.feed, job.spec.planned_confidence, job.max_devices
     busy = [worker.assignment.device_class for worker in job.alive]
     groups = pool.groups if feed is None else paced_groups(pool.groups, feed.rate)
-    max_added = max(0, (sum(job.counts.values()) if most is None else most) - len(there))
+    max_added = max(0, (sum(job.counts.values()) if most is None else most) - len(job.admitted))
+    promised_us = min(job.promised_us or job.deadline_us, job.deadline_us)
+    if 0 < len(job.on_fallbacks) < len(job.admitted):
+        # Fallbacks are given back as soon as the others are accepted by the deadline, however much later they end.
+        promised_us = job.deadline_us
     if feed is not None:
         taken = [rate_of_step(worker.mini_batch_size, worker.latency_us) for worker in there]
         max_added = min(max_added, more_fed(feed, pool.groups, taken))
@@ -177,20 +209,20 @@ def _read_lag(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker]) -> 
         ],
         rule=job.problem(pool, job.images_left).rule.of_started,
         time_us=job.time_us,
-        promised_us=min(job.promised_us or job.deadline_us, job.deadline_us) - job.now_us,
+        promised_us=promised_us - job.now_us,
         max_added=max_added,
         now_us=job.now_us,
         pause_us=pause_us(worker.assignment.choice.start_us for worker in job.workers),
         memory=job.lag,
         # What is idle costs nobody anything.
-        at_once=job.news is not None or not there or job.deadline_class == "Relaxed",
+        at_once=at_once or job.news is not None or not there or job.deadline_class == "Relaxed",
         max_iterations=job.spec.gpus.max_iterations,
         # Who edits a job to need fewer devices sees it have fewer.
         unwanted=() if job.news == "Edited" else job.unwanted,
     )
 
 
-def _action_of(job: ScheduledJob, change: WorkerChange) -> Start | Stop | None:
+def _action_of(job: ScheduledJob, change: WorkerChange, *, reason: StartReason = "Lagging") -> Start | Stop | None:
     if change.give_back in [worker.name for worker in job.alive]:
         # Right after a loss nobody knows yet how much there is to spare.
         return None if job.news == "WorkerLost" else Stop(workers=(change.give_back,), reason=job.news or "Ahead")
@@ -205,7 +237,7 @@ def _action_of(job: ScheduledJob, change: WorkerChange) -> Start | Stop | None:
     return Start(
         assignments=assign(job, helpers),
         part_size=job.part_size or job.images,
-        reason=job.news or "Lagging",
+        reason=job.news or reason,
     )
 
 

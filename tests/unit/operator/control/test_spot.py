@@ -95,3 +95,29 @@ def test_an_absent_spot_node_keeps_no_device_on_demand_from_the_job() -> None:
     assert at_work(cluster) == ["", "d"]
     cluster.run(40, until=lambda: cluster.jobs["job"].is_done)
     assert cluster.ended_s("job") <= 110
+
+
+@pytest.mark.parametrize(
+    ("coming", "gpus", "at_s", "nodes", "changes"),
+    [
+        pytest.param(2, {}, 20, ["s", "s"], ["SpotCame", "Ahead", "Ahead"], id="as many as there are on demand"),
+        pytest.param(9, {}, 20, ["s", "s"], ["SpotCame", "Ahead", "Ahead"], id="no more than it takes"),
+        pytest.param(1, {}, 20, ["d", "s"], ["SpotCame", "Ahead"], id="fewer: as far as they go"),
+        pytest.param(2, {"spot": "Avoid"}, 20, ["d", "d"], [], id="not for a job that avoids them"),
+        pytest.param(2, {"max": 2}, 20, ["d", "d"], [], id="not while it has all devices that it may have"),
+        pytest.param(2, {}, 85, ["d", "d"], [], id="nor so late that nothing is gained"),
+    ],
+)
+def test_workers_on_demand_give_way_to_spot_devices_that_come(
+    coming: int, gpus: dict[str, Any], at_s: int, nodes: list[str], changes: list[str]
+) -> None:
+    cluster = mixed(spot=0)
+    cluster.add("job", images=160 * 180, deadline_s=150, deadline_class="Soft", gpus=gpus)
+    cluster.run(at_s)
+    assert at_work(cluster) == ["d", "d"]
+    cluster.join("s", coming, SPOT)
+    cluster.run(40 if changes else 8, until=lambda: bool(changes) and len(cluster.changes("job")) == len(changes))
+    assert at_work(cluster) == nodes
+    assert [reason for reason, *_ in cluster.changes("job")] == changes
+    cluster.run(130, until=lambda: cluster.jobs["job"].is_done)
+    assert cluster.ended_s("job") <= 150
