@@ -62,16 +62,15 @@ def watch(job: ScheduledJob, pool: Pool) -> WorkDecision:
     action, after, is_over_cost = _action_of(job, change), job, False
     if is_replacing := action is None and (instead := _replace_fallbacks(job, pool, there)) is not None:
         change, action = instead, _action_of(job, instead, reason="SpotCame")
-    is_start = isinstance(action, Start)
+    is_kept = action is None and change.give_back is not None
     if isinstance(action, Start):
         helpers = [WorkerModel(assignment=a, state="starting", created_us=job.now_us) for a in action.assignments]
         after = replace(job, reserved=(*job.reserved, *ongoing(job, helpers)))
         if not affords(job, helpers=helpers, windows=job.windows, ends_us=expect_finish_us(after)):
-            # Without spot devices, the job goes on with what it has.
-            action, after, is_over_cost = None, job, not is_replacing
+            # Help that the deadline needs is missed; a replacement is left out.
+            action, after, is_kept, is_over_cost = None, job, True, not is_replacing
     elif action:
         after = without(job, action)
-    is_kept = action is None and (is_start or change.give_back is not None)
     return WorkDecision(
         action=action,
         # What doesn't change begins no pause.
