@@ -16,7 +16,7 @@ from dueby_operator.kube.lease import LeaseTimes
 from dueby_operator.kube.server_clock import steady_clock_s
 from support.outage_server import OutageServer, outage_server
 
-LIMIT_S = 300.0
+LIMIT_S = 600.0
 
 
 @asynccontextmanager
@@ -129,7 +129,7 @@ def test_many_of_the_largest_jobs_leave_kopf_within_a_part_of_the_charts_memory(
             async with operator(server, tmp_path, "-c", KOPF) as (process, lines):
                 # A watch that ends on a busy machine is followed by another one, which is shown the jobs again.
                 await until(lambda: server.shown >= len(server.jobs) <= lines.count("inferencejobs\n"), lines)
-                assert lines.count("inferencejobs\n") == len(server.jobs)
+                assert lines.count("inferencejobs\n") <= server.shown
                 # In pages of 500, or all objects kept, it is more.
                 assert peak_mib(process) < 240
 

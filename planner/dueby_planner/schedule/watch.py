@@ -51,29 +51,33 @@ FEW_PARTS = 8
 def watch(job: ScheduledJob, pool: Pool) -> WorkDecision:
     """Return what to change about the workers of a planned job; usually nothing."""
     there = ongoing(job)
-    for find, reason in CAUSES_TO_STOP:
-        stop = Stop(workers=find(job), reason=reason)
+    for find, cause in CAUSES_TO_STOP:
+        stop = Stop(workers=find(job), reason=cause)
         if stoppable(job, stop):
             return WorkDecision(action=stop, lag=job.lag, expected_finish_us=expect_finish_us(without(job, stop)))
     if any(worker.state == "queued" for worker in job.workers):
         # They are on their way: what they will do is not known to be missing.
         return WorkDecision(lag=job.lag, expected_finish_us=expect_finish_us(job) if there else None)
     change = _read_lag(job, pool, there)
-    action, after, is_over_cost = _action_of(job, change), job, False
-    if is_replacing := action is None and (instead := _replace_fallbacks(job, pool, there)) is not None:
-        change, action = instead, _action_of(job, instead, reason="SpotCame")
-    is_kept = action is None and change.give_back is not None
+    reason: StartReason = "Lagging"
+    action = _action_of(job, change, reason)
+    if action is None and (replacement := _replace_fallbacks(job, pool, there)) is not None:
+        change, reason = replacement, "SpotCame"
+        action = _action_of(job, change, reason)
+    after, is_unaffordable = job, False
     if isinstance(action, Start):
         helpers = [WorkerModel(assignment=a, state="starting", created_us=job.now_us) for a in action.assignments]
         after = replace(job, reserved=(*job.reserved, *ongoing(job, helpers)))
         if not affords(job, helpers=helpers, windows=job.windows, ends_us=expect_finish_us(after)):
-            # Help that the deadline needs is missed; a replacement is left out.
-            action, after, is_kept, is_over_cost = None, job, True, not is_replacing
+            action, after, is_unaffordable = None, job, True
     elif action:
         after = without(job, action)
+    # What doesn't change begins no pause.
+    is_kept = action is None and (is_unaffordable or change.give_back is not None)
+    # Without spot devices, the job goes on with what it has.
+    is_over_cost = is_unaffordable and reason != "SpotCame"
     return WorkDecision(
         action=action,
-        # What doesn't change begins no pause.
         lag=replace(job.lag, low_readings=0) if is_kept else change.memory,
         is_short=change.is_short or is_over_cost,
         is_over_cost=is_over_cost,
@@ -221,7 +225,7 @@ def _read_lag(job: ScheduledJob, pool: Pool, there: Sequence[OngoingWorker], *, 
     )
 
 
-def _action_of(job: ScheduledJob, change: WorkerChange, *, reason: StartReason = "Lagging") -> Start | Stop | None:
+def _action_of(job: ScheduledJob, change: WorkerChange, reason: StartReason) -> Start | Stop | None:
     if change.give_back in [worker.name for worker in job.alive]:
         # Right after a loss nobody knows yet how much there is to spare.
         return None if job.news == "WorkerLost" else Stop(workers=(change.give_back,), reason=job.news or "Ahead")
