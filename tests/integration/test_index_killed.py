@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -64,6 +66,21 @@ def pages(proxy: FaultProxy) -> int:
     return sum("list-type=2" in request.path and "prefix=in%2F" in request.path for request in proxy.requests)
 
 
+def questions(proxy: FaultProxy) -> set[tuple[str, str, str | None]]:
+    """The pages that were asked for: prefix, delimiter, and where they go on."""
+    paths = [request.path for request in proxy.requests if "list-type=2" in request.path]
+    queries = [dict(parse_qsl(urlsplit(path).query)) for path in paths]
+    return {(query["prefix"], query.get("delimiter", ""), query.get("continuation-token")) for query in queries}
+
+
+def kept_questions(server: S3Server, sink: str) -> set[tuple[str, str, str | None]]:
+    """Those whose answers are in the sink."""
+    store = open_store(server.uri(sink))
+    files = [zlib.decompress(store.read(f"{FOLDER}/{name}")) for name in store.list_names(FOLDER)]
+    kept = [json.loads(question) for file in files for question, _ in json.loads(file)]
+    return {(below, delimiter, more) for *_, below, delimiter, more, _ in kept}
+
+
 def nth(number: int, method: str, part_of_path: str) -> Callable[[Request], bool]:
     """Return whether a request is the n-th of its kind."""
     seen: list[Request] = []
@@ -111,6 +128,9 @@ def test_a_step_that_is_killed_goes_on_and_gives_the_same_index(
     proxy.fault = kill
     assert step.wait(LIMIT_S) == -9, (tmp_path / "log.txt").read_text()
     proxy.fault = lambda request: None
+    kept = kept_questions(server, tmp_path.name)
+    assert kept <= questions(proxy)
+    assert kept or may_ask == 1
     proxy.requests.clear()
 
     again = start_step(server, tmp_path.name, tmp_path)
@@ -118,6 +138,7 @@ def test_a_step_that_is_killed_goes_on_and_gives_the_same_index(
     assert again.wait(LIMIT_S) == 0, (tmp_path / "log.txt").read_text()
     assert index_files(server, tmp_path.name) == files
     assert pages(proxy) <= may_ask * asked
+    assert not kept & questions(proxy), "an answer that is kept is not asked for"
     assert open_store(server.uri(tmp_path.name)).list_names(FOLDER) == []
 
 
