@@ -19,7 +19,6 @@ check, and it has a word in the proof if it finds the same cost.
 """
 
 import heapq
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -47,6 +46,7 @@ from dueby_planner.model.plan import (
     lower_bound_of,
     plan_fewest,
     serial_warnings,
+    timed,
 )
 from dueby_planner.model.probability import probability_in_time
 from dueby_planner.model.problem import Problem, find_least
@@ -67,12 +67,12 @@ _UNREACHED = 1 << 200
 _PENALTIES = 8
 
 
+@timed
 def plan_cheapest(problem: Problem) -> Plan | Infeasible:
     """Return the plan of least cost, or the proof that there is none. Raise Invalid without a price of any class.
 
     Classes without a price are left out.
     """
-    started = time.perf_counter_ns()
     priced = _priced(problem)
     fewest = priced.fewest()
     if fewest is None:
@@ -99,7 +99,7 @@ def plan_cheapest(problem: Problem) -> Plan | Infeasible:
     proof = best.judge(second.result())
     if best.crew is not first:
         plan = _plan_of(priced, best.problem, best.crew, bound=bound)
-    return replace(plan, proof=proof, solve_us=(time.perf_counter_ns() - started) // 1000)
+    return replace(plan, proof=proof)
 
 
 def _priced(problem: Problem) -> Problem:
@@ -148,7 +148,6 @@ def _plan_of(problem: Problem, way: Problem, crew: Crew, *, bound: int) -> Plan:
         warnings=problem.pool.warnings
         + interpolation_warnings(groups)
         + serial_warnings((group.device_class, group.choice) for group in groups),
-        solve_us=0,
         cost_bound=None if cost is None else min(micro_units(bound), cost.total),
     )
 

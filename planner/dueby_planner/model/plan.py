@@ -14,10 +14,11 @@ of the job (feed.py): of those for which k devices are enough, the one with the 
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import ParamSpec, TypeVar, cast
 
 from dueby_api.units import MICROS_PER_SECOND, format_at_least
 from dueby_api.words import counted
@@ -76,7 +77,7 @@ class Plan:
     finish_at_confidence_us: int
     """The least time at which these devices and sizes are accepted."""
     warnings: tuple[str, ...]
-    solve_us: int
+    solve_us: int = 0
     """Time that finding, proving and verifying the plan took."""
     cost_bound: int | None = None
     """No plan on this pool costs less, in millionths of the currency's unit; None if cost is not what was asked for."""
@@ -149,12 +150,30 @@ class Infeasible:
         return serial_warnings((capacity.group.device_class, capacity.choice) for capacity in fed.capacities())
 
 
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
+
+
+def timed(make: Callable[P, Answer]) -> Callable[P, Answer]:
+    """Have the plans that a function makes say how long that took."""
+
+    @wraps(make)
+    def make_timed(*args: P.args, **kwargs: P.kwargs) -> Answer:
+        started_ns = time.perf_counter_ns()
+        answer = make(*args, **kwargs)
+        if not isinstance(answer, Plan):
+            return answer
+        return cast(Answer, replace(answer, solve_us=(time.perf_counter_ns() - started_ns) // 1000))
+
+    return make_timed
+
+
+@timed
 def plan_fewest(problem: Problem) -> Plan | Infeasible:
     """Return the plan with the fewest devices, or the proof that there is none, with alternatives."""
-    started = time.perf_counter_ns()
     gpus = problem.fewest()
     if gpus is not None:
-        plan = _plan_for(problem, gpus, started)
+        plan = _plan_for(problem, gpus)
         serial = serial_warnings((group.device_class, group.choice) for group in plan.groups)
         return replace(plan, warnings=plan.warnings + _cores_warnings(problem, plan) + serial)
     # Of several ways, the one that does the most.
@@ -179,13 +198,13 @@ def _within(problem: Problem, way: Problem, time_us: int | None = None) -> Withi
     return Within(rates, problem.feed.rate + problem.reserve * max(rates, default=0))
 
 
+@timed
 def plan_earliest(problem: Problem, *, slower: Fraction = Fraction(0)) -> Plan | None:
     """Return the plan that ends earliest, for a job that is started although it will be late; None if it never ends.
 
     It has the fewest devices that are accepted at the earliest possible time, or at one that is later by a share of it.
     That is its finish, so its slack is negative.
     """
-    started = time.perf_counter_ns()
     soonest_us = problem.earliest_us()
     if soonest_us is None:
         return None
@@ -196,7 +215,7 @@ def plan_earliest(problem: Problem, *, slower: Fraction = Fraction(0)) -> Plan |
         raise RuntimeError(f"no number of devices is accepted at the earliest time {earliest_us} us")
     # At the earliest time for these: large parts would take what may be later only for the sake of fewer devices.
     soonest_of_these_us = late.earliest_us(gpus, within_us=earliest_us) or earliest_us
-    plan = _plan_for(replace(late, time_us=soonest_of_these_us), gpus, started)
+    plan = _plan_for(replace(late, time_us=soonest_of_these_us), gpus)
     return replace(
         plan,
         problem=problem,
@@ -207,7 +226,7 @@ def plan_earliest(problem: Problem, *, slower: Fraction = Fraction(0)) -> Plan |
     )
 
 
-def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
+def _plan_for(problem: Problem, gpus: int) -> Plan:
     way = _way_to(problem, gpus)
     able = equal_devices(way.capacities())
     needed = way.images + way.rule.margin(able, gpus)
@@ -236,7 +255,6 @@ def _plan_for(problem: Problem, gpus: int, started_ns: int) -> Plan:
         # The least time for these devices and sizes, because at any earlier time no k devices are accepted at any size.
         finish_at_confidence_us=earliest_us,
         warnings=problem.pool.warnings + interpolation_warnings(groups) + doubt,
-        solve_us=(time.perf_counter_ns() - started_ns) // 1000,
     )
 
 
