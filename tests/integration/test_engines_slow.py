@@ -1,7 +1,7 @@
 """What takes engines longer: more architectures, torch.compile, and workers that start at the same time."""
 
-import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ from dueby_worker.engines.compiled import compile_network
 from dueby_worker.engines.network import Network, RowNetwork
 from dueby_worker.engines.parity import check_parity, made_up_images
 from dueby_worker.models.loading import load_model
+from support.killed import killed_with_block
 from support.models import loaded
+from support.run import MAX_WAIT_S
 
 SIDE = 64
 WORKER = f"""
@@ -128,8 +130,10 @@ def test_every_shape_is_compiled_however_many_the_process_has_seen(
 
 @pytest.mark.skipif("openvino" not in available_engines("fp32"), reason="OpenVINO is not installed")
 def test_workers_that_start_together_share_one_converted_network(tmp_path: Path) -> None:
-    workers = [subprocess.Popen([sys.executable, "-W", "error", "-c", WORKER, str(tmp_path)]) for _ in range(3)]
+    command = [sys.executable, "-W", "error", "-c", WORKER, str(tmp_path)]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(killed_with_block(command)) for _ in range(3)]
+        assert [worker.wait(MAX_WAIT_S) for worker in workers] == [0, 0, 0]
 
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0, 0]
     (converted,) = (tmp_path / "openvino").iterdir()
     assert sorted(path.name for path in converted.iterdir()) == ["network.bin", "network.xml"]

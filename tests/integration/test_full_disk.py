@@ -12,7 +12,7 @@ from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.stores import open_store
 from dueby_worker.telemetry.progress import StoreWaits
 from support.processes import wait_for
-from support.run import Job, wait_until, write_photos
+from support.run import MAX_WAIT_S, Job, wait_until, write_photos
 from support.small_disk import fill, make_room, remount, small_disk
 
 pytestmark = pytest.mark.disk
@@ -58,7 +58,7 @@ def test_a_run_into_a_full_disk_says_so_and_goes_on_when_there_is_room(tmp_path:
         assert "the workers go on by themselves then" in job.said()
         done = len(job.parts())
         make_room(disk)
-        assert process.wait(120) == 0, job.said()
+        assert process.wait(MAX_WAIT_S) == 0, job.said()
     finally:
         job.clean_up()
     assert len(job.parts()) > done

@@ -30,8 +30,10 @@ from dueby_profiler.progress_listener import ProgressListener
 from dueby_study.figures import profiles as figures
 from dueby_worker.engines import host
 from dueby_worker.models.loading import load_model
+from support.killed import killed_with_block
 from support.pictures import write_photos
 from support.profiler import BRIEF, TINY, two_slices
+from support.run import MAX_WAIT_S
 
 
 def test_slices_are_measured_while_all_of_them_are_busy() -> None:
@@ -68,14 +70,9 @@ def test_a_busy_machines_message_says_what_holds_other_programs_back() -> None:
     machine, brief = two_slices(), replace(BRIEF, layout_s=10)
     messages: list[str] = []
     spin = f"import os\nos.sched_setaffinity(0, {set(machine.limits.cores)})\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", spin], start_new_session=True) as other:
-        try:
-            listener = ProgressListener(on_message=messages.append)
-            (profile,) = profile_machine(
-                model=TINY, machine=machine, preset=brief, classes=["cpu-1"], listener=listener
-            )
-        finally:
-            other.kill()
+    with killed_with_block([sys.executable, "-c", spin], start_new_session=True):
+        listener = ProgressListener(on_message=messages.append)
+        (profile,) = profile_machine(model=TINY, machine=machine, preset=brief, classes=["cpu-1"], listener=listener)
     assert profile.spec.busy
     (warning,) = (message for message in messages if message.startswith("Warning: other programs used"))
     assert warning.endswith("write 19 into /proc/PID/autogroup of such a program, and leave it so while jobs run.")
@@ -118,20 +115,14 @@ def test_an_output_that_can_not_be_a_folder_is_refused_before_anything_is_measur
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda way: way.name)
 def test_a_profiler_that_is_stopped_leaves_no_process_behind(way: signal.Signals, tmp_path: Path) -> None:
     marker = f"DUEBY_TEST={tmp_path}"
-    profiler = subprocess.Popen(
-        [sys.executable, "-m", "dueby.cli.main", "profile", "--model", TINY.name, "--quick", "-o", str(tmp_path)],
-        env={**os.environ, "DUEBY_TEST": str(tmp_path)},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    command = [sys.executable, "-m", "dueby.cli.main", "profile", "--model", TINY.name, "--quick", "-o", str(tmp_path)]
+    environment = {**os.environ, "DUEBY_TEST": str(tmp_path)}
+    with killed_with_block(command, env=environment, stderr=subprocess.DEVNULL) as profiler:
         wait_until(lambda: len(processes_with(marker)) == 3)
         profiler.send_signal(way)
-        profiler.wait(timeout=30)
+        profiler.wait(MAX_WAIT_S)
         # They are building their engines now and look at nothing: it is the kernel that ends them.
         wait_until(lambda: not processes_with(marker), seconds=2.0)
-    finally:
-        profiler.kill()
-        profiler.wait()
 
 
 def test_memory_is_mapped_and_drawn(tmp_path: Path) -> None:
@@ -199,7 +190,7 @@ def processes_with(variable: str) -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = MAX_WAIT_S) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

@@ -1,10 +1,8 @@
 """S3 by a real server: the store's contract, who may do what, an index of it, and a server that goes away."""
 
 import os
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -18,7 +16,9 @@ from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store, Unavailable
 from dueby_worker.storage.stores import open_store
 from support.index import HURRIED, index_of, read
+from support.killed import killed_with_block
 from support.pictures import SMALL, encode, photo, write_photos
+from support.processes import wait_for
 from support.s3 import S3Server, free_port, versitygw_server
 from support.store import StoreContract
 
@@ -236,18 +236,19 @@ for number in itertools.count():
 """
 
 
+def let_write_and_kill(store: Store, uri: str) -> None:
+    """Return once a process has written two more objects, and was killed at the next."""
+    before = len(store.list_names())
+    with killed_with_block([sys.executable, "-c", WRITE_FOREVER, uri]):
+        wait_for(lambda: len(store.list_names()) >= before + 2, "two more objects are there")
+
+
 @pytest.mark.parametrize("kind", ["s3", "local"])
 def test_a_killed_writer_leaves_whole_objects_only(tmp_path: Path, server: S3Server, prefix: str, kind: str) -> None:
     uri = server.uri(f"{prefix}-{kind}") if kind == "s3" else str(tmp_path / "sink")
     store = open_store(uri)
     for _ in range(4):
-        before = len(store.list_names())
-        writer = subprocess.Popen([sys.executable, "-c", WRITE_FOREVER, uri])
-        deadline = time.monotonic() + WAITED_FOR_S
-        while len(store.list_names()) < before + 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        writer.kill()
-        writer.wait()
+        let_write_and_kill(store, uri)
     names = store.list_names()
     assert len(names) >= 8
     for name in names:

@@ -17,26 +17,20 @@ from dueby_study.make import write_pages
 from dueby_study.measurements.times import steady_sizes
 from dueby_study.study import run_study
 from support.browser import open_browser
+from support.killed import killed_with_block
+from support.run import MAX_WAIT_S
 from support.study import a_context, measure_all, real_context
-
-LIMIT_S = 240.0
 
 
 def test_a_study_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
     marker = f"DUEBY_TEST={tmp_path}"
-    first = subprocess.Popen(
-        [sys.executable, "-m", "support.study", str(tmp_path), "times"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DUEBY_TEST": str(tmp_path)},
-        stderr=subprocess.PIPE,
-    )
-    try:
+    command = [sys.executable, "-m", "support.study", str(tmp_path), "times"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DUEBY_TEST": str(tmp_path)}
+    with killed_with_block(command, env=environment, stderr=subprocess.PIPE) as first:
         wait_until(lambda: bool(list((tmp_path / "raw" / "times").glob("*.parquet"))), first)
         first.send_signal(signal.SIGKILL)
-        first.wait(timeout=30)
+        first.wait(MAX_WAIT_S)
         wait_until(lambda: not processes_with(marker), None)
-    finally:
-        first.kill()
-        first.communicate()
     there = {path: path.stat().st_mtime_ns for path in (tmp_path / "raw").glob("*/*.parquet")}
     assert there
 
@@ -89,7 +83,7 @@ def processes_with(variable: str) -> list[int]:
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[bytes] | None") -> None:
-    end = time.monotonic() + LIMIT_S
+    end = time.monotonic() + MAX_WAIT_S
     while not condition():
         assert process is None or process.poll() is None, process.communicate()[1].decode()
         assert time.monotonic() < end, "it did not happen in time"

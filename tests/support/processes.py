@@ -26,9 +26,9 @@ from dueby_worker.steps.finish_step import finish
 from dueby_worker.steps.index_step import index_source
 from dueby_worker.steps.work_step import work
 from dueby_worker.storage.stores import open_store
+from support.run import MAX_WAIT_S
 from support.shared_run import RUN
 
-LIMIT_S = 120.0
 # A real network with real weights that runs an image in a few milliseconds. With OpenVINO a worker needs no PyTorch
 # once another has converted the network: it starts in a third of the time of a core.
 MODEL = {"name": "efficientnet_lite0", "imageSize": 64, "precision": "fp32", "engine": "openvino"}
@@ -46,7 +46,7 @@ def make_photos(folder: Path, count: int, *, side: int = 48, damaged: Sequence[i
     return folder
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = LIMIT_S) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = MAX_WAIT_S) -> Any:
     """Return the condition's first true value. Fail the test if it stays false."""
     give_up = time.monotonic() + limit_s
     while not (value := condition()):
@@ -62,7 +62,7 @@ class Step:
     folder: Path
     process: subprocess.Popen[bytes]
 
-    def wait(self, *, limit_s: float = LIMIT_S) -> int:
+    def wait(self, *, limit_s: float = MAX_WAIT_S) -> int:
         """Wait for the process to end and return its exit code."""
         try:
             return self.process.wait(limit_s)

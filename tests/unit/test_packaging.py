@@ -11,12 +11,14 @@ from zipfile import ZipFile
 
 import pytest
 
+from support.run import MAX_WAIT_S
 from support.source_tree import PACKAGES, REPOSITORY
 
 
 def run(*command: str | Path, **options: str | Path) -> subprocess.CompletedProcess[str]:
     """The command's result, its output with it."""
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
+    words = [str(part) for part in command]
+    return subprocess.run(words, capture_output=True, text=True, timeout=MAX_WAIT_S, **options)  # type: ignore[call-overload, no-any-return]
 
 
 @pytest.fixture(scope="module")

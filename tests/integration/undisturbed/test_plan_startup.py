@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support.run import MAX_WAIT_S
+
 REPOSITORY = Path(__file__).parents[3]
 SLOW = {
     "torch",
@@ -59,7 +61,7 @@ def arguments(tmp_path: Path) -> list[str]:
 
 def test_dueby_plan_loads_nothing_slow(arguments: list[str]) -> None:
     command = [sys.executable, "-c", TELL_MODULES, *arguments]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=MAX_WAIT_S)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stderr.splitlines()[-1].split())
     assert "dueby.cli.plan" in loaded
@@ -72,7 +74,7 @@ def test_dueby_plan_answers_within_half_a_second(arguments: list[str]) -> None:
     while len(took_s) < TRIES and min(took_s, default=WITHIN_S) >= WITHIN_S:
         began = time.perf_counter()
         command = [sys.executable, "-m", "dueby.cli.main", *arguments]
-        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=60)
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=MAX_WAIT_S)
         took_s.append(time.perf_counter() - began)
         assert done.returncode == 0, done.stderr
     assert min(took_s) < WITHIN_S, f"took {', '.join(f'{s:.2f}' for s in took_s)} s"

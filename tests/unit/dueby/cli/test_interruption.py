@@ -8,10 +8,10 @@ import textwrap
 import pytest
 
 from dueby.cli.interruption import Interruption
+from support.run import MAX_WAIT_S
 
 RESUMES = "dueby run: interrupted. The same command continues where it stopped.\n"
 SIGNALS = [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM")]
-LIMIT_S = 120.0
 
 
 def run_script(script: str, *arguments: str) -> tuple[int, str]:
@@ -21,7 +21,7 @@ def run_script(script: str, *arguments: str) -> tuple[int, str]:
         stderr=subprocess.PIPE,
         text=True,
         check=False,
-        timeout=LIMIT_S,
+        timeout=MAX_WAIT_S,
     )
     return done.returncode, done.stderr
 

@@ -11,7 +11,7 @@ import pytest
 
 from dueby.inputs.needs import needing, require_linux
 from dueby_api.errors import Invalid
-from support.run import MODEL, SIDE, profile_document
+from support.run import MAX_WAIT_S, MODEL, SIDE, profile_document
 from support.source_modules import MODULES
 
 # What `pip install .` brings, with what that brings, and what isn't on PyPI.
@@ -54,7 +54,7 @@ def without(blocked: list[str], *words: str, folder: Path) -> tuple[int, str, st
         sys.exit(main(sys.argv[2:]))
     """
     command = [sys.executable, "-c", textwrap.dedent(script), ",".join(blocked), *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=MAX_WAIT_S)
     return done.returncode, done.stdout, done.stderr
 
 
