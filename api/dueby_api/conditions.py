@@ -131,6 +131,12 @@ class Reason(Enum):
         "and how far that is proved.",
         _NO_FEWER_WAYS,
     )
+    OVER_BUDGET = _NOT_FEASIBLE(
+        "OverBudget",
+        "The job would use more than is left of its namespace's budget (`budgets` in the chart's values). The message "
+        "says what it would use, what is left, and when enough is free.",
+        "create it again then, or set a later deadline, lower images, or ask for a larger budget",
+    )
     PROMISED_TO_OTHERS = _NOT_FEASIBLE(
         "PromisedToOthers",
         "The deadline can't be met beside what other Hard jobs were promised; the message is the proof.",
@@ -144,7 +150,8 @@ class Reason(Enum):
         "Unknown",
         "Waiting",
         "There is no device for the job now: other jobs have them or are promised them, no node has room for a worker, "
-        "or a ResourceQuota has none. The message says which, and what is missing where.",
+        "or a ResourceQuota or the namespace's budget has too little left. The message says which, and what is missing "
+        "where.",
         "wait; or free some, lower `spec.worker.resources` or the chart's `worker.gpuCpus`, or ask for quota",
     )
     ADMITTED = ReasonEntry(ConditionType.ADMITTED, "True", "Admitted", "The cluster has taken every worker.")
@@ -218,6 +225,11 @@ class Reason(Enum):
         "HelpOverMaxCost",
         "The workers will be late, and help is left out, since the job would then cost more than `spec.maxCost`.",
         "nothing, or raise `spec.maxCost`, or move the deadline",
+    )
+    HELP_OVER_BUDGET = _OFF_TRACK(
+        "HelpOverBudget",
+        "The workers will be late, and help is left out, since the namespace's budget has too little left.",
+        "nothing, or ask for a larger budget, or move the deadline",
     )
     DEVICES_HELD = _OFF_TRACK(
         "DevicesHeld",

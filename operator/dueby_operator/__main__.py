@@ -26,6 +26,7 @@ from dueby_operator.kube.lease import claim
 from dueby_operator.settings import (
     CLASS_LABELS,
     OperatorSettings,
+    read_budgets,
     read_cache,
     read_capacity,
     read_maintenance,
@@ -35,6 +36,7 @@ from dueby_operator.settings import (
     read_promises,
     read_spot,
     read_stores,
+    require_prices_of_budgets,
 )
 from dueby_operator.web import metrics
 from dueby_operator.web.calendar_page import CalendarPage
@@ -151,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--spot", read_spot, "how often spot nodes are taken away, as the values say it"),
         ("--promises", read_promises, "what may be promised, as the values say it"),
         ("--stores", read_stores, "what stores serve, as the values say it"),
+        ("--budgets", read_budgets, "what the jobs of each namespace may use, as the values say it"),
     ):
         parser.add_argument(option, type=read, metavar="JSON", help=what)
     parser.add_argument(
@@ -219,6 +222,7 @@ def _settings(options: argparse.Namespace) -> OperatorSettings:
     settings = OperatorSettings(**said)
     if settings.ignores_other_pods and not settings.watch_namespaces:
         raise Invalid("--ignore-other-pods", "needs --watch-namespace: without it, there are no other namespaces")
+    require_prices_of_budgets(settings.budgets, settings.tariff)
     _require("--worker-memory", settings.worker_memory, quantity)
     _require("--scratch-size", settings.scratch_size, quantity)
     if not 1 <= settings.slice_cpus <= MAX_SLICE_CPUS:

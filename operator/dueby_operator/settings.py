@@ -3,10 +3,13 @@
 Profiling on nodes is one option in JSON, since it is one part of the chart's values and has lists in it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from dueby_api.budgets import BudgetList, NamespaceBudget
 from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, NodePool, NodePools, SpotNodes, Timed
+from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.prices import PriceFile
 from dueby_api.schema import Duration, Meta, Spec, decode, require_duration
@@ -141,6 +144,8 @@ class OperatorSettings:
     """What stores serve, by prefix of what jobs read."""
     tariff: Tariff | None = None
     """What devices cost; None: nobody has said it."""
+    budgets: Mapping[str, NamespaceBudget] = field(default_factory=dict)
+    """What the jobs of a namespace may use, by namespace; `*`: each one that is not named."""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces whose jobs are this operator's; empty: all."""
     ignores_other_pods: bool = False
@@ -221,3 +226,19 @@ def read_spot(text: str) -> SpotNodes:
 def read_prices(text: str) -> Tariff:
     """Return the value of the option --prices. Raise Invalid with the field that is wrong."""
     return tariff_of(decode(PriceFile, text, origin="--prices").prices, origin="--prices: prices")
+
+
+def read_budgets(text: str) -> Mapping[str, NamespaceBudget]:
+    """Return the value of the option --budgets. Raise Invalid with the field that is wrong."""
+    return decode(BudgetList, text, origin="--budgets").budgets
+
+
+def require_prices_of_budgets(budgets: Mapping[str, NamespaceBudget], tariff: Tariff | None) -> None:
+    """Raise Invalid unless the budgets can be judged by these prices."""
+    if budgets and tariff is None:
+        raise Invalid("--budgets", "needs prices: without them nothing of what jobs use is recorded; set prices, too")
+    for name, budget in budgets.items():
+        if tariff is not None and budget.money is not None and budget.money.currency != tariff.currency:
+            ours, theirs = budget.money.currency, tariff.currency
+            message = f"is in {ours}, and the prices are in {theirs}; give it in {theirs}"
+            raise Invalid(f"--budgets: budgets.{name}.cost", message)

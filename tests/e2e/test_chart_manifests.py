@@ -13,6 +13,7 @@ from dueby_operator.cluster.requests import NODE_PATIENCE_S
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_templates import PORT
 from dueby_operator.settings import (
+    read_budgets,
     read_cache,
     read_capacity,
     read_maintenance,
@@ -149,6 +150,14 @@ def test_prices_reach_the_operator() -> None:
     assert (tariff.currency, tariff.prices["NVIDIA-A100"].hourly) == ("EUR", 3_000_000)
     with pytest.raises(AssertionError, match="/prices/classes/0"):
         rendered(prices={"classes": [{"class": "NVIDIA-A100"}]})
+
+
+def test_budgets_reach_the_operator() -> None:
+    assert "--budgets" not in options(rendered())
+    budgets = {"team-a": {"window": "720h", "cost": "500 USD"}}
+    assert read_budgets(options(rendered(budgets=budgets))["--budgets"])["team-a"].cost == "500 USD"
+    with pytest.raises(AssertionError, match="/budgets/team-a"):
+        rendered(budgets={"team-a": {"window": "720h"}})
 
 
 def test_promises_reach_the_operator() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from dueby_api.budgets import NamespaceBudget
 from dueby_api.capacity import AnnouncedDevices, NodePool
 from dueby_api.conditions import ConditionType, Reason
 from dueby_api.gpu_profile import GPUProfile, Quantiles
@@ -76,8 +77,9 @@ class SharedCluster:
         capacity: tuple[AnnouncedDevices, ...] = (),
         node_pools: tuple[NodePool, ...] = (),
         tariff: Tariff | None = None,
+        budgets: Mapping[str, NamespaceBudget] | None = None,
     ) -> None:
-        self.promises, self.stores, self.tariff = promises, stores, tariff
+        self.promises, self.stores, self.tariff, self.budgets = promises, stores, tariff, budgets or {}
         self.settings = replace(SETTINGS, capacity=capacity, node_pools=node_pools)
         self.nodes = {name: node(name, count) for name, count in cores.items()}
         self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
@@ -163,6 +165,7 @@ class SharedCluster:
             promises=self.promises,
             stores=self.stores,
             tariff=self.tariff,
+            budgets=self.budgets,
         )
         self._devices = devices
         decided = decide(snapshot)

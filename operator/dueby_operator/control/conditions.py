@@ -101,7 +101,7 @@ def message_of(status: JobStatus) -> str:
     return status.plan.proof_sentence if status.plan else ""
 
 
-LATE = (Reason.LAGGING, Reason.WAITS_FOR_IMAGES, Reason.HELP_OVER_COST)
+LATE = (Reason.LAGGING, Reason.WAITS_FOR_IMAGES, Reason.HELP_OVER_COST, Reason.HELP_OVER_BUDGET)
 """What is said of a job whose workers will be late."""
 # The statuses with which a condition matters, where that is not False alone. Failed is False while it is not settled,
 # and Feasible is Unknown while a job waits.

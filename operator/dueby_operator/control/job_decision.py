@@ -10,6 +10,7 @@ from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_api.status import JobStatus
+from dueby_operator.control.budgets import accounts_of
 from dueby_operator.control.chain import Outcome, Policy, PolicyInput, run_chain
 from dueby_operator.control.columns import filled_in, not_refused
 from dueby_operator.control.conditions import has_reason, is_over, without_reasons
@@ -111,7 +112,8 @@ def decide_jobs(
             decided[job.key] = prepared
         else:
             ready_jobs.append(prepared)
-    planned, shared = schedule_jobs(ready_jobs, shared, promised=_promised(snapshot, decided))
+    promised, accounts = _promised(snapshot, decided), accounts_of(snapshot)
+    planned, shared = schedule_jobs(ready_jobs, shared, promised=promised, accounts=accounts)
     for job in jobs:
         after = planned.get(job.key)
         if isinstance(after, Fault):

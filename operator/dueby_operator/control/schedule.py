@@ -20,6 +20,7 @@ from dueby_operator.control.work.build_job import build_job
 from dueby_operator.control.work.stores import observed_requests
 from dueby_operator.model.devices import Devices
 from dueby_operator.model.job_snapshot import Fault, JobSnapshot
+from dueby_planner.model.budget import Account
 from dueby_planner.model.feed import feed_of
 from dueby_planner.schedule.devices import DeviceGroups, with_shares
 from dueby_planner.schedule.free_devices import PROMISED
@@ -32,11 +33,16 @@ _Outcomes = dict[JobKey, PolicyInput | Fault]
 
 
 def schedule_jobs(
-    ready: Sequence[PolicyInput], shared: Shared, *, promised: Iterable[PromisedJob] = ()
+    ready: Sequence[PolicyInput],
+    shared: Shared,
+    *,
+    promised: Iterable[PromisedJob] = (),
+    accounts: Mapping[str, Account] | None = None,
 ) -> tuple[Mapping[JobKey, PolicyInput | Fault], Shared]:
     """Return each of these jobs as the schedule has left it, or its fault, and what is left of what they share.
 
-    What is `promised` to jobs that fail here, or were left alone before, is kept for them.
+    What is `promised` to jobs that fail here, or were left alone before, is kept for them. `accounts` are the budgets
+    of namespaces, with what is used of them.
     """
     by_key, outcomes = {inputs.job.key: inputs for inputs in ready}, _Outcomes()
     jobs: dict[JobKey, ScheduledJob] = {}
@@ -56,7 +62,13 @@ def schedule_jobs(
     groups = with_shares(counted, [*jobs.values(), *untouched], shared.promises)
     grace_us = shared.devices.worker_grace_s * MICROS_PER_SECOND
     reply = schedule(
-        ScheduleRequest(jobs=tuple(jobs.values()), devices=groups, promised=tuple(kept.values()), grace_us=grace_us)
+        ScheduleRequest(
+            jobs=tuple(jobs.values()),
+            devices=groups,
+            promised=tuple(kept.values()),
+            grace_us=grace_us,
+            accounts=accounts or {},
+        )
     )
     shared = replace(shared, faults=tuple(Fault(stage="deciding", error=error) for error in reply.joint_errors))
     for key, job in jobs.items():

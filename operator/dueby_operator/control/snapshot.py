@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dueby_api.budgets import NamespaceBudget
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.store_limits import StoreLimits
 from dueby_operator.cluster.nodes import Node
@@ -34,6 +35,8 @@ class ClusterSnapshot:
     """What stores serve, to all jobs that read of them."""
     tariff: Tariff | None = None
     """What devices cost; None: nobody has said it."""
+    budgets: Mapping[str, NamespaceBudget] = field(default_factory=dict)
+    """What the jobs of a namespace may use, by namespace; `*`: each one that is not named."""
     worker_image: str = ""
     """The image of workers whose job names none."""
     keeps_profiles: bool = False

@@ -97,16 +97,26 @@ def expected_bill(status: JobStatus, tariff: Tariff, *, now_us: int) -> Bill | N
         if plan.cost:
             return Bill(currency=plan.cost.currency, micro_units=round(plan.cost.total * MICRO_UNITS))
         spent = SpentStatus(currency=tariff.currency)
-    if plan is None or is_over(status):
-        return bill_until(spent, tariff, now_us)
-    ends = (status.progress and status.progress.expected_finish) or plan.expected_finish
-    end_us = max(now_us, parse_time_us(ends))
-    times = ((parse_time_us(window.from_time), parse_time_us(window.to_time)) for window in plan.windows)
-    reserved = (
-        (window.device_class, window.count, min(to_us, end_us) - from_us)
-        for window, (from_us, to_us) in zip(plan.windows, times, strict=True)
-    )
-    return bill_until(spent, tariff, end_us).plus(reserved, tariff)
+    bill = Bill(currency=spent.currency, micro_units=spent.micro_units, unpriced=spent.unpriced)
+    return bill.plus(expected_held(status, now_us=now_us), tariff)
+
+
+def expected_held(status: JobStatus, *, now_us: int) -> list[Held]:
+    """Return for how long a job will have had the devices that it has, and those that are reserved, when it ends."""
+    plan, end_us = status.plan, now_us
+    windows = () if plan is None or is_over(status) else plan.windows
+    if plan is not None and not is_over(status):
+        ends = (status.progress and status.progress.expected_finish) or plan.expected_finish
+        end_us = max(now_us, parse_time_us(ends))
+    present = [] if status.spent is None else [_since(devices) for devices in status.spent.held]
+    times = [(window, parse_time_us(window.from_time), parse_time_us(window.to_time)) for window in windows]
+    reserved = [(window.device_class, window.count, min(to_us, end_us) - from_us) for window, from_us, to_us in times]
+    return [*((name, count, end_us - since_us) for name, count, since_us in present), *reserved]
+
+
+def held_us(spent: SpentStatus) -> int:
+    """Return for how long a job had devices that it gave back, in device-microseconds."""
+    return sum(round(time_s * MICROS_PER_SECOND) for time_s in spent.device_seconds.values())
 
 
 def bill_until(spent: SpentStatus, tariff: Tariff, until_us: int) -> Bill:

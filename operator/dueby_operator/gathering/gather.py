@@ -158,6 +158,7 @@ class Gatherer:
             promises=self._settings.promises,
             stores=self._settings.stores,
             tariff=self._settings.tariff,
+            budgets=self._settings.budgets,
             worker_image=self._settings.image,
             keeps_profiles=True,
             on_demand=await self._on_demand(lists.profiling_pods),

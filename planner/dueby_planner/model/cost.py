@@ -20,6 +20,7 @@ from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import DeviceChoice, PlannedDevices
 
 HOUR_US = 3600 * MICROS_PER_SECOND
+MAX_COST = "spec.maxCost"
 _SLOW_NODE = "@"
 """What a slow node's own class has after the name of its class."""
 
@@ -111,17 +112,31 @@ def _price(entry: ClassPrice, billing: Billing) -> Price:
 
 @dataclass(frozen=True, kw_only=True)
 class CostLimit:
-    """What a job may be expected to cost, by its maxCost."""
+    """What a job may be expected to cost, by its maxCost or by what its namespace's budget has left."""
 
     most: Money
     spent: int = 0
     """What devices did cost that it has given back, in millionths of the currency's unit."""
     is_known: bool = True
     """Whether that is all: the price of none of those is missing."""
+    origin: str = MAX_COST
+    """The field that says it."""
+    clause: str = ""
+    """What a budget is and has left, for people; empty for a job's own limit."""
+
+    @property
+    def is_budget(self) -> bool:
+        """Whether it is what a budget has left."""
+        return self.origin != MAX_COST
+
+    @property
+    def unspent(self) -> int:
+        """How much more keeps to it; negative if nothing does."""
+        return self.most.micro_units - self.spent if self.is_known else -1
 
     def allows(self, micro_units: int) -> bool:
         """Return whether so much more keeps to it."""
-        return self.is_known and self.spent + micro_units <= self.most.micro_units
+        return micro_units <= self.unspent
 
 
 def cost_limit_of(spec: JobSpec, *, spent: int = 0, is_known: bool = True) -> CostLimit | None:

@@ -3,8 +3,8 @@
 from dueby_api.prices import MICRO_UNITS, format_amount
 from dueby_api.units import format_at_least, format_duration
 from dueby_api.words import counted
-from dueby_planner.model.cost import CostLimit
-from dueby_planner.model.max_cost import FIELD, OverCost
+from dueby_planner.model.cost import MAX_COST, CostLimit
+from dueby_planner.model.max_cost import OverCost
 
 _CENT = MICRO_UNITS // 100
 NEVER_AFFORDABLE = "no later deadline is affordable"
@@ -28,23 +28,25 @@ def over_cost_sentence(over: OverCost) -> str:
 
 def limit_words(limit: CostLimit) -> str:
     """Return what the job may cost, and what of it is spent, as a clause."""
+    if limit.clause:
+        return limit.clause
     spent = f", of which {format_amount(limit.spent, limit.most.currency)} are spent" if limit.spent else ""
     if not limit.is_known:
         spent += ", and the price of devices that the job had is not known"
-    return f"{FIELD} is {limit.most.text}{spent}"
+    return f"{MAX_COST} is {limit.most.text}{spent}"
 
 
 def over_cost_wait_sentence(limit: CostLimit) -> str:
     """Return that a job waits for devices that it can pay for, and what would help."""
     return (
         f"With the devices that are free for it the job would cost more than it may: {limit_words(limit)}. The job "
-        f"waits for cheaper ones. Raise {FIELD}, or set a later deadline."
+        f"waits for cheaper ones. Raise {MAX_COST}, or set a later deadline."
     )
 
 
 def over_cost_advice(over: OverCost) -> str:
     """Return each change that would be enough alone, as sentences; that no deadline is affordable is one of them."""
-    ways, alternatives = [f"raise {FIELD} to {sufficient_max_cost(over)}"], over.alternatives
+    ways, alternatives = [f"raise {MAX_COST} to {sufficient_max_cost(over)}"], over.alternatives
     if alternatives.earliest_us is not None:
         ways.append(f"move the deadline to {format_at_least(alternatives.earliest_us)} from now")
     if alternatives.largest_images:

@@ -24,7 +24,6 @@ from dueby_planner.model.problem import NEVER_US, Problem, find_least, find_leas
 
 _BOXES = 256
 """How long the cheapest devices are sought for each deadline and each number of images that is tried."""
-FIELD = "spec.maxCost"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +68,15 @@ def require_prices(limit: CostLimit | None, tariff: Tariff | None, classes: Sequ
     if limit is None:
         return
     if tariff is None:
-        raise Invalid(FIELD, "needs prices; give them with --prices FILE, in a cluster as prices in the chart's values")
+        message = "needs prices; give them with --prices FILE, in a cluster as prices in the chart's values"
+        raise Invalid(limit.origin, message)
     ours, theirs = limit.most.currency, tariff.currency
     if ours != theirs:
-        raise Invalid(FIELD, f"is in {ours}, and the prices are in {theirs}; give it in {theirs}")
+        raise Invalid(limit.origin, f"is in {ours}, and the prices are in {theirs}; give it in {theirs}")
     if unpriced := tariff.unpriced(classes):
         names = ", ".join(unpriced)
         raise Invalid(
-            FIELD,
+            limit.origin,
             f"needs a price of every device class that the job may use, and {names} has none; add its price, or name "
             "other classes in spec.gpus.classes",
         )
@@ -107,7 +107,8 @@ def within_max_cost(plan: Plan) -> Plan | OverCost:
             is_late=not plan.is_in_time,
         )
     dearer = format_amount(_cost(plan), limit.most.currency)
-    replaced = f"the fewest devices cost {dearer}, more than {FIELD} allows ({limit.most.text}): these are the cheapest"
+    allowed = f"{limit.origin} allows ({limit.most.text})"
+    replaced = f"the fewest devices cost {dearer}, more than {allowed}: these are the cheapest"
     cheapest = replace(cheapest, warnings=(replaced, *cheapest.warnings))
     if plan.is_in_time:
         return cheapest

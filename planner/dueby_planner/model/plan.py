@@ -98,6 +98,11 @@ class Plan:
         return max(group.expected_finish_us for group in self.groups)
 
     @property
+    def device_us(self) -> int:
+        """For how long devices are held until the expected finish, added up over all of them, in microseconds."""
+        return sum(group.count * (self.expected_finish_us - group.available_us) for group in self.groups)
+
+    @property
     def slack_us(self) -> int:
         """Deadline less the finish at the confidence; negative if the plan is late."""
         return self.problem.time_us - self.finish_at_confidence_us

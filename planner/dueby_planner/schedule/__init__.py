@@ -12,6 +12,7 @@ In the order in which it is read:
     place_all       what was promised is kept; the calendar of the jobs that wait or lag, and whose fault it is if none
     begin           what of a placement begins now, and how the rest is kept
     within_cost     a new job on what it can pay for, by its maxCost, or its refusal
+    within_budget   the same by its namespace's budget: refused, or kept waiting until enough is free
     affordable      can a job pay for more workers?
     stops           who gives way, and who is asked to
     explain         sentences for people

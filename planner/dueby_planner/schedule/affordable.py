@@ -1,4 +1,4 @@
-"""Can a job pay for more workers? What it may cost is spec.maxCost; where jobs are placed, within_cost.py asks.
+"""Can a job pay for more workers? By spec.maxCost and its namespace's budget; for places, within_cost.py asks.
 
 More workers are left out if what the job has spent, what its workers will cost until its expected end, and what these
 will cost is more than that. Costs are expected ones, as a plan's (model/cost.py): each device is paid for until the
@@ -9,36 +9,53 @@ from collections.abc import Iterable, Iterator
 
 from dueby_api.status import WindowStatus
 from dueby_api.units import parse_time_us
+from dueby_planner.model.budget import NOTHING, Use
 from dueby_planner.model.cost import micro_units
 from dueby_planner.schedule.job import ScheduledJob, WorkerModel
+from dueby_planner.schedule.request import Start
 
 
-def affords(
+def affords(job: ScheduledJob, use: Use) -> bool:
+    """Return whether the job may use so much beside what it has spent. What has no price can't be paid for."""
+    limit = job.cost_limit
+    is_within = limit is None or (use.micro_units is not None and limit.allows(use.micro_units))
+    return is_within and (job.room is None or job.room.allows(use))
+
+
+def new_workers(job: ScheduledJob, start: Start) -> list[WorkerModel]:
+    """Return the workers that are started now."""
+    return [WorkerModel(assignment=found, state="starting", created_us=job.now_us) for found in start.assignments]
+
+
+def use_with(job: ScheduledJob, start: Start, *, ends_us: int | None) -> Use:
+    """Return what the job uses until it ends, with what is reserved for it and with the workers that are started."""
+    return expected_use(job, helpers=new_workers(job, start), windows=job.windows, ends_us=ends_us)
+
+
+def expected_use(
     job: ScheduledJob,
     *,
     ends_us: int | None,
     helpers: Iterable[WorkerModel] = (),
     windows: Iterable[WindowStatus] = (),
-    more: int = 0,
-) -> bool:
-    """Return whether the job can pay for its workers until it ends, for helpers and windows, and for `more`.
+    more: Use = NOTHING,
+) -> Use:
+    """Return what the job's workers use until it ends, with helpers, windows, and `more`.
 
-    `ends_us` is in microseconds since 1970; None if nobody would do the rest: then it is the deadline. `more` is in
-    millionths of the currency's unit. What has no price can't be paid for.
+    `ends_us` is in microseconds since 1970; None if nobody would do the rest: then it is the deadline.
     """
     limit, tariff = job.cost_limit, job.tariff
-    if limit is None:
-        return True
-    if tariff is None or tariff.currency != limit.most.currency:
-        return False
+    is_priced = tariff is not None and (limit is None or limit.most.currency == tariff.currency)
     ends_us = max(job.now_us, ends_us or job.deadline_us)
-    charge = 0
+    charge = device_us = 0
     for name, count, held_us in _held(job, (*job.alive, *helpers), windows, ends_us):
-        price = tariff.price_of(name)
+        price = tariff.price_of(name) if tariff is not None else None
+        device_us += count * max(0, held_us)
         if price is None:
-            return False
-        charge += count * price.charge(max(0, held_us))
-    return limit.allows(micro_units(charge) + more)
+            is_priced = False
+        else:
+            charge += count * price.charge(max(0, held_us))
+    return Use(micro_units(charge) if is_priced else None, device_us).plus(more)
 
 
 def _held(

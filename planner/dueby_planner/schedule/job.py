@@ -21,6 +21,7 @@ from dueby_api.step_messages import StoreWait, WorkerProgress
 from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
+from dueby_planner.model.budget import NOTHING, Room, Use
 from dueby_planner.model.capacity import DeviceChoice, Provision
 from dueby_planner.model.cost import CostLimit, Tariff
 from dueby_planner.model.feed import StoreFeed, feed_of
@@ -256,8 +257,12 @@ class ScheduledJob:
     """What is said of stores, to all jobs."""
     tariff: Tariff | None = None
     """What devices cost; None: nobody has said it."""
-    cost_limit: CostLimit | None = None
+    max_cost: CostLimit | None = None
     """What the job may cost, and what of it was spent for devices that it has no more; None: no limit."""
+    spent: Use = NOTHING
+    """What it used for devices that it has no more, while its namespace has a budget."""
+    room: Room | None = None
+    """What it may have of that budget; None: there is none, or the job's part of it is promised to it."""
     observed_requests: float | None = None
     """Requests a second that its store gave its workers, or those of a job before it, when it refused more."""
     grace_s: int = 0
@@ -306,6 +311,13 @@ class ScheduledJob:
     def feed(self) -> StoreFeed | None:
         """What its source's store gives all its workers together; None: nothing limits it."""
         return feed_of(self.spec, self.cost, stores=self.stores, observed=self.observed_requests)
+
+    @cached_property
+    def cost_limit(self) -> CostLimit | None:
+        """What the job may cost, by its maxCost or by what is left of its namespace's budget, whichever is less."""
+        by_budget = self.room.cost_limit if self.room else None
+        limits = [limit for limit in (self.max_cost, by_budget) if limit is not None]
+        return min(limits, key=lambda limit: limit.unspent, default=None)
 
     @property
     def deadline_class(self) -> DeadlineClass:

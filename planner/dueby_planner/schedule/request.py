@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from dueby_api.conditions import Reason
 from dueby_api.status import AlternativesStatus, PlanStatus, WindowStatus
 from dueby_planner.deadline_classes import Verdict
+from dueby_planner.model.budget import Account
 from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.job import Assignment, JobKey, PromisedJob, ScheduledJob, StartReason
 from dueby_planner.schedule.lag import FRESH, LagMemory
@@ -24,6 +25,8 @@ class ScheduleRequest:
     """Jobs to which something is promised; of those that are among `jobs`, too, it counts where a decision fails."""
     grace_us: int = 0
     """How long a worker that is told to stop may take to finish the part that it is at."""
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    """Budgets by namespace, and what jobs use of them before this schedule."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_planner.model.budget import Expense, Use
+from dueby_planner.schedule.affordable import use_with
 from dueby_planner.schedule.begin import (
     Candidate,
     Turns,
@@ -52,7 +54,15 @@ from dueby_planner.schedule.stops import Waiting, find_unwanted, find_waiting, f
 from dueby_planner.schedule.stores import shares_store
 from dueby_planner.schedule.usable import Usables
 from dueby_planner.schedule.watch import decide_workers, images_to_place
-from dueby_planner.schedule.within_cost import affords_place, affords_start, wait_for_cheaper, within_cost
+from dueby_planner.schedule.within_budget import told_of_budget, with_room
+from dueby_planner.schedule.within_cost import (
+    affords_place,
+    affords_start,
+    use_of_place,
+    use_of_work,
+    wait_for_cheaper,
+    within_cost,
+)
 
 
 def schedule(request: ScheduleRequest) -> ScheduleReply:
@@ -77,7 +87,9 @@ class _Scheduling:
         self._groups = request.devices
         self._grace_us = request.grace_us
         self._promised = {job.key: job for job in request.promised}
-        self._jobs = {job.key: job for job in request.jobs}
+        self._accounts = dict(request.accounts)
+        """Budgets by namespace, and what is used of them by what is decided so far."""
+        self._jobs = {job.key: with_room(job, self._accounts) for job in request.jobs}
         self.work: dict[JobKey, tuple[ScheduledJob, WorkDecision]] = {}
         self.errors: dict[JobKey, Exception] = {}
         self.joint_errors: tuple[Exception, ...] = ()
@@ -194,13 +206,15 @@ class _Scheduling:
         fallbacks = self._groups.fallbacks(job.key, job.spec.spot_use)
         unwanted = find_unwanted(self._own[job.key], free, self._waiting, self._groups, fallbacks=fallbacks)
         on_fallbacks = frozenset(hold.worker for hold in self._own[job.key] if hold.group in fallbacks)
-        job = replace(job, unwanted=unwanted, on_fallbacks=on_fallbacks)
+        job = replace(with_room(job, self._accounts), unwanted=unwanted, on_fallbacks=on_fallbacks)
         if fallbacks:
             free = self._with_few_fallbacks(job, free, fallbacks)
         job = with_devices(job, free, self._groups)
         work = decide_workers(job)
         self.work[job.key] = job, work
         if isinstance(work.action, Start):
+            if job.room is not None:
+                self._spend(job, use_with(job, work.action, ends_us=work.expected_finish_us), work)
             devices = spread(work.action.assignments, free, self._groups)
             self.work[job.key] = job, on_nodes(work, work.action, job, devices, self._groups)
             begun = self._groups.charged(job.key, devices)
@@ -257,7 +271,7 @@ class _Scheduling:
 
     def _judge_cost(self, job: ScheduledJob, placement: Placement, dear: set[JobKey]) -> None:
         if not affords_place(job, placement, self._groups.class_of):
-            self.work[job.key] = job, wait_for_cheaper(job)
+            self.work[job.key] = job, wait_for_cheaper(job, use_of_place(job, placement, self._groups.class_of))
             dear.add(job.key)
 
     def _ask_for_place(self, job: ScheduledJob, wanted: dict[JobKey, CalendarJob]) -> None:
@@ -272,7 +286,7 @@ class _Scheduling:
             place = within_cost(usable.to_place(images=images, least=least), job, self._groups.class_of)
             refuse = place if isinstance(place, Refuse) else find_refusal(place, job, self._groups)
             if refuse:
-                self.work[job.key] = job, WorkDecision(action=refuse)
+                self.work[job.key] = job, told_of_budget(job, refuse)
             elif isinstance(place, CalendarJob):
                 wanted[job.key] = place
 
@@ -311,10 +325,32 @@ class _Scheduling:
                 idle=self._offered(job, may_ask=True),
             )
             work, begun = decide_placed(candidate)
-        if not affords_start(job, work):
-            work, begun = wait_for_cheaper(job), {}
+        work = self._within_limits(job, work, placement)
+        if not isinstance(work.action, Start):
+            begun = {}
         self.idle.take(job.key, begun)
         self.work[job.key] = job, work
+
+    def _within_limits(self, job: ScheduledJob, work: WorkDecision, placement: Placement) -> WorkDecision:
+        """Return what was decided, or what becomes of the job if it can't pay for it after the jobs before it."""
+        if isinstance(work.action, Refuse):
+            return told_of_budget(job, work.action)
+        is_limited = job.cost_limit is not None or job.key[0] in self._accounts
+        use = use_of_work(job, work, placement, self._groups.class_of) if is_limited else None
+        if use is None:
+            return work
+        job = with_room(job, self._accounts)
+        if not affords_start(job, work) or (job.room is not None and not job.room.allows(use)):
+            return wait_for_cheaper(job, use)
+        self._spend(job, use, work)
+        return work
+
+    def _spend(self, job: ScheduledJob, use: Use, work: WorkDecision) -> None:
+        """Count what a job is expected to use, for the jobs after it."""
+        namespace, name = job.key
+        if account := self._accounts.get(namespace):
+            expense = Expense(job.spent.plus(use), work.expected_finish_us or job.deadline_us)
+            self._accounts[namespace] = account.with_expense(name, expense)
 
     def _decide_alone(self, job: ScheduledJob) -> None:
         self.work[job.key] = job, decide_workers(job)

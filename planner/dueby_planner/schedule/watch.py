@@ -23,7 +23,7 @@ from dueby_planner.model.feed import more_fed, paced_groups, rate_of, rate_of_st
 from dueby_planner.model.problem import NEVER_US, Problem, find_least
 from dueby_planner.model.shares import cut_runs
 from dueby_planner.profiles.pool import Pool
-from dueby_planner.schedule.affordable import affords
+from dueby_planner.schedule.affordable import affords, new_workers, use_with
 from dueby_planner.schedule.calendar import LATER
 from dueby_planner.schedule.job import Assignment, ScheduledJob, StartReason, WorkerModel
 from dueby_planner.schedule.lag import (
@@ -66,9 +66,8 @@ def watch(job: ScheduledJob, pool: Pool) -> WorkDecision:
         action = _action_of(job, change, reason)
     after, is_unaffordable = job, False
     if isinstance(action, Start):
-        helpers = [WorkerModel(assignment=a, state="starting", created_us=job.now_us) for a in action.assignments]
-        after = replace(job, reserved=(*job.reserved, *ongoing(job, helpers)))
-        if not affords(job, helpers=helpers, windows=job.windows, ends_us=expect_finish_us(after)):
+        after = replace(job, reserved=(*job.reserved, *ongoing(job, new_workers(job, action))))
+        if not affords(job, use_with(job, action, ends_us=expect_finish_us(after))):
             action, after, is_unaffordable = None, job, True
     elif action:
         after = without(job, action)

@@ -12,20 +12,22 @@ from dataclasses import replace
 
 from dueby_api.prices import MICRO_UNITS
 from dueby_planner.deadline_classes import Verdict, make_plan
+from dueby_planner.model.budget import Use
 from dueby_planner.model.cost import micro_units
 from dueby_planner.model.cost_words import over_cost_wait_sentence
 from dueby_planner.model.max_cost import OverCost, require_prices
 from dueby_planner.model.offers import crew_of, first_counts, offers_of
-from dueby_planner.model.plan import Infeasible
+from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
-from dueby_planner.schedule.affordable import affords
+from dueby_planner.schedule.affordable import affords, expected_use
 from dueby_planner.schedule.begin import EARLY_US, reserved_workers
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.explain import with_classes
 from dueby_planner.schedule.job import ScheduledJob
-from dueby_planner.schedule.request import Refuse, Start, Wait, WorkDecision
-from dueby_planner.schedule.reservation import cost_of_windows
+from dueby_planner.schedule.request import Refuse, Reserve, Start, WorkDecision
+from dueby_planner.schedule.reservation import cost_of_windows, device_us
 from dueby_planner.schedule.watch import expect_finish_us
+from dueby_planner.schedule.within_budget import no_more, over_budget
 
 
 def within_cost(wanted: CalendarJob, job: ScheduledJob, class_of: Callable[[str], str]) -> CalendarJob | Refuse:
@@ -69,11 +71,34 @@ def affords_place(job: ScheduledJob, placement: Placement, class_of: Callable[[s
     """Return whether a job can pay for its place. Where a new job begins at once, affords_start() is asked instead."""
     reservation = placement.reservation
     begins_later = any(window.from_us > EARLY_US for lane in reservation for window in lane.windows)
-    if job.cost_limit is None or not reservation or not (placement.job.goes_on or begins_later):
+    if not has_limit(job) or not reservation or not (placement.job.goes_on or begins_later):
         return True
+    return affords(job, use_of_place(job, placement, class_of))
+
+
+def has_limit(job: ScheduledJob) -> bool:
+    """Return whether anything limits what the job may cost, or for how long it may have devices."""
+    return job.cost_limit is not None or job.room is not None
+
+
+def use_of_place(job: ScheduledJob, placement: Placement, class_of: Callable[[str], str]) -> Use:
+    """Return what the job's workers and its place are expected to use."""
+    reservation = placement.reservation
     cost = cost_of_windows(reservation, placement.job.problem, class_of)
     ends_us = expect_finish_us(replace(job, reserved=reserved_workers(reservation)))
-    return cost is not None and affords(job, ends_us=ends_us, more=cost.total)
+    return expected_use(job, ends_us=ends_us, more=Use(cost.total if cost else None, device_us(reservation)))
+
+
+def use_of_work(
+    job: ScheduledJob, work: WorkDecision, placement: Placement, class_of: Callable[[str], str]
+) -> Use | None:
+    """Return what the job is expected to use with what is started or reserved now; None if that is nothing."""
+    match work.action:
+        case Start(verdict=Verdict(plan=Plan() as plan)):
+            return Use(plan.cost.total if plan.cost else None, plan.device_us)
+        case Start() | Reserve():
+            return use_of_place(job, placement, class_of)
+    return None
 
 
 def affords_start(job: ScheduledJob, work: WorkDecision) -> bool:
@@ -84,12 +109,8 @@ def affords_start(job: ScheduledJob, work: WorkDecision) -> bool:
     return by_windows.cost is not None and job.cost_limit.allows(round(by_windows.cost.total * MICRO_UNITS))
 
 
-def wait_for_cheaper(job: ScheduledJob) -> WorkDecision:
-    """Return that a job gets no more than it has, since it can't pay for it; nothing is reserved for it any more."""
-    return WorkDecision(
-        action=Wait(message=over_cost_wait_sentence(job.cost_limit) if job.cost_limit else ""),
-        lag=job.lag,
-        is_short=job.goes_on,
-        is_over_cost=True,
-        expected_finish_us=expect_finish_us(replace(job, reserved=())) if job.alive else None,
-    )
+def wait_for_cheaper(job: ScheduledJob, use: Use) -> WorkDecision:
+    """Return what becomes of a job that can't pay for so much: by its budget, or else it waits for cheaper devices."""
+    if job.room is not None and not job.room.allows(use):
+        return over_budget(job, job.room, use)
+    return no_more(job, over_cost_wait_sentence(job.cost_limit) if job.cost_limit else "")

@@ -11,14 +11,15 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from dueby_api.budgets import BudgetList
 from dueby_api.capacity import AnnouncedDevices, NodePool, Timed
 from dueby_api.engines import Precision, engines_for
 from dueby_api.grid import Share
-from dueby_api.prices import UNIT_US, PriceFile
+from dueby_api.prices import MONEY_PATTERN, UNIT_US, PriceFile
 from dueby_api.schema import END, Spec, json_schemas
 from dueby_api.store_limits import StoreList
 from dueby_operator.__main__ import FORMATS, LEVELS
-from dueby_operator.settings import ProfilerSettings, read_profiler, read_promises, read_stores
+from dueby_operator.settings import ProfilerSettings, read_budgets, read_profiler, read_promises, read_stores
 from dueby_operator.web.metrics import Metrics
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.schedule.free_devices import CLASSES
@@ -148,6 +149,20 @@ def test_the_stores_that_the_values_take_are_what_the_operator_takes() -> None:
     entry = {"prefix": "s3://photos/", "requestsPerSecond": 20_000, "bytesPerSecond": 5_000_000_000}
     (store,) = read_stores(json.dumps({"stores": [entry]}))
     assert (store.prefix, store.requests_per_second, store.bytes_per_second) == tuple(entry.values())
+
+
+def test_the_budgets_that_the_values_take_are_what_the_operator_takes() -> None:
+    values = SCHEMA["properties"]["budgets"]["additionalProperties"]
+    fields = json_schemas(BudgetList)["NamespaceBudget"]
+    assert values["properties"].keys() == fields["properties"].keys()
+    assert values["required"] == fields["required"]
+    assert patterns_in(values) == {**patterns_in(fields), "cost": MONEY_PATTERN}
+    assert read_budgets(json.dumps({"budgets": VALUES["budgets"]})) == {}
+    budgets = {"team-a": {"window": "720h", "cost": "500 USD"}, "*": {"window": "168h", "deviceHours": 100}}
+    jsonschema.validate({**VALUES, "budgets": budgets}, SCHEMA)
+    assert read_budgets(json.dumps({"budgets": budgets})).keys() == budgets.keys()
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**VALUES, "budgets": {"team-a": {"window": "720h"}}}, SCHEMA)
 
 
 def test_the_prices_that_the_values_take_are_what_the_operator_takes() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dueby_api.budgets import NamespaceBudget, budget_of
 from dueby_api.capacity import SpotNodes, WeeklyWindow
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
@@ -14,6 +15,7 @@ from dueby_api.schema import validate
 from dueby_operator.settings import (
     ProfilerSettings,
     ProfilingWindow,
+    read_budgets,
     read_capacity,
     read_maintenance,
     read_node_pools,
@@ -21,8 +23,9 @@ from dueby_operator.settings import (
     read_profiler,
     read_promises,
     read_spot,
+    require_prices_of_budgets,
 )
-from dueby_planner.model.cost import Price
+from dueby_planner.model.cost import Price, Tariff
 
 WEEKLY = {"days": "Sat", "start": "22:00", "hours": 8}
 
@@ -289,4 +292,52 @@ def test_what_is_wrong_with_prices_is_a_sentence(prices: dict[str, Any], words: 
     with pytest.raises(Invalid) as raised:
         read_prices(json.dumps({"prices": prices}))
     assert str(raised.value).startswith("--prices: ")
+    assert words in str(raised.value)
+
+
+def test_budgets_are_read() -> None:
+    written = {"a": {"window": "720h", "cost": "500 USD"}, "*": {"window": "12h", "cost": "1 USD", "deviceHours": 0.5}}
+    budgets = read_budgets(json.dumps({"budgets": written}))
+    entry, budget = budget_of(budgets, "a") or ("", NamespaceBudget(window="1h", device_hours=0))
+    assert (entry, budget.window_us, budget.money) == ("a", 720 * 3600 * 10**6, (500 * 10**6, "USD"))
+    assert budget.device_us is None
+    entry, budget = budget_of(budgets, "b") or ("", NamespaceBudget(window="1h", device_hours=0))
+    assert (entry, budget.money, budget.device_us) == ("*", (10**6, "USD"), 1800 * 10**6)
+    assert budget_of({"a": budgets["a"]}, "b") is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        pytest.param({"window": "720h"}, "cost: is missing, and so is deviceHours", id="of nothing"),
+        pytest.param({"cost": "500 USD"}, "window", id="for no time"),
+        pytest.param({"window": "0s", "cost": "500 USD"}, "window: must be longer than 0", id="for 0 s"),
+        pytest.param({"window": "30d", "cost": "500 USD"}, "30d is 720h", id="days"),
+        pytest.param({"window": "720h", "cost": "500"}, "cost: must be an amount and its currency", id="no currency"),
+        pytest.param({"window": "720h", "deviceHours": -1}, "deviceHours", id="negative"),
+        pytest.param({"window": "720h", "gpus": 5}, "gpus", id="unknown"),
+    ],
+)
+def test_what_is_wrong_with_budgets_is_a_sentence(budget: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        read_budgets(json.dumps({"budgets": {"a": budget}}))
+    assert str(raised.value).startswith("--budgets: ")
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("tariff", "words"),
+    [
+        pytest.param(None, "--budgets: needs prices", id="without prices"),
+        pytest.param(
+            Tariff(currency="EUR", prices={}), "budgets.a.cost: is in USD, and the prices are in EUR", id="other"
+        ),
+    ],
+)
+def test_budgets_need_prices_in_their_currency(tariff: Tariff | None, words: str) -> None:
+    budgets = read_budgets('{"budgets": {"a": {"window": "720h", "cost": "500 USD"}}}')
+    require_prices_of_budgets(budgets, Tariff(currency="USD", prices={}))
+    require_prices_of_budgets({}, None)
+    with pytest.raises(Invalid) as raised:
+        require_prices_of_budgets(budgets, tariff)
     assert words in str(raised.value)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from dueby_api.conditions import Reason
 from dueby_api.inference_job import JobSpec
 from dueby_api.input_cost import FREE
+from dueby_api.status import SpentStatus
 from dueby_api.subject import class_of, node_of
 from dueby_api.units import parse_time_us
+from dueby_operator.control.budgets import spent_use
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import has_reason
 from dueby_operator.control.spending import with_spent
@@ -30,6 +32,7 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
     classes = sorted({profile.spec.device_class for profile in profiles})
     workers = tuple(_with_leaving(_with_known_class(worker, classes), inputs) for worker in job.workers)
     at_work = Counter(w.assignment.device_class for w in workers if not w.is_gone and w.state != "queued")
+    with_bill = with_spent(status, job.workers, inputs.shared.tariff, now_us=inputs.now_us)
     offer = inputs.shared.devices.offer(job.namespace, spec, classes=classes)
     absent, absent_kinds = _absent(job)
     news = _news(inputs)
@@ -56,7 +59,8 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
         cores={name: inputs.shared.devices.worker_cores(job.namespace, spec, name) for name in classes},
         stores=inputs.shared.stores,
         tariff=inputs.shared.tariff,
-        cost_limit=_cost_limit(inputs),
+        max_cost=_max_cost(inputs, with_bill.spent),
+        spent=spent_use(with_bill),
         observed_requests=observed_requests(status.observed_store, job.namespace, spec, inputs.shared.observed_stores),
         grace_s=inputs.shared.devices.worker_grace_s,
         part_size=inputs.part_size,
@@ -76,10 +80,9 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
     )
 
 
-def _cost_limit(inputs: PolicyInput) -> CostLimit | None:
+def _max_cost(inputs: PolicyInput, spent: SpentStatus | None) -> CostLimit | None:
     """Return what the job may cost, and what of it is spent for devices that it has no more."""
     tariff = inputs.shared.tariff
-    spent = with_spent(inputs.status, inputs.job.workers, tariff, now_us=inputs.now_us).spent
     if spent is None:
         return cost_limit_of(inputs.spec)
     is_known = not spent.unpriced and tariff is not None and tariff.currency == spent.currency

@@ -75,15 +75,19 @@ def _diagnose_input(inputs: PolicyInput, scheduled: ScheduledJob, work: WorkDeci
 
 
 def _diagnose_cost(scheduled: ScheduledJob, work: WorkDecision) -> NewCondition | None:
-    """Return that help was left out for money; None if it wasn't."""
-    if not work.is_over_cost or scheduled.cost_limit is None:
+    """Return that help was left out for money, or for a budget's sake; None if it wasn't."""
+    limit, room = scheduled.cost_limit, scheduled.room
+    if not work.is_over_cost:
         return None
     ends_late = "The workers are expected to end after the deadline" if scheduled.alive else "No worker is left"
+    clauses = [limit_words(limit) if limit else "", room.hours_clause() if room else ""]
+    limits = ", and ".join(filter(None, clauses))
     message = (
-        f"{ends_late}, and with more of them the job would cost more than it may: {limit_words(scheduled.cost_limit)}. "
+        f"{ends_late}, and with more of them the job would use more than it may: {limits}. "
         "Raise it, or set a later deadline."
     )
-    return NewCondition(reason=Reason.HELP_OVER_COST, message=message)
+    is_by_budget = room is not None and (limit is None or limit.is_budget or room.account.device_us is not None)
+    return NewCondition(reason=Reason.HELP_OVER_BUDGET if is_by_budget else Reason.HELP_OVER_COST, message=message)
 
 
 def _waits(work: WorkDecision) -> bool:

@@ -141,7 +141,8 @@ def test_every_field_of_a_profiles_status_is_written_in_some_case() -> None:
 
 
 def test_every_reason_is_given_by_some_code() -> None:
-    source = "\n".join(path.read_text() for path in PACKAGES["dueby_operator"].rglob("*.py"))
+    folders = (PACKAGES["dueby_operator"], PACKAGES["dueby_planner"])
+    source = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
     assert [reason.name for reason in Reason if f"Reason.{reason.name}" not in source] == []
 
 

@@ -42,7 +42,7 @@ def test_a_new_job_is_placed_on_what_it_can_pay_for(
     limit = limit_of(max_cost)
     asked = problem(FAST, SLOW, images=1_500, time=30 * SECOND, tariff=TARIFF, cost_limit=limit)
     wanted = CalendarJob(name="job", deadline_class="Hard", problem=asked, goes_on=goes_on)
-    place = within_cost(wanted, model(tariff=TARIFF, cost_limit=limit), str)
+    place = within_cost(wanted, model(tariff=TARIFF, max_cost=limit), str)
     if counts is None:
         assert isinstance(place, Refuse)
     else:
@@ -66,5 +66,5 @@ def test_windows_begin_only_if_a_new_job_can_pay_for_them(
     cost = total and CostByCause(currency="USD", total=total, start_up=0, work=total, waiting=0, idle=0, rounding=0)
     windows = plan_status("2026-12-02T12:00:00Z", cost=cost)
     start = Start(assignments=(), part_size=16, reason="Started", by_windows=windows)
-    job = model(revision=revision, cost_limit=None if max_cost is None else limit_of(max_cost))
+    job = model(revision=revision, max_cost=None if max_cost is None else limit_of(max_cost))
     assert affords_start(job, WorkDecision(action=start)) == is_affordable
