@@ -1,26 +1,16 @@
 """One cluster for all files of this folder, each of which has a namespace and nodes of it: see support/lanes.py."""
 
-import tempfile
-from pathlib import Path
-
 import pytest
 
 from support.kind.cluster import Cluster
-from support.kind.kind_cluster import CLUSTER, cluster_in, make_cluster
-from support.kind.model import profile_document
+from support.kind.kind_cluster import shared_cluster
 from support.lanes import lane_of
-from support.shared_run import RUN, locked
 
 
 @pytest.fixture(scope="session")
 def whole_cluster() -> Cluster:
-    """DueBy in a real cluster. The first process that asks makes it, and it goes when all tests are done."""
-    with locked("cluster"):
-        if not CLUSTER.exists():
-            folder = Path(tempfile.mkdtemp(dir=RUN))
-            make_cluster(folder).apply(profile_document())
-            CLUSTER.symlink_to(folder)
-    return cluster_in(CLUSTER.resolve())
+    """DueBy in a real cluster, which goes when all tests of this folder are done."""
+    return shared_cluster()
 
 
 @pytest.fixture(scope="module")

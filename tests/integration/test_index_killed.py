@@ -15,6 +15,7 @@ from dueby_worker.storage.kept_answers import FOLDER
 from dueby_worker.storage.stores import open_store
 from support.fault_proxy import FORBIDDEN, FaultProxy, Refusal, Request, proxied
 from support.s3 import S3Server, versitygw_server
+from support.shared_run import RUN
 
 pytestmark = pytest.mark.s3
 FOLDERS, FILES = 6, 3000
@@ -50,6 +51,7 @@ def start_step(server: S3Server, sink: str, folder: Path) -> subprocess.Popen[by
         "model": {"name": "mobilenet_v3_small", "weights": "none", "imageSize": 64},
         "source": {"uri": server.uri("in"), "allowUnreadable": True},
         "sink": {"uri": server.uri(sink)},
+        "cacheDir": str(RUN / "cache"),  # what is known of the model is found there, without PyTorch
     }
     (folder / "config.json").write_text(json.dumps(config))
     with (folder / "log.txt").open("ab") as log:

@@ -11,7 +11,7 @@ from support.run import Job, profile_document, wait_until, write_photos
 
 # So slow by its profile that a Hard job can't wait for the end of a long one.
 PROFILE = profile_document(latency_us=2_000_000, startup_us=500_000, slices=1)
-LONG, SHORT = 12_000, 80
+LONG, SHORT = 6_000, 80
 
 
 @pytest.fixture

@@ -28,13 +28,23 @@ class Lane:
 # They take about as long as each other, and mostly wait. One more costs a node, whose kubelet takes 2 % of a core, and
 # a process that reads all test modules. A file that is in none, such as one of undisturbed tests, is in the first.
 LANES = (
-    Lane(nodes=2, files=("test_calendar_changes", "test_nodes", "test_gpus", "test_chart_names")),
-    Lane(nodes=2, files=("test_calendar_places", "test_losses", "test_chart_manifests", "test_validation")),
-    Lane(nodes=1, files=("test_calendar", "test_doctor")),
+    Lane(
+        nodes=2,
+        files=(
+            "test_calendar_changes",
+            "test_nodes",
+            "test_gpus",
+            "test_chart_names",
+            "test_one_store",
+            "test_validation",
+        ),
+    ),
+    Lane(nodes=2, files=("test_calendar_places", "test_losses", "test_chart_manifests")),
+    Lane(nodes=1, files=("test_calendar", "test_doctor", "test_examples_in_cluster")),
     Lane(
         nodes=1,
         files=(
-            *("test_nights", "test_examples_in_cluster", "test_first_line", "test_dra"),
+            *("test_nights", "test_first_line", "test_dra"),
             *("test_page_manifests", "test_doomed_jobs", "test_images"),
         ),
     ),

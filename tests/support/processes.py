@@ -174,7 +174,8 @@ class ProcessJob:
         return {"job": "catalog", "sink": {"uri": self.sink, "ifExists": self.if_exists}}
 
     def _index_document(self) -> dict[str, Any]:
-        return {**self._common_document(), "images": self.images, "source": self.source, "model": self.model}
+        model = {"model": self.model, "cacheDir": str(RUN / "cache")}
+        return {**self._common_document(), "images": self.images, "source": self.source, **model}
 
     def _work_document(self, place: int) -> dict[str, Any]:
         parts = -(-self.images // self.part_size)

@@ -1,6 +1,7 @@
 """What the processes of one run of pytest share: a folder, and locks. With xdist they are a controller and its workers.
 
-The controller is the first to import this, and its workers inherit the folder's name in their environment.
+The controller is the first to import this, and its workers inherit the folder's name in their environment. Where the
+variable DUEBY_TESTS_RUN names a folder already, who named it removes it.
 """
 
 import fcntl

@@ -14,8 +14,9 @@ from dueby.inputs.files import read_profiles, write_profile
 from dueby_api.gpu_profile import ObservedJob, parse_profile
 from support.run import MODEL, Job, profile_document, write_photos
 
-# 200 mini-batches of 8 for two workers, and more of them than a worker needs to say something about its device.
-PHOTOS, FOR_ONE = 1600, 200
+# 200 mini-batches of 4 for two workers, and more of them than a worker needs to say something about its device.
+BATCH = 4
+PHOTOS, FOR_ONE = 800, 120
 
 
 EARLIER = [
@@ -37,6 +38,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Job]:
     document = profile_document(latency_us=1, startup_us=100_000)
     # Slow enough for both workers to be at work together, however much later the one starts.
     document["spec"]["model"]["name"] = "resnet18"
+    document["spec"]["steps"][0]["miniBatchSize"] = BATCH
     document["spec"] |= {"device": {"node": gethostname(), "threads": 1, "slices": 2}, "observed": EARLIER}
     found = Job(folder=tmp_path, spec={"deadline": "50ms", "model": MODEL | {"name": "resnet18"}}, profile=document)
     write_profile(parse_profile(document), tmp_path / "profiles")
@@ -58,7 +60,7 @@ def test_a_run_leaves_its_steps_in_the_profile_and_the_next_is_planned_with_them
     *earlier, row = rows(job)
     assert [found.job for found in earlier] == ["run-0", "run-1"]
     assert (row.workers, row.step_ratio, row.startup_micros) == (2, 1.3, ())
-    assert row.steps > 0.9 * PHOTOS / 8
+    assert row.steps > 0.9 * PHOTOS / BATCH
     assert f"in {job.folder / 'profiles' / 'cpu-1.yaml'}: {row.steps} steps took " in job.said()
 
     job.write(images=PHOTOS)

@@ -1,8 +1,7 @@
 """The images of this code for the tests' cluster.
 
-`PYTHONPATH=tests python3 -m support.kind.images` builds them beforehand, with nothing installed. DUEBY_BASE_IMAGE is
-the base of the worker's image where the usual one won't do, DUEBY_WORKER_PIP_ARGS is what pip installs in it instead of
-PyPI's PyTorch, and DUEBY_TEST_CLUSTER is the name of the cluster and the images' tag.
+DUEBY_BASE_IMAGE is the base of the worker's image where the usual one won't do, DUEBY_WORKER_PIP_ARGS is what pip
+installs in it instead of PyPI's PyTorch, and DUEBY_TEST_CLUSTER is the name of the cluster and the images' tag.
 """
 
 import os
@@ -30,7 +29,3 @@ def build_images() -> None:
         command = ["docker", "build", "-q", "-f", str(file), "-t", tag, *build_options(image), str(REPOSITORY)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-
-
-if __name__ == "__main__":
-    build_images()

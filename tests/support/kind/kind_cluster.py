@@ -1,6 +1,7 @@
 """How the tests' cluster is made with kind: images, nodes with a folder that they share, the chart.
 
-KIND_NODE_IMAGE is the nodes' image, DUEBY_TEST_CLUSTER the cluster's name.
+KIND_NODE_IMAGE is the nodes' image, DUEBY_TEST_CLUSTER the cluster's name. `PYTHONPATH=tests python -m
+support.kind.kind_cluster` makes it for the tests of the run in DUEBY_TESTS_RUN, before they ask for it.
 """
 
 import os
@@ -15,6 +16,7 @@ import yaml
 
 from support.kind.cluster import KEPT, MAX_WAIT_S, OPERATOR_NAMESPACE, SHARED, VALUES, Cluster, call, claim
 from support.kind.images import NAME, OPERATOR_IMAGE, WORKER_IMAGE, build_images
+from support.kind.model import profile_document
 from support.lanes import CONTROL_PLANE, LANE_LABEL, LANES, WORKER_NODES
 from support.shared_run import RUN, locked
 
@@ -25,6 +27,16 @@ KUBECONFIG = "kubeconfig"
 INOTIFY, INOTIFY_OF_NODE = Path("/proc/sys/fs/inotify/max_user_instances"), 20
 
 
+def shared_cluster() -> Cluster:
+    """Return the cluster of this run of the tests; the first process that asks makes it, and the others wait."""
+    with locked("cluster"):
+        if not CLUSTER.exists():
+            folder = Path(tempfile.mkdtemp(dir=RUN))
+            make_cluster(folder).apply(profile_document())
+            CLUSTER.symlink_to(folder)
+    return cluster_in(CLUSTER.resolve())
+
+
 def make_cluster(folder: Path) -> Cluster:
     """Make it: images, a control plane, the nodes of each lane, and the chart."""
     if INOTIFY.exists():
@@ -32,7 +44,6 @@ def make_cluster(folder: Path) -> Cluster:
         assert int(INOTIFY.read_text()) >= needed, (
             f"kubelets need more: sysctl -w fs.inotify.max_user_instances={needed}"
         )
-    build_images()
     shared = folder / "shared"
     for writable in (shared, shared / KEPT):
         # Whoever mounts something in it, for all nodes to see, has made it before.
@@ -43,7 +54,10 @@ def make_cluster(folder: Path) -> Cluster:
     image = os.environ.get("KIND_NODE_IMAGE")
     options = ["--kubeconfig", str(kubeconfig), "--wait", "180s", *(["--image", image] if image else [])]
     config = yaml.safe_dump(_kind_config(folder, shared))
-    call("kind", "create", "cluster", "--name", NAME, *options, "--config", "-", stdin=config)
+    with ThreadPoolExecutor() as pool:
+        built = pool.submit(build_images)
+        call("kind", "create", "cluster", "--name", NAME, *options, "--config", "-", stdin=config)
+        built.result()
     _rest_networks([CONTROL_PLANE, *WORKER_NODES])
     load_image(OPERATOR_IMAGE, [CONTROL_PLANE], shared=shared)
     load_image(WORKER_IMAGE, WORKER_NODES, shared=shared)
@@ -140,3 +154,7 @@ def _kind_config(folder: Path, shared: Path) -> dict[str, Any]:
             *({"role": "worker", "extraMounts": [everywhere], "labels": {LANE_LABEL: lane}} for lane in lanes),
         ],
     }
+
+
+if __name__ == "__main__":
+    shared_cluster()
