@@ -24,10 +24,11 @@ from dueby_operator.cluster.queues import Queue
 from dueby_operator.cluster.quotas import Room
 from dueby_operator.cluster.requests import worker_requests
 from dueby_operator.cluster.spot import is_spot
+from dueby_operator.control.budgets import use_by_now
 from dueby_operator.control.conditions import condition, is_over
 from dueby_operator.control.decide import decide
 from dueby_operator.control.job_decision import JobDecision
-from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.snapshot import ClusterSnapshot, SeenUse
 from dueby_operator.control.spending import with_spent
 from dueby_operator.model.actions import StartStep, StartWorkers, StopWorkers
 from dueby_operator.model.conditions import NewCondition, merge_conditions
@@ -80,6 +81,8 @@ class SharedCluster:
         budgets: Mapping[str, NamespaceBudget] | None = None,
     ) -> None:
         self.promises, self.stores, self.tariff, self.budgets = promises, stores, tariff, budgets or {}
+        self.seen: Mapping[str, SeenUse] = {}
+        """What jobs had used of budgets by the last pass."""
         self.settings = replace(SETTINGS, capacity=capacity, node_pools=node_pools)
         self.nodes = {name: node(name, count) for name, count in cores.items()}
         self.profiles: tuple[GPUProfile, ...] = (slowly_started(profile()),)
@@ -130,6 +133,7 @@ class SharedCluster:
 
     def forget(self) -> None:
         """Start the operator again: it remembers nothing."""
+        self.seen = {}
         for running in self.jobs.values():
             fresh = job_of(infj()).memory
             running.snapshot = replace(running.snapshot, memory=fresh)
@@ -166,7 +170,9 @@ class SharedCluster:
             stores=self.stores,
             tariff=self.tariff,
             budgets=self.budgets,
+            seen=self.seen,
         )
+        self.seen = use_by_now(snapshot)
         self._devices = devices
         decided = decide(snapshot)
         self.faults += decided.left.faults

@@ -22,10 +22,13 @@ LEAVE_US = 20_000_000
 KEPT_COMPLETE_US, KEPT_FAILED_US = 600_000_000, 3_600_000_000
 
 
-def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) -> tuple[Delete, ...]:
+def clear(
+    job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None, window_us: int = 0
+) -> tuple[Delete, ...]:
     """Return what frees the devices of a job that is over, and deletes what nobody needs any more.
 
-    The time to live is that of jobs that don't say it; None: they are kept.
+    The time to live is that of jobs that don't say it; None: they are kept. A job that has used something of a budget
+    is kept as long as the budget's window is.
     """
     if job.is_deleting or not is_done_with(job):
         return ()
@@ -42,7 +45,8 @@ def clear(job: JobSnapshot, *, now_us: int, time_to_live_us: int | None = None) 
             batch_job for batch_job in with_devices if batch_job.waits_to_retry or (is_due and not batch_job.is_over)
         ]
     deletions = [delete_job(batch_job) for batch_job in gone if not batch_job.metadata.is_deleting]
-    if is_expired(job, now_us=now_us, time_to_live_us=time_to_live_us):
+    counts = job.status.spent is not None and now_us <= ended_us + window_us
+    if is_expired(job, now_us=now_us, time_to_live_us=time_to_live_us) and not counts:
         deletions.append(Delete(path=paths.jobs_path(job.namespace, job.name), uid=job.uid))
     return tuple(deletions)
 

@@ -119,7 +119,10 @@ def _guarded(make: Callable[[], Found], otherwise: Found, *, stage: Stage, fault
 def _clearing(snapshot: ClusterSnapshot, faults: list[Fault]) -> tuple[Write, ...]:
     writes: list[Write] = []
     for job in snapshot.jobs:
-        clear_job = partial(clear, job, now_us=snapshot.now_us, time_to_live_us=snapshot.time_to_live_us)
+        window_us = snapshot.budget_window_us(job.namespace)
+        clear_job = partial(
+            clear, job, now_us=snapshot.now_us, time_to_live_us=snapshot.time_to_live_us, window_us=window_us
+        )
         writes += _guarded(clear_job, (), stage="clearing", faults=faults)
     return tuple(writes)
 

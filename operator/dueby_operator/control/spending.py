@@ -114,9 +114,10 @@ def expected_held(status: JobStatus, *, now_us: int) -> list[Held]:
     return [*((name, count, end_us - since_us) for name, count, since_us in present), *reserved]
 
 
-def held_us(spent: SpentStatus) -> int:
-    """Return for how long a job had devices that it gave back, in device-microseconds."""
-    return sum(round(time_s * MICROS_PER_SECOND) for time_s in spent.device_seconds.values())
+def held_until(spent: SpentStatus, until_us: int = 0) -> int:
+    """Return for how long a job had devices that it gave back, and those that it has until then, in device-us."""
+    returned_us = sum(round(time_s * MICROS_PER_SECOND) for time_s in spent.device_seconds.values())
+    return returned_us + sum(count * max(0, until_us - since_us) for _, count, since_us in map(_since, spent.held))
 
 
 def bill_until(spent: SpentStatus, tariff: Tariff, until_us: int) -> Bill:

@@ -24,6 +24,7 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.inference_job import InferenceJob
 from dueby_operator import paths
 from dueby_operator.cluster.devices import ClusterDevices
+from dueby_operator.control.budgets import use_by_now
 from dueby_operator.control.clear import is_leaving
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.decide import Decisions, decide
@@ -31,7 +32,7 @@ from dueby_operator.control.events import events_between
 from dueby_operator.control.faults import is_resting
 from dueby_operator.control.job_decision import JobDecision, refuse, suffer
 from dueby_operator.control.render import render
-from dueby_operator.control.snapshot import ClusterSnapshot
+from dueby_operator.control.snapshot import ClusterSnapshot, SeenUse
 from dueby_operator.control.trial import needs_trial
 from dueby_operator.gathering.gather import Gatherer
 from dueby_operator.jobs.manifests import Owner
@@ -137,6 +138,8 @@ class Reconciler:
         """The uids of jobs that were deleted, and that may be listed as over for a minute yet."""
         self.snapshot: ClusterSnapshot
         """Of the last pass, with the statuses that it has decided on."""
+        self._seen: Mapping[str, SeenUse] = {}
+        """What jobs had used of budgets by the last pass, by uid, those among them that have been deleted."""
         self.left: Devices
         """What the last pass has left."""
         self.unused: Mapping[str, int] = {}
@@ -153,7 +156,8 @@ class Reconciler:
         await self._served.require_current()
         applying = dict(self._applying)
         gathered = await self._gatherer.gather(self._memories, now_us=self._now_us())
-        self.snapshot = snapshot = _with_under_way(gathered, applying)
+        self.snapshot = snapshot = replace(_with_under_way(gathered, applying), seen=self._seen)
+        self._seen = use_by_now(snapshot)
         self._time.begin_deciding()
         decisions = await asyncio.to_thread(decide, snapshot, has_time=self._time.has_time)
         self._time.note_progress()

@@ -94,6 +94,10 @@ class Account:
     def _others(self, name: str) -> list[Expense]:
         return [*self.past, *(expense for other, expense in self.current.items() if other != name)]
 
+    def with_past(self, expenses: Iterable[Expense]) -> "Account":
+        """Return the account with the use of jobs that are gone beside."""
+        return replace(self, past=(*self.past, *expenses))
+
     def with_expense(self, name: str, expense: Expense) -> "Account":
         """Return the same once a job uses so much."""
         return replace(self, current={**self.current, name: expense})

@@ -3,12 +3,16 @@
 A worker does 160 images a second once it is warm. A device costs 1 EUR a second.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dueby_api.budgets import NamespaceBudget
+from dueby_operator import paths
+from dueby_operator.control.clear import clear
 from dueby_planner.model.cost import Price, Tariff
+from support.operator import SECOND
 from support.shared_cluster import SharedCluster
 
 TARIFF = Tariff(currency="EUR", prices={"cpu-1": Price(hourly=3_600_000_000)})
@@ -103,6 +107,17 @@ class TestABudget:
         end(cluster, "reserved")
         assert cluster.ended_s("reserved") <= 150
 
+    @pytest.mark.parametrize("ran_s", [pytest.param(40, id="while it runs"), pytest.param(80, id="once it is over")])
+    def test_what_a_deleted_job_used_counts(self, budget: NamespaceBudget, words: str, ran_s: int) -> None:
+        cluster = cluster_with(budget)
+        add(cluster, "first")
+        cluster.run(ran_s)
+        del cluster.jobs["first"]
+        add(cluster, "second", deadline_class="Soft", deadline_s=300)
+        assert words in cluster.said("second", "Feasible")[1]
+        cluster.run(130)
+        assert cluster.jobs["second"].workers
+
     def test_help_is_left_out_once_it_is_spent(self, budget: NamespaceBudget, words: str) -> None:
         cluster = cluster_with(budget)
         add(cluster, "slow", deadline_class="Soft")
@@ -123,3 +138,24 @@ def test_a_job_of_its_own_limit_is_told_of_the_narrower_one() -> None:
     add(cluster, "first")
     add(cluster, "second", maxCost="70 EUR")
     assert cluster.said("second", "Feasible")[0] == "OverBudget"
+
+
+@pytest.mark.parametrize(
+    ("window_s", "spent", "is_kept"),
+    [
+        pytest.param(0, True, False, id="without a budget"),
+        pytest.param(50, True, False, id="after the window"),
+        pytest.param(200, True, True, id="in the window"),
+        pytest.param(200, False, False, id="of which nothing was used"),
+    ],
+)
+def test_a_finished_job_is_kept_while_it_counts(window_s: int, spent: bool, is_kept: bool) -> None:
+    cluster = cluster_with(MONEY)
+    add(cluster, "j")
+    end(cluster, "j")
+    job = cluster.jobs["j"].snapshot
+    if not spent:
+        job = replace(job, status=job.status.replace(spent=None))
+    ended_us = cluster.jobs["j"].ended_us or 0
+    deletes = clear(job, now_us=ended_us + 100 * SECOND, time_to_live_us=10 * SECOND, window_us=window_s * SECOND)
+    assert (paths.jobs_path("team", "j") not in {delete.path for delete in deletes}) == is_kept
