@@ -5,7 +5,6 @@ go. A small disk lies in the folder that all nodes share with this machine, so t
 libfaketime comes from the Debian of each image, since it must fit that one's libc.
 """
 
-import http.client
 import os
 import subprocess
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
+import urllib3
 import yaml
 
 from support.kind.cluster import Cluster, call
@@ -70,7 +70,7 @@ def seen(ask: Callable[[], Found]) -> Found | None:
         return ask()
     except NotFoundError:
         raise
-    except (OSError, ValueError, http.client.HTTPException, AssertionError):
+    except (OSError, ValueError, urllib3.exceptions.HTTPError, AssertionError):
         return None
 
 

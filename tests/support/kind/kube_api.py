@@ -1,19 +1,17 @@
 """Questions to the API server of the tests' cluster over HTTP, for what is asked again and again.
 
 A wait asks twice a second. As a process of kubectl each question costs a seventh of a second of a core, which several
-tests that wait at the same time would take from the jobs that they wait for.
+tests that wait at the same time would take from the jobs that they wait for. A connection is kept for the next one.
 """
 
 import base64
 import json
-import ssl
-import urllib.error
 import urllib.parse
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import urllib3
 import yaml
 
 CORE, OURS, RBAC = "api/v1", "apis/dueby.dev/v1alpha1", "apis/rbac.authorization.k8s.io/v1"
@@ -52,7 +50,7 @@ class KubeAPI:
     """The API server, asked as the administrator."""
 
     server: str
-    context: ssl.SSLContext
+    connections: urllib3.PoolManager
 
     def get(self, kind: str, name: str, namespace: str) -> dict[str, Any]:
         """Return the object; NotFoundError where there is none."""
@@ -64,13 +62,12 @@ class KubeAPI:
         return [item for kind in kinds.split(",") for item in self._ask(f"{_folder(kind, namespace)}?{query}")["items"]]
 
     def _ask(self, path: str) -> dict[str, Any]:
-        try:
-            with urllib.request.urlopen(f"{self.server}/{path}", timeout=TIMEOUT_S, context=self.context) as answer:
-                found: dict[str, Any] = json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                failure = NotFoundError if error.code == 404 else AssertionError
-                raise failure(f"GET {path}: {error.code} {error.read().decode(errors='replace')}") from None
+        # Once more, since a kept connection may have ended with the API server.
+        answer = self.connections.request("GET", f"{self.server}/{path}", timeout=TIMEOUT_S, retries=1)
+        if answer.status != 200:
+            failure = NotFoundError if answer.status == 404 else AssertionError
+            raise failure(f"GET {path}: {answer.status} {answer.data.decode(errors='replace')}")
+        found: dict[str, Any] = json.loads(answer.data)
         return found
 
 
@@ -78,9 +75,10 @@ def open_api(kubeconfig: Path) -> KubeAPI:
     """Return the API of the kubeconfig's only cluster."""
     config = yaml.safe_load(kubeconfig.read_text())
     files = write_certificates(config, kubeconfig.parent)
-    context = ssl.create_default_context(cafile=files["ca_file"])
-    context.load_cert_chain(files["cert_file"], files["key_file"])
-    return KubeAPI(server=config["clusters"][0]["cluster"]["server"], context=context)
+    connections = urllib3.PoolManager(
+        ca_certs=files["ca_file"], cert_file=files["cert_file"], key_file=files["key_file"]
+    )
+    return KubeAPI(server=config["clusters"][0]["cluster"]["server"], connections=connections)
 
 
 def write_certificates(config: dict[str, Any], folder: Path) -> dict[str, str]:
