@@ -23,8 +23,10 @@ _OBSTACLES = ((ConditionType.ADMITTED, "False"), (ConditionType.ON_TRACK, "False
 BREAK_REASONS = frozenset({*_HINTS, *(reason.word for reason in Reason if (reason.type, reason.status) in _OBSTACLES)})
 """Why a promise may have been broken."""
 WAITED = "Waited"
-REFUSAL_REASONS = (Reason.DEADLINE_TOO_EARLY.word, Reason.PROMISED_TO_OTHERS.word, WAITED)
-"""Why a job may have been refused: alone it can't be done, others were promised the devices, or it waited in vain."""
+_REFUSED_FOR = (Reason.PROMISED_TO_OTHERS, Reason.OVER_COST, Reason.OVER_BUDGET)
+REFUSAL_REASONS = (Reason.DEADLINE_TOO_EARLY.word, *(reason.word for reason in _REFUSED_FOR), WAITED)
+"""Why a job may have been refused: alone it can't be done, others were promised the devices, it costs more than it may,
+its namespace's budget has too little left, or it waited in vain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +104,9 @@ def waited_s(before: JobStatus, after: JobStatus) -> float | None:
 def _refusal(before: JobStatus, after: JobStatus) -> str | None:
     if not has_reason(after, Reason.INFEASIBLE) or has_reason(before, Reason.INFEASIBLE):
         return None
-    if has_reason(after, Reason.PROMISED_TO_OTHERS):
-        return Reason.PROMISED_TO_OTHERS.word
+    for reason in _REFUSED_FOR:
+        if has_reason(after, reason):
+            return reason.word
     return WAITED if has_reason(before, Reason.WAITING) else Reason.DEADLINE_TOO_EARLY.word
 
 

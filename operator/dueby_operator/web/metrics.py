@@ -81,7 +81,7 @@ OUTCOME_COUNTERS: Mapping[Counted, OutcomeCounter] = {
     ),
     "refused": OutcomeCounter(
         "dueby_refusals",
-        "Hard jobs that were refused: proved impossible alone or beside other promises, or waited for in vain.",
+        "Jobs that were refused: impossible alone or beside others' promises, over money or budget, or waited in vain.",
         label="reason",
         values=REFUSAL_REASONS,
     ),

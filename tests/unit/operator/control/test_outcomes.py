@@ -129,6 +129,8 @@ def test_a_broken_promise_has_a_reason(late: JobStatus, reason: str) -> None:
         pytest.param(NEW, Reason.DEADLINE_TOO_EARLY, "DeadlineTooEarly", id="alone it can't be done"),
         pytest.param(NEW, Reason.PROMISED_TO_OTHERS, "PromisedToOthers", id="beside others it can't"),
         pytest.param(WAITS, Reason.PROMISED_TO_OTHERS, "PromisedToOthers", id="proved while it waited"),
+        pytest.param(NEW, Reason.OVER_COST, "OverMaxCost", id="it costs more than it may"),
+        pytest.param(WAITS, Reason.OVER_BUDGET, "OverBudget", id="more than its namespace's budget"),
         pytest.param(WAITS, Reason.DEADLINE_TOO_EARLY, "Waited", id="its latest start has passed"),
     ],
 )
