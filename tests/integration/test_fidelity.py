@@ -52,25 +52,33 @@ def faded(picture: Image.Image) -> Image.Image:
     return picture
 
 
-SHAPES = {
-    "wide": Picture(data=encode(photo(), "PNG")),
-    "high": Picture(data=encode(photo(size=(300, 451)), "PNG")),
-    "smaller than the model's": Picture(data=encode(photo(size=(61, 90)), "PNG")),
-    "large": Picture(data=encode(photo("astronaut", size=(1201, 900)), "PNG")),
-    "a panorama": Picture(data=encode(photo(size=(3000, 60)), "PNG")),
-    "a JPEG that is reduced while it is decoded": Picture(
-        data=encode(photo("astronaut", size=(3200, 2400)), "JPEG", quality=90), most=12, mean=0.5
-    ),
-}
-KINDS = {
-    "grey": Picture(data=encode(photo().convert("L"), "PNG")),
-    "a palette": Picture(data=encode(photo().quantize(16), "PNG")),
-    "transparent": Picture(data=encode(faded(photo()), "PNG")),
-    "a transparent palette": Picture(data=encode(photo().quantize(16), "PNG", transparency=bytes(range(16)))),
-    "a lossless WebP": Picture(data=encode(photo(), "WEBP", lossless=True)),
-    "a JPEG": Picture(data=encode(photo(), "JPEG", quality=95), most=3, mean=0.3),
-    "a turned JPEG": Picture(data=encode(photo(), "JPEG", quality=95, exif=exif(6)), most=3, mean=0.3),
-}
+@cache
+def shapes() -> dict[str, Picture]:
+    """Return pictures of shapes and sizes that are each prepared in another way."""
+    return {
+        "wide": Picture(data=encode(photo(), "PNG")),
+        "high": Picture(data=encode(photo(size=(300, 451)), "PNG")),
+        "smaller than the model's": Picture(data=encode(photo(size=(61, 90)), "PNG")),
+        "large": Picture(data=encode(photo("astronaut", size=(1201, 900)), "PNG")),
+        "a panorama": Picture(data=encode(photo(size=(3000, 60)), "PNG")),
+        "a JPEG that is reduced while it is decoded": Picture(
+            data=encode(photo("astronaut", size=(3200, 2400)), "JPEG", quality=90), most=12, mean=0.5
+        ),
+    }
+
+
+@cache
+def kinds() -> dict[str, Picture]:
+    """Return pictures of each kind of file, all of one shape."""
+    return {
+        "grey": Picture(data=encode(photo().convert("L"), "PNG")),
+        "a palette": Picture(data=encode(photo().quantize(16), "PNG")),
+        "transparent": Picture(data=encode(faded(photo()), "PNG")),
+        "a transparent palette": Picture(data=encode(photo().quantize(16), "PNG", transparency=bytes(range(16)))),
+        "a lossless WebP": Picture(data=encode(photo(), "WEBP", lossless=True)),
+        "a JPEG": Picture(data=encode(photo(), "JPEG", quality=95), most=3, mean=0.3),
+        "a turned JPEG": Picture(data=encode(photo(), "JPEG", quality=95, exif=exif(6)), most=3, mean=0.3),
+    }
 
 
 def require_same_pixels(
@@ -105,7 +113,7 @@ def torchvision_presets() -> Iterator[tuple[str, str]]:
 def test_torchvision_s_preset(name: str, weights: str) -> None:
     preset = torchvision.models.get_model_weights(name)[weights].transforms()
 
-    require_same_pixels(Model(name=name, weights=weights, image_size=preset.crop_size[0]), preset, SHAPES | KINDS)
+    require_same_pixels(Model(name=name, weights=weights, image_size=preset.crop_size[0]), preset, shapes() | kinds())
 
 
 def timm_configurations() -> Iterator[tuple[str, bool]]:
@@ -134,7 +142,7 @@ def test_timm_s_transform(tag: str, use_test_size: bool) -> None:
             describe_model(model)
         return
 
-    require_same_pixels(model, create_transform(**data), SHAPES)
+    require_same_pixels(model, create_transform(**data), shapes())
 
 
 PROCESSORS: dict[str, dict[str, Any]] = {
@@ -171,7 +179,7 @@ def test_transformers_processor(tmp_path: Path, case: str) -> None:
     require_same_pixels(
         Model(name="hf/mine", weights=str(tmp_path), image_size=side),
         pipeline,
-        SHAPES | KINDS,
+        shapes() | kinds(),
         # The others take pictures without transparency only, as transformers' own pipeline makes them.
         drops_alpha=not processor.do_convert_rgb,
     )

@@ -48,7 +48,12 @@ BOUNDS = {
     "boolean": {"type"},
     "": {"maxLength"},
 }
-BOTH = [pytest.param(schema_of(job_crd()), id="InferenceJob"), pytest.param(schema_of(profile_crd()), id="GPUProfile")]
+
+
+@pytest.fixture(scope="module", params=[job_crd, profile_crd], ids=["InferenceJob", "GPUProfile"])
+def schema(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The schema of each CRD."""
+    return schema_of(request.param())
 
 
 def test_the_files_are_what_the_classes_and_tables_make() -> None:
@@ -59,7 +64,6 @@ def test_the_files_are_what_the_classes_and_tables_make() -> None:
     assert written == made, "run: python -m dueby_operator.resources"
 
 
-@pytest.mark.parametrize("schema", BOTH)
 def test_every_field_of_spec_and_status_says_what_it_is(schema: dict[str, Any]) -> None:
     fields = [
         (path, node)
@@ -71,14 +75,12 @@ def test_every_field_of_spec_and_status_says_what_it_is(schema: dict[str, Any]) 
     assert untold == []
 
 
-@pytest.mark.parametrize("schema", BOTH)
 def test_whatever_a_user_writes_has_a_bound(schema: dict[str, Any]) -> None:
     written = [(path, node) for path, node in nodes(schema) if path.startswith(".spec.")]
     assert [path for path, node in written if "x-kubernetes-preserve-unknown-fields" in node] == []
     assert [path for path, node in written if not node.keys() & BOUNDS[node.get("type", "")]] == []
 
 
-@pytest.mark.parametrize("schema", BOTH)
 def test_the_schema_is_structural(schema: dict[str, Any]) -> None:
     for path, node in nodes(schema):
         assert node.keys() & {"type", "x-kubernetes-int-or-string"}, path
@@ -123,7 +125,6 @@ def test_what_the_schema_refuses_dueby_run_refuses_too(change: dict[str, Any]) -
         parse_job(document)
 
 
-@pytest.mark.parametrize("schema", BOTH)
 def test_no_bound_of_a_number_is_cut_to_an_integer_by_the_api_server(schema: dict[str, Any]) -> None:
     bounds = ("minimum", "maximum")
     assert not [

@@ -1,6 +1,8 @@
 """Turn: is the job one of those of its namespace that are planned now?"""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -10,7 +12,11 @@ from dueby_operator.control.policies.turn import MAX_IN_A_PASS, MAX_PLANNED, bey
 from dueby_operator.model.job_snapshot import JobSnapshot
 from support.decisions import cluster, indexed, infj, job, look, look_at, started
 
-PLANNED = look(infj(status=indexed())).status.document()
+
+@cache
+def planned() -> dict[str, Any]:
+    """The status of a job with a plan."""
+    return look(infj(status=indexed())).status.document()
 
 
 def jobs(count: int, *, namespace: str = "team", first: int = 0, **more: Any) -> list[JobSnapshot]:
@@ -32,34 +38,38 @@ def jobs(count: int, *, namespace: str = "team", first: int = 0, **more: Any) ->
 @pytest.mark.parametrize(
     ("before", "waiting"),
     [
-        pytest.param([], False, id="alone"),
-        pytest.param(jobs(MAX_PLANNED - 1), False, id="fewer jobs before it"),
-        pytest.param(jobs(MAX_PLANNED), True, id="as many jobs before it as are planned"),
-        pytest.param(jobs(MAX_PLANNED, namespace="other"), False, id="jobs of another namespace"),
-        pytest.param(jobs(MAX_PLANNED, suspend=True), False, id="suspended jobs"),
-        pytest.param(jobs(MAX_PLANNED, status=PLANNED), True, id="planned jobs before it"),
+        pytest.param(list, False, id="alone"),
+        pytest.param(lambda: jobs(MAX_PLANNED - 1), False, id="fewer jobs before it"),
+        pytest.param(lambda: jobs(MAX_PLANNED), True, id="as many jobs before it as are planned"),
+        pytest.param(lambda: jobs(MAX_PLANNED, namespace="other"), False, id="jobs of another namespace"),
+        pytest.param(lambda: jobs(MAX_PLANNED, suspend=True), False, id="suspended jobs"),
+        pytest.param(lambda: jobs(MAX_PLANNED, status=planned()), True, id="planned jobs before it"),
     ],
 )
-def test_a_job_has_its_turn_when_few_of_its_namespace_are_before_it(before: list[JobSnapshot], waiting: bool) -> None:
+def test_a_job_has_its_turn_when_few_of_its_namespace_are_before_it(
+    before: Callable[[], list[JobSnapshot]], waiting: bool
+) -> None:
     (last,) = jobs(1, first=MAX_PLANNED)
-    assert (last.key in without_turn([*before, last])) is waiting
+    assert (last.key in without_turn([*before(), last])) is waiting
 
 
 @pytest.mark.parametrize(
     ("changed", "waiting"),
     [
-        pytest.param({}, True, id="a new one"),
-        pytest.param({"status": PLANNED}, False, id="one with a plan"),
-        pytest.param({"suspend": True}, False, id="a suspended one"),
+        pytest.param(dict, True, id="a new one"),
+        pytest.param(lambda: {"status": planned()}, False, id="one with a plan"),
+        pytest.param(lambda: {"suspend": True}, False, id="a suspended one"),
     ],
 )
-def test_what_is_promised_is_planned_whatever_is_before_it(changed: dict[str, Any], waiting: bool) -> None:
-    (last,) = jobs(1, first=MAX_PLANNED, **changed)
+def test_what_is_promised_is_planned_whatever_is_before_it(
+    changed: Callable[[], dict[str, Any]], waiting: bool
+) -> None:
+    (last,) = jobs(1, first=MAX_PLANNED, **changed())
     assert (last.key in without_turn([*jobs(MAX_PLANNED), last])) is waiting
 
 
 def test_planned_jobs_count_although_their_deadlines_are_later() -> None:
-    (first, *_), later = jobs(1), jobs(MAX_PLANNED, first=1, status=PLANNED)
+    (first, *_), later = jobs(1), jobs(MAX_PLANNED, first=1, status=planned())
     assert without_turn([first, *later]) == {first.key}
 
 
@@ -106,12 +116,12 @@ def test_of_many_namespaces_each_has_as_many_in_a_pass_and_a_small_one_has_all()
 
 
 def test_what_is_begun_comes_before_what_is_new() -> None:
-    new, begun = jobs(MAX_IN_A_PASS), jobs(3, first=MAX_IN_A_PASS, status=PLANNED)
+    new, begun = jobs(MAX_IN_A_PASS), jobs(3, first=MAX_IN_A_PASS, status=planned())
     assert not beyond_a_pass([*new, *begun], frozenset()) & {job.key for job in begun}
 
 
 def test_each_job_is_decided_on_in_one_of_the_passes_that_all_need() -> None:
-    everybody = [*jobs(2 * MAX_IN_A_PASS, status=PLANNED), *jobs(MAX_IN_A_PASS, namespace="other")]
+    everybody = [*jobs(2 * MAX_IN_A_PASS, status=planned()), *jobs(MAX_IN_A_PASS, namespace="other")]
     reached: set[tuple[str, str]] = set()
     for _ in range(4):
         later = beyond_a_pass(everybody, frozenset())
