@@ -1,6 +1,7 @@
 """What takes engines longer: more architectures, torch.compile, and workers that start at the same time."""
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from dueby_worker.engines.build import available_engines, build_engine
 from dueby_worker.engines.compiled import compile_network
 from dueby_worker.engines.network import Network, RowNetwork
 from dueby_worker.engines.parity import check_parity, made_up_images
-from dueby_worker.models.loading import load_model
+from dueby_worker.models.loading import LoadedModel, load_model
 from support.killed import killed_with_block
-from support.models import loaded
+from support.models import SMALL, loaded
 from support.run import MAX_WAIT_S
 
-SIDE = 64
+SIDE, VALUES = 64, 8
 WORKER = f"""
 import sys
 from pathlib import Path
@@ -57,23 +58,48 @@ def test_an_engine_says_what_plain_fp32_says_of_any_architecture(name: EngineNam
     assert parity.ok, parity.sentence
 
 
+class TinyNetwork(nn.Module):
+    """As few kernels as an image classifier can have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, VALUES, 3), nn.Linear(VALUES, VALUES)
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Return VALUES values of each image."""
+        values: torch.Tensor = self.head(self.body(planes).relu().mean((2, 3)))
+        return values
+
+
+def tiny(output: Output) -> LoadedModel:
+    """Return the tiny network in place of a larger one, each of whose kernels is compiled for seconds."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        network = TinyNetwork().eval().requires_grad_(False)
+    return load_model(Model(name=SMALL, weights="none", image_size=SIDE, classes=VALUES), output).replace(
+        module=network
+    )
+
+
+def lite0(output: Output) -> LoadedModel:
+    return load_model(Model(name="efficientnet_lite0", weights="DEFAULT", image_size=SIDE), output)
+
+
 @pytest.mark.skipif("compile" not in available_engines("fp32"), reason="there is no C++ compiler")
 @pytest.mark.parametrize(
-    ("name", "weights", "output"),
+    ("load", "output"),
     [
-        # Few kernels, which are compiled in seconds.
-        # The fewest kernels of all, each of which is compiled for seconds.
-        ("alexnet", "none", Output()),
-        ("alexnet", "none", Output(kind="Embedding", normalize=True)),
-        pytest.param("efficientnet_lite0", "DEFAULT", Output(), marks=pytest.mark.deep),
+        pytest.param(tiny, Output(), id="tiny"),
+        pytest.param(tiny, Output(kind="Embedding", normalize=True), id="tiny, embedding"),
+        pytest.param(lite0, Output(), id="lite0", marks=pytest.mark.deep),
     ],
 )
 def test_compiled_code_says_what_plain_fp32_says(
-    name: str, weights: str, output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Callable[[Output], LoadedModel], output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))  # the engine sets it: undone afterwards
-    model = load_model(Model(name=name, weights=weights, image_size=SIDE), output)
+    model = load(output)
     engine = build_engine(
         name="compile", loaded=model, mini_batch_size=2, precision="fp32", threads=1, cache_dir=tmp_path
     )
@@ -89,19 +115,6 @@ def test_compiled_code_says_what_plain_fp32_says(
         engine.submit(buffer)
         results.append(engine.collect())
     assert all(np.array_equal(values, results[1][column]) for column, values in results[0].items())
-
-
-class TinyNetwork(nn.Module):
-    """As few kernels as an image classifier can have."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Conv2d(3, 8, 3)
-
-    def forward(self, planes: torch.Tensor) -> torch.Tensor:
-        """Return eight values of each image."""
-        values: torch.Tensor = self.body(planes).relu().mean((2, 3))
-        return values
 
 
 @pytest.mark.skipif("compile" not in available_engines("fp32"), reason="there is no C++ compiler")
