@@ -52,21 +52,22 @@ def test_a_seed_is_the_same_world_each_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mutation", "found"),
+    ("mutation", "seed", "found"),
     [
-        pytest.param("lease", "holds the Lease", id="an operator writes after its Lease has run out"),
-        pytest.param("predecessors", "takes the Lease", id="a living operator is taken for a dead one"),
-        pytest.param("own-rows", "has finished", id="a job that was restored overwrites its own rows"),
-        pytest.param("look", "another job's", id="a worker writes into a sink that is another job's by then"),
-        pytest.param("create-only", "writes over", id="a part is written over another worker's"),
-        pytest.param("set-aside", "images without a row", id="a sink is finished while it has images without a row"),
-        pytest.param("newest-row", "is replaced twice", id="a row that no longer counts is replaced"),
-        pytest.param("own-object", "somebody else", id="pods are told what somebody else has written"),
-        pytest.param("devices", "are taken", id="workers are started on more devices than are free"),
-        pytest.param("promises", "was promised", id="a job in time ends some seconds after its deadline"),
+        pytest.param("lease", 0, "holds the Lease", id="an operator writes after its Lease has run out"),
+        pytest.param("predecessors", 1, "takes the Lease", id="a living operator is taken for a dead one"),
+        pytest.param("own-rows", 0, "has finished", id="a job that was restored overwrites its own rows"),
+        pytest.param("look", 9, "another job's", id="a worker writes into a sink that is another job's by then"),
+        pytest.param("create-only", 0, "writes over", id="a part is written over another worker's"),
+        pytest.param("set-aside", 1, "images without a row", id="a sink is finished while it has images without a row"),
+        pytest.param("newest-row", 1, "is replaced twice", id="a row that no longer counts is replaced"),
+        pytest.param("own-object", 7, "somebody else", id="pods are told what somebody else has written"),
+        pytest.param("devices", 2, "are taken", id="workers are started on more devices than are free"),
+        pytest.param("promises", 2, "was promised", id="a job in time ends some seconds after its deadline"),
     ],
 )
-def test_a_bug_is_found_within_a_hundred_seeds(mutation: str, found: str) -> None:
-    ended = run("--seeds", "0-99", "--mutation", mutation, "--first")
+def test_a_bug_is_found_within_a_hundred_seeds(mutation: str, seed: int, found: str) -> None:
+    """The seed that finds it today is tried first; where another world belongs to it by now, the others are."""
+    ended = run("--seeds", f"{seed},0-99", "--mutation", mutation, "--first")
     assert ended.returncode == 1
     assert found in ended.stdout
