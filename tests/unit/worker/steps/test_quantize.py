@@ -15,6 +15,7 @@ from dueby_api.step_messages import IndexResult
 from dueby_worker.output.quantized import quantized_path
 from dueby_worker.steps.index_step import index_source
 from support.models import SMALL, trained, written
+from support.onnx_files import SIDE, write_model
 from support.pictures import write_photos
 
 pytestmark = pytest.mark.skipif(find_spec("nncf") is None, reason="needs NNCF: pip install 'dueby[int8]'")
@@ -41,11 +42,11 @@ def make():
 
 
 def config(folder: Path, photos: int, **changes: Any) -> IndexConfig:
-    """A job at int8 on so many photos, with weights of its own."""
+    """A job at int8 on so many photos, with a network so small that it is quantized at once."""
     if photos:
         write_photos(folder / "photos", photos)
-    weights = written(folder / "weights.pt", trained().state_dict())
-    model = {"name": SMALL, "weights": weights, "imageSize": 64, "precision": "int8"}
+    weights = str(write_model(folder).path)
+    model = {"name": "onnx/small", "weights": weights, "imageSize": SIDE, "precision": "int8"}
     document = {
         "job": "catalog",
         "sink": {"uri": str(folder / "rows")},
@@ -96,7 +97,7 @@ def test_it_is_measured_once_on_images_that_it_was_not_quantized_on(
 @pytest.mark.parametrize(
     ("changes", "photos", "reason"),
     [
-        pytest.param({"model": {"weights": "none"}}, 3, "the weights are random", id="random weights"),
+        pytest.param({"model": {"name": SMALL, "weights": "none"}}, 3, "the weights are random", id="random weights"),
         pytest.param({"source": {"synthetic": {}}, "images": 70}, 0, "there are no photos", id="synthetic images"),
         pytest.param({}, 3, "it was quantized on all images that there are", id="few images"),
     ],
@@ -125,7 +126,9 @@ def test_images_that_can_not_be_read_are_not_counted_and_of_all_probabilities_th
 
 
 def test_embeddings_are_compared_by_their_cosines(tmp_path: Path) -> None:
-    found = index_source(config(tmp_path, 70, output={"kind": "Embedding"}))
+    weights = written(tmp_path / "weights.pt", trained().state_dict())
+    model = {"name": SMALL, "weights": weights}
+    found = index_source(config(tmp_path, 70, model=model, output={"kind": "Embedding"}))
     assert found.agreement is not None
     assert found.agreement.photos == 6
     assert found.agreement.same_top1 is None
