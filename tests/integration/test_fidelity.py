@@ -59,10 +59,10 @@ def shapes() -> dict[str, Picture]:
         "wide": Picture(data=encode(photo(), "PNG")),
         "high": Picture(data=encode(photo(size=(300, 451)), "PNG")),
         "smaller than the model's": Picture(data=encode(photo(size=(61, 90)), "PNG")),
-        "large": Picture(data=encode(photo("astronaut", size=(1201, 900)), "PNG")),
-        "a panorama": Picture(data=encode(photo(size=(3000, 60)), "PNG")),
+        "large": Picture(data=encode(photo("astronaut", size=(801, 600)), "PNG")),
+        "a panorama": Picture(data=encode(photo(size=(1500, 60)), "PNG")),
         "a JPEG that is reduced while it is decoded": Picture(
-            data=encode(photo("astronaut", size=(3200, 2400)), "JPEG", quality=90), most=12, mean=0.5
+            data=encode(photo("astronaut", size=(2400, 2400)), "JPEG", quality=90), most=12, mean=0.5
         ),
     }
 

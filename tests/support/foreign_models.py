@@ -1,5 +1,6 @@
 """Models as other libraries save them: small, random, and with outputs that tell photos apart."""
 
+from collections.abc import Mapping
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -33,13 +34,15 @@ def excited(network: nn.Module, head: str) -> nn.Module:
     return network.eval()
 
 
-def timm_network(name: str = "test_vit", **config: Any) -> nn.Module:
-    """Return a network of timm with this in its pretrained_cfg."""
+def timm_network(name: str = "test_vit", *, settings: Mapping[str, Any] | None = None, **config: Any) -> nn.Module:
+    """Return a network of timm with these settings of its architecture, and this in its pretrained_cfg."""
     overlay = {"input_size": (3, SIDE, SIDE), "num_classes": len(LABELS), **config}
     size = {"img_size": SIDE} if "vit" in name else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        network = timm.create_model(name, num_classes=len(LABELS), pretrained_cfg_overlay=overlay, **size)
+        network = timm.create_model(
+            name, num_classes=len(LABELS), pretrained_cfg_overlay=overlay, **size, **(settings or {})
+        )
     return excited(network, network.pretrained_cfg["classifier"])
 
 

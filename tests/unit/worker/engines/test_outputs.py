@@ -1,5 +1,6 @@
 """Every engine of this machine gives each kind of output as plain fp32 PyTorch does."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,13 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(**output: Any) -> LoadedModel:
-    return load_model(Model(name="efficientnet_lite0", image_size=SIDE), Output(**output))
+    return loaded(Output(**output))
+
+
+@cache
+def loaded(output: Output) -> LoadedModel:
+    """Return the model, loaded once for all tests: engines must not change it."""
+    return load_model(Model(name="efficientnet_lite0", image_size=SIDE), output)
 
 
 def run(name: EngineName, model: LoadedModel, cache_dir: Path, images: np.ndarray = IMAGES) -> Columns:

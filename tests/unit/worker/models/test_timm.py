@@ -91,10 +91,19 @@ def test_a_file_of_weights_takes_the_name_s_preprocessing(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("engine", ["eager", "openvino"])
 @pytest.mark.parametrize(
-    ("name", "side"), [("test_vit", 160), pytest.param("swin_tiny_patch4_window7_224", 224, id="five dimensions")]
+    ("name", "settings"),
+    [
+        pytest.param("test_vit", {}, id="test_vit"),
+        pytest.param(
+            "swin_tiny_patch4_window7_224",
+            {"img_size": SIDE, "window_size": 3, "embed_dim": 16, "depths": (2, 2), "num_heads": (1, 2)},
+            id="five dimensions",
+        ),
+    ],
 )
-def test_engines_agree_with_plain_fp32(engine: EngineName, name: str, side: int) -> None:
-    loaded = load_model(Model(name=f"timm/{name}", weights="none", image_size=side))
+def test_engines_agree_with_plain_fp32(engine: EngineName, name: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    folder = timm_folder(tmp_path, timm_network(name, settings=settings), model_args=settings)
+    loaded = load_model(Model(name=f"timm/{name}", weights=folder, image_size=SIDE))
     built = build_engine(name=engine, loaded=loaded, mini_batch_size=3, precision="fp32", threads=1, cache_dir=None)
 
     parity = check_parity(built, loaded)
