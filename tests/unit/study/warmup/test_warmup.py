@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,35 @@ from dueby_study.warmup.learning.sample import Columns, sample_of
 from support.warmups import a_row, a_table, some_rows
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run of `learn` over the made-up rows, which takes seconds."""
+
+    out: str
+    figures: Path
+    learned: LearnedWarmups
+
+
 @pytest.fixture(scope="module")
-def learned() -> LearnedWarmups:
-    return learn_warmups(a_table())
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("learn")
+    rows = write_warmups(folder / "rows.parquet", a_table())
+    kept: list[LearnedWarmups] = []
+
+    def learn(table: Any) -> LearnedWarmups:
+        kept.append(learn_warmups(table))
+        return kept[-1]
+
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(StringIO()) as out:
+        patched.setattr("dueby_study.warmup.learning.learn.learn_warmups", learn)
+        assert main(["learn", str(rows), "-o", str(folder / "figures")]) == 0
+    (learned,) = kept
+    return Run(out=out.getvalue(), figures=folder / "figures", learned=learned)
+
+
+@pytest.fixture(scope="module")
+def learned(run: Run) -> LearnedWarmups:
+    return run.learned
 
 
 def test_the_features_that_decide_are_found_in_their_order(learned: LearnedWarmups) -> None:
@@ -261,19 +289,15 @@ def test_a_file_that_has_no_rows_of_warmups_is_refused(tmp_path: Path) -> None:
             read_warmups(path)
 
 
-def test_the_command_learns_draws_and_prints_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    some = some_rows(models=("small", "large"), sizes=(1, 4, 16, 32))
-    rows = write_warmups(tmp_path / "rows.parquet", a_table(some))
-    assert main(["learn", str(rows), "-o", str(tmp_path / "figures")]) == 0
-    out = capsys.readouterr().out
-    assert "median relative error at unseen configurations" in out
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+def test_the_command_learns_draws_and_prints_what_it_found(run: Run) -> None:
+    assert "median relative error at unseen configurations" in run.out
+    assert {path.name for path in run.figures.iterdir()} == {
         "warmup.json",
         "warmup-importances.png",
         "warmup-errors.png",
     }
-    found = json.loads((tmp_path / "figures" / "warmup.json").read_text())
-    assert found["rows"] == len(some)
+    found = json.loads((run.figures / "warmup.json").read_text())
+    assert found["rows"] == len(some_rows())
     assert found["errors"]["cpu-1"]["four"] < found["errors"]["cpu-1"]["line"]
     assert len(found["four"]) == 4
 
