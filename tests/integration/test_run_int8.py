@@ -27,7 +27,7 @@ MODEL = {
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[Job]:
-    """A job at int8 with weights, of photos and a file that is none, and a profile with an agreement of other weights."""
+    """A job at int8 with weights, of photos and one other file, and a profile with an agreement of other weights."""
     write_photos(tmp_path / "photos", 100)
     (tmp_path / "photos" / "00007.jpg").write_bytes(b"not a photo")
     profile = profile_document()
