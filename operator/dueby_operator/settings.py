@@ -238,7 +238,5 @@ def require_prices_of_budgets(budgets: Mapping[str, NamespaceBudget], tariff: Ta
     if budgets and tariff is None:
         raise Invalid("--budgets", "needs prices: without them nothing of what jobs use is recorded; set prices, too")
     for name, budget in budgets.items():
-        if tariff is not None and budget.money is not None and budget.money.currency != tariff.currency:
-            ours, theirs = budget.money.currency, tariff.currency
-            message = f"is in {ours}, and the prices are in {theirs}; give it in {theirs}"
-            raise Invalid(f"--budgets: budgets.{name}.cost", message)
+        if tariff is not None and budget.money is not None:
+            tariff.require_currency(budget.money, origin=f"--budgets: budgets.{name}.cost")

@@ -12,7 +12,14 @@ from dueby_api.budgets import NamespaceBudget, budget_of
 from dueby_api.status import JobStatus
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.snapshot import ClusterSnapshot, SeenUse
-from dueby_operator.control.spending import bill_until, expected_bill, expected_held, held_until
+from dueby_operator.control.spending import (
+    bill_until,
+    device_us_of,
+    expected_bill,
+    expected_held,
+    present_until,
+    returned_device_us,
+)
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.parse import micros_of
 from dueby_planner.model.budget import NOTHING, Account, Expense, Use
@@ -50,7 +57,8 @@ def use_by_now(snapshot: ClusterSnapshot) -> Mapping[str, SeenUse]:
             bill = bill_until(spent, tariff, now_us)
             cost = bill.micro_units if bill.currency == tariff.currency else 0
             ends_us = (micros_of(job.status.ends) if is_over(job.status) else None) or now_us
-            expense = Expense(Use(cost, held_until(spent, now_us)), ends_us)
+            device_us = returned_device_us(spent) + device_us_of(present_until(spent, now_us))
+            expense = Expense(Use(cost, device_us), ends_us)
             seen[job.uid] = SeenUse(job.namespace, expense, ends_us + window_us)
     return seen
 
@@ -58,7 +66,7 @@ def use_by_now(snapshot: ClusterSnapshot) -> Mapping[str, SeenUse]:
 def spent_use(status: JobStatus) -> Use:
     """Return what a job used for devices that it gave back."""
     spent = status.spent
-    return NOTHING if spent is None else Use(spent.micro_units, held_until(spent))
+    return NOTHING if spent is None else Use(spent.micro_units, returned_device_us(spent))
 
 
 def _account(
@@ -93,9 +101,6 @@ def _expense(status: JobStatus, tariff: Tariff, *, now_us: int) -> Expense:
     """
     bill = expected_bill(status, tariff, now_us=now_us)
     cost = bill.micro_units if bill is not None and bill.currency == tariff.currency else 0
-    held_device_us = sum(count * max(0, time_us) for _, count, time_us in expected_held(status, now_us=now_us))
+    device_us = spent_use(status).device_us + device_us_of(expected_held(status, now_us=now_us))
     ends_us = micros_of(status.ends) or now_us
-    return Expense(
-        Use(cost, spent_use(status).device_us + held_device_us),
-        ends_us if is_over(status) else max(now_us, ends_us),
-    )
+    return Expense(Use(cost, device_us), ends_us if is_over(status) else max(now_us, ends_us))

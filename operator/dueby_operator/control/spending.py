@@ -97,33 +97,45 @@ def expected_bill(status: JobStatus, tariff: Tariff, *, now_us: int) -> Bill | N
         if plan.cost:
             return Bill(currency=plan.cost.currency, micro_units=round(plan.cost.total * MICRO_UNITS))
         spent = SpentStatus(currency=tariff.currency)
-    bill = Bill(currency=spent.currency, micro_units=spent.micro_units, unpriced=spent.unpriced)
-    return bill.plus(expected_held(status, now_us=now_us), tariff)
+    return _returned(spent).plus(expected_held(status, now_us=now_us), tariff)
 
 
 def expected_held(status: JobStatus, *, now_us: int) -> list[Held]:
     """Return for how long a job will have had the devices that it has, and those that are reserved, when it ends."""
-    plan, end_us = status.plan, now_us
-    windows = () if plan is None or is_over(status) else plan.windows
-    if plan is not None and not is_over(status):
+    plan, end_us = None if is_over(status) else status.plan, now_us
+    if plan is not None:
         ends = (status.progress and status.progress.expected_finish) or plan.expected_finish
         end_us = max(now_us, parse_time_us(ends))
-    present = [] if status.spent is None else [_since(devices) for devices in status.spent.held]
+    windows = () if plan is None else plan.windows
     times = [(window, parse_time_us(window.from_time), parse_time_us(window.to_time)) for window in windows]
     reserved = [(window.device_class, window.count, min(to_us, end_us) - from_us) for window, from_us, to_us in times]
-    return [*((name, count, end_us - since_us) for name, count, since_us in present), *reserved]
+    present = [] if status.spent is None else present_until(status.spent, end_us)
+    return [*present, *reserved]
 
 
-def held_until(spent: SpentStatus, until_us: int = 0) -> int:
-    """Return for how long a job had devices that it gave back, and those that it has until then, in device-us."""
-    returned_us = sum(round(time_s * MICROS_PER_SECOND) for time_s in spent.device_seconds.values())
-    return returned_us + sum(count * max(0, until_us - since_us) for _, count, since_us in map(_since, spent.held))
+def present_until(spent: SpentStatus, until_us: int) -> list[Held]:
+    """Return for how long a job will have had the devices that it has, if it keeps them until then."""
+    return [(name, count, until_us - since_us) for name, count, since_us in map(_since, spent.held)]
+
+
+def device_us_of(held: Iterable[Held]) -> int:
+    """Return for how long these devices are held, added up over them, in device-microseconds."""
+    return sum(count * max(0, held_us) for _, count, held_us in held)
+
+
+def returned_device_us(spent: SpentStatus) -> int:
+    """Return for how long a job had devices that it gave back, added up over them, in device-microseconds."""
+    return sum(round(time_s * MICROS_PER_SECOND) for time_s in spent.device_seconds.values())
 
 
 def bill_until(spent: SpentStatus, tariff: Tariff, until_us: int) -> Bill:
     """Return what the devices cost that a job had and has, if it keeps these until then."""
-    bill = Bill(currency=spent.currency, micro_units=spent.micro_units, unpriced=spent.unpriced)
-    return bill.plus(((name, count, until_us - since_us) for name, count, since_us in map(_since, spent.held)), tariff)
+    return _returned(spent).plus(present_until(spent, until_us), tariff)
+
+
+def _returned(spent: SpentStatus) -> Bill:
+    """Return what the devices did cost that a job gave back."""
+    return Bill(currency=spent.currency, micro_units=spent.micro_units, unpriced=spent.unpriced)
 
 
 def _spent(spent: SpentStatus, created: Mapping[str, Sequence[int]], tariff: Tariff, *, now_us: int) -> SpentStatus:
@@ -145,7 +157,7 @@ def _spent(spent: SpentStatus, created: Mapping[str, Sequence[int]], tariff: Tar
         if more > 0:
             # Those that are new in one pass are made within seconds; all are paid for since the first of them.
             kept.append((name, more, times[-more]))
-    bill = Bill(currency=spent.currency, micro_units=spent.micro_units, unpriced=spent.unpriced).plus(ended, tariff)
+    bill = _returned(spent).plus(ended, tariff)
     seconds = dict(spent.device_seconds)
     for name, count, held_us in ended:
         seconds[name] = round(seconds.get(name, 0) + count * held_us / MICROS_PER_SECOND, 3)

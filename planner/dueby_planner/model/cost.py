@@ -61,6 +61,12 @@ class Tariff:
         """Return the price of a class, or of its slow nodes; None if it isn't known."""
         return self.prices.get(device_class.partition(_SLOW_NODE)[0])
 
+    def require_currency(self, money: Money, *, origin: str) -> None:
+        """Raise Invalid, with the field that the money is from, unless it can be compared with these prices."""
+        ours, theirs = money.currency, self.currency
+        if ours != theirs:
+            raise Invalid(origin, f"is in {ours}, and the prices are in {theirs}; give it in {theirs}")
+
     def unpriced(self, classes: Sequence[str]) -> tuple[str, ...]:
         """Return those of the classes whose price isn't known, each once."""
         return tuple(dict.fromkeys(name for name in classes if self.price_of(name) is None))

@@ -70,9 +70,7 @@ def require_prices(limit: CostLimit | None, tariff: Tariff | None, classes: Sequ
     if tariff is None:
         message = "needs prices; give them with --prices FILE, in a cluster as prices in the chart's values"
         raise Invalid(limit.origin, message)
-    ours, theirs = limit.most.currency, tariff.currency
-    if ours != theirs:
-        raise Invalid(limit.origin, f"is in {ours}, and the prices are in {theirs}; give it in {theirs}")
+    tariff.require_currency(limit.most, origin=limit.origin)
     if unpriced := tariff.unpriced(classes):
         names = ", ".join(unpriced)
         raise Invalid(
