@@ -12,10 +12,12 @@ import pytest
 
 from dueby.cli.main import main
 from dueby.inputs.files import read_profiles
+from dueby_api.gpu_profile import parse_profile
 from dueby_api.packed_profile import unpack_profile
 from dueby_api.step_config import ProfileConfig
 from dueby_profiler.monitor.features.columns import FEATURES
 from dueby_profiler.monitor.features.feature import FeatureSource
+from dueby_profiler.presets import ENOUGH_GROUPS
 from dueby_profiler.step import profile_device
 from dueby_study.warmup.__main__ import main as add_warmups
 from dueby_study.warmup.collecting.rows import write_warmups
@@ -66,12 +68,13 @@ def test_the_command_writes_a_profile_with_samples_and_warmups_and_shows_it(
 def require_whole(folder: Path) -> None:
     """Everything that a plan needs of a class is in its profile."""
     (profile,) = read_profiles([str(folder)])
+    assert parse_profile(profile.document()) == profile
     spec = profile.spec
     assert (spec.device_class, spec.device.node, spec.device.threads) == ("cpu-1", gethostname(), 1)
     assert spec.engine == "eager"
     assert spec.processes is not None
-    # Groups of fresh processes: the one that explores the sizes, and rounds for which there was time.
-    assert spec.processes >= (spec.device.slices or 1) * 2
+    assert spec.device.slices is not None
+    assert spec.processes >= spec.device.slices * ENOUGH_GROUPS
     assert [step.mini_batch_size for step in spec.steps][:4] == [1, 2, 4, 8]
     assert sum(step.warmup_micros is not None for step in spec.steps) == 3
     assert spec.startup_micros is not None
