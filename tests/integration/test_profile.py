@@ -26,11 +26,11 @@ from dueby_profiler.measuring.messages import Setup
 from dueby_profiler.measuring.photos import list_photos
 from dueby_profiler.measuring.process_group import ProcessGroup
 from dueby_profiler.profiling import profile_machine
-from dueby_profiler.progress_listener import ProgressListener
+from dueby_profiler.progress_listener import ProgressListener, ProgressUpdate
 from dueby_study.figures import profiles as figures
 from dueby_worker.engines import host
 from dueby_worker.models.loading import load_model
-from support.killed import killed_with_block
+from support.killed import killed_with_block, processes_with
 from support.pictures import write_photos
 from support.profiler import BRIEF, TINY, two_slices
 from support.run import MAX_WAIT_S
@@ -58,10 +58,13 @@ def test_an_engine_that_crashes_here_is_left_out(tmp_path: Path, monkeypatch: py
     # The other one that is left is then known.
     monkeypatch.setattr(host, "find_spec", lambda package: None if package == "ncnn" else find_spec(package))
     messages: list[str] = []
-    listener = ProgressListener(on_message=messages.append)
+    updates: list[ProgressUpdate] = []
+    listener = ProgressListener(on_message=messages.append, on_progress=updates.append)
     model, brief = TINY.replace(engine="auto"), replace(BRIEF, layout_s=10)
     (profile,) = profile_machine(model=model, machine=two_slices(), preset=brief, classes=["cpu-1"], listener=listener)
     assert profile.spec.engine == "eager"
+    assert (profile.spec.device.node, profile.spec.device.slices) == ("node-a", 2)
+    assert all(update.left_s <= brief.layout_s for update in updates)
     assert "cpu-1: openvino is left out: a measuring process ended with exit code -6: no such instruction." in messages
 
 
@@ -176,18 +179,6 @@ def test_a_gpu_is_profiled(tmp_path: Path) -> None:
     profiles = profile_machine(model=model, machine=machine, preset=BRIEF, classes=[gpus[0].product])
     assert [profile.spec.device.uuid for profile in profiles] == [gpu.uuid for gpu in gpus]
     assert all(profile.spec.engine in ("cuda", "cudagraph") for profile in profiles)
-
-
-def processes_with(variable: str) -> list[int]:
-    """Return the running processes that were started with this variable, directly or not."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-        except OSError:  # gone meanwhile, or someone else's
-            continue
-    return found
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = MAX_WAIT_S) -> None:

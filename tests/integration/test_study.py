@@ -17,7 +17,7 @@ from dueby_study.make import write_pages
 from dueby_study.measurements.times import steady_sizes
 from dueby_study.study import run_study
 from support.browser import open_browser
-from support.killed import killed_with_block
+from support.killed import killed_with_block, processes_with
 from support.run import MAX_WAIT_S
 from support.study import a_context, measure_all, real_context
 
@@ -68,18 +68,6 @@ def test_the_page_is_clean_and_fits_every_width(tmp_path: Path) -> None:
             assert browser.ask("[...document.images].every(e => e.complete && e.naturalWidth > 0)")
             assert browser.complaints == []
             assert [uri for uri in browser.requests if not uri.startswith("data:")] == [page.as_uri()]
-
-
-def processes_with(variable: str) -> list[int]:
-    """Return the running processes that were started with this variable, directly or not."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-        except OSError:  # gone meanwhile, or someone else's
-            continue
-    return found
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[bytes] | None") -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
-from support.run import MAX_WAIT_S
+from support.killed import end_process
 from support.s3 import free_port, program, wait_for_server
 
 ACCOUNT, KEY = "dueby", base64.b64encode(b"dueby-secret").decode()
@@ -60,11 +60,7 @@ def azurite_server(tmp_path: Path, *, container: str = "photos") -> Iterator[Azu
             },
         )
     finally:
-        process.terminate()
-        try:
-            process.wait(MAX_WAIT_S)
-        finally:
-            process.kill()
+        end_process(process)
 
 
 def put_container(endpoint: str, container: str) -> None:

@@ -1,4 +1,4 @@
-"""Processes that end with the block that started them, whatever happens in it."""
+"""How tests end processes, whatever happens in the block that started them, and see that none is left."""
 
 import subprocess
 import sys
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from support.run import MAX_WAIT_S
 
 
 @contextmanager
@@ -16,6 +18,27 @@ def killed_with_block(command: Sequence[str], **options: Any) -> Iterator[subpro
             yield process
         finally:
             process.kill()
+
+
+def end_process(process: subprocess.Popen[Any]) -> None:
+    """Ask a process to end, and kill it if it doesn't."""
+    process.terminate()
+    try:
+        process.wait(MAX_WAIT_S)
+    finally:
+        process.kill()
+
+
+def processes_with(variable: str) -> list[int]:
+    """Return the running processes that were started with this variable, directly or not."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:  # gone meanwhile, or someone else's
+            continue
+    return found
 
 
 @contextmanager

@@ -174,8 +174,11 @@ class ProcessJob:
         return {"job": "catalog", "sink": {"uri": self.sink, "ifExists": self.if_exists}}
 
     def _index_document(self) -> dict[str, Any]:
-        model = {"model": self.model, "cacheDir": str(RUN / "cache")}
-        return {**self._common_document(), "images": self.images, "source": self.source, **model}
+        return {**self._common_document(), **self._input_document()}
+
+    def _input_document(self) -> dict[str, Any]:
+        own = {"images": self.images, "source": self.source, "model": self.model}
+        return {**own, "cacheDir": str(RUN / "cache")}
 
     def _work_document(self, place: int) -> dict[str, Any]:
         parts = -(-self.images // self.part_size)
@@ -193,11 +196,8 @@ class ProcessJob:
             "share": shares[place],
             "shares": shares,
             "rank": place,
-            "images": self.images,
             "partSize": self.part_size,
-            "model": self.model,
-            "source": self.source,
-            "cacheDir": str(RUN / "cache"),
+            **self._input_document(),
         }
 
     def stop_all(self) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.killed import end_process
 from support.run import MAX_WAIT_S
 
 ACCESS_KEY, SECRET_KEY, REGION = "dueby", "dueby-secret", "us-east-1"
@@ -79,11 +80,7 @@ def versitygw_server(tmp_path: Path, *, bucket: str = "photos", port: int | None
         )
     finally:
         process.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            process.wait(MAX_WAIT_S)
-        finally:
-            process.kill()
+        end_process(process)
 
 
 def program(name: str) -> str:
