@@ -67,6 +67,8 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+# Files of resource definitions that an autoscaler brings.
+DEFINITIONS = ("DUEBY_PROVISIONING_REQUESTS", "DUEBY_CAPACITY_BUFFERS")
 NEEDS = {
     "s3": Need(
         because="need an S3 server",
@@ -91,6 +93,12 @@ NEEDS = {
         is_there=has_docker,
         required_by="DUEBY_REQUIRE_CLUSTER",
         how="start Docker and put kind, kubectl and helm on the PATH",
+    ),
+    "definitions": Need(
+        because="need an autoscaler's resource definitions",
+        is_there=lambda: all(Path(os.environ.get(variable, "")).is_file() for variable in DEFINITIONS),
+        required_by="DUEBY_REQUIRE_CLUSTER",
+        how=f"name their files in {' and '.join(DEFINITIONS)} (kubernetes/autoscaler has them in apis/config/crd)",
     ),
     "prometheus": Need(
         because="need a Prometheus",

@@ -145,8 +145,10 @@ class SpotNodes(Spec, frozen=True, kw_only=True):
         return parse_duration_us(self.replaced_after)
 
 
-# How a pool is asked for nodes: by the workers' pods alone, or by an object for which they wait.
-Asker = Literal["PendingPods", "ProvisioningRequest"]
+# Objects by which an autoscaler is asked for nodes.
+RequestKind = Literal["ProvisioningRequest", "CapacityBuffer"]
+# How a pool is asked for nodes: by the workers' pods alone, or by such an object.
+Asker = Literal["PendingPods", RequestKind]
 # What cluster-autoscaler calls the class that makes nodes for all pods of a request, or for none.
 ATOMIC_CLASS, CHECKING_CLASS = (
     f"{word}.autoscaling.x-k8s.io" for word in ("best-effort-atomic-scale-up", "check-capacity")
@@ -190,7 +192,8 @@ class NodePool(Spec, frozen=True, kw_only=True):
     """How often one of its nodes is taken away, in an hour in which it is there; None: as other spot nodes."""
 
     ask: Asker = "PendingPods"
-    """How it is asked for nodes: PendingPods by workers' pods that wait, ProvisioningRequest by such an object."""
+    """How it is asked for nodes: PendingPods by workers' pods that wait, ProvisioningRequest by such an object, for
+    which they wait, CapacityBuffer by such an object, before there are pods."""
     provisioning_class: Annotated[
         str, matching(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"), Meta(max_length=253)
     ] = ATOMIC_CLASS

@@ -45,17 +45,9 @@ def node_lease_path(node: str) -> str:
     return lease_path("kube-node-lease", node)
 
 
-def provisioning_requests_path(namespace: str | None = None) -> str:
-    return _path("/apis/autoscaling.x-k8s.io/v1", namespace, "provisioningrequests", "")
-
-
-def queue_path(version: str, kind: str, name: str, namespace: str | None = None) -> str:
-    """Return the path of an object of Kueue: a LocalQueue, a ClusterQueue, a ResourceFlavor."""
+def custom_path(version: str, kind: str, name: str = "", namespace: str | None = None) -> str:
+    """Return the path of an object of Kueue or an autoscaler, such as a LocalQueue: all of the kind without a name."""
     return _path(f"/apis/{version}", namespace, kind, name)
-
-
-def cluster_queues_path(version: str) -> str:
-    return _path(f"/apis/{version}", None, "clusterqueues", "")
 
 
 def _path(api: str, namespace: str | None, kind: str, name: str, subresource: str = "") -> str:

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from dueby_api.budgets import BudgetList, NamespaceBudget
-from dueby_api.capacity import AnnouncedDevices, CapacityList, ClockTime, NodePool, NodePools, SpotNodes, Timed
+from dueby_api.capacity import (
+    AnnouncedDevices,
+    CapacityList,
+    ClockTime,
+    NodePool,
+    NodePools,
+    RequestKind,
+    SpotNodes,
+    Timed,
+)
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import Model
 from dueby_api.prices import PriceFile
@@ -160,14 +169,13 @@ class OperatorSettings:
         return parse_duration_us(self.ttl_after_finished) if self.ttl_after_finished else None
 
     @property
-    def makes_requests(self) -> bool:
-        """Whether any pool is asked for nodes by ProvisioningRequests."""
-        return any(pool.ask == "ProvisioningRequest" for pool in self.node_pools)
+    def request_kinds(self) -> frozenset[RequestKind]:
+        """Kinds of objects by which pools are asked for nodes."""
+        return frozenset(pool.ask for pool in self.node_pools if pool.ask != "PendingPods")
 
-    def provisioning_class(self, pool: str) -> str:
-        """Return the class of the ProvisioningRequests by which the pool of this name is asked; empty if by none."""
-        asked_by = {one.name: one.provisioning_class for one in self.node_pools if one.ask == "ProvisioningRequest"}
-        return asked_by.get(pool, "")
+    def pool(self, name: str) -> NodePool | None:
+        """Return the pool of this name; None if there is none."""
+        return next((pool for pool in self.node_pools if pool.name == name), None)
 
     @property
     def job_namespaces(self) -> tuple[str, ...]:

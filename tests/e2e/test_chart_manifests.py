@@ -213,15 +213,23 @@ def test_an_operator_of_all_namespaces_has_its_rights_everywhere() -> None:
     assert found.keys() == {"cluster", "", "kube-node-lease"}
 
 
-def test_provisioning_requests_may_be_made_only_where_a_pool_is_asked_by_them() -> None:
-    asked = rights(nodePools=[{**POOL, "ask": "ProvisioningRequest"}])["cluster"]
+@pytest.mark.parametrize(
+    ("ask", "verbs"),
+    [
+        ("ProvisioningRequest", ("get", "list", "watch", "create")),
+        ("CapacityBuffer", ("get", "list", "watch", "create", "delete")),
+    ],
+)
+def test_nodes_may_be_asked_for_by_objects_only_where_a_pool_is_asked_so(ask: str, verbs: tuple[str, ...]) -> None:
+    kind, pools = f"{ask.lower()}s", [{**POOL, "ask": ask}]
+    asked = rights(nodePools=pools)["cluster"]
     assert asked - rights(nodePools=[POOL])["cluster"] == {
-        *(f"{verb} provisioningrequests" for verb in ("get", "list", "watch", "create")),
+        *(f"{verb} {kind}" for verb in verbs),
         *(f"{verb} podtemplates" for verb in ("get", "create")),
     }
-    of_some = rights(watchNamespaces=["a"], nodePools=[{**POOL, "ask": "ProvisioningRequest"}])
-    assert asked - of_some["cluster"] >= {"create provisioningrequests", "create podtemplates"}
-    assert of_some["a"] >= {"create provisioningrequests", "create podtemplates"}
+    of_some = rights(watchNamespaces=["a"], nodePools=pools)
+    assert asked - of_some["cluster"] >= {f"create {kind}", "create podtemplates"}
+    assert of_some["a"] >= {f"create {kind}", "create podtemplates"}
 
 
 def test_one_of_some_namespaces_changes_nothing_elsewhere_but_profiles() -> None:

@@ -77,8 +77,8 @@ class Store:
             return web.json_response({"message": "there already"}, status=409)
         if "dryRun" in request.query:
             return web.json_response(body)
-        if request.method == "PATCH":  # a profile's rates, which are not what is looked at here
-            self.objects[path.removesuffix("/status")] |= body
+        if request.method == "PATCH":
+            merge(self.objects[path.removesuffix("/status")], body)
             return web.json_response(body)
         self.written.append((request.method, path))
         if request.method == "PUT":
@@ -117,6 +117,15 @@ class Store:
         """The kinds that were written since this was asked last."""
         taken, self.written = self.written, []
         return [path.removesuffix("/status").split("/")[-2 if method == "PUT" else -1] for method, path in taken]
+
+
+def merge(document: Document, fields: Document) -> None:
+    """Change these fields of the document, each that is a document field by field."""
+    for name, value in fields.items():
+        if isinstance(value, dict) and isinstance(document.get(name), dict):
+            merge(document[name], value)
+        else:
+            document[name] = value
 
 
 def selected(documents: list[Document], selector: str) -> list[Document]:

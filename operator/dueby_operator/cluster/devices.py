@@ -22,7 +22,7 @@ from dueby_operator.cluster.announced import (
 )
 from dueby_operator.cluster.device_groups import find_groups
 from dueby_operator.cluster.host_memory import MIB, UNMEASURED, HostMemory
-from dueby_operator.cluster.node_pools import Late, asked_groups, describe_late, describe_unserved, is_for
+from dueby_operator.cluster.node_pools import Late, Unserved, asked_groups, describe_late, describe_unserved, is_for
 from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     SLICE_CPUS,
@@ -74,8 +74,8 @@ class ClusterDevices:
     """Workers that wait for nodes of pools that should have come."""
     answers: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """By namespace and pool, what an autoscaler says of nodes that these workers wait for."""
-    serves_requests: bool = True
-    """Whether the cluster has ProvisioningRequests, if any pool is asked by them."""
+    unserved: Unserved = frozenset()
+    """Kinds of objects by which pools are to be asked, and that the cluster doesn't serve."""
     provision: Mapping[str, Provision] = field(default_factory=dict)
     """How long a pool's nodes take to come, by pool."""
     silent_nodes: frozenset[str] = frozenset()
@@ -171,7 +171,7 @@ class ClusterDevices:
         A pod that waits for a node names no label that says which product a node has: nodes that could be made have
         only those labels that the pool's administrator gives them.
         """
-        pool = next((pool for pool in self.settings.node_pools if pool.name == name), None)
+        pool = self.settings.pool(name)
         if pool is None:
             return None
         kind = self.kind_of(device_class) if CPU_CLASS.match(device_class) else None
@@ -244,7 +244,7 @@ class ClusterDevices:
             self.late,
             provision=self.provision,
             spot=self.settings.spot,
-            serves_requests=self.serves_requests,
+            unserved=self.unserved,
             may_have=self._may_be_promised,
         )
         of_queues = find_queue_limits(self.queues, claimants, self.kinds, self._asked)
@@ -276,7 +276,7 @@ class ClusterDevices:
             provision=self.provision,
             answers=self.answers,
         )
-        unserved = "" if self.serves_requests else describe_unserved(self.settings.node_pools, spec)
+        unserved = describe_unserved(self.settings.node_pools, self.unserved, spec)
         return " ".join(filter(None, [announced, late, unserved]))
 
     @cached_property

@@ -5,21 +5,21 @@ still have is a device group of its own, whose workers take so much longer to st
 place. Where nodes don't come in time, the rest of the pool counts for nothing while workers wait for them: for the
 jobs of their namespace, since others' workers may ask for what no node of it has.
 
-A pool may want to be asked by a ProvisioningRequest besides (control/policies/ask.py): then the autoscaler passes over
-the pods, and says early what it can't make.
+A pool may want to be asked by an object instead (control/policies/ask.py): by a ProvisioningRequest, and then the
+autoscaler passes over the pods, and says early what it can't make; or by a CapacityBuffer, before there are pods.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from dueby_api.capacity import NodePool, SpotNodes
+from dueby_api.capacity import NodePool, RequestKind, SpotNodes
 from dueby_api.inference_job import JobSpec
 from dueby_api.spot import is_used
 from dueby_api.units import format_duration
 from dueby_operator.cluster.nodes import Node, are_borne, devices_like
 from dueby_operator.cluster.requests import tolerations_of
+from dueby_operator.objects.capacity_requests import REQUESTS, CapacityRequest
 from dueby_operator.objects.nodes import Taint
-from dueby_operator.objects.provisioning_requests import ProvisioningRequest
 from dueby_planner.model.capacity import Provision
 from dueby_planner.model.losses import loss_rate
 from dueby_planner.schedule.devices import DeviceGroup
@@ -27,6 +27,8 @@ from dueby_planner.schedule.job import Claimant, WorkerModel
 
 Late = Mapping[tuple[str, str], int]
 """By namespace and pool, how many workers wait for nodes that should have come."""
+Unserved = frozenset[RequestKind]
+"""Kinds of objects by which pools are to be asked, and that the cluster doesn't serve."""
 
 
 def pool_of(labels: Mapping[str, str], pools: Iterable[NodePool]) -> str:
@@ -53,7 +55,7 @@ def count_late(workers: Iterable[tuple[str, WorkerModel]]) -> Late:
 
 
 def find_answers(
-    workers: Iterable[tuple[str, WorkerModel, Mapping[str, ProvisioningRequest]]],
+    workers: Iterable[tuple[str, WorkerModel, Mapping[str, CapacityRequest]]],
 ) -> Mapping[tuple[str, str], str]:
     """Return by namespace and pool what an autoscaler says of nodes that should have come; the last refusal, if any.
 
@@ -75,20 +77,20 @@ def asked_groups(
     *,
     provision: Mapping[str, Provision],
     spot: SpotNodes,
-    serves_requests: bool = True,
+    unserved: Unserved = frozenset(),
     may_have: Callable[[Claimant, str], bool] = lambda claimant, device_class: True,
 ) -> Iterator[DeviceGroup]:
     """Yield what each pool could still have for these jobs.
 
-    `provision` is how long its nodes take to come, `spot` what is assumed of spot nodes, `serves_requests` whether
-    ProvisioningRequests can be made, and `may_have` says whether a job may have devices of a class.
+    `provision` is how long its nodes take to come, `spot` what is assumed of spot nodes, `unserved` are kinds of
+    objects that can't be made, and `may_have` says whether a job may have devices of a class.
     """
     class_of_pool, there = {pool.name: pool.device_class for pool in pools}, Counter[str]()
     for node in nodes if pools else ():
         if node.is_ready and node.pool in class_of_pool:
             there[node.pool] += devices_like(node, class_of_pool[node.pool])
     for pool in pools:
-        if pool.ask == "ProvisioningRequest" and not serves_requests:
+        if pool.ask in unserved:
             continue
         missing = pool.devices - there[pool.name]
         users = frozenset(
@@ -152,11 +154,11 @@ def describe_late(
     )
 
 
-def describe_unserved(pools: Sequence[NodePool], spec: JobSpec) -> str:
-    """Return which pools the job could use and can't ask where ProvisioningRequests aren't served; empty if none."""
+def describe_unserved(pools: Sequence[NodePool], unserved: Unserved, spec: JobSpec) -> str:
+    """Return which pools the job could use and can't ask, since these objects aren't served; empty if none."""
     return " ".join(
-        f"The pool {pool.name} can't be asked for nodes: it is to be asked by a ProvisioningRequest, and the cluster "
-        "serves no autoscaling.x-k8s.io/v1, which its autoscaler would bring."
+        f"The pool {pool.name} can't be asked for nodes: it is to be asked by a {pool.ask}, and the cluster serves no "
+        f"{REQUESTS[pool.ask].api_version}, which its autoscaler would bring."
         for pool in pools
-        if pool.ask == "ProvisioningRequest" and is_for(pool, spec)
+        if pool.ask != "PendingPods" and pool.ask in unserved and is_for(pool, spec)
     )

@@ -1,7 +1,7 @@
 """What is cleared away after a job: its devices, its Jobs with their pods, and at last the job itself. Pure.
 
-at once             workers and measurements of a job that has failed; of a complete one those between two tries, the
-                    others after some seconds
+at once             workers and measurements of a job that has failed; of a complete one those between two tries, and
+                    those that await nodes; the others after some seconds
 a while after it    every Job of it: what its pods had to say is in its status, and every pod is watched
 its time to live    the job; its rows stay
 """
@@ -9,6 +9,7 @@ its time to live    the job; its rows stay
 from dueby_api.conditions import ConditionType
 from dueby_operator import paths
 from dueby_operator.control.conditions import condition, is_done_with, is_true
+from dueby_operator.jobs.pod_state import awaits_nodes
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.writes import Delete
 from dueby_operator.objects.jobs import BatchJob
@@ -42,7 +43,9 @@ def clear(
     else:
         is_due = now_us >= ended_us + leave_us
         gone = [
-            batch_job for batch_job in with_devices if batch_job.waits_to_retry or (is_due and not batch_job.is_over)
+            batch_job
+            for batch_job in with_devices
+            if batch_job.waits_to_retry or awaits_nodes(batch_job) or (is_due and not batch_job.is_over)
         ]
     deletions = [delete_job(batch_job) for batch_job in gone if not batch_job.metadata.is_deleting]
     counts = job.status.spent is not None and now_us <= ended_us + window_us

@@ -11,14 +11,15 @@ from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.control.clear import delete_job
 from dueby_operator.jobs import names
-from dueby_operator.jobs.capacity_requests import request_objects
+from dueby_operator.jobs.capacity_requests import ask, asked_by, let_start, withdraw
 from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB, Owner, step_objects, worker_objects, worker_template
-from dueby_operator.jobs.pod_state import index_of, job_of
+from dueby_operator.jobs.pod_state import awaits_nodes, index_of, job_of
 from dueby_operator.jobs.repeats import attempt_of
 from dueby_operator.model.actions import (
     MAX_STOPPED,
     Action,
     AskForNodes,
+    LetStart,
     MeasureClass,
     StartStep,
     StartWorkers,
@@ -62,6 +63,9 @@ def _render(action: Action, job: JobSnapshot, owner: Owner, devices: ClusterDevi
         case AskForNodes():
             asking = (worker_job for worker_job in job.worker_jobs if worker_job.name in action.jobs)
             return [write for worker_job in asking for write in _ask(worker_job, owner, devices)]
+        case LetStart():
+            ready = [worker_job.job for worker_job in job.worker_jobs if worker_job.name in action.jobs]
+            return [write for one in ready for write in (*_withdraw(one, job), let_start(one))]
         case StopWorkers():
             return _stop_workers(action, job)
         case MeasureClass():
@@ -125,13 +129,10 @@ def _start_workers(start: StartWorkers, owner: Owner, devices: ClusterDevices, *
 
 
 def _ask(worker_job: WorkerJob, owner: Owner, devices: ClusterDevices) -> list[Write]:
-    """Return a template of the Job's pods, and then the request that names it: one without its template fails.
-
-    Nothing is asked of a pool that there isn't any more, or that can't be asked.
-    """
-    first, namespace = worker_job.assignments[0], worker_job.job.metadata.namespace
+    """Return what asks for the nodes of a Job. Nothing is asked of a pool that is gone, or that can't be asked."""
+    first, kind = worker_job.assignments[0], asked_by(worker_job.job)
     device = devices.kind_in_pool(first.pool, first.device_class)
-    if device is None or not devices.serves_requests:
+    if device is None or kind is None or kind in devices.unserved:
         return []
     pod = worker_template(
         owner,
@@ -142,11 +143,13 @@ def _ask(worker_job: WorkerJob, owner: Owner, devices: ClusterDevices) -> list[W
         memory=devices.worker_memory(owner.job.spec.model, first.device_class),
         is_spot=_KEPT_ON_SPOT.get(owner.job.spec.spot_use, first.is_spot),
     )
-    template, request = request_objects(worker_job, pod)
-    return [
-        Add(kind=paths.core_path("podtemplates", namespace), document=template),
-        Add(kind=paths.provisioning_requests_path(namespace), document=request),
-    ]
+    return ask(worker_job, kind, pod)
+
+
+def _withdraw(batch_job: BatchJob, job: JobSnapshot) -> list[Write]:
+    """Return what deletes what asks for the nodes that a Job awaits, if there is something."""
+    request = job.requests.get(batch_job.name)
+    return [withdraw(request)] if request and awaits_nodes(batch_job) else []
 
 
 def _measure(action: MeasureClass, owner: Owner, devices: ClusterDevices) -> list[Write]:
@@ -207,7 +210,8 @@ def _stop_workers(stop: StopWorkers, job: JobSnapshot) -> list[Write]:
         elif remaining <= 0 or (is_whole and (is_queued or is_draining)):
             writes.append(delete_job(worker_job.job))
         elif not is_queued:
-            writes.append(_shrink(worker_job.job, remaining))
+            # What asks for fewer nodes is made in the next pass.
+            writes += [*_withdraw(worker_job.job, job), _shrink(worker_job.job, remaining)]
     return writes
 
 

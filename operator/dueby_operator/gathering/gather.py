@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+from dueby_api.capacity import RequestKind
 from dueby_api.errors import Invalid, Transient
 from dueby_api.gpu_profile import ASSUMED_IN_CLUSTER, GPUProfile
 from dueby_api.inference_job import API_VERSION, InferenceJob
@@ -40,6 +41,7 @@ from dueby_operator.kube.scope import Scope
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.watched_lists import MeasuringLists, WatchedList, Watches
 from dueby_operator.model.job_snapshot import NOTHING, JobMemory, JobSnapshot, WorkerJob, is_full
+from dueby_operator.objects.capacity_requests import REQUESTS
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.parse import parse_index
@@ -70,8 +72,8 @@ class Lists:
     quotas: Sequence[ResourceQuota]
     rows: Sequence[PodRow]
     """Of all pods of all tenants."""
-    serves_requests: bool
-    """Whether ProvisioningRequests can be made, if any pool is asked by them."""
+    unserved: frozenset[RequestKind]
+    """Kinds of objects by which pools are to be asked, and that the cluster doesn't serve."""
 
 
 class Nodes(Protocol):
@@ -108,9 +110,12 @@ class Gatherer:
         self._queues: Mapping[QueueKey, Queue] = {}
         """Those of the last pass."""
         self._queue_trouble = Trouble("jobs that wait in queues are left alone", "queues can be read again", short_s=0)
-        self._request_trouble = Trouble(
-            "pools whose ask is ProvisioningRequest are asked for no nodes", "they are asked for nodes again", short_s=0
-        )
+        self._request_troubles = {
+            kind: Trouble(
+                f"pools whose ask is {kind} are asked for no nodes", "they are asked for nodes again", short_s=0
+            )
+            for kind in sorted(settings.request_kinds)
+        }
         self._profiles = WatchedList[GPUProfile](watches.of(paths.profiles_path()) if watches else None)
         self._measuring = MeasuringLists(kube, settings.profiler, watches) if settings.profiler else None
         self._profiling_us = 0
@@ -146,7 +151,7 @@ class Gatherer:
                 answers=find_answers(
                     (job.namespace, worker, job.requests) for job in observed for worker in job.workers
                 ),
-                serves_requests=lists.serves_requests,
+                unserved=lists.unserved,
                 provision=learn_provision(self._settings.node_pools, lists.profiles),
                 silent_nodes=silent,
                 host_memory=measured_memory(lists.profiles),
@@ -183,7 +188,7 @@ class Gatherer:
         owners = {owner.uid for pod in measuring for owner in pod.metadata.owner_references}
         owners |= {batch_job.metadata.uid for batch_job in objects.batch}
         self._scope.amend(self._strangers.note(objects.rows, owners=owners))
-        self._tell_of_requests(objects.requests is not None)
+        self._tell_of_requests(objects.unserved)
         # Those that were kept since an earlier pass know what was remembered then.
         jobs = [replace(job, memory=memories.get(job.uid, NOTHING)) for job in objects.jobs]
         self._newer.note(jobs)
@@ -195,11 +200,11 @@ class Gatherer:
             for batch_job in owned
         }
         pods = _by_owner(ours, owning)
-        requests = _by_owner(objects.requests or (), owning)
+        requests = _by_owner(objects.requests, owning)
         jobs = [replace(job, requests={request.name: request for request in requests.get(job.uid, ())}) for job in jobs]
         return Lists(
             jobs=jobs,
-            serves_requests=objects.requests is not None,
+            unserved=objects.unserved,
             profiles=profiles,
             batch=batch,
             pods=pods,
@@ -208,11 +213,12 @@ class Gatherer:
             rows=without_strangers(objects.rows, pods),
         )
 
-    def _tell_of_requests(self, are_served: bool) -> None:
-        if are_served:
-            self._request_trouble.worked()
-        else:
-            self._request_trouble.failed("the cluster has no autoscaling.x-k8s.io/v1; its autoscaler brings it")
+    def _tell_of_requests(self, unserved: Collection[RequestKind]) -> None:
+        for kind, trouble in self._request_troubles.items():
+            if kind in unserved:
+                trouble.failed(f"the cluster has no {REQUESTS[kind].api_version}; its autoscaler brings it")
+            else:
+                trouble.worked()
 
     async def _read_queues(self, jobs: Iterable[JobSnapshot]) -> Queues:
         """Return the queues that are named by jobs that aren't over."""

@@ -22,6 +22,7 @@ from dueby_operator.cluster.nodes import DeviceKind
 from dueby_operator.cluster.requests import cpus_of, own_cores
 from dueby_operator.cluster.spot import node_terms
 from dueby_operator.jobs import names
+from dueby_operator.jobs.capacity_requests import prepare_to_ask
 from dueby_operator.jobs.pod_templates import (
     LISTENS,
     SCRATCH,
@@ -142,7 +143,6 @@ def worker_objects(
     name = names.workers_name(
         owner.name, owner.uid, revision=first.revision, device_class=first.device_class, chunk=chunk
     )
-    asked_by = settings.provisioning_class(first.pool)
     pod = worker_template(
         owner,
         settings,
@@ -154,8 +154,6 @@ def worker_objects(
         is_spot=is_spot,
         rather=start.nodes.get(first.device_class, ()),
     )
-    if asked_by:
-        pod["metadata"]["annotations"] |= {names.CONSUMES: name, names.CONSUMED_CLASS: asked_by}
     job = job_document(
         name,
         owner,
@@ -170,8 +168,7 @@ def worker_objects(
         },
     )
     job["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
-    if asked_by:
-        job["metadata"]["annotations"] |= {names.PROVISIONING_CLASS: asked_by}
+    prepare_to_ask(job, settings.pool(first.pool))
     queue_up(owner.job, job)
     plan = RevisionPlan.of(map(planned_worker, assignments))
     config = _workers_config(owner, settings, start, assignments)

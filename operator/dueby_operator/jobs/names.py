@@ -34,6 +34,9 @@ JOB_OF_POD = "batch.kubernetes.io/job-name"
 QUEUE = "kueue.x-k8s.io/queue-name"
 # On a Job whose workers ask for nodes by a ProvisioningRequest of the Job's name, and on that: the request's class.
 PROVISIONING_CLASS = f"{GROUP}/provisioning-class"
+# On a Job whose workers get pods once nodes have come for which a CapacityBuffer of the Job's name asks: whether they
+# have.
+BUFFER, AWAITED, CAME = f"{GROUP}/capacity-buffer", "awaited", "came"
 # By which an autoscaler knows the pods that a ProvisioningRequest is for: its name, and its class.
 CONSUMES, CONSUMED_CLASS = (
     f"autoscaling.x-k8s.io/{word}" for word in ("consume-provisioning-request", "provisioning-class-name")

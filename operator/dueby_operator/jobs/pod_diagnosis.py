@@ -13,6 +13,7 @@ from dueby_api.words import counted
 from dueby_operator.jobs import names
 from dueby_operator.jobs.pod_state import (
     Ending,
+    awaits_nodes,
     endings_of,
     index_of,
     is_queued,
@@ -83,7 +84,7 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
     workers = counted(len(job.absent), "worker")
     others = ", and the plan goes on with the others" if any(not worker.is_gone for worker in job.workers) else ""
     scheduler_says = next((sentence for pod in job.pods if (sentence := unschedulable(pod))), "")
-    if scheduler_says:
+    if autoscaler_says or scheduler_says:
         why = f"{autoscaler_says}." if autoscaler_says else scheduler_says
         message = f"No node takes {workers}{others}: {why}"
         return NewCondition(reason=Reason.UNSCHEDULABLE, message=message)
@@ -94,7 +95,8 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
 
 def _told_of_nodes(job: JobSnapshot) -> str:
     """Return what an autoscaler says of the nodes that workers wait for; empty if none has been asked for them."""
-    waiting = {job_of(pod) for pod in job.pods if unschedulable(pod)} if job.requests else ()
+    waiting = {job_of(pod) for pod in job.pods if unschedulable(pod)} if job.requests else set()
+    waiting |= {worker_job.name for worker_job in job.worker_jobs if awaits_nodes(worker_job.job)}
     return "; ".join([job.requests[name].told for name in sorted(job.requests) if name in waiting][:MAX_LISTED])
 
 

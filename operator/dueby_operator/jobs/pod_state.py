@@ -125,7 +125,7 @@ def worker_models(
                 pod, report, is_absent=(worker_job.name, index) in absent, silent_nodes=silent_nodes
             )
             # Without a pod the start is the Job's, which may be later than its creation, or still to come.
-            started_us = pod.metadata.created_us if pod else micros_of(worker_job.job.status.start_time)
+            started_us = asked_us(worker_job.job, pod)
             workers.append(
                 worker_model(
                     assignment,
@@ -157,13 +157,14 @@ def absent_workers(
     """
     latest = latest_pods(pods)
     for worker_job in worker_jobs:
-        if not worker_job.job.status.start_time and not _is_left_alone(worker_job.job, now_us):
+        job = worker_job.job
+        if not (job.status.start_time or awaits_nodes(job) or _is_left_alone(job, now_us)):
             continue
         for index, assignment in enumerate(worker_job.assignments):
             pod = latest.get((worker_job.name, index))
             lacks_node = pod is None or (unschedulable(pod) and not waits_for_volume(pod))
-            asked_us = (pod and pod.metadata.created_us) or worker_job.job.metadata.created_us or now_us
-            may_come = now_us < asked_us + assignment.may_come_us and worker_job.name not in refused
+            since_us = (asked_us(job, pod) if pod else job.metadata.created_us) or now_us
+            may_come = now_us < since_us + assignment.may_come_us and worker_job.name not in refused
             if rest_state(worker_job, index) is None and lacks_node and not may_come:
                 yield worker_job.name, index
 
@@ -253,6 +254,28 @@ def is_queued(job: BatchJob) -> bool:
     return job.spec.suspend and names.QUEUE in job.metadata.labels
 
 
+def awaits_nodes(job: BatchJob) -> bool:
+    """Return whether the Job has its pods made once nodes have come for them, and none has."""
+    return job.spec.suspend and job.metadata.annotations.get(names.BUFFER) == names.AWAITED
+
+
+def is_suspended(job: BatchJob) -> bool:
+    """Return whether somebody keeps the Job from having pods: Kueue, or a person."""
+    return job.spec.suspend and not awaits_nodes(job)
+
+
+def asked_us(job: BatchJob, pod: Pod | None) -> int | None:
+    """Return since when the worker's device is asked for, in microseconds since 1970; None if that isn't known.
+
+    A pod asks from its creation. Pods of a Job that awaited its nodes come later than these were asked for; those in
+    the place of others that have failed ask for themselves.
+    """
+    is_first = names.BUFFER in job.metadata.annotations and not job.status.failed
+    if is_first:
+        return job.metadata.created_us
+    return pod.metadata.created_us if pod else micros_of(job.status.start_time)
+
+
 def latest_pods(pods: Iterable[Pod]) -> dict[PodKey, Pod]:
     """Return the youngest pod of each index of each Job."""
     latest: dict[PodKey, Pod] = {}
@@ -284,7 +307,7 @@ def rest_state(worker_job: WorkerJob, index: int) -> WorkerState | None:
         return "lost"
     if is_queued(job):
         return "queued"
-    if job.spec.suspend or job.metadata.is_deleting:
+    if is_suspended(job) or job.metadata.is_deleting:
         return "stopped"
     return None
 

@@ -17,7 +17,7 @@ from functools import partial
 
 from dueby_operator.jobs import names
 from dueby_operator.jobs.manifests import MAX_WORKERS_OF_JOB
-from dueby_operator.jobs.pod_state import index_of, job_of
+from dueby_operator.jobs.pod_state import index_of, is_suspended, job_of
 from dueby_operator.model.job_snapshot import JobSnapshot, WorkerJob
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.pods import Pod
@@ -153,7 +153,7 @@ def _placed_by_class(job: JobSnapshot) -> Counter[str]:
 
 
 def _is_under_way(job: BatchJob) -> bool:
-    return not (job.spec.suspend or job.is_over or job.metadata.is_deleting)
+    return not (is_suspended(job) or job.is_over or job.metadata.is_deleting)
 
 
 def _placed_by_job(pods: Iterable[Pod]) -> dict[str, set[int]]:

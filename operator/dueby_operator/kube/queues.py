@@ -133,17 +133,17 @@ class _QueueReader:
     async def read(self, namespace: str, name: str) -> Queue:
         """Return the queue. Raise Missing, Refused, Invalid or ValueError if that can't be done."""
         served = parse(ApiGroup, await self._get(GROUP_PATH)).preferred_version.group_version
-        local = parse(LocalQueue, await self._get(paths.queue_path(served, "localqueues", name, namespace)))
-        whole = await self._get(paths.queue_path(served, "clusterqueues", local.spec.cluster_queue))
+        local = parse(LocalQueue, await self._get(paths.custom_path(served, "localqueues", name, namespace)))
+        whole = await self._get(paths.custom_path(served, "clusterqueues", local.spec.cluster_queue))
         queue = parse(ClusterQueue, whole)
         flavors = {
-            name: await self._get(paths.queue_path(served, "resourceflavors", name)) for name in queue.flavor_names
+            name: await self._get(paths.custom_path(served, "resourceflavors", name)) for name in queue.flavor_names
         }
         labels = {name: parse(ResourceFlavor, document).spec.node_labels for name, document in flavors.items()}
         return read_queue(queue, labels, await self._cohort(served, queue.cohort) if queue.cohort else ())
 
     async def _cohort(self, served: str, name: str) -> list[ClusterQueue]:
-        path = paths.cluster_queues_path(served)
+        path = paths.custom_path(served, "clusterqueues")
         async with self._asking[path]:
             if self._cluster_queues is None:
                 self._cluster_queues = await parse_list(self._kube, path, ClusterQueue)

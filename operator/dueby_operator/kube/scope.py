@@ -8,22 +8,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
+from dueby_api.capacity import RequestKind
 from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.cluster.nodes import PodRow
 from dueby_operator.jobs import names
+from dueby_operator.jobs.capacity_requests import requests_path
 from dueby_operator.kube.client import Kube, Missing, Refused, parse_list, read_list
 from dueby_operator.kube.job_list import JobList, ReadJob, TurnAway
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.trouble import Trouble
 from dueby_operator.kube.watched_lists import WatchedList, Watches
 from dueby_operator.model.job_snapshot import JobSnapshot
+from dueby_operator.objects.capacity_requests import REQUESTS, CapacityRequest
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.nodes import ResourceQuota
 from dueby_operator.objects.parse import parse
-from dueby_operator.objects.provisioning_requests import ProvisioningRequest
 from dueby_operator.settings import EVERYWHERE, OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,10 @@ class NamespacedObjects:
     """Kubernetes' Jobs of their steps and workers."""
     quotas: Sequence[ResourceQuota] = ()
     """ResourceQuotas."""
-    requests: Sequence[ProvisioningRequest] | None = ()
-    """Those of workers' Jobs; None: the cluster doesn't serve them."""
+    requests: Sequence[CapacityRequest] = ()
+    """Those of workers' Jobs, of the kinds by which pools are asked."""
+    unserved: frozenset[RequestKind] = frozenset()
+    """Of these kinds, those that the cluster doesn't serve."""
     rows: Sequence[PodRow] = ()
     """Of all pods that count."""
 
@@ -71,8 +74,7 @@ class Scope:
             for namespace in settings.pod_namespaces
         }
         self._lists = {
-            namespace: _Lists(kube, namespace, watches, makes_requests=settings.makes_requests)
-            for namespace in self._namespaces
+            namespace: _Lists(kube, namespace, watches, kinds=settings.request_kinds) for namespace in self._namespaces
         }
         self._refusals: dict[str, str] = {}
         """Why a namespace is left out, by its name."""
@@ -96,7 +98,8 @@ class Scope:
             jobs=[job for one in lists for job in one.jobs],
             batch=[job for one in lists for job in one.batch],
             quotas=[quota for one in lists for quota in one.quotas],
-            requests=_all_requests(one.requests for one in lists),
+            requests=[request for one in lists for request in one.requests],
+            unserved=frozenset(kind for one in lists for kind in one.unserved),
             rows=[row for one in lists for row in one.rows],
         )
 
@@ -125,41 +128,44 @@ class Scope:
 class _Lists:
     """The lists of one namespace, or of all."""
 
-    def __init__(self, kube: Kube, namespace: str, watches: Watches | None, *, makes_requests: bool) -> None:
+    def __init__(self, kube: Kube, namespace: str, watches: Watches | None, *, kinds: Iterable[RequestKind]) -> None:
         self._kube = kube
-        self._makes_requests = makes_requests
-        self._requests_path = paths.provisioning_requests_path(namespace)
+        self._namespace = namespace
         self._jobs = JobList(kube, paths.jobs_path(namespace))
         self._batch_path, self._quotas_path = paths.batch_path(namespace), paths.core_path("resourcequotas", namespace)
         of = watches.of if watches else lambda path, label="": None
         self._kept_jobs = WatchedList[JobSnapshot](of(paths.jobs_path(namespace)))
         self._kept_batch = WatchedList[BatchJob](of(self._batch_path, names.JOB))
         self._kept_quotas = WatchedList[ResourceQuota](of(self._quotas_path))
-        self._kept_requests = WatchedList[ProvisioningRequest](of(self._requests_path, names.JOB))
+        self._kept_requests = {
+            kind: WatchedList[CapacityRequest](of(requests_path(kind, namespace), names.JOB)) for kind in sorted(kinds)
+        }
 
     async def read(self, read_job: ReadJob, turn_away: TurnAway) -> NamespacedObjects:
         jobs, batch, quotas, requests = await asyncio.gather(
             self._kept_jobs.read(lambda: self._jobs.read(read_job, turn_away)),
             self._kept_batch.read(lambda: read_list(self._kube, self._batch_path, _own_job, labelSelector=names.JOB)),
             self._kept_quotas.read(lambda: parse_list(self._kube, self._quotas_path, ResourceQuota)),
-            self._read_requests(),
+            asyncio.gather(*map(self._read_requests, self._kept_requests)),
         )
-        return NamespacedObjects(jobs=jobs, batch=batch, quotas=quotas, requests=requests)
+        by_kind = dict(zip(self._kept_requests, requests, strict=True))
+        return NamespacedObjects(
+            jobs=jobs,
+            batch=batch,
+            quotas=quotas,
+            requests=[request for found in by_kind.values() for request in found or ()],
+            unserved=frozenset(kind for kind, found in by_kind.items() if found is None),
+        )
 
-    async def _read_requests(self) -> Sequence[ProvisioningRequest] | None:
-        """Return the ProvisioningRequests, if any are made; None if the cluster doesn't serve them."""
-        if not self._makes_requests:
-            return ()
-        ask = partial(parse_list, self._kube, self._requests_path, ProvisioningRequest, labelSelector=names.JOB)
+    async def _read_requests(self, kind: RequestKind) -> Sequence[CapacityRequest] | None:
+        """Return the objects of this kind; None if the cluster doesn't serve them."""
+        path, model = requests_path(kind, self._namespace), REQUESTS[kind]
         try:
-            return await self._kept_requests.read(ask)
+            return await self._kept_requests[kind].read(
+                lambda: parse_list(self._kube, path, model, labelSelector=names.JOB)
+            )
         except Missing:
             return None
-
-
-def _all_requests(lists: Iterable[Sequence[ProvisioningRequest] | None]) -> list[ProvisioningRequest] | None:
-    found = list(lists)
-    return None if None in found else [request for some in found for request in some or ()]
 
 
 def _own_job(document: Raw) -> BatchJob:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from dueby_api.schema import Raw
 from dueby_operator import paths
 from dueby_operator.jobs import names
+from dueby_operator.jobs.capacity_requests import requests_path
 from dueby_operator.kube.client import Kube, parse_list
 from dueby_operator.kube.reflector import Reflector
 from dueby_operator.kube.server_clock import steady_clock_s
@@ -66,9 +67,8 @@ class Watches:
             # Kopf would keep as many megabytes of Jobs as a tenant labels, and end where it may not watch.
             self._add(paths.batch_path(namespace), names.JOB, changed=wake_always)
             self._add(paths.core_path("resourcequotas", namespace))
-            if settings.makes_requests:
-                at = paths.provisioning_requests_path(namespace)
-                self._add(at, names.JOB, changed=wake_always, may_be_absent=True)
+            for kind in sorted(settings.request_kinds):
+                self._add(requests_path(kind, namespace), names.JOB, changed=wake_always, may_be_absent=True)
         self._add(paths.profiles_path())
         if profiler := settings.profiler:
             self._add(paths.batch_path(profiler.namespace), names.ON_DEMAND)

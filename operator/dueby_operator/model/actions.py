@@ -53,6 +53,13 @@ class AskForNodes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LetStart:
+    """Have these Jobs begin, whose workers have awaited nodes, and ask for none by other objects any more."""
+
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StopWorkers:
     """Stop these workers. Others take over what they leave; where one hangs, the backend may start it again."""
 
@@ -91,6 +98,7 @@ class StopJobs:
     jobs: tuple[str, ...]
 
 
-Action = StartStep | StartWorkers | AskForNodes | StopWorkers | StopEverything | StopJobs | MeasureClass | StopMeasuring
+WorkersAction = StartWorkers | AskForNodes | LetStart | StopWorkers
+Action = StartStep | WorkersAction | StopEverything | StopJobs | MeasureClass | StopMeasuring
 # Those by which something is made.
-MAKING = (StartStep, StartWorkers, AskForNodes, MeasureClass)
+MAKING = (StartStep, StartWorkers, AskForNodes, LetStart, MeasureClass)

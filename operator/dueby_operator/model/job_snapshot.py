@@ -21,10 +21,10 @@ from dueby_api.status import JobStatus
 from dueby_api.step_messages import ProfilingProgress, StoreWait, WorkerProgress
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.model.actions import StepName
+from dueby_operator.objects.capacity_requests import CapacityRequest
 from dueby_operator.objects.jobs import BatchJob
 from dueby_operator.objects.parse import micros_of, parse_indices
 from dueby_operator.objects.pods import Pod
-from dueby_operator.objects.provisioning_requests import ProvisioningRequest
 from dueby_planner.schedule.job import Assignment, JobKey, WorkerModel
 from dueby_planner.schedule.lag import FRESH, LagMemory
 
@@ -157,7 +157,7 @@ class JobSnapshot:
     without_config: Sequence[BatchJob] = ()
     """Jobs whose ConfigMap is gone, or isn't theirs: pods that start again never do, or nobody knows what they do."""
     worker_jobs: Sequence[WorkerJob] = ()
-    requests: Mapping[str, ProvisioningRequest] = field(default_factory=dict)
+    requests: Mapping[str, CapacityRequest] = field(default_factory=dict)
     """Those by which nodes are asked for, by the name of the Job whose workers wait for them, which is theirs, too."""
     profiling: Sequence[BatchJob] = ()
     """The Jobs that measure device classes for it."""

@@ -12,6 +12,7 @@ from dueby_operator.control.events import NewEvent
 from dueby_operator.model.actions import (
     Action,
     AskForNodes,
+    LetStart,
     MeasureClass,
     StartStep,
     StartWorkers,
@@ -60,6 +61,8 @@ def describe(action: Action) -> str:
             return f"starts {workers} of revision {action.revision} ({action.reason}): {of_classes}"
         case AskForNodes():
             return f"asks for the nodes of {counted(len(action.jobs), 'Job')}"
+        case LetStart():
+            return f"lets {counted(len(action.jobs), 'Job')} start whose nodes have come"
         case StopWorkers():
             return f"stops {counted(len(action.workers), 'worker')} ({action.reason})"
         case StopEverything():

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob
 from dueby_api.step_messages import WorkerProgress
-from dueby_operator.jobs.pod_state import latest_pods
+from dueby_operator.jobs.pod_state import asked_us, latest_pods
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.model.observations import NodeWait, Observation, observation_of, row_of
 from dueby_operator.objects.parse import micros_of
@@ -58,7 +58,14 @@ def observations_of(job: JobSnapshot, ready_us: ReadyTimes, *, now_us: int) -> I
             pod = pods.get((worker_job.name, index))
             progress = job.progress.get(pod.name) if pod else None
             if pod and progress and progress.batches:
-                yield _observation(assignment, pod, progress, ready_us=ready_us(pod.spec.node_name), now_us=now_us)
+                yield _observation(
+                    assignment,
+                    pod,
+                    progress,
+                    since_us=asked_us(worker_job.job, pod),
+                    ready_us=ready_us(pod.spec.node_name) if assignment.pool else None,
+                    now_us=now_us,
+                )
 
 
 def _is_plain(job: JobSnapshot) -> bool:
@@ -72,10 +79,16 @@ def _is_plain(job: JobSnapshot) -> bool:
 
 
 def _observation(
-    assignment: Assignment, pod: Pod, progress: WorkerProgress, *, ready_us: int | None, now_us: int
+    assignment: Assignment,
+    pod: Pod,
+    progress: WorkerProgress,
+    *,
+    since_us: int | None,
+    ready_us: int | None,
+    now_us: int,
 ) -> Observation:
-    age_us = now_us - (pod.metadata.created_us or now_us) + CLOCKS_US
-    before = _parts_before(pod, ready_us if assignment.pool else None)
+    age_us = now_us - (since_us or now_us) + CLOCKS_US
+    before = _parts_before(pod, since_us=since_us, ready_us=ready_us)
     is_known = progress.startup_us is not None and "pull" in before
     parts = progress.start_parts | before
     if progress.warmup_us is not None:
@@ -93,21 +106,20 @@ def _observation(
     )
 
 
-def _parts_before(pod: Pod, ready_us: int | None) -> dict[str, int]:
-    """Return how long the pod waited for its node and then for its container, as far as it says so.
+def _parts_before(pod: Pod, *, since_us: int | None, ready_us: int | None) -> dict[str, int]:
+    """Return how long the worker waited for its node and then for its container, as far as its pod says so.
 
-    `ready_us` is since when its node is ready, if it asked for one. One that was ready before the pod was there, others
-    had asked for.
+    `since_us` is since when its device was asked for, `ready_us` since when its node is ready, if it asked for one. One
+    that was ready before, others had asked for.
     """
-    created_us = pod.metadata.created_us
     scheduled = (c.last_transition_time for c in pod.status.conditions if c.type == SCHEDULED)
     scheduled_us = micros_of(next(scheduled, None))
     started_us = micros_of(pod.container.state.started_at) if pod.container else None
     parts = {}
-    if created_us is not None and scheduled_us is not None:
-        if ready_us is not None and created_us < ready_us <= scheduled_us + CLOCKS_US:
-            parts["node"] = min(ready_us, scheduled_us) - created_us
-        parts["schedule"] = max(0, scheduled_us - created_us - parts.get("node", 0))
-    if (began_us := scheduled_us or created_us) is not None and started_us is not None:
+    if since_us is not None and scheduled_us is not None:
+        if ready_us is not None and since_us < ready_us <= scheduled_us + CLOCKS_US:
+            parts["node"] = min(ready_us, scheduled_us) - since_us
+        parts["schedule"] = max(0, scheduled_us - since_us - parts.get("node", 0))
+    if (began_us := scheduled_us or pod.metadata.created_us) is not None and started_us is not None:
         parts["pull"] = max(0, started_us - began_us)
     return parts

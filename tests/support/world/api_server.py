@@ -20,7 +20,7 @@ REMEMBERED = 2000
 # Kinds that are served.
 SERVED = (
     *("inferencejobs", "gpuprofiles", "jobs", "cronjobs", "pods", "configmaps", "events", "nodes"),
-    *("resourcequotas", "leases", "limitranges", "podtemplates", "provisioningrequests"),
+    *("resourcequotas", "leases", "limitranges", "podtemplates", "provisioningrequests", "capacitybuffers"),
 )
 
 # Kinds whose specs have a generation.

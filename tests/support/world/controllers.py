@@ -23,7 +23,7 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 10.0, 360.0
 UNREACHABLE = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
 TERMINAL = ("Succeeded", "Failed")
 # What belongs to Jobs besides their pods.
-ASKING = ("podtemplates", "provisioningrequests")
+ASKING = ("podtemplates", "provisioningrequests", "capacitybuffers")
 
 
 class Controllers:

@@ -237,14 +237,15 @@ def _are_in_vain(replans: tuple[Replan, ...], scheduled: ScheduledJob, *reasons:
 def _lack_nodes_alone(job: JobSnapshot) -> bool:
     """Return whether the workers that were lost have been on no node for half a minute, and none was given up.
 
-    Those that were refused a node have shown nothing either, also while their Jobs are being deleted.
+    Those that were refused a node have shown nothing either, nor have those whose Job is deleted while it still asks.
     """
     was_given_up = any(
         rest_state(worker_job, index) == "lost"
         for worker_job in job.worker_jobs
         for index in range(len(worker_job.assignments))
     )
-    is_refused = any(request.refusal for request in job.requests.values())
+    gives_up = {worker_job.name for worker_job in job.worker_jobs if worker_job.job.metadata.is_deleting}
+    is_refused = any(request.refusal or name in gives_up for name, request in job.requests.items())
     return (bool(job.absent) or is_refused) and not was_given_up
 
 

@@ -12,9 +12,9 @@ from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.node_pools import count_late, find_answers, pool_of
 from dueby_operator.cluster.nodes import Node, read_node
 from dueby_operator.cluster.quotas import Bound
+from dueby_operator.objects.capacity_requests import ProvisioningRequest
 from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import parse
-from dueby_operator.objects.provisioning_requests import ProvisioningRequest
 from dueby_planner.model.capacity import Provision
 from dueby_planner.profiles.observed import learn_provision
 from dueby_planner.schedule.devices import DeviceGroups, IdleDevices

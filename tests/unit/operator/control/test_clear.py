@@ -7,6 +7,7 @@ import pytest
 
 from dueby_api.units import format_time
 from dueby_operator.control.clear import clear, is_leaving
+from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
 from support.decisions import infj, job, look, started, worker_job_of
 from support.operator import NOW, SECOND
@@ -53,6 +54,17 @@ def test_a_worker_that_would_be_tried_again_takes_no_device_once_every_row_is_th
         status = running.job.status.replace(failed=1, active=active)
         tried = replace(running, job=running.job.replace(status=status))
         writes = clear(replace(seen, worker_jobs=(tried, done)), now_us=NOW)
+        assert {write.path.rpartition("/")[2] for write in writes} == gone
+
+
+def test_a_job_that_awaits_nodes_asks_for_none_once_every_row_is_there() -> None:
+    seen = over("Complete", after_us=SECOND)
+    running, done = seen.worker_jobs
+    metadata = running.job.metadata.replace(annotations={names.BUFFER: names.AWAITED})
+    for suspend, gone in ((True, {RUNNING}), (False, set())):
+        spec = running.job.spec.replace(suspend=suspend)
+        waits = replace(running, job=running.job.replace(metadata=metadata, spec=spec))
+        writes = clear(replace(seen, worker_jobs=(waits, done)), now_us=NOW)
         assert {write.path.rpartition("/")[2] for write in writes} == gone
 
 

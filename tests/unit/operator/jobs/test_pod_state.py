@@ -154,6 +154,51 @@ def test_a_worker_that_has_asked_for_a_node_is_absent_only_once_that_should_have
     assert [(each.state, each.is_absent) for each in late] == [("lost", True), ("starting", False), ("starting", False)]
 
 
+def awaiting(*, is_let: bool = False, **status: Any) -> WorkerJob:
+    """A Job whose pods are made once nodes have come, which takes ten minutes, or the same once it was let start."""
+    waits = job(**status)
+    annotations = {names.BUFFER: names.CAME if is_let else names.AWAITED}
+    batch_job = waits.job.replace(
+        metadata=waits.job.metadata.replace(annotations=annotations), spec=waits.job.spec.replace(suspend=not is_let)
+    )
+    takes = Provision(expected_us=600_000_000, late_us=600_000_000)
+    asked = [replace(each, pool="burst", provision=takes) for each in waits.assignments]
+    return replace(waits, job=batch_job, assignments=asked)
+
+
+def test_workers_that_await_nodes_are_starting_since_these_were_asked_for() -> None:
+    found = workers(awaiting())
+    assert [(each.state, each.created_us) for each in found] == [("starting", MADE_US)] * 3
+    held = replace(job(), job=job().job.replace(spec=job().job.spec.replace(suspend=True)))
+    assert states(workers(held)) == ["stopped"] * 3, "somebody has suspended it"
+
+
+@pytest.mark.parametrize(
+    ("status", "created"),
+    [
+        pytest.param({}, MADE, id="when their nodes were asked for"),
+        pytest.param({"failed": 1}, LATER, id="when they were made in the place of others"),
+    ],
+)
+def test_since_when_pods_ask_that_come_after_their_nodes(status: dict[str, Any], created: str) -> None:
+    let = awaiting(is_let=True, startTime=LATER, **status)
+    found = workers(let, pod(0, made=LATER), pod(1, made=LATER), pod(2, made=LATER))
+    assert {each.created_us for each in found} == {parse_time_us(created)}
+
+
+@pytest.mark.parametrize("is_let", [False, True])
+def test_workers_whose_nodes_were_asked_for_before_them_are_absent_once_these_should_have_come(is_let: bool) -> None:
+    says = {"type": "PodScheduled", "status": "False", "message": "no node"}
+    asks = awaiting(is_let=True, startTime=LATER) if is_let else awaiting()
+    pods = [pod(index, phase="Pending", made=LATER, conditions=[says]) for index in range(3)] if is_let else []
+
+    def absent(after_s: int) -> int:
+        return len([*absent_workers([asks], pods, now_us=MADE_US + after_s * 1_000_000)])
+
+    assert [absent(after_s) for after_s in (0, 599, 600)] == [0, 0, 3]
+    assert len([*absent_workers([asks], pods, refused=[asks.name], now_us=MADE_US)]) == 3
+
+
 def test_images_of_open_parts_are_those_that_are_not_committed() -> None:
     progress = {"p": {"batches": 9, "imagesDone": 37, "partsCommitted": 3, "stepMicros": 250}}
     found = workers(job(), pod(0), progress=progress)[0]

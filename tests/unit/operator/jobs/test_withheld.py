@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dueby_operator.jobs import names
 from dueby_operator.jobs.withheld import WITHHELD_US, WithheldDevices, pods_to_come, unscheduled_workers
 from dueby_operator.model.job_snapshot import JobSnapshot
 from dueby_operator.objects.jobs import BatchJob
@@ -129,6 +130,10 @@ def test_a_quota_is_kept_for_pods_that_are_still_to_be_made_and_no_others() -> N
     assert [missing for _, missing in pods_to_come(unstarted(completions=100_000))] == [WORKERS]
     assert [missing for _, missing in pods_to_come(started().job(pods=started().pods[1:]))] == [1]
     assert not list(pods_to_come(unstarted(suspend=True)))
+    (awaiting,) = unstarted(suspend=True).worker_jobs
+    metadata = awaiting.job.metadata.replace(annotations={names.BUFFER: names.AWAITED})
+    awaits_nodes = with_job(unstarted(suspend=True), metadata=metadata)
+    assert [missing for _, missing in pods_to_come(awaits_nodes)] == [WORKERS], "they come once there are nodes"
     (create,) = begun(A100)
     for state, missing in (({}, [1]), ({"Complete": "Done"}, [])):
         index = parse(BatchJob, job_of(create, **state))

@@ -274,6 +274,19 @@ def waiting(*waits_s: int, pool: str = "burst", nodes: str = "ab") -> JobSnapsho
     return replace(seen, pods=tuple(pods), worker_jobs=(replace(worker_job, assignments=assignments),))
 
 
+def made_later(seen: JobSnapshot, **annotations: str) -> JobSnapshot:
+    """The job with pods that were made after 45 s, of a Job with these annotations besides."""
+    (worker_job,) = seen.worker_jobs
+    metadata = worker_job.job.metadata
+    metadata = metadata.replace(annotations={**metadata.annotations, **annotations})
+    made = format_time(NOW + 45 * SECOND)
+    return replace(
+        seen,
+        worker_jobs=(replace(worker_job, job=worker_job.job.replace(metadata=metadata)),),
+        pods=tuple(pod.replace(metadata=pod.metadata.replace(creation_timestamp=made)) for pod in seen.pods),
+    )
+
+
 @pytest.mark.parametrize(
     ("seen", "ready_s", "times_s"),
     [
@@ -282,6 +295,13 @@ def waiting(*waits_s: int, pool: str = "burst", nodes: str = "ab") -> JobSnapsho
         pytest.param(waiting(50), 52, {"burst": (50,)}, id="a node whose clock is ahead"),
         pytest.param(waiting(1), 0, {}, id="a node that was ready before"),
         pytest.param(waiting(50), None, {}, id="a node that is gone"),
+        pytest.param(made_later(waiting(50)), 40, {}, id="a node that was ready before the pod"),
+        pytest.param(
+            made_later(waiting(50), **{names.BUFFER: names.CAME}),
+            40,
+            {"burst": (50,)},
+            id="one that was asked for before the pod",
+        ),
         pytest.param(waiting(50, pool=""), 40, {}, id="workers that asked no pool"),
     ],
 )

@@ -9,14 +9,28 @@ from dueby_api.capacity import ATOMIC_CLASS, CHECKING_CLASS
 from dueby_api.status import Replan
 from dueby_api.units import format_time
 from dueby_operator import paths
+from dueby_operator.cluster.nodes import Node
 from dueby_operator.control.work.changes import MAX_FRUITLESS, is_fruitless
 from dueby_operator.jobs import names
 from dueby_operator.model.job_snapshot import JobSnapshot
-from dueby_operator.model.writes import Add, Delete
+from dueby_operator.model.writes import Add, Change, Delete
+from dueby_operator.objects.capacity_requests import CapacityBuffer, ProvisioningRequest
 from dueby_operator.objects.parse import parse
-from dueby_operator.objects.provisioning_requests import ProvisioningRequest
 from dueby_operator.settings import OperatorSettings
-from support.decisions import MADE, NOW, SECOND, SETTINGS, Started, indexed, infj, look, pod_of, worker_job_of
+from support.decisions import (
+    MADE,
+    NOW,
+    SECOND,
+    SETTINGS,
+    Look,
+    Started,
+    indexed,
+    infj,
+    look,
+    node,
+    pod_of,
+    worker_job_of,
+)
 from support.node_pools import POOL_LABELS, pool
 
 DEADLINE = "2h"
@@ -24,12 +38,12 @@ DEADLINE = "2h"
 LATE_US = 600 * SECOND
 
 
-def settings(**of_pool: Any) -> OperatorSettings:
-    return replace(SETTINGS, node_pools=(pool(ask="ProvisioningRequest", **of_pool),))
+def settings(ask: str = "ProvisioningRequest", **of_pool: Any) -> OperatorSettings:
+    return replace(SETTINGS, node_pools=(pool(ask=ask, **of_pool),))
 
 
 def begun(at: OperatorSettings, **spec: Any) -> Started:
-    """A job whose workers wait for nodes of the pool."""
+    """A job whose workers wait for nodes of the pool: as pods, unless these are made once a node has come."""
     document = {"deadline": DEADLINE, **spec}
     first = look(infj(status=indexed(), **document), nodes={}, settings=at)
     (create,) = first.created
@@ -39,6 +53,8 @@ def begun(at: OperatorSettings, **spec: Any) -> Started:
         for index in range(create.job["spec"]["completions"])
     ]
     document = infj(status=first.status.document(), **document)
+    if create.job["spec"].get("suspend"):
+        return Started(look=first, document=document, worker_jobs=[worker_job_of(create)], pods=[])
     return Started(look=first, document=document, worker_jobs=[worker_job_of(create, startTime=MADE)], pods=pods)
 
 
@@ -53,6 +69,19 @@ def said(
         "status": {"conditions": [condition] if kind else []},
     }
     return {job.name: parse(ProvisioningRequest, document)}
+
+
+BUFFERED = settings("CapacityBuffer")
+
+
+def buffered(job: Started, kind: str, *, status: str = "True", at_us: int = NOW) -> dict[str, CapacityBuffer]:
+    """The Job's buffer, and what the autoscaler has said of it."""
+    condition = {"type": kind, "status": status, "lastTransitionTime": format_time(at_us), "message": "No quota."}
+    document = {
+        "metadata": {"name": job.name, "namespace": "team", "uid": "b"},
+        "status": {"conditions": [condition] if kind else []},
+    }
+    return {job.name: parse(CapacityBuffer, document)}
 
 
 @pytest.mark.parametrize(
@@ -191,3 +220,139 @@ def test_refusals_in_a_row_are_no_lack_of_progress_of_the_workers(is_refused: bo
 def test_a_job_in_a_queue_asks_for_nothing() -> None:
     found = look(infj(status=indexed(), deadline=DEADLINE, queueName="q"), nodes={}, settings=settings())
     assert not found.writes
+
+
+def test_a_buffer_asks_before_there_are_pods() -> None:
+    job = begun(BUFFERED)
+    (create,) = job.look.created
+    assert create.job["spec"]["suspend"], "pods that wait would ask for the same nodes once more"
+    template, buffer = look(job.job(), nodes={}, settings=BUFFERED).writes
+    assert isinstance(template, Add)
+    assert isinstance(buffer, Add)
+    assert template.document["template"]["spec"] == create.job["spec"]["template"]["spec"]
+    assert buffer.kind == "/apis/autoscaling.x-k8s.io/v1beta1/namespaces/team/capacitybuffers"
+    assert buffer.document["spec"] == {
+        "podTemplateRef": {"name": template.document["metadata"]["name"]},
+        "replicas": create.job["spec"]["completions"],
+    }
+    (owner,) = buffer.document["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", job.name, "j")
+
+
+def of_pool(name: str = "m") -> dict[str, Node]:
+    """A node that has come."""
+    return {name: replace(node(name), labels=POOL_LABELS, pool="burst")}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "is_let"),
+    [
+        pytest.param({}, False, id="none has come"),
+        pytest.param(of_pool(), True, id="one has come"),
+        pytest.param({"n": node()}, False, id="one of no pool has room"),
+        pytest.param({"m": replace(of_pool()["m"], is_ready=False)}, False, id="it isn't ready"),
+        pytest.param({"m": replace(of_pool()["m"], free={})}, False, id="others have its devices"),
+    ],
+)
+def test_pods_are_made_once_a_node_has_come_and_the_buffer_is_deleted_before(
+    nodes: dict[str, Node], *, is_let: bool
+) -> None:
+    job = begun(BUFFERED)
+    seen = job.job(requests=buffered(job, "Provisioning"))
+    found = look(seen, nodes=nodes, settings=BUFFERED)
+    begin = [
+        Delete(path=f"/apis/autoscaling.x-k8s.io/v1beta1/namespaces/team/capacitybuffers/{job.name}", uid="b"),
+        Change(
+            path=paths.batch_path("team", job.name),
+            fields={"metadata": {"annotations": {names.BUFFER: names.CAME}}, "spec": {"suspend": False}},
+            uid="j",
+        ),
+    ]
+    assert list(found.writes) == (begin if is_let else [])
+
+
+def test_a_job_whose_buffer_was_deleted_begins_all_the_same() -> None:
+    job = begun(BUFFERED)
+    (change,) = look(job.job(), nodes=of_pool(), settings=BUFFERED).writes
+    assert isinstance(change, Change), "the operator was killed between the two"
+
+
+def test_a_job_that_has_begun_asks_by_its_pods_alone() -> None:
+    job = begun(BUFFERED)
+    (found,) = job.worker_jobs
+    metadata = found.job.metadata.replace(annotations={**found.job.metadata.annotations, names.BUFFER: names.CAME})
+    batch_job = found.job.replace(metadata=metadata, spec=found.job.spec.replace(suspend=False))
+    seen = job.job(worker_jobs=[replace(found, job=batch_job)])
+    assert not look(seen, nodes={}, settings=BUFFERED).writes
+    suspended = batch_job.replace(spec=batch_job.spec.replace(suspend=True))
+    held = look(job.job(worker_jobs=[replace(found, job=suspended)]), nodes=of_pool(), settings=BUFFERED)
+    assert not [write for write in held.writes if isinstance(write, Change)], "somebody else has suspended it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [
+        ("", "True", "no autoscaler has answered CapacityBuffer {name}."),
+        ("ReadyForProvisioning", "True", "CapacityBuffer {name} is ReadyForProvisioning: No quota."),
+        ("ReadyForProvisioning", "False", "CapacityBuffer {name} is not ReadyForProvisioning: No quota."),
+        ("LimitedByQuotas", "True", "CapacityBuffer {name} is LimitedByQuotas: No quota."),
+        ("LimitedByQuotas", "False", "no autoscaler has answered CapacityBuffer {name}."),
+        ("Provisioning", "False", "CapacityBuffer {name} is not Provisioning yet: No quota."),
+        ("Provisioning", "True", "CapacityBuffer {name} is Provisioning: No quota."),
+    ],
+)
+def test_a_job_that_awaits_nodes_says_how_its_buffer_stands(kind: str, status: str, words: str) -> None:
+    job = begun(BUFFERED)
+    seen = job.job(requests=buffered(job, kind, status=status))
+    message = look(seen, nodes={}, settings=BUFFERED).message("Admitted")
+    assert message == f"Workers wait for nodes: {words.format(name=job.name)}"
+
+
+@pytest.mark.parametrize(
+    ("requests", "after_us"),
+    [
+        pytest.param(("Provisioned", "False"), 2 * LATE_US, id="a request that is tried again and again"),
+        pytest.param(("Provisioned", "True"), None, id="one whose nodes are to come"),
+        pytest.param(("Accepted", "True"), None, id="one that is looked at"),
+        pytest.param(("", "True"), None, id="one that nobody answers"),
+    ],
+)
+def test_a_job_is_deleted_and_asks_again_if_no_node_has_come_that_nobody_promises(
+    requests: tuple[str, str], after_us: int | None
+) -> None:
+    at = settings()
+    job = begun(at)
+    absent = frozenset((job.name, index) for index in range(len(job.pods)))
+    kind, status = requests
+    seen = job.job(requests=said(job, kind, status=status), absent=absent)
+    late = {("team", "burst"): len(job.pods)}
+    assert stops(look(seen, nodes={}, late=late, settings=at, now_us=NOW + 2 * LATE_US - 1)) == []
+    stopped = stops(look(seen, nodes={}, late=late, settings=at, now_us=NOW + 2 * LATE_US))
+    assert stopped == ([] if after_us is None else [job.name])
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "at_us", "is_stopped"),
+    [
+        pytest.param("Provisioning", "True", 2 * LATE_US, True, id="no node has come in time"),
+        pytest.param("Provisioning", "False", 2 * LATE_US, True, id="none can be had"),
+        pytest.param("Provisioning", "True", 2 * LATE_US - 1, False, id="one may come"),
+        pytest.param("ReadyForProvisioning", "False", LATE_US, True, id="it was refused"),
+        pytest.param("ReadyForProvisioning", "False", LATE_US - 1, False, id="it was refused just now"),
+        pytest.param("ReadyForProvisioning", "True", 2 * LATE_US, False, id="nobody looks for nodes"),
+        pytest.param("", "True", 2 * LATE_US, False, id="nobody answers"),
+    ],
+)
+def test_when_a_job_that_awaits_nodes_asks_again(kind: str, status: str, at_us: int, *, is_stopped: bool) -> None:
+    job = begun(BUFFERED)
+    assert job.worker_jobs[0].assignments
+    absent = frozenset((job.name, index) for index in range(len(job.worker_jobs[0].assignments)))
+    late = {("team", "burst"): len(absent)}
+    seen = job.job(requests=buffered(job, kind, status=status), absent=absent)
+    found = look(seen, nodes={}, late=late, settings=BUFFERED, now_us=NOW + at_us)
+    assert stops(found) == ([job.name] if is_stopped else [])
+
+
+def stops(found: Look) -> list[str]:
+    """The names of the objects that are deleted."""
+    return [write.path.rpartition("/")[2] for write in found.writes if isinstance(write, Delete)]
