@@ -12,7 +12,7 @@ import pytest
 from dueby_api.inference_job import parse_job
 from dueby_operator.jobs.manifests import Owner, step_job_name
 from support.kind.cluster import Cluster, call
-from support.kind.cluster_job import SLOW, indices_of, job, parts_in, share_photos, wait_until_told
+from support.kind.cluster_job import indices_of, job, parts_in, share_photos, slow_job, wait_until_told
 from support.kind.lost_nodes import bring_back, ready
 from support.run import write_photos
 
@@ -25,9 +25,7 @@ def moment(text: str) -> datetime:
 
 def test_a_workers_node_is_lost_and_help_comes_before_kubernetes_has_noticed(cluster: Cluster) -> None:
     folder = share_photos(cluster, "lost-node", 4000)
-    document = job(cluster, "lost-node")
-    document["spec"]["worker"]["resources"] = SLOW  # or all is done before its node is lost
-    cluster.apply(document)
+    cluster.apply(slow_job(cluster, "lost-node"))
     cluster.wait_for_phase("lost-node", "Running")
     (pod,) = cluster.items("pods", "dueby.dev/job=lost-node,dueby.dev/step=work")
     node = pod["spec"]["nodeName"]

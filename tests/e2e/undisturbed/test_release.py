@@ -9,7 +9,7 @@ import pytest
 
 from support.kind.chart import WITHOUT_GPUS
 from support.kind.cluster import CHART, OPERATOR_NAMESPACE, Cluster
-from support.kind.cluster_job import SLOW, condition, indices_of, job, share_photos
+from support.kind.cluster_job import condition, indices_of, share_photos, slow_job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"
@@ -30,9 +30,7 @@ class RunningJob:
 def running(cluster: Cluster) -> RunningJob:
     """Start a slow job, and return it once it runs."""
     folder = share_photos(cluster, NAME, MANY)
-    document = job(cluster, NAME)
-    document["spec"]["worker"]["resources"] = SLOW
-    cluster.apply(document)
+    cluster.apply(slow_job(cluster, NAME))
     cluster.wait_for_phase(NAME, "Running")
     return RunningJob(folder=folder, workers=workers_of(cluster, NAME))
 

@@ -36,6 +36,13 @@ def job(cluster: Cluster, name: str, **spec: Any) -> dict[str, Any]:
     }
 
 
+def slow_job(cluster: Cluster, name: str, **spec: Any) -> dict[str, Any]:
+    """Return such a job that is at work for long enough to be changed, or to lose something, meanwhile."""
+    document = job(cluster, name, **spec)
+    document["spec"]["worker"]["resources"] = SLOW
+    return document
+
+
 def share_photos(cluster: Cluster, name: str, count: int) -> Path:
     """The job's folder with photos in it."""
     folder = share_folder(cluster, name)
