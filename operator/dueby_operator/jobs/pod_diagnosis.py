@@ -95,7 +95,9 @@ def diagnose_admission(job: JobSnapshot) -> NewCondition:
 
 def _told_of_nodes(job: JobSnapshot) -> str:
     """Return what an autoscaler says of the nodes that workers wait for; empty if none has been asked for them."""
-    waiting = {job_of(pod) for pod in job.pods if unschedulable(pod)} if job.requests else set()
+    if not job.requests:
+        return ""
+    waiting = {job_of(pod) for pod in job.pods if unschedulable(pod)}
     waiting |= {worker_job.name for worker_job in job.worker_jobs if awaits_nodes(worker_job.job)}
     return "; ".join([job.requests[name].told for name in sorted(job.requests) if name in waiting][:MAX_LISTED])
 
