@@ -8,6 +8,7 @@ variable set to 1, as CI does, it fails instead.
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -138,6 +139,8 @@ NEEDS = {
 }
 # Each takes half a GB and imports everything.
 MAX_WORKERS = 8
+# Lines that are shown of a failure before the summary.
+MOST_REASONS = 4
 # The name under which a skipped test's report says what it lacked. Reports, unlike objects, come from xdist's workers.
 LACKED = "lacked"
 
@@ -204,6 +207,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"{why}, and {need.required_by}=1 requires them", pytrace=False)
         item.user_properties.append((LACKED, marker))
         pytest.skip(why)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once which test failed, and why: a run that is stopped has no summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        reasons = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
+        print(f"\nfailed: {report.nodeid}", *reasons[:MOST_REASONS], sep="\n", file=sys.stderr, flush=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

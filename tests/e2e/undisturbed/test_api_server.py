@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200, func_only=True)]
 MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 ASIDE = "/root/kube-apiserver.yaml"
 # From the first answer of an API server to the first pass: seconds, on a busy machine.
-BACK_S = 10.0
+BACK_S = 45.0
 # For so long etcd is stopped, and then goes on: a request to it takes seconds, and the operator's may take ten.
 STOPPED_S, GOING_S = 2.0, 0.3
 # Each thing that fails, such as a watch, is reported so often at most: when it begins, and when the server comes back.
