@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 
 from dueby_operator.jobs import names
-from support.kind.autoscaler import REQUESTS, answer, asking, node_of_pool, serve_requests
-from support.kind.cluster import POOL, POOL_CLASS, REQUESTED_CLASS, REQUESTED_POOL, Cluster
+from support.kind.autoscaler import BUFFERS, REQUESTS, answer, asking, node_of_pool, serve
+from support.kind.cluster import (
+    BUFFERED_CLASS,
+    BUFFERED_POOL,
+    POOL,
+    POOL_CLASS,
+    REQUESTED_CLASS,
+    REQUESTED_POOL,
+    Cluster,
+)
 from support.kind.cluster_job import indices_of, share_folder, wait_for_end, wait_until_told
 from support.kind.gpus import gpu_profile, job_on_gpus
 
@@ -35,12 +43,26 @@ def asked_by_pods(cluster: Cluster) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def unserved(cluster: Cluster, resource: str, device_class: str) -> Iterator[None]:
+    """A profile of what a pool has that is asked by requests of a kind which the cluster doesn't know yet."""
+    # An earlier run may have left it. It stays afterwards: an operator asks again and again for what isn't served.
+    cluster.kubectl("delete", "crd", resource, "--ignore-not-found")
+    with measured(cluster, device_class, STEP_US // 10):
+        yield
+
+
 @pytest.fixture
 def asked_by_requests(cluster: Cluster) -> Iterator[None]:
-    """A profile of what the pool has that is asked by ProvisioningRequests, which the cluster doesn't know yet."""
-    # An earlier run may have left it. It stays afterwards: an operator asks again and again for what isn't served.
-    cluster.kubectl("delete", "crd", REQUESTS, "--ignore-not-found")
-    with measured(cluster, REQUESTED_CLASS, STEP_US // 10):
+    """A profile of what the pool has that is asked by ProvisioningRequests, which aren't served."""
+    with unserved(cluster, REQUESTS, REQUESTED_CLASS):
+        yield
+
+
+@pytest.fixture
+def asked_by_buffers(cluster: Cluster) -> Iterator[None]:
+    """A profile of what the pool has that is asked by CapacityBuffers, which aren't served."""
+    with unserved(cluster, BUFFERS, BUFFERED_CLASS):
         yield
 
 
@@ -88,7 +110,7 @@ def test_a_pool_is_asked_by_requests_once_they_are_served_and_again_after_a_refu
     job, folder = "requested", share_folder(cluster, "requested")
     cluster.apply(pooled_job(cluster, job, device_class=REQUESTED_CLASS))
     wait_until_told(cluster, job, "OnTrack", "serves no autoscaling.x-k8s.io/v1", reason="CapacityMissing")
-    serve_requests(cluster)
+    serve(cluster, REQUESTS)
     first = cluster.wait(lambda: request_after(cluster, job), "it asks for a node")
     (pod,) = cluster.wait(lambda: asking(cluster, job, pool=REQUESTED_POOL), "its worker waits for the node")
     name, (pods,) = first["metadata"]["name"], first["spec"]["podSets"]
@@ -106,6 +128,33 @@ def test_a_pool_is_asked_by_requests_once_they_are_served_and_again_after_a_refu
     message = "Capacity is found in the cluster."
     answer(cluster, second["metadata"]["name"], "Provisioned", reason="CapacityIsProvisioned", message=message)
     with node_of_pool(cluster, cluster.nodes[0], REQUESTED_POOL, REQUESTED_CLASS, devices=DEVICES):
+        done = wait_for_end(cluster, job, folder / "rows")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert indices_of(folder / "rows") == list(range(IMAGES))
+
+
+@pytest.mark.usefixtures("asked_by_buffers")
+def test_a_pool_is_asked_by_a_buffer_and_a_jobs_pods_are_made_once_a_node_has_come(cluster: Cluster) -> None:
+    job, folder = "buffered", share_folder(cluster, "buffered")
+    workers = f"dueby.dev/job={job},dueby.dev/step=work"
+    cluster.apply(pooled_job(cluster, job, device_class=BUFFERED_CLASS))
+    wait_until_told(cluster, job, "OnTrack", "serves no autoscaling.x-k8s.io/v1beta1", reason="CapacityMissing")
+    serve(cluster, BUFFERS)
+    (buffer,) = cluster.wait(lambda: cluster.items(BUFFERS, f"dueby.dev/job={job}"), "it asks for room")
+    (suspended,) = cluster.items("jobs", workers)
+    name = buffer["metadata"]["name"]
+    template = cluster.get("podtemplates", buffer["spec"]["podTemplateRef"]["name"])["template"]
+    assert suspended["spec"]["suspend"]
+    assert buffer["spec"]["replicas"] == suspended["spec"]["completions"] == 1
+    assert not cluster.items("pods", workers), "who makes room for a buffer would make it for its pods, too"
+    message = "No node has come yet."
+    answer(cluster, name, "Provisioning", reason="Scaling", message=message, resource=BUFFERS, status="False")
+    wait_until_told(cluster, job, "Admitted", f"CapacityBuffer {name} is not Provisioning yet: {message}")
+    with node_of_pool(cluster, cluster.nodes[0], BUFFERED_POOL, BUFFERED_CLASS, devices=DEVICES):
+        (pod,) = cluster.wait(lambda: cluster.items("pods", workers), "its pods are made")
+        assert not cluster.items(BUFFERS, f"dueby.dev/job={job}"), "it would be filled up again"
+        assert pod["spec"]["nodeSelector"] == template["spec"]["nodeSelector"]
+        assert pod["spec"]["containers"][0]["resources"] == template["spec"]["containers"][0]["resources"]
         done = wait_for_end(cluster, job, folder / "rows")
     assert done["status"]["phase"] == "Succeeded", done["status"]
     assert indices_of(folder / "rows") == list(range(IMAGES))

@@ -25,7 +25,7 @@ READS = {"get", "list", "watch"}
 # makes a CronJob of a name that the operator needs, which it would read, or kills it while it asks for nodes.
 SELDOM = {
     *(("", "pods", "delete"), ("batch", "cronjobs", "get"), ("", "podtemplates", "get")),
-    ("autoscaling.x-k8s.io", "provisioningrequests", "get"),
+    *(("autoscaling.x-k8s.io", kind, "get") for kind in ("provisioningrequests", "capacitybuffers")),
 }
 # Of an operator with nothing to do. Its Lease is 20 of them.
 MOST_IN_A_MINUTE = 30

@@ -1,7 +1,8 @@
 """What an autoscaler does for a pool that stands at zero: a node comes for pods that fit nowhere, and goes when unused.
 
 The node is one of the tests' own, which joins the pool and leaves it: pods really run there, and the scheduler and the
-operator can't tell. ProvisioningRequests are of the real definition, and the tests say what becomes of them.
+operator can't tell. ProvisioningRequests and CapacityBuffers are of the real definitions, and the tests say what
+becomes of them.
 """
 
 import json
@@ -14,13 +15,15 @@ from typing import Any
 from support.kind.cluster import POOL, POOL_LABEL, Cluster
 from support.kind.gpus import add_gpus, remove_gpus
 
-# The definition that cluster-autoscaler brings: its address, or a file where there is no internet.
-DEFINITION = os.environ.get(
-    "DUEBY_PROVISIONING_REQUESTS",
-    "https://raw.githubusercontent.com/kubernetes/autoscaler/cluster-autoscaler-1.34.0/cluster-autoscaler/apis/config/"
-    "crd/autoscaling.x-k8s.io_provisioningrequests.yaml",
-)
-REQUESTS = "provisioningrequests.autoscaling.x-k8s.io"
+_AUTOSCALER = "https://raw.githubusercontent.com/kubernetes/autoscaler/cluster-autoscaler-1.34.0/cluster-autoscaler/apis/config/crd"
+REQUESTS, BUFFERS = (f"{kind}.autoscaling.x-k8s.io" for kind in ("provisioningrequests", "capacitybuffers"))
+# The definitions that cluster-autoscaler brings: their addresses, or files where there is no internet.
+DEFINITIONS = {
+    REQUESTS: os.environ.get(
+        "DUEBY_PROVISIONING_REQUESTS", f"{_AUTOSCALER}/autoscaling.x-k8s.io_provisioningrequests.yaml"
+    ),
+    BUFFERS: os.environ.get("DUEBY_CAPACITY_BUFFERS", f"{_AUTOSCALER}/autoscaling.x-k8s.io_capacitybuffers.yaml"),
+}
 
 
 def asking(cluster: Cluster, job: str, *, pool: str = POOL) -> list[dict[str, Any]]:
@@ -34,19 +37,28 @@ def _asks(pod: dict[str, Any], pool: str) -> bool:
     return bool(unscheduled) and pod["spec"].get("nodeSelector", {}).get(POOL_LABEL) == pool
 
 
-def serve_requests(cluster: Cluster) -> None:
-    """Have the cluster know ProvisioningRequests."""
-    cluster.kubectl("apply", "-f", DEFINITION)
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{REQUESTS}")
+def serve(cluster: Cluster, resource: str) -> None:
+    """Have the cluster know ProvisioningRequests, or CapacityBuffers."""
+    cluster.kubectl("apply", "-f", DEFINITIONS[resource])
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{resource}")
 
 
-def answer(cluster: Cluster, request: str, kind: str, *, reason: str, message: str) -> None:
-    """Add a condition of this type, which is true, to the ProvisioningRequest of this name."""
-    before = cluster.get("provisioningrequests", request).get("status", {}).get("conditions", [])
-    condition = {"type": kind, "status": "True", "reason": reason, "message": message}
+def answer(
+    cluster: Cluster,
+    request: str,
+    kind: str,
+    *,
+    reason: str,
+    message: str,
+    resource: str = REQUESTS,
+    status: str = "True",
+) -> None:
+    """Add a condition of this type to the request of this name."""
+    before = cluster.get(resource, request).get("status", {}).get("conditions", [])
+    condition = {"type": kind, "status": status, "reason": reason, "message": message}
     condition |= {"lastTransitionTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     patch = json.dumps({"status": {"conditions": [*before, condition]}})
-    cluster.kubectl("patch", REQUESTS, request, "--subresource=status", "--type=merge", "-p", patch)
+    cluster.kubectl("patch", resource, request, "--subresource=status", "--type=merge", "-p", patch)
 
 
 @contextmanager

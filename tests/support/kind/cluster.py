@@ -26,11 +26,13 @@ OPERATOR_NAMESPACE = "dueby"
 CPU_VALUES = CHART / "values-cpu.yaml"
 # A bucket that serves little, for all jobs that read of it.
 NARROW, NARROW_REQUESTS_PER_S = "s3://narrow/", 8
-# Pools that stand at zero unless a test has them get a node, with what their nodes have: one that is asked by pods, and
-# one that is asked by ProvisioningRequests. A refused one is asked again after its time to provision.
+# Pools that stand at zero unless a test has them get a node, with what their nodes have: one that is asked by pods, one
+# that is asked by ProvisioningRequests, and one by CapacityBuffers. A refused one is asked again after its time to
+# provision.
 POOL_LABEL = "dueby.test/pool"
 POOL, POOL_CLASS = "zero", "NVIDIA-GeForce-RTX-4090"
 REQUESTED_POOL, REQUESTED_CLASS = "requested", "NVIDIA-GeForce-RTX-3090"
+BUFFERED_POOL, BUFFERED_CLASS = "buffered", "NVIDIA-GeForce-RTX-3080"
 # Where the shared folder is inside the node, and what is kept there of networks for all pods: the second worker that
 # starts with a network takes a core for a second, and not for three.
 SHARED = "/shared"
@@ -56,6 +58,7 @@ VALUES = {
     "stores[0].requestsPerSecond": str(NARROW_REQUESTS_PER_S),
     **_pool_values(0, POOL, POOL_CLASS, timeToProvision="20s"),
     **_pool_values(1, REQUESTED_POOL, REQUESTED_CLASS, timeToProvision="45s", ask="ProvisioningRequest"),
+    **_pool_values(2, BUFFERED_POOL, BUFFERED_CLASS, timeToProvision="45s", ask="CapacityBuffer"),
     "nodeSelector.kubernetes\\.io/hostname": CONTROL_PLANE,
     "tolerations[0].operator": "Exists",
 }

@@ -154,8 +154,10 @@ class Checks:
         if "spent" not in status:  # it had no worker, or a user has taken its status away
             return
         coins, seconds = status["spent"]["microUnits"] / 1e6, sum(status["spent"]["deviceSeconds"].values())
-        # A second that has begun is paid for, of each of the up to seven pods of a worker.
-        if status["spent"]["held"] or not seconds <= coins <= seconds + 7 * status["workersMade"]:
+        # A second that has begun is paid for, of each of the up to seven pods of a worker. How many there were is not
+        # known of a job whose status a user has taken away while it ran.
+        begun = 7 * status.get("workersMade", float("inf"))
+        if status["spent"]["held"] or not seconds <= coins <= seconds + begun:
             self.fail(f"{job.place.name} has cost {coins} for {seconds} s, and has {status['spent']['held']} yet")
 
     def look_at_end(self) -> None:
