@@ -4,16 +4,16 @@ There is one device on demand, and one spot device while the trace has some. The
 with `gpus.spot: Prefer`. A worker works as the profile says, without noise, and what it has done is kept when its
 device is taken away.
 
-The operator makes a pass at each change of the trace and every five minutes, and after one that has changed something
-or has read that workers lag, another one five seconds later, as it would.
+The operator makes a pass at each change of the trace, when a window begins, and every five minutes. After one that has
+changed something or has read that workers lag it makes another one five seconds later, as it would.
 """
 
 from typing import Any
 
 from dueby_api.gpu_profile import Quantiles
-from dueby_api.units import MICROS_PER_SECOND
+from dueby_api.units import MICROS_PER_SECOND, parse_time_us
 from dueby_operator.cluster.spot import SPOT_LABELS
-from dueby_planner.model.problem import find_least
+from dueby_planner.model.problem import NEVER_US, find_least
 from spot_policies import PASS_S, Kind, Outcome, Task
 from spot_traces import Trace
 from support.decisions import NOW
@@ -51,6 +51,13 @@ class SpotCluster(SharedCluster):
         """Whether the last pass has left something to decide soon: a start, a stop, or one low reading."""
         memory = self.job.snapshot.memory
         return memory.lag.low_readings == 1 or self._acted
+
+    @property
+    def begins_us(self) -> int:
+        """The time until the next window that is reserved for the job."""
+        plan = self.job.snapshot.status.plan
+        begins = [parse_time_us(window.from_time) - self.now_us for window in plan.windows] if plan else []
+        return min((time_us for time_us in begins if time_us > 0), default=NEVER_US)
 
     def set_spot(self, *, is_there: bool) -> None:
         """Let the spot node come or go, with the worker on it."""
@@ -97,7 +104,7 @@ def run_dueby(trace: Trace, task: Task, *, deadline_class: str = "Hard") -> Outc
         if cluster.job.is_over:
             break
         change_s = min(trace.next_change_s(at_s), at_s + PASS_S)
-        pause_us = round(change_s * MICROS_PER_SECOND) - begins_us - elapsed_us
+        pause_us = min(round(change_s * MICROS_PER_SECOND) - begins_us - elapsed_us, cluster.begins_us)
         cluster.work(min(pause_us, AGAIN_US) if cluster.is_restless else pause_us)
     if not cluster.job.is_done:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dueby_operator.jobs import names
-from support.kind.autoscaler import BUFFERS, REQUESTS, answer, asking, node_of_pool, serve
+from support.kind.autoscaler import BUFFERS, GROUP, REQUESTS, answer, asking, node_of_pool, serve
 from support.kind.cluster import (
     BUFFERED_CLASS,
     BUFFERED_POOL,
@@ -47,7 +47,7 @@ def asked_by_pods(cluster: Cluster) -> Iterator[None]:
 def unserved(cluster: Cluster, resource: str, device_class: str) -> Iterator[None]:
     """A profile of what a pool has that is asked by requests of a kind which the cluster doesn't know yet."""
     # An earlier run may have left it. It stays afterwards: an operator asks again and again for what isn't served.
-    cluster.kubectl("delete", "crd", resource, "--ignore-not-found")
+    cluster.kubectl("delete", "crd", f"{resource}.{GROUP}", "--ignore-not-found")
     with measured(cluster, device_class, STEP_US // 10):
         yield
 
@@ -100,7 +100,7 @@ def test_a_best_effort_job_asks_for_no_node(cluster: Cluster) -> None:
 
 def request_after(cluster: Cluster, job: str, refused: str = "") -> dict[str, Any] | None:
     """The job's ProvisioningRequest once the refused one is gone; None before there is one."""
-    requests = cluster.items("provisioningrequests", f"dueby.dev/job={job}")
+    requests = cluster.items(REQUESTS, f"dueby.dev/job={job}")
     is_gone = all(request["metadata"]["name"] != refused for request in requests)
     return next(iter(requests), None) if is_gone else None
 

@@ -201,7 +201,10 @@ class Gatherer:
         }
         pods = _by_owner(ours, owning)
         requests = _by_owner(objects.requests, owning)
-        jobs = [replace(job, requests={request.name: request for request in requests.get(job.uid, ())}) for job in jobs]
+        jobs = [
+            replace(job, requests={request.name: request for request in own}) if (own := requests.get(job.uid)) else job
+            for job in jobs
+        ]
         return Lists(
             jobs=jobs,
             unserved=objects.unserved,

@@ -29,6 +29,7 @@ from dueby_api.status import JobStatus, Phase
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_operator.cluster.node_pools import done_with
 from dueby_operator.cluster.nodes import Node
+from dueby_operator.control.budgets import accounts_of
 from dueby_operator.control.conditions import is_over
 from dueby_operator.control.outcomes import (
     BREAK_REASONS,
@@ -237,6 +238,12 @@ class Metrics:
             ["namespace", "currency"],
             registry=self.registry,
         )
+        self._budgets = Gauge(
+            "dueby_budget_used_ratio",
+            "How much of a namespace's budget its jobs use, with what is expected of them, by what is limited.",
+            ["namespace", "limit"],
+            registry=self.registry,
+        )
         self._bills: dict[str, int] = {}
         """What jobs did cost by the last pass, in millionths, by their uid."""
         self._idle_nodes = IdleNodes(self.registry)
@@ -264,6 +271,7 @@ class Metrics:
         self._idle_nodes.count(snapshot.nodes.values(), passed_s=passed_s)
         self._last_reconcile.set(snapshot.now_us / 1e6 + seconds)
         self._count_cost(snapshot)
+        self._show_budgets(snapshot)
         self._count_news(snapshot.jobs)
         self._unused, self._seen_us = unused or {}, snapshot.now_us
         self.jobs.show(snapshot.jobs)
@@ -309,6 +317,12 @@ class Metrics:
                 cost = self._cost.labels(job.namespace, spent.currency)
                 cost.inc((bills[job.uid] - before) / MICRO_UNITS)
         self._bills = bills
+
+    def _show_budgets(self, snapshot: ClusterSnapshot) -> None:
+        self._budgets.clear()
+        for namespace, account in accounts_of(snapshot).items():
+            for limit, share in account.used_shares.items():
+                self._budgets.labels(namespace, limit).set(share)
 
     def _count_job(self, before: FollowedJob | None, after: FollowedJob) -> None:
         status = before.status if before else JobStatus()

@@ -67,6 +67,20 @@ class Account:
         """Return what all jobs but this one use."""
         return _sum(self._others(name))
 
+    @property
+    def used_shares(self) -> dict[str, float]:
+        """How much of each limit all jobs use, by its name in `budgets`. A limit of nothing is used up.
+
+        More than 1 if jobs took more than was expected of them. Without `cost` if a price isn't known.
+        """
+        used = _sum((*self.past, *self.current.values()))
+        shares: dict[str, float] = {}
+        if self.money is not None and used.micro_units is not None:
+            shares["cost"] = used.micro_units / self.money.micro_units if self.money.micro_units else 1.0
+        if self.device_us is not None:
+            shares["deviceHours"] = used.device_us / self.device_us if self.device_us else 1.0
+        return shares
+
     def allows(self, name: str, use: Use) -> bool:
         """Return whether the others leave so much for this job."""
         return self._holds(self.used_beside(name).plus(use))

@@ -13,7 +13,8 @@ images are placed than its windows have to do to be kept, lest noise moves it ag
 more than these. Who will be a little late by one reading of its workers may be in time by the next one, so nobody new
 gets its time.
 
-What jobs were given before is the state of the calendar: it is kept as it is, and not improved.
+What jobs were given before is the state of the calendar: it is kept as it is, and not improved, but for windows on
+fallback devices, which are put off as far as they may be.
 
 A stored reservation is kept if the sizes that it was made with still exist, its devices are there as expected, and what
 it does by the deadline is still accepted. A window that should have begun and was not started counts from now, or from
@@ -29,9 +30,9 @@ from math import ceil
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.capacity import DeviceChoice, capacity
 from dueby_planner.model.problem import Problem
-from dueby_planner.schedule.calendar_job import CalendarJob, Placement, StoredWindow, by_deadline, with_images
+from dueby_planner.schedule.calendar_job import EARLY_US, CalendarJob, Placement, StoredWindow, by_deadline, with_images
 from dueby_planner.schedule.draft import GIVING_WAY, MAX_TRIED, Draft, place_in_front
-from dueby_planner.schedule.free_devices import PROMISED, CalendarPool, Free, Taken, less
+from dueby_planner.schedule.free_devices import PROMISED, CalendarPool, Free, Taken, least_free, less
 from dueby_planner.schedule.hand_over import RunningJob, hand_over
 from dueby_planner.schedule.place_job import (
     DeviceTime,
@@ -46,6 +47,7 @@ from dueby_planner.schedule.reservation import (
     Reservation,
     Tables,
     Window,
+    begins_us,
     charged,
     claims_of,
     device_us,
@@ -134,6 +136,24 @@ def _make_room(hard: Sequence[CalendarJob], draft: Draft, running: Sequence[Runn
     if draft.handing_over:
         return draft
     return hand_over(draft, _without_place(hard, draft, "Hard"), running) or draft
+
+
+def put_off_fallbacks(draft: Draft) -> Draft:
+    """Return the calendar with jobs placed again that would begin on fallback devices and need not do so yet.
+
+    So are those that would begin later, although others of their devices are idle.
+    """
+    for placed in [each for each in draft.placed.values() if each.kept]:
+        job, names = placed.job, placed.job.fallback_names
+        if not names.intersection(lane.group for lane in placed.reservation):
+            continue
+        is_due = begins_us(placed.reservation) <= EARLY_US
+        left = draft.left(GIVING_WAY[-1])
+        if is_due or any(least_free(left.get(name, ()), 0, 1) for name in job.device_names - names):
+            again = draft.without(job.name)
+            if again.place(job, *GIVING_WAY) and is_due != (begins_us(again.placed[job.name].reservation) <= EARLY_US):
+                draft = again
+    return draft
 
 
 def _at_least(job: CalendarJob) -> CalendarJob:

@@ -9,14 +9,13 @@ wait so.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_api.plan import CostByCause, PlannedGroup
 from dueby_api.status import MAX_WINDOWS, PlanStatus, WindowStatus
 from dueby_api.units import (
-    MICROS_PER_SECOND,
     format_duration,
     format_exact_time,
     format_time,
@@ -25,9 +24,9 @@ from dueby_api.units import (
 from dueby_api.words import counted
 from dueby_planner.answer import cost_by_cause, device_word, planned_store, unpriced_warnings
 from dueby_planner.model.part_size import part_size_for
-from dueby_planner.model.problem import NEVER_US, Problem, find_least
+from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar, make_calendar
-from dueby_planner.schedule.calendar_job import Placement
+from dueby_planner.schedule.calendar_job import EARLY_US, Placement
 from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.explain import (
     has_idle_devices,
@@ -65,8 +64,6 @@ from dueby_planner.schedule.usable import Usable
 from dueby_planner.schedule.verify import verify_calendar
 from dueby_planner.schedule.watch import NewWorker, assign, decide_workers, expect_finish_us, pause_us
 
-# A window that begins within this time is begun at once on a device that is idle until then.
-EARLY_US = 35 * MICROS_PER_SECOND
 Begun = tuple[WorkDecision, Mapping[str, int]]
 """What is done about a job, and the devices by group on which workers are started now."""
 
@@ -262,15 +259,13 @@ def _at_once(candidate: Candidate) -> Begun | None:
     problem, groups = placement.job.problem, candidate.groups
     horizon_us = max(problem.time_us, ends_us(placement.reservation))
     there = {group.name: 0 if group.provision else max(0, candidate.idle.get(group.name, 0)) for group in groups.all}
-    idle = {group.device_class: there[group.device_class] for group in problem.groups}
+    # Fallback devices are begun on as late as the calendar says.
+    idle = {group.device_class: 0 if group.is_fallback else there[group.device_class] for group in problem.groups}
     if not _would_do(problem, idle, horizon_us):
         return None
     free = candidate.now.devices(job.key, idle, horizon_us)
     if not _would_do(problem, free, horizon_us):
         return None
-    able = (capacity.group for capacity in problem.capacities(horizon_us))
-    fallbacks = [group.device_class for group in able if group.is_fallback]
-    free = with_few_fallbacks(free, fallbacks, lambda devices: _would_do(problem, devices, horizon_us))
     work = decide_workers(with_devices(job, free, groups))
     if not isinstance(work.action, Start) or work.action.verdict is None:
         return None
@@ -286,7 +281,7 @@ def on_nodes(
 ) -> WorkDecision:
     """Return the decision to start workers with the nodes of the groups whose devices they take, and their kind."""
     assignments = start.assignments
-    if groups.fallbacks(job.key, job.spec.spot_use):
+    if groups.fallbacks(job):
         spot = Counter[str]()
         for name, count in taken.items():
             spot[groups.class_of(name)] += count if groups.by_name[name].is_spot else 0
@@ -296,24 +291,6 @@ def on_nodes(
             spot[assignment.device_class] -= 1
         assignments = tuple(marked)
     return replace(work, action=replace(start, assignments=assignments, nodes=groups.nodes_among(job.key, taken)))
-
-
-def with_few_fallbacks(
-    free: dict[str, int], fallbacks: Sequence[str], suffices: Callable[[Mapping[str, int]], bool]
-) -> dict[str, int]:
-    """Return the devices by group with as few of the fallbacks as it takes, the first ones; all if none suffice."""
-    most = sum(free.get(name, 0) for name in fallbacks)
-
-    def limited(count: int) -> dict[str, int]:
-        devices = dict(free)
-        for name in fallbacks:
-            devices[name] = min(count, free.get(name, 0))
-            count -= devices[name]
-        return devices
-
-    if not most or not suffices(free):
-        return free
-    return limited(find_least(lambda count: suffices(limited(count)), 0, most))
 
 
 def _would_do(problem: Problem, devices: Mapping[str, int], until_us: int) -> bool:
@@ -352,7 +329,7 @@ def _start(candidate: Candidate, counts: Sequence[int]) -> Begun:
     """Return the start of the windows that begin now."""
     job, placement = candidate.job, candidate.placement
     lanes = [(lane, count) for lane, count in zip(placement.reservation, counts, strict=True) if count]
-    fallbacks = candidate.groups.fallbacks(job.key, job.spec.spot_use)
+    fallbacks = candidate.groups.fallbacks(job)
     workers = [
         NewWorker(
             device_class=candidate.groups.class_of(lane.group),

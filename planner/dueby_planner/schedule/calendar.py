@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from dueby_api.inference_job import DeadlineClass
-from dueby_planner.schedule.arrivals import keep_stored, place_arrivals
+from dueby_planner.schedule.arrivals import keep_stored, place_arrivals, put_off_fallbacks
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement, by_deadline
 from dueby_planner.schedule.cut import Cut, Cuts
 from dueby_planner.schedule.draft import GIVING_WAY, MAX_TRIED, Draft, HandingOver, place_in_front
-from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, Taken, without
+from dueby_planner.schedule.free_devices import CLASSES, CalendarPool, Free, after
 from dueby_planner.schedule.hand_over import RunningJob
 from dueby_planner.schedule.place_job import Advice, advise, can_be_done, place_job, reserve_soon
 from dueby_planner.schedule.reservation import Reservation, begins_us, ends_us
@@ -57,7 +57,7 @@ def make_calendar(jobs: Sequence[CalendarJob], pool: CalendarPool, *, running: S
     `running` are the Hard jobs that run. Their workers are beside the pool's free devices, so they are only placed if
     they hand devices over to a job that has no place otherwise. A proof that a job is impossible counts what they need.
     """
-    draft = place_arrivals(jobs, keep_stored(jobs, pool), running)
+    draft = put_off_fallbacks(place_arrivals(jobs, keep_stored(jobs, pool), running))
     # Of jobs that hand devices over, what the stopped workers would have done was placed.
     rests = [placed.job for name, placed in draft.placed.items() if name in draft.handing_over]
     jobs = [*(job for job in jobs if job.name not in draft.handing_over), *rests]
@@ -174,7 +174,5 @@ def place_now(draft: Draft, job: CalendarJob) -> None:
 def _can_wait(job: CalendarJob, free: Free) -> bool:
     """Return whether the job is in time on what is free, even if it begins a little later."""
     wait_us = _WAITED_STARTS * max(choice.start_us for group in job.problem.groups for choice in group.choices)
-    later = {
-        name: without(steps, [Taken(0, wait_us, max(step.free for step in steps))]) for name, steps in free.items()
-    }
+    later = {name: after(steps, wait_us) for name, steps in free.items()}
     return can_be_done(job, later, job.problem.time_us)

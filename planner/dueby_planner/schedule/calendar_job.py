@@ -12,12 +12,16 @@ from functools import cached_property
 from math import lcm
 
 from dueby_api.inference_job import DeadlineClass
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.deadline_classes import Action
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.model.rule import Rule
 from dueby_planner.schedule.free_devices import Taken
 from dueby_planner.schedule.lag import OngoingWorker
 from dueby_planner.schedule.reservation import Reservation, begins_us, claims_of, devices_in, done_by, rule_of
+
+# A window that begins within this time is begun at once on a device that is idle until then.
+EARLY_US = 35 * MICROS_PER_SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,11 @@ class CalendarJob:
     def device_names(self) -> frozenset[str]:
         """The names of the devices that it may use."""
         return frozenset(group.device_class for group in self.problem.groups)
+
+    @cached_property
+    def fallback_names(self) -> frozenset[str]:
+        """Those of them that it uses only as far as the others don't do."""
+        return frozenset(group.device_class for group in self.problem.groups if group.is_fallback)
 
     def rule_for_kept(self, reservation: Reservation) -> Rule:
         """Return the rule that says whether what is stored still does."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dueby_api.spot import SpotUse
 from dueby_planner.deadline_classes import Promises
 from dueby_planner.model.capacity import Provision
 from dueby_planner.model.losses import LossRate
@@ -113,13 +112,13 @@ class DeviceGroups:
         groups = (group for group in self.of(key, device_class) if group.is_on_nodes)
         return next((group for group in groups if node in group.nodes or not group.nodes), None)
 
-    def fallbacks(self, key: JobKey, use: SpotUse) -> frozenset[str]:
-        """Return the names of the groups that the job uses only as far as others don't do.
+    def fallbacks(self, job: ScheduledJob) -> frozenset[str]:
+        """Return the names of the groups that the job uses only as far as others don't do, and as late as they do.
 
-        Those are devices on demand, for a job that prefers spot devices and has some.
+        Those are devices on demand, for a job that prefers spot devices and has some, or had some.
         """
-        groups = self.of(key)
-        if use != "Prefer" or not any(group.is_spot for group in groups):
+        groups = self.of(job.key)
+        if job.spec.spot_use != "Prefer" or not (job.had_spot or any(group.is_spot for group in groups)):
             return frozenset()
         return frozenset(group.name for group in groups if not group.is_spot)
 

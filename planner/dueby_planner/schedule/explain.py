@@ -114,13 +114,13 @@ def _store_in_the_way(job: CalendarJob, calendar: Calendar) -> str | None:
 
 
 def until_then_sentence(job: CalendarJob, calendar: Calendar) -> str:
-    """Return which store a job that begins later waits for, after a space; empty if it isn't one."""
+    """Return what a job that begins later waits for, after a space: a store, or spot devices; empty if neither."""
     now = within_limits(job, calendar.left[job.deadline_class])
     for store, unbound in _without_stores(job):
         without = within_limits(unbound, calendar.left[job.deadline_class])
         if any(least_free(without[name], 0, 1) > least_free(now[name], 0, 1) == 0 for name in now):
             return f" Until then other jobs take the {store}."
-    return ""
+    return " Until then it waits for spot devices." if job.fallback_names else ""
 
 
 def cut_sentence(calendar: Calendar, cut: Cut, called: Called, class_of: Callable[[str], str]) -> str:

@@ -114,6 +114,11 @@ def before(free: FreeDevices, until_us: int) -> FreeDevices:
     return without(free, [Taken(until_us, NEVER_US, max((step.free for step in free), default=0))])
 
 
+def after(free: FreeDevices, from_us: int) -> FreeDevices:
+    """Return what is free from then on; nothing before it."""
+    return without(free, [Taken(0, from_us, max((step.free for step in free), default=0))]) if from_us else free
+
+
 def proven(there: FreeDevices) -> FreeDevices:
     """Return what a proof counts of the devices that are there: nobody knows what weeks beyond those seen bring."""
     if len(there) == 1:

@@ -345,6 +345,11 @@ class ScheduledJob:
         return not self.has_started and not self.is_complete and not self.must_stop
 
     @property
+    def had_spot(self) -> bool:
+        """Whether a worker of it was planned on a device that may be taken away, and on no other."""
+        return any(worker.assignment.is_spot for worker in self.workers)
+
+    @property
     def could_use_devices(self) -> bool:
         """Whether there is anything left that more devices could do for it."""
         return not (self.is_complete or self.must_stop or self.max_workers == 0)

@@ -2,7 +2,8 @@
 
 Of fallback devices, such as those on demand for a job that prefers spot, there are as few as it takes beside all the
 others, before the fewest devices of both are sought. The left side of the rule grows in every C_i, so one fallback
-device more never makes it fail, and the least number of them is found by halving.
+device more never makes it fail, and the least number of them is found by halving. They begin as late as they are
+enough, which is found by halving, too: by then there may be others.
 
 The devices are levels of what is free (free_devices.py), of every class that the job may use. What a level can do by
 the deadline is the sum over its spans of C(length of the span), with S + W lost in each. The k largest of these decide
@@ -26,11 +27,12 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
+from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.capacity import Capacity, best_capacities, capacity, time_near_us
 from dueby_planner.model.problem import Problem, find_least
 from dueby_planner.model.rule import EqualDevices
 from dueby_planner.schedule.calendar_job import needed_us
-from dueby_planner.schedule.free_devices import Free, LevelSpan, level_spans
+from dueby_planner.schedule.free_devices import Free, LevelSpan, after, level_spans
 from dueby_planner.schedule.reservation import Lane, Reservation, Window, finish_at_confidence_us
 
 
@@ -90,14 +92,26 @@ def _with_few_fallbacks(
     if not has_room(problem, free, time_us):
         return None
 
-    def levels(fallbacks: int) -> _Levels:
-        return _Levels(problem, free, time_us, fallbacks=fallbacks)
+    names = {group.device_class for group in problem.groups if group.is_fallback}
+
+    def levels(fallbacks: int, from_us: int = 0) -> _Levels:
+        late = {name: after(steps, from_us) if name in names else steps for name, steps in free.items()}
+        return _Levels(problem, late, time_us, fallbacks=fallbacks)
 
     most = min(problem.most, sum(group.count for group in problem.groups if group.is_fallback))
     if levels(most).fewest(0) is None:
         return None
     fewest = find_least(lambda count: levels(count).fewest(0) is not None, 0, most)
-    return levels(fewest).place(levelled=levelled, soon=soon)
+    if soon or not fewest:
+        return levels(fewest).place(levelled=levelled, soon=soon)
+    # They begin as late as is enough, to the second.
+    seconds = -(-time_us // MICROS_PER_SECOND)
+
+    def last(length_s: int) -> _Levels:
+        return levels(fewest, max(0, time_us - length_s * MICROS_PER_SECOND))
+
+    length_s = find_least(lambda tried_s: last(tried_s).fewest(0) is not None, 0, seconds)
+    return last(length_s).place(levelled=levelled)
 
 
 def suffices(problem: Problem, free: Free, until_us: int) -> bool:

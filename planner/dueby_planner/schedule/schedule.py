@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.budget import Expense, Use
+from dueby_planner.model.problem import find_least
 from dueby_planner.schedule.affordable import use_with
 from dueby_planner.schedule.begin import (
     Candidate,
@@ -25,7 +26,6 @@ from dueby_planner.schedule.begin import (
     spread,
     urgency,
     with_devices,
-    with_few_fallbacks,
 )
 from dueby_planner.schedule.calendar_job import CalendarJob, Placement
 from dueby_planner.schedule.devices import IdleDevices, less_absent
@@ -203,11 +203,14 @@ class _Scheduling:
         horizon_us = max(1, job.time_us)
         now = FreeNow(self._groups, self._beside[job.deadline_class])
         free = now.devices(job.key, self._offered(job), horizon_us)
-        fallbacks = self._groups.fallbacks(job.key, job.spec.spot_use)
+        fallbacks = self._groups.fallbacks(job)
         unwanted = find_unwanted(self._own[job.key], free, self._waiting, self._groups, fallbacks=fallbacks)
         on_fallbacks = frozenset(hold.worker for hold in self._own[job.key] if hold.group in fallbacks)
         job = replace(with_room(job, self._accounts), unwanted=unwanted, on_fallbacks=on_fallbacks)
-        if fallbacks:
+        if fallbacks and job.deadline_class in PROMISED:
+            # It is given them in the calendar, as late as they are enough.
+            free = {name: count for name, count in free.items() if name not in fallbacks}
+        elif fallbacks:
             free = self._with_few_fallbacks(job, free, fallbacks)
         job = with_devices(job, free, self._groups)
         work = decide_workers(job)
@@ -224,12 +227,21 @@ class _Scheduling:
             self.idle.take(job.key, devices)
 
     def _with_few_fallbacks(self, job: ScheduledJob, free: dict[str, int], fallbacks: Iterable[str]) -> dict[str, int]:
-        """Return the devices with as few of the fallbacks as keep a running job in time."""
+        """Return the devices with as few of the fallbacks as keep a running job in time; all if none suffice."""
+        names = sorted(fallbacks)
 
-        def suffices(devices: Mapping[str, int]) -> bool:
-            return not decide_workers(with_devices(job, devices, self._groups)).is_short
+        def limited(count: int) -> dict[str, int]:
+            devices = dict(free)
+            for name in names:
+                devices[name] = min(count, free.get(name, 0))
+                count -= devices[name]
+            return devices
 
-        return with_few_fallbacks(free, sorted(fallbacks), suffices)
+        def suffices(count: int) -> bool:
+            return not decide_workers(with_devices(job, limited(count), self._groups)).is_short
+
+        most = sum(free.get(name, 0) for name in names)
+        return limited(find_least(suffices, 0, most)) if most and suffices(most) else free
 
     def _offered(self, job: ScheduledJob, *, may_ask: bool = False) -> dict[str, int]:
         """Return by group on how many devices workers of the job could be started now, or ask for a node."""

@@ -197,7 +197,7 @@ def _find_usable(job: ScheduledJob, groups: DeviceGroups) -> Usable:
     most = Counter(job.in_queue) if job.is_queued else counts
     pool = job.pool(counts)
     by_class = {each.device_class: each for each in pool.groups}
-    fallbacks = groups.fallbacks(job.key, job.spec.spot_use)
+    fallbacks = groups.fallbacks(job)
     usable = [
         asked_for(
             replace(

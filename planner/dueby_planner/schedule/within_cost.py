@@ -20,8 +20,8 @@ from dueby_planner.model.offers import crew_of, first_counts, offers_of
 from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
 from dueby_planner.schedule.affordable import affords, expected_use
-from dueby_planner.schedule.begin import EARLY_US, reserved_workers
-from dueby_planner.schedule.calendar_job import CalendarJob, Placement
+from dueby_planner.schedule.begin import reserved_workers
+from dueby_planner.schedule.calendar_job import EARLY_US, CalendarJob, Placement
 from dueby_planner.schedule.explain import with_classes
 from dueby_planner.schedule.job import ScheduledJob
 from dueby_planner.schedule.request import Refuse, Reserve, Start, WorkDecision

@@ -16,7 +16,8 @@ from support.kind.cluster import POOL, POOL_LABEL, Cluster
 from support.kind.gpus import add_gpus, remove_gpus
 
 _AUTOSCALER = "https://raw.githubusercontent.com/kubernetes/autoscaler/cluster-autoscaler-1.34.0/cluster-autoscaler/apis/config/crd"
-REQUESTS, BUFFERS = (f"{kind}.autoscaling.x-k8s.io" for kind in ("provisioningrequests", "capacitybuffers"))
+REQUESTS, BUFFERS = "provisioningrequests", "capacitybuffers"
+GROUP = "autoscaling.x-k8s.io"
 # The definitions that cluster-autoscaler brings: their addresses, or files where there is no internet.
 DEFINITIONS = {
     REQUESTS: os.environ.get(
@@ -40,7 +41,7 @@ def _asks(pod: dict[str, Any], pool: str) -> bool:
 def serve(cluster: Cluster, resource: str) -> None:
     """Have the cluster know ProvisioningRequests, or CapacityBuffers."""
     cluster.kubectl("apply", "-f", DEFINITIONS[resource])
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{resource}")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{resource}.{GROUP}")
 
 
 def answer(
@@ -58,7 +59,7 @@ def answer(
     condition = {"type": kind, "status": status, "reason": reason, "message": message}
     condition |= {"lastTransitionTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     patch = json.dumps({"status": {"conditions": [*before, condition]}})
-    cluster.kubectl("patch", resource, request, "--subresource=status", "--type=merge", "-p", patch)
+    cluster.kubectl("patch", f"{resource}.{GROUP}", request, "--subresource=status", "--type=merge", "-p", patch)
 
 
 @contextmanager

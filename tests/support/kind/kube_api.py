@@ -18,6 +18,7 @@ CORE, OURS, RBAC = "api/v1", "apis/dueby.dev/v1alpha1", "apis/rbac.authorization
 ADMISSION = "apis/admissionregistration.k8s.io/v1"
 # By the names that tests use: where kinds are, and whether their objects are in namespaces.
 NAMESPACED = {
+    "capacitybuffers": "apis/autoscaling.x-k8s.io/v1beta1",
     "configmaps": CORE,
     "cronjobs": "apis/batch/v1",
     "deployments": "apis/apps/v1",

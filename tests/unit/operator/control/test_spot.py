@@ -83,9 +83,35 @@ def test_when_the_spot_node_is_taken_the_job_goes_on_on_demand_as_far_as_its_dea
     assert cluster.ended_s("job") <= 80
 
 
+@pytest.mark.parametrize("deadline_class", ["Hard", "Soft", "Relaxed"])
+def test_with_time_left_the_job_waits_for_spot_devices_and_begins_on_demand_as_late_as_it_may(
+    deadline_class: str,
+) -> None:
+    cluster = mixed(spot=1, on_demand=1)
+    cluster.add("job", images=160 * 200, deadline_s=600, deadline_class=deadline_class, gpus={"spot": "Prefer"})
+    cluster.run(25)
+    cluster.take_away("s", 25)
+    cluster.run(20)
+    assert at_work(cluster) == []
+    # A device on demand takes 190 s or so.
+    message = cluster.said("job", "Feasible")[1]
+    assert "on 1 device at most" in message
+    assert message.endswith("Until then it waits for spot devices.")
+    cluster.join("t", 1, SPOT)
+    cluster.run(5)
+    assert at_work(cluster) == ["t"]
+    cluster.run(50)
+    cluster.take_away("t", 100)
+    before = cluster.now_us
+    cluster.run(600, until=lambda: bool(cluster.jobs["job"].alive) and at_work(cluster) == ["d"])
+    assert cluster.now_us - before > 250 * 10**6
+    cluster.run(400, until=lambda: cluster.jobs["job"].is_done)
+    assert 500 < cluster.ended_s("job") <= 600
+
+
 def test_an_absent_spot_node_keeps_no_device_on_demand_from_the_job() -> None:
     cluster = mixed(spot=2, on_demand=2)
-    cluster.add("job", images=160 * 60, deadline_s=100, deadline_class="Soft")
+    cluster.add("job", images=160 * 60, deadline_s=120, deadline_class="Soft")
     cluster.run(5)
     assert at_work(cluster) == ["s"]
     (worker,) = cluster.jobs["job"].alive
@@ -93,8 +119,8 @@ def test_an_absent_spot_node_keeps_no_device_on_demand_from_the_job() -> None:
     del cluster.nodes["s"]
     cluster.run(60)
     assert at_work(cluster) == ["", "d"]
-    cluster.run(40, until=lambda: cluster.jobs["job"].is_done)
-    assert cluster.ended_s("job") <= 110
+    cluster.run(60, until=lambda: cluster.jobs["job"].is_done)
+    assert cluster.ended_s("job") <= 120
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
+from dueby_api.budgets import NamespaceBudget
 from dueby_api.plan import PlannedGroup
 from dueby_api.status import Condition, DevicesSince, JobStatus, PlanStatus, ProgressStatus, Replan, SpentStatus
 from dueby_api.units import format_exact_time
@@ -249,6 +250,25 @@ def test_what_jobs_cost_is_counted_by_namespace_until_now_and_no_second_of_it_tw
     assert seen(30, paid) == 33
     newer = replace(over("newer", spent=SpentStatus(currency="EUR", micro_units=1)), created_us=begun_us + 31 * 10**6)
     assert seen(33, paid, newer) == pytest.approx(33.000001)
+
+
+def test_how_much_of_its_budget_a_namespace_uses_is_shown_while_it_has_one() -> None:
+    tariff = Tariff(currency="EUR", prices={"a100": Price(hourly=3600 * 10**6)})
+    metrics = Metrics()
+
+    def used(**budgets: NamespaceBudget) -> dict[str, float]:
+        before = snapshot(
+            over(spent=SpentStatus(currency="EUR", micro_units=17_000_000, device_seconds={"a100": 18.0}))
+        )
+        metrics.record_reconcile(replace(before, tariff=tariff, budgets=budgets), seconds=0.1)
+        family = next(each for each in metrics.registry.collect() if each.name == "dueby_budget_used_ratio")
+        assert {sample.labels["namespace"] for sample in family.samples} <= {"shop"}
+        return {sample.labels["limit"]: sample.value for sample in family.samples}
+
+    assert used(shop=NamespaceBudget(window="1h", cost="34 EUR")) == {"cost": pytest.approx(17 / 34)}
+    both = NamespaceBudget(window="1h", cost="17 EUR", device_hours=0.01)
+    assert used(shop=both) == {"cost": pytest.approx(1), "deviceHours": pytest.approx(18 / 36)}
+    assert used(other=both) == {}
 
 
 def test_a_pass_shows_how_long_it_took_and_when_it_ended() -> None:

@@ -12,7 +12,7 @@ from dueby_planner.model.losses import LossRate
 from dueby_planner.model.problem import Problem
 from dueby_planner.model.rule import Spreads, quantile
 from dueby_planner.schedule import reservation as reservation_module
-from dueby_planner.schedule.free_devices import Taken, always_free, less, without
+from dueby_planner.schedule.free_devices import Taken, after, always_free, less, without
 from dueby_planner.schedule.place import place
 from dueby_planner.schedule.reservation import (
     Reservation,
@@ -252,3 +252,16 @@ def test_a_promise_on_spot_devices_has_what_losses_cost_beside_it(
     if found is not None:
         assert finish_at_confidence_us(found, job) <= job.time_us
         assert probability_by(found, job, job.time_us) >= job.confidence
+
+
+def test_devices_on_demand_begin_as_late_as_they_are_enough() -> None:
+    job = spot_pair(0.4)
+    free = {"spot": always_free(1), "kept": always_free(1)}
+    found = place(job, free)
+    assert found is not None
+    (kept,) = (lane.windows for lane in found if lane.group == "kept")
+    (window,) = kept
+    assert 0 < window.from_us < window.to_us <= job.time_us
+    for later_us, is_enough in ((0, True), (10**6, False)):
+        late = after(free["kept"], window.from_us + later_us)
+        assert (place(job, {**free, "kept": late}) is not None) is is_enough
