@@ -162,6 +162,25 @@ def _device_families(jobs: Sequence[JobSnapshot]) -> Iterator[Metric]:
     yield running_family
 
 
+class UsedBudgets:
+    """How much namespaces use of their budgets."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._shares = Gauge(
+            "dueby_budget_used_ratio",
+            "How much of a namespace's budget its jobs use, with what is expected of them, by what is limited.",
+            ["namespace", "limit"],
+            registry=registry,
+        )
+
+    def show(self, snapshot: ClusterSnapshot) -> None:
+        """Show what is used in this pass."""
+        self._shares.clear()
+        for namespace, account in accounts_of(snapshot).items():
+            for limit, share in account.used_shares.items():
+                self._shares.labels(namespace, limit).set(share)
+
+
 class IdleNodes:
     """How long nodes of pools are there after their last worker."""
 
@@ -238,12 +257,7 @@ class Metrics:
             ["namespace", "currency"],
             registry=self.registry,
         )
-        self._budgets = Gauge(
-            "dueby_budget_used_ratio",
-            "How much of a namespace's budget its jobs use, with what is expected of them, by what is limited.",
-            ["namespace", "limit"],
-            registry=self.registry,
-        )
+        self._budgets = UsedBudgets(self.registry)
         self._bills: dict[str, int] = {}
         """What jobs did cost by the last pass, in millionths, by their uid."""
         self._idle_nodes = IdleNodes(self.registry)
@@ -271,7 +285,7 @@ class Metrics:
         self._idle_nodes.count(snapshot.nodes.values(), passed_s=passed_s)
         self._last_reconcile.set(snapshot.now_us / 1e6 + seconds)
         self._count_cost(snapshot)
-        self._show_budgets(snapshot)
+        self._budgets.show(snapshot)
         self._count_news(snapshot.jobs)
         self._unused, self._seen_us = unused or {}, snapshot.now_us
         self.jobs.show(snapshot.jobs)
@@ -317,12 +331,6 @@ class Metrics:
                 cost = self._cost.labels(job.namespace, spent.currency)
                 cost.inc((bills[job.uid] - before) / MICRO_UNITS)
         self._bills = bills
-
-    def _show_budgets(self, snapshot: ClusterSnapshot) -> None:
-        self._budgets.clear()
-        for namespace, account in accounts_of(snapshot).items():
-            for limit, share in account.used_shares.items():
-                self._budgets.labels(namespace, limit).set(share)
 
     def _count_job(self, before: FollowedJob | None, after: FollowedJob) -> None:
         status = before.status if before else JobStatus()
