@@ -5,6 +5,7 @@ isn't there the test is skipped, and the last lines of the run say how many were
 variable set to 1, as CI does, it fails instead.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -172,6 +173,17 @@ def pytest_unconfigure() -> None:
     if IS_FIRST:
         end_cluster()
         shutil.rmtree(RUN, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Read the test modules without a search for garbage among all that they keep: that takes a third of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
