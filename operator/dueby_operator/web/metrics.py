@@ -162,23 +162,27 @@ def _device_families(jobs: Sequence[JobSnapshot]) -> Iterator[Metric]:
     yield running_family
 
 
-class UsedBudgets:
-    """How much namespaces use of their budgets."""
+class BudgetsCollector(Collector):
+    """How much namespaces use of their budgets, by the last pass."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._shares = Gauge(
-            "dueby_budget_used_ratio",
-            "How much of a namespace's budget its jobs use, with what is expected of them, by what is limited.",
-            ["namespace", "limit"],
-            registry=registry,
-        )
+    def __init__(self) -> None:
+        self._snapshot: ClusterSnapshot | None = None
 
     def show(self, snapshot: ClusterSnapshot) -> None:
-        """Show what is used in this pass."""
-        self._shares.clear()
-        for namespace, account in accounts_of(snapshot).items():
+        """Show this pass from now on. It is added up when it is asked for, in the thread of who asks."""
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "dueby_budget_used_ratio",
+            "How much of a namespace's budget its jobs use, with what is expected of them, by what is limited.",
+            labels=["namespace", "limit"],
+        )
+        accounts = accounts_of(self._snapshot) if self._snapshot else {}
+        for namespace, account in accounts.items():
             for limit, share in account.used_shares.items():
-                self._shares.labels(namespace, limit).set(share)
+                family.add_metric([namespace, limit], share)
+        yield family
 
 
 class IdleNodes:
@@ -209,8 +213,9 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.jobs = JobsCollector()
+        self.jobs, self._budgets = JobsCollector(), BudgetsCollector()
         self.registry.register(self.jobs)
+        self.registry.register(self._budgets)
         self._requests = Counter(
             "dueby_api_requests",
             "Requests of the control loop to the API server, by the code of the answer.",
@@ -257,7 +262,6 @@ class Metrics:
             ["namespace", "currency"],
             registry=self.registry,
         )
-        self._budgets = UsedBudgets(self.registry)
         self._bills: dict[str, int] = {}
         """What jobs did cost by the last pass, in millionths, by their uid."""
         self._idle_nodes = IdleNodes(self.registry)

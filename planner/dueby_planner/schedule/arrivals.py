@@ -30,7 +30,7 @@ from math import ceil
 from dueby_api.inference_job import DeadlineClass
 from dueby_planner.model.capacity import DeviceChoice, capacity
 from dueby_planner.model.problem import Problem
-from dueby_planner.schedule.calendar_job import EARLY_US, CalendarJob, Placement, StoredWindow, by_deadline, with_images
+from dueby_planner.schedule.calendar_job import CalendarJob, Placement, StoredWindow, by_deadline, with_images
 from dueby_planner.schedule.draft import GIVING_WAY, MAX_TRIED, Draft, place_in_front
 from dueby_planner.schedule.free_devices import PROMISED, CalendarPool, Free, Taken, least_free, less
 from dueby_planner.schedule.hand_over import RunningJob, hand_over
@@ -47,7 +47,6 @@ from dueby_planner.schedule.reservation import (
     Reservation,
     Tables,
     Window,
-    begins_us,
     charged,
     claims_of,
     device_us,
@@ -147,11 +146,10 @@ def put_off_fallbacks(draft: Draft) -> Draft:
         job, names = placed.job, placed.job.fallback_names
         if not names.intersection(lane.group for lane in placed.reservation):
             continue
-        is_due = begins_us(placed.reservation) <= EARLY_US
         left = draft.left(GIVING_WAY[-1])
-        if is_due or any(least_free(left.get(name, ()), 0, 1) for name in job.device_names - names):
+        if placed.begins_soon or any(least_free(left.get(name, ()), 0, 1) for name in job.device_names - names):
             again = draft.without(job.name)
-            if again.place(job, *GIVING_WAY) and is_due != (begins_us(again.placed[job.name].reservation) <= EARLY_US):
+            if again.place(job, *GIVING_WAY) and again.placed[job.name].begins_soon != placed.begins_soon:
                 draft = again
     return draft
 

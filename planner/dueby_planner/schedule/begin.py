@@ -375,11 +375,10 @@ def keep_windows(job: ScheduledJob) -> WorkDecision:
 
 def _reserve(candidate: Candidate) -> WorkDecision:
     job, placement, plan = candidate.job, candidate.placement, candidate.plan()
-    begins = begins_us(placement.reservation)
-    if begins > EARLY_US:
-        store = until_then_sentence(placement.job, candidate.calendar)
-        plan = plan.replace(proof_sentence=plan.proof_sentence + store)
-    starts_us = job.now_us + begins
+    if not placement.begins_soon:
+        until_then = until_then_sentence(placement.job, candidate.calendar)
+        plan = plan.replace(proof_sentence=plan.proof_sentence + until_then)
+    starts_us = job.now_us + begins_us(placement.reservation)
     if placement.kept:
         # As the status has it: a window that waits for its device stays where it should have begun.
         own = candidate.groups.of(job.key)
@@ -394,7 +393,7 @@ def _reserve(candidate: Candidate) -> WorkDecision:
             if parse_time_us(window.to_time) > job.now_us
         )
         plan = plan.replace(windows=windows)
-        if begins <= EARLY_US:
+        if placement.begins_soon:
             starts_us = min(parse_time_us(window.from_time) for window in windows)
     return WorkDecision(
         action=Reserve(plan=plan, starts_us=starts_us),

@@ -104,6 +104,11 @@ class Placement:
         done = done_by(self.reservation, problem.time_us, problem.max_iterations, again=rule.again)
         return bool(done) and rule.accepts(done, devices_in(self.reservation))
 
+    @property
+    def begins_soon(self) -> bool:
+        """Whether its first window begins now on a device that is idle."""
+        return begins_us(self.reservation) <= EARLY_US
+
     @cached_property
     def action(self) -> Action:
         """What to do now."""
