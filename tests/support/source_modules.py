@@ -4,7 +4,7 @@ import ast
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from support.source_tree import PACKAGES, REPOSITORY
@@ -29,6 +29,11 @@ class Module:
     @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.source)
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """What the tree consists of."""
+        return tuple(ast.walk(self.tree))
 
     @property
     def name(self) -> str:
@@ -94,6 +99,7 @@ def broken(rule: Rule, modules: tuple[Module, ...]) -> list[str]:
     return [f"{module.path}:{line}: {sentence}" for module in modules for line, sentence in rule(module)]
 
 
+@cache
 def read_modules(*folders: Path) -> tuple[Module, ...]:
     """Every file in these folders."""
     files = sorted(file for folder in folders for file in folder.rglob("*.py"))

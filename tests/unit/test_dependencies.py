@@ -8,6 +8,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
 
@@ -69,9 +70,14 @@ DECLARED = {extra: {normal(line) for line in lines} - {"dueby"} for extra, lines
 
 
 @cache
-def distributions_of(library: str) -> frozenset[str]:
+def installed() -> Mapping[str, list[str]]:
+    """The distributions of each library that is installed, which takes half a second to find out."""
+    return packages_distributions()
+
+
+def distributions_of(library: str) -> set[str]:
     """The distributions that an import comes from."""
-    return frozenset(normal(name) for name in packages_distributions().get(COMES_WITH.get(library, library), ()))
+    return {normal(name) for name in installed().get(COMES_WITH.get(library, library), ())}
 
 
 @cache

@@ -61,7 +61,7 @@ def functions_are_short(module: Module) -> Iterator[tuple[int, str]]:
 
 def _functions(module: Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
     """Each function of the module with its number of lines."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node, (node.end_lineno or node.lineno) - node.lineno + 1
 
@@ -125,7 +125,7 @@ def test_the_rules_allow_a_short_module_that_says_what_it_is_for() -> None:
 
 def shared_names(modules: tuple[Module, ...]) -> set[str]:
     """Return the names that more than one class has."""
-    classes = [node.name for module in modules for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
+    classes = [node.name for module in modules for node in module.nodes if isinstance(node, ast.ClassDef)]
     return {name for name, count in Counter(classes).items() if count > 1}
 
 
@@ -140,7 +140,7 @@ def test_a_name_of_two_classes_is_noticed() -> None:
 
 def bindings(module: Module) -> Iterator[str]:
     """Yield the name of each variable and parameter, as often as it is bound."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         elif isinstance(node, ast.arg):

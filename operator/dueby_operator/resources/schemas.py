@@ -6,6 +6,7 @@ below the fields.
 
 import ast
 import inspect
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -74,6 +75,7 @@ def structural_schema(kind: type[Spec], *, resource: str, path: str) -> Schema:
     return of_class(kind, schemas[kind.__name__], path)
 
 
+@cache
 def field_documents(spec: type[Spec]) -> dict[str, str]:
     """Return the docstring below each field, by the field's name in the resource."""
     outside = dict(zip(spec.__struct_fields__, spec.__struct_encode_fields__, strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from support.kind.cluster import Cluster, claim
+from support.kind.cluster_job import workers_of
 from support.kind.images import REPOSITORY
 from support.kind.model import MODEL
 
@@ -55,4 +56,6 @@ def run_example(cluster: Cluster, document: dict[str, Any]) -> dict[str, Any]:
     status: dict[str, Any] = cluster.wait_for_phase(name, "Succeeded", "Failed")["status"]
     assert status["phase"] == "Succeeded", status
     cluster.kubectl("delete", "infj", name)
+    # A worker that still ends holds its device: the next test's job would begin without it.
+    cluster.wait(lambda: not workers_of(cluster, name), f"{name} to have no pods")
     return status
