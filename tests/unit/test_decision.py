@@ -29,7 +29,7 @@ def world_in_decision(modules: tuple[Module, ...]) -> list[str]:
             is_barred = name in NOT_IN_DECISION or imported.module.startswith(WITH_CLIENTS)
             if is_barred and imported.module != PURE and (module.name, name) != STOP_WATCH:
                 found.append(f"{module.path}:{imported.line}: the decision may not import {imported.module}")
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
                 found.append(f"{module.path}:{node.lineno}: the decision is given the time and reads no clock")
     return found

@@ -4,17 +4,15 @@
 where the tests run hides what an extra lacks.
 """
 
-import ast
 import re
-import sys
 import tomllib
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
 
 import pytest
 
-from support.source_tree import PACKAGES, REPOSITORY
+from support.source_modules import read_modules
+from support.source_tree import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
@@ -69,10 +67,8 @@ def normal(name: str) -> str:
 DECLARED = {extra: {normal(line) for line in lines} - {"dueby"} for extra, lines in EXTRAS.items()}
 
 
-@cache
-def installed() -> Mapping[str, list[str]]:
-    """The distributions of each library that is installed, which takes half a second to find out."""
-    return packages_distributions()
+# The distributions of each library that is installed: half a second to find out.
+installed = cache(packages_distributions)
 
 
 def distributions_of(library: str) -> set[str]:
@@ -84,17 +80,13 @@ def distributions_of(library: str) -> set[str]:
 def imported(folder: str) -> dict[str, str]:
     """Foreign libraries imported below the folder, each with a place where it is."""
     scripts = [file for root in (folder, "benchmarks", "docs") for file in (REPOSITORY / root).rglob("*.py")]
-    ours = {file.stem for file in scripts} | PACKAGES.keys() | {"chaos", "support"}
-    found: dict[str, str] = {}
-    for file in sorted((REPOSITORY / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                modules = (
-                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
-                )
-                for library in {module.partition(".")[0] for module in modules} - ours - sys.stdlib_module_names:
-                    found.setdefault(library, f"{file.relative_to(REPOSITORY)}:{node.lineno}")
-    return found
+    ours = {file.stem for file in scripts} | {"chaos", "support"}
+    places: dict[str, str] = {}
+    for module in read_modules(REPOSITORY / folder):
+        for library, imported_there in module.foreign_imports:
+            if library not in ours:
+                places.setdefault(library, f"{module.path}:{imported_there.line}")
+    return places
 
 
 @pytest.mark.parametrize("folder", COUNTS_ON)
