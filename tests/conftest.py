@@ -133,7 +133,7 @@ NEEDS = {
         how="set /proc/sys/kernel/sched_autogroup_enabled to 1, outside of containers",
     ),
     DEEP: Need(
-        because="take minutes",
+        because="take long, and mostly show what cheaper tests show",
         is_there=lambda: is_deep(),
         how="make test-deep",
     ),

@@ -88,6 +88,7 @@ def test_jobs_of_four_classes_get_what_was_promised_to_each(cluster: Cluster) ->
         assert done["catalog"]["status"]["ends"] < done[name]["status"]["ends"]
 
 
+@pytest.mark.deep
 def test_a_hard_job_hands_its_devices_to_one_that_has_no_place_otherwise(cluster: Cluster) -> None:
     folders = {name: share_folder(cluster, name) for name in ("running", "urgent")}
     on = "NVIDIA-A16"
@@ -107,6 +108,7 @@ def test_a_hard_job_hands_its_devices_to_one_that_has_no_place_otherwise(cluster
     assert ("GaveWay", 0) in [(each["reason"], each["to"]) for each in done["running"]["status"]["replans"]]
 
 
+@pytest.mark.deep
 def test_two_hard_jobs_that_only_fit_one_after_the_other_are_both_in_time(cluster: Cluster) -> None:
     """With an operator that is killed while the second one waits for its window."""
     folders = {name: share_folder(cluster, name) for name in ("first", "second")}

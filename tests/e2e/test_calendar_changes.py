@@ -63,6 +63,7 @@ def wait_for_a_part(cluster: Cluster, folder: Path) -> None:
     cluster.wait(lambda: parts_in(folder / "rows"), f"a part is in {folder}")
 
 
+@pytest.mark.deep
 def test_two_promises_are_kept_by_the_node_that_is_left(cluster: Cluster, lost: list[str]) -> None:
     device_class = "NVIDIA-A30"
     folders = {name: share_folder(cluster, name) for name in ("first", "second")}

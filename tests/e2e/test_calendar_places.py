@@ -101,6 +101,7 @@ def test_a_job_that_could_be_anywhere_leaves_a_node_to_one_that_could_not(cluste
         require_in_time(cluster, images)
 
 
+@pytest.mark.deep
 def test_a_node_of_two_cores_is_one_slice_of_two_if_its_label_says_so(cluster: Cluster) -> None:
     (node, _), model = cluster.nodes, {**MODEL, "imageSize": 88}
     images = {"first": 20_000, "second": 800}

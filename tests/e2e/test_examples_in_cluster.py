@@ -37,6 +37,7 @@ def test_minimal(cluster: Cluster, photos: Path) -> None:
     assert indices_of(photos / "photos-classified") == list(range(PHOTOS))
 
 
+@pytest.mark.deep
 def test_synthetic(cluster: Cluster, rows: Path) -> None:
     status = run_example(cluster, example(cluster, "synthetic"))
     assert status["progress"]["imagesDone"] == example(cluster, "synthetic")["spec"]["images"]
@@ -53,6 +54,7 @@ def test_pvc(cluster: Cluster, photos: Path, rows: Path) -> None:
     assert not any(row["error"] for row in found)
 
 
+@pytest.mark.deep
 def test_deadline_classes(cluster: Cluster, rows: Path) -> None:
     jobs = [for_tests(cluster, document) for document in example_documents("deadline-classes")]
     cluster.apply(*jobs)
@@ -70,6 +72,10 @@ def test_a_queue_that_is_not_there_is_said(cluster: Cluster) -> None:
     cluster.apply(document)
     wait_until_told(cluster, "no-queue", "Admitted", "There is no LocalQueue night", reason="QueueNotFound")
     cluster.kubectl("delete", "infj", "no-queue")
+
+
+def test_each_is_taken_as_it_is(cluster: Cluster) -> None:
+    cluster.kubectl("apply", "--dry-run=server", "-f", str(EXAMPLES))
 
 
 def test_there_is_a_test_for_each() -> None:

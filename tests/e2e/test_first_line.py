@@ -89,7 +89,7 @@ def test_an_edited_deadline_is_taken_and_another_source_refused(cluster: Cluster
     folder = share_photos(cluster, "edited", 3000)
     cluster.apply(slow_job(cluster, "edited"))
     before = cluster.wait_for_phase("edited", "Running")["status"]["deadlineTime"]
-    refused = cluster.refusal(slow_job(cluster, "edited", source={"uri": "/data/others"}))
+    refused = cluster.edit_refusal(slow_job(cluster, "edited", source={"uri": "/data/others"}))
     assert "spec.source: can't change once the images are counted" in refused
     cluster.apply(slow_job(cluster, "edited", deadline="20m"))
     done = cluster.wait_for_phase("edited", "Succeeded", "Failed")

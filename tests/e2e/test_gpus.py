@@ -41,6 +41,7 @@ def gpus(cluster: Cluster) -> Iterator[None]:
         yield
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("gpus")
 def test_the_example_of_mixed_gpus(cluster: Cluster) -> None:
     document = example(cluster, "mixed-gpus")

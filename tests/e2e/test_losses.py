@@ -122,23 +122,6 @@ def finish_name(cluster: Cluster, name: str) -> str:
     return step_job_name(owner, "finish")
 
 
-def test_a_quota_without_room_is_waited_for_and_respected(cluster: Cluster) -> None:
-    folder = share_photos(cluster, "quota", 300)
-    cluster.make_namespace("team")
-    cluster.kubectl("create", "quota", "small", "-n", "team", "--hard=requests.cpu=500m")
-    document = job(cluster, "quota", deadline="30m")
-    document["metadata"]["namespace"] = "team"
-    cluster.apply(document)
-    wait_until_told(cluster, "quota", "Feasible", "ResourceQuota", reason="Waiting", namespace="team")
-    assert not cluster.items("jobs", "dueby.dev/step=work", namespace="team")
-    patch = '{"spec":{"hard":{"requests.cpu":"1"}}}'
-    cluster.kubectl("patch", "quota", "small", "-n", "team", "--type=merge", "-p", patch)
-    done = cluster.wait_for_phase("quota", "Succeeded", "Failed", namespace="team")
-    assert done["status"]["phase"] == "Succeeded", done["status"]
-    assert indices_of(folder / "rows") == list(range(300))
-    cluster.kubectl("delete", "namespace", "team", "--wait=false")
-
-
 def test_under_pod_security_restricted_everything_runs(cluster: Cluster) -> None:
     cluster.make_namespace("strict", **{"pod-security.kubernetes.io/enforce": "restricted"})
     metadata = {"name": "rows", "namespace": "strict"}

@@ -100,6 +100,7 @@ def test_a_node_that_is_forty_percent_slower_is_a_class_of_its_own_until_it_reco
     assert merged["spec"]["steps"][0]["latencyMicros"]["mean"] == FAST_US * 205 // 200
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("two_nodes")
 def test_a_job_of_a_new_image_size_is_planned_on_a_prediction_and_leaves_no_profile(cluster: Cluster) -> None:
     images = 400

@@ -263,7 +263,7 @@ def test_what_the_results_depend_on_cannot_change_once_the_images_are_counted(cl
         {"images": 5},
         {"output": {"k": 3}},
     ):
-        told = cluster.refusal(changed(good, change))
+        told = cluster.edit_refusal(changed(good, change))
         assert f"spec.{next(iter(change))}: can't change once the images are counted" in told
     cluster.kubectl("delete", "infj", "fixed")
 

@@ -12,6 +12,7 @@ from gpu_steps_bench import STAND_IN
 from gpu_steps_list import steps_of
 from support.source_tree import REPOSITORY
 
+pytestmark = pytest.mark.deep
 SKIPPED = {
     "cudagraph-fp16": "there is no NVIDIA GPU here that torch can use",
     "study": "a stand-in has no time for a study",

@@ -102,10 +102,10 @@ def nth(number: int, method: str, part_of_path: str) -> Callable[[Request], bool
         pytest.param(nth(1, "PUT", FOLDER), False, 1.0, id="before the first answers are written"),
         # How many are left depends on how the listing was cut up meanwhile, and on which answers were on their way.
         pytest.param(nth(2, "PUT", FOLDER), True, 0.9, id="when some answers are written"),
-        pytest.param(nth(1, "PUT", f"{INDEX}/"), False, 0.9, id="when everything is listed"),
+        pytest.param(nth(1, "PUT", f"{INDEX}/"), False, 0.9, id="when everything is listed", marks=pytest.mark.deep),
         pytest.param(nth(1, "PUT", f"{INDEX}/index.json"), True, 0.9, id="when the index is there"),
         # They are deleted side by side, so that any number of them may be left.
-        pytest.param(nth(2, "DELETE", FOLDER), False, 1.0, id="while the answers are deleted"),
+        pytest.param(nth(2, "DELETE", FOLDER), False, 1.0, id="while the answers are deleted", marks=pytest.mark.deep),
     ],
 )
 def test_a_step_that_is_killed_goes_on_and_gives_the_same_index(

@@ -77,7 +77,7 @@ on_every_store = pytest.mark.parametrize(
     [
         pytest.param("folder", id="on a folder"),
         pytest.param("s3", marks=pytest.mark.s3, id="on S3"),
-        pytest.param("azure", marks=pytest.mark.azure, id="on Azure"),
+        pytest.param("azure", marks=[pytest.mark.azure, pytest.mark.deep], id="on Azure"),
     ],
     indirect=True,
 )

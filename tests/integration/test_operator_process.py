@@ -124,6 +124,7 @@ keep_watching(register(loop, wake=lambda kind: print(kind, flush=True)), setting
 """
 
 
+@pytest.mark.deep
 def test_many_of_the_largest_jobs_leave_kopf_within_a_part_of_the_charts_memory(tmp_path: Path) -> None:
     async def go() -> None:
         async with outage_server() as server:

@@ -115,7 +115,11 @@ def test_an_output_that_can_not_be_a_folder_is_refused_before_anything_is_measur
     assert "--output" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda way: way.name)
+@pytest.mark.parametrize(
+    "way",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.deep), signal.SIGKILL],
+    ids=lambda way: way.name,
+)
 def test_a_profiler_that_is_stopped_leaves_no_process_behind(way: signal.Signals, tmp_path: Path) -> None:
     marker = f"DUEBY_TEST={tmp_path}"
     command = [sys.executable, "-m", "dueby.cli.main", "profile", "--model", TINY.name, "--quick", "-o", str(tmp_path)]

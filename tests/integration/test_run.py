@@ -3,7 +3,6 @@
 import re
 import signal
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,7 +85,13 @@ def test_a_full_sink_needs_neither_time_nor_a_profile_and_another_models_rows_ar
     assert f"its image size was {SIDE} (now 96)" in job.said()
 
 
-@pytest.mark.parametrize("source", [{}, {"source": {"synthetic": {}}, "images": 2 * PHOTOS}], ids=["files", "made"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param({}, id="files"),
+        pytest.param({"source": {"synthetic": {}}, "images": 2 * PHOTOS}, id="made", marks=pytest.mark.deep),
+    ],
+)
 def test_with_another_deadline_the_job_goes_on_with_the_parts_of_its_sink(
     make_job: MakeJob, source: dict[str, Any]
 ) -> None:
@@ -107,22 +112,10 @@ def test_with_another_deadline_the_job_goes_on_with_the_parts_of_its_sink(
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
 
 
-def test_killed_at_any_time_the_same_command_goes_on_and_its_workers_die_with_it(make_job: MakeJob) -> None:
-    job = make_job(photos=2 * PHOTOS, profile=profile_document(latency_us=SMALL_PARTS_US))
-    for at_least in (1, 20):
-        process = job.start()
-        wait_until(partial(has_parts, job, at_least), f"{at_least} parts are there")
-        process.kill()
-        process.wait()
-        wait_until(lambda: not job.worker_pids(), "the workers are gone with their parent")
-    kept = {path: path.stat().st_mtime_ns for path in job.parts()}
-
-    assert job.run() == 0, job.said()
-    assert_each_image_once(job, 2 * PHOTOS)
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.deep)],
+)
 def test_interrupted_it_says_how_far_it_was_and_can_be_resumed(make_job: MakeJob, number: signal.Signals) -> None:
     job = make_job(photos=2 * PHOTOS, profile=profile_document(latency_us=SMALL_PARTS_US))
     process = job.start()

@@ -24,7 +24,13 @@ sys.addaudithook(begin)
 """
 
 
-@pytest.mark.parametrize("spec", [{}, {"source": {"synthetic": {}}, "images": PHOTOS}], ids=["files", "made"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({}, id="files"),
+        pytest.param({"source": {"synthetic": {}}, "images": PHOTOS}, id="made", marks=pytest.mark.deep),
+    ],
+)
 def test_a_run_whose_sink_is_begun_by_another_while_it_plans_goes_on_with_the_others_parts(
     tmp_path: Path, spec: dict[str, Any]
 ) -> None:

@@ -141,7 +141,10 @@ def test_an_index_step_that_fails_ends_it_with_a_sentence(job: Job, source: Held
     assert_nothing_is_left(job, temporary)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.deep)],
+)
 def test_interrupted_while_it_waits_it_ends_and_the_same_command_goes_on(
     job: Job, source: HeldSource, temporary: Path, number: signal.Signals
 ) -> None:

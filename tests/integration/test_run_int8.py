@@ -58,7 +58,8 @@ def test_a_job_is_quantized_once_gone_on_with_and_told_how_far_its_network_is_fr
     before = kept.stat().st_mtime_ns
     measured["sameTop1"] = 0.8125
     noted.write_text(json.dumps(measured))
-    lose_a_part(job)
+    job.parts()[0].unlink()
+    (job.sink / "_SUCCESS").unlink()
     assert job.run() == 0, job.said()
     assert job.said().count("quantizing to int8") == 1
     assert job.said().count("comparing int8 with fp32") == 1
@@ -66,19 +67,6 @@ def test_a_job_is_quantized_once_gone_on_with_and_told_how_far_its_network_is_fr
     assert job.rows() == rows
     assert warnings_of(job) == [sentence_of(measured)]
     assert "".join(job.said().split()).count("Warning:atint8,81.2%of") == 1
-
-    # A sink that has lost it is given another one.
-    kept.unlink()
-    lose_a_part(job)
-    assert job.run() == 0, job.said()
-    assert job.said().count("quantizing to int8") == 2
-    assert len(job.rows()) == len(rows)
-
-
-def lose_a_part(job: Job) -> None:
-    """Leave something to do."""
-    job.parts()[0].unlink()
-    (job.sink / "_SUCCESS").unlink()
 
 
 def sentence_of(agreement: dict[str, Any]) -> str:

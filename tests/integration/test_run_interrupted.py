@@ -34,7 +34,10 @@ def job(tmp_path: Path, server: S3Server) -> Iterator[Job]:
     job.clean_up()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, id="Ctrl-C"), pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.deep)],
+)
 def test_the_first_signal_ends_it_and_the_same_command_goes_on(
     server: S3Server, job: Job, number: signal.Signals
 ) -> None:

@@ -70,6 +70,7 @@ def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(
     require_rows_of_folder(job, tmp_path / "photos")
 
 
+@pytest.mark.deep
 def test_a_worker_that_is_killed_costs_no_row(job: Job) -> None:
     running = job.start()
     wait_until(lambda: len(job.parts()) >= 1 and job.worker_pids(), "a part, and a worker")
@@ -86,6 +87,7 @@ def test_a_version_that_is_cleaned_up_under_a_job_is_told(job: Job, path: Path) 
     assert f"{file_uri(str(path))}: has no version 2, or no longer" in job.said()
 
 
+@pytest.mark.deep
 @pytest.mark.s3
 def test_rows_on_s3_are_read_in_runs(job: Job, path: Path, server: S3Server, proxy: FaultProxy) -> None:
     store = open_store(server.uri("data"))

@@ -56,6 +56,7 @@ def test_killed_and_run_again_each_image_has_one_row_and_it_is_the_folders(job: 
     require_rows_of_folder(job, tmp_path / "photos")
 
 
+@pytest.mark.deep
 def test_a_worker_that_is_killed_costs_no_row(job: Job) -> None:
     running = job.start()
     wait_until(lambda: len(job.parts()) >= 1 and job.worker_pids(), "a part, and a worker")
@@ -72,6 +73,7 @@ def test_a_file_that_changes_under_a_job_is_told(job: Job, tmp_path: Path) -> No
     assert f"are for {2 * IMAGES} of them and for {IMAGES} others: sink.ifExists: Append" in job.said()
 
 
+@pytest.mark.deep
 @pytest.mark.s3
 def test_rows_on_s3_are_read_once_but_for_samples_and_borders_of_shares(
     job: Job, tmp_path: Path, server: S3Server, proxy: FaultProxy

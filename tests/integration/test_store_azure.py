@@ -206,6 +206,7 @@ def test_names_with_an_empty_part_are_refused(server: AzureServer, prefix: str) 
         open_store(server.uri(f"{prefix}//rows"), retry=HURRIED).create("x", b"")
 
 
+@pytest.mark.deep
 def test_a_long_listing_goes_on_behind_what_it_gave_when_it_fails(
     server: AzureServer, prefix: str, proxy: FaultProxy
 ) -> None:

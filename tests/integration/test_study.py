@@ -22,6 +22,7 @@ from support.run import MAX_WAIT_S
 from support.study import a_context, measure_all, real_context
 
 
+@pytest.mark.deep
 def test_a_study_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
     marker = f"DUEBY_TEST={tmp_path}"
     command = [sys.executable, "-m", "support.study", str(tmp_path), "times"]

@@ -31,24 +31,23 @@ LANES = (
     Lane(
         nodes=2,
         files=(
+            "test_losses",
+            "test_calendar_places",
             "test_calendar_changes",
             "test_nodes",
             "test_gpus",
-            "test_chart_names",
-            "test_one_store",
-            "test_validation",
+            "test_images",
         ),
     ),
-    Lane(nodes=2, files=("test_calendar_places", "test_losses", "test_chart_manifests")),
-    Lane(nodes=1, files=("test_calendar", "test_doctor", "test_examples_in_cluster")),
     Lane(
         nodes=1,
         files=(
-            *("test_nights", "test_first_line", "test_dra"),
-            *("test_page_manifests", "test_doomed_jobs", "test_images"),
+            *("test_calendar", "test_one_store", "test_dra", "test_examples_in_cluster"),
+            *("test_chart_manifests", "test_chart_names", "test_page_manifests", "test_doctor", "test_validation"),
         ),
     ),
-    Lane(nodes=1, files=("test_node_profiles", "test_profiling", "test_chart", "test_pools")),
+    Lane(nodes=1, files=("test_nights", "test_first_line", "test_doomed_jobs")),
+    Lane(nodes=1, files=("test_node_profiles", "test_profiling", "test_pools", "test_chart")),
 )
 LANE_LABEL = "dueby.test/lane"
 CONTROL_PLANE = f"{NAME}-control-plane"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.kind.cluster import Cluster
-from support.kind.cluster_job import indices_of, job, share_photos, wait_until_told
+from support.kind.cluster_job import indices_of, job, wait_until_told
 from support.kind.example_jobs import PHOTOS, example, run_example
 from support.kind.model import MODEL, profile_document
 from support.kind.s3_in_cluster import s3_credentials, start_s3
@@ -20,23 +20,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 # Eight images a step are 16,000 a second, which no core of ours keeps up with. At that rate one core alone would do
 # these in a little more than ten minutes.
 HASTY_US, MANY = 500, 10_000_000
-
-
-def test_a_lower_limit_takes_workers_away_and_the_others_go_on(cluster: Cluster) -> None:
-    share_photos(cluster, "limited", 1)
-    profile = profile_document(latency_us=HASTY_US)
-    profile["metadata"]["name"], profile["spec"]["model"]["imageSize"] = "hasty-80", 80
-    # Two cores do it in ten minutes by a profile that no core keeps up with, so none is given back by itself.
-    asked = {"images": MANY, "source": {"synthetic": {}}, "model": {**MODEL, "imageSize": 80}}
-    cluster.apply(profile, job(cluster, "limited", **asked))
-    work = "dueby.dev/job=limited,dueby.dev/step=work"
-    cluster.wait_for_phase("limited", "Running")
-    assert [made["spec"]["completions"] for made in cluster.items("jobs", work)] == [2]
-    cluster.apply(job(cluster, "limited", **asked, gpus={"max": 1}))
-    cluster.wait(lambda: [made["spec"]["completions"] for made in cluster.items("jobs", work)] == [1], "one is left")
-    replans = cluster.wait(lambda: cluster.get("infj", "limited")["status"].get("replans"), "it is said")
-    assert (replans[-1]["reason"], replans[-1]["from"], replans[-1]["to"]) == ("Edited", 2, 1)
-    cluster.kubectl("delete", "infj/limited", "gprof/hasty-80")
 
 
 def test_a_pod_that_no_node_takes_is_planned_without(cluster: Cluster) -> None:
@@ -72,6 +55,7 @@ def s3(cluster: Cluster) -> Iterator[Path]:
     cluster.kubectl("delete", "pod/s3", "service/s3", "secret/s3-credentials", "--wait=false")
 
 
+@pytest.mark.deep
 def test_s3(cluster: Cluster, s3: Path) -> None:
     run_example(cluster, example(cluster, "s3"))
     assert indices_of(s3 / "shop-classified" / "catalog") == list(range(PHOTOS))

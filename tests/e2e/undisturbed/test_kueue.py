@@ -13,11 +13,10 @@ from support.kind.cluster_job import indices_of, wait_until_told
 from support.kind.example_jobs import PHOTOS, claimed, example
 from support.kind.images import WORKER_IMAGE
 from support.kind.kind_cluster import load_image
-from support.lanes import WORKER_NODES
 from support.run import write_photos
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
-# On a machine with internet it is pulled; elsewhere it is brought to the nodes.
+# On a machine with internet it is pulled; elsewhere it is brought to the node that it is on.
 IS_KUEUE_HERE = "KUEUE_CHART" in os.environ
 KUEUE_CHART = os.environ.get("KUEUE_CHART", "oci://registry.k8s.io/kueue/charts/kueue")
 KUEUE_IMAGE, KUEUE_VERSION = "registry.k8s.io/kueue/kueue", "v0.17.0"
@@ -34,10 +33,12 @@ def photos(cluster: Cluster) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def kueue(cluster: Cluster) -> Iterator[None]:
     """Kueue with a queue `night` whose quota is one worker."""
+    node = cluster.nodes[0]
     if IS_KUEUE_HERE:
-        load_image(f"{KUEUE_IMAGE}:{KUEUE_VERSION}", WORKER_NODES, shared=cluster.shared)
+        load_image(f"{KUEUE_IMAGE}:{KUEUE_VERSION}", [node], shared=cluster.shared)
     prefix = "controllerManager.manager"
     settings = {
+        "controllerManager.nodeSelector.kubernetes\\.io/hostname": node,
         f"{prefix}.image.repository": KUEUE_IMAGE,
         f"{prefix}.image.tag": KUEUE_VERSION,
         f"{prefix}.image.pullPolicy": "IfNotPresent",

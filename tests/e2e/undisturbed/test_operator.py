@@ -16,17 +16,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 OURS = ("-n", OPERATOR_NAMESPACE)
 
 
-def test_a_killed_operator_goes_on_and_a_killed_worker_is_replaced(cluster: Cluster) -> None:
-    folder = share_photos(cluster, "killed", 3000)
-    cluster.apply(job(cluster, "killed"))
-    cluster.wait_for_phase("killed", "Running")
-    cluster.kill_operator()
-    cluster.kubectl("delete", "pod", "-l", "dueby.dev/step=work", "--force", "--grace-period=0")
-    done = cluster.wait_for_phase("killed", "Succeeded", "Failed")
-    assert done["status"]["phase"] == "Succeeded", done["status"]
-    assert indices_of(folder / "rows") == list(range(3000))
-
-
 def test_an_operator_that_is_killed_again_and_again_while_it_applies_does_everything_once(cluster: Cluster) -> None:
     folder = share_photos(cluster, "applied", 2000)
     cluster.apply(job(cluster, "applied"))
@@ -40,6 +29,7 @@ def test_an_operator_that_is_killed_again_and_again_while_it_applies_does_everyt
     assert indices_of(folder / "rows") == list(range(2000))
 
 
+@pytest.mark.deep
 def test_what_is_lost_while_there_is_no_operator_is_done_again(cluster: Cluster) -> None:
     folder = share_photos(cluster, "drained", 3000)
     document = job(cluster, "drained", deadline="30m")
@@ -72,6 +62,7 @@ def scale(cluster: Cluster, operators: int) -> None:
     cluster.kubectl("rollout", "status", *deployment, "--timeout=120s")
 
 
+@pytest.mark.deep
 def test_an_operator_that_is_stopped_loses_the_lease_to_the_second_and_wakes_without_a_write(cluster: Cluster) -> None:
     folder = share_photos(cluster, "stopped", 3000)
     first = cluster.wait(lambda: holder(cluster), "somebody holds the Lease")

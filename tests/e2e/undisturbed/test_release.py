@@ -9,12 +9,12 @@ import pytest
 
 from support.kind.chart import WITHOUT_GPUS
 from support.kind.cluster import CHART, OPERATOR_NAMESPACE, Cluster
-from support.kind.cluster_job import condition, indices_of, share_photos, slow_job
+from support.kind.cluster_job import condition, indices_of, share_folder, slow_job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 DASHBOARD = CHART / "files" / "dashboards" / "dueby.json"
 # Work for one slice that takes longer than all that is done to the release meanwhile.
-MANY = 9000
+MANY = 12_000
 NAME = "running"
 
 
@@ -29,15 +29,15 @@ class RunningJob:
 @pytest.fixture(scope="module")
 def running(cluster: Cluster) -> RunningJob:
     """Start a slow job, and return it once it runs."""
-    folder = share_photos(cluster, NAME, MANY)
-    cluster.apply(slow_job(cluster, NAME))
+    folder = share_folder(cluster, NAME)
+    cluster.apply(slow_job(cluster, NAME, images=MANY, source={"synthetic": {}}))
     cluster.wait_for_phase(NAME, "Running")
     return RunningJob(folder=folder, workers=workers_of(cluster, NAME))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def restored(cluster: Cluster) -> Iterator[None]:
-    """Whatever a test does to the release, the others find it as it was."""
+    """Whatever these tests do to the release, the others find it as it was."""
     yield
     cluster.install()
 

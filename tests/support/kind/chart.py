@@ -19,7 +19,7 @@ def rendered(chart: Path = CHART, **values: Any) -> list[Document]:
     """Return the documents of a release with these values, hooks among them."""
     command = ("helm", "template", "dueby", str(chart), "--namespace", OPERATOR_NAMESPACE, "--values", "-")
     text = call(*command, "--kube-version", KUBERNETES, stdin=yaml.safe_dump(values))
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
 
 def rendered_with_notes(folder: Path, **values: Any) -> tuple[str, list[Document]]:

@@ -188,7 +188,13 @@ class Cluster:
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
     def refusal(self, document: dict[str, Any]) -> str:
-        """Return what the API server says against the document."""
+        """Return what the API server says against a new object."""
+        is_taken, told = self.api.create_dry(document, self.namespace)
+        assert not is_taken, f"admitted: {document}"
+        return told
+
+    def edit_refusal(self, document: dict[str, Any]) -> str:
+        """Return what the API server says against a change of an object that is there."""
         is_done, told = self.attempt("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))
         assert not is_done, f"admitted: {told}"
         return told
