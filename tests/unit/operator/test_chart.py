@@ -18,7 +18,7 @@ from dueby_api.grid import Share
 from dueby_api.prices import MONEY_PATTERN, UNIT_US, PriceFile
 from dueby_api.schema import END, Spec, json_schemas
 from dueby_api.store_limits import StoreList
-from dueby_operator.__main__ import FORMATS, LEVELS
+from dueby_operator.options import FORMATS, LEVELS
 from dueby_operator.settings import ProfilerSettings, read_budgets, read_profiler, read_promises, read_stores
 from dueby_operator.web.metrics import Metrics
 from dueby_planner.deadline_classes import Promises
