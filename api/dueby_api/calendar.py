@@ -1,9 +1,11 @@
-"""The calendar of several jobs as documents spell it: what `dueby plan -o json` prints for more than one job.
+"""The calendar of several jobs as documents spell it: what `dueby plan -o json` prints for more than one job, and with
+`--cluster`.
 
 Inside the program it is dueby_planner.schedule.calendar.Calendar, which dueby/planned_calendar.py turns into
-this, and nothing else does.
+this, and nothing else does. In a cluster it is what the operator decides (dueby_operator/preview/answer.py).
 """
 
+from dueby_api.plan import CostByCause
 from dueby_api.schema import LenientSpec, field
 
 
@@ -98,3 +100,31 @@ class CalendarAnswer(LenientSpec, frozen=True, kw_only=True):
     """The proof of a refusal."""
     warnings: tuple[str, ...] = ()
     """What makes the plan less sure than it looks."""
+
+
+class PreviewedJob(PlannedJob, frozen=True, kw_only=True):
+    """What the operator would do with a job that was created in its cluster now."""
+
+    namespace: str
+    """Where it would be."""
+    deadline_seconds: float
+    """Its deadline."""
+    message: str
+    """What its status would say, in a sentence; empty if nothing."""
+    cost: CostByCause | None = None
+    """What it is expected to cost; null without prices, if the price of a class isn't known, or if it has no plan."""
+
+
+class ClusterAnswer(LenientSpec, frozen=True, kw_only=True):
+    """Jobs that aren't there yet, beside all that are in a cluster."""
+
+    feasible: bool
+    """Whether every Hard job is placed, and none is refused."""
+    jobs: tuple[PreviewedJob, ...]
+    """In the order in which they were given."""
+    pool: tuple[PlannedPool, ...]
+    """The classes of their devices: how many the cluster has, and how many these jobs hold at most at once."""
+    assumptions: tuple[str, ...]
+    """What could not be read, and what counts instead, in sentences."""
+    warnings: tuple[str, ...] = ()
+    """What makes the plans less sure than they look."""

@@ -6,31 +6,26 @@ in well under half a second, so nothing that is slow to import is imported here:
 
 import argparse
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from dueby.cli.documents import add_output, print_document, print_page, require_curve
 from dueby.cli.exit_codes import EXIT_INFEASIBLE
 from dueby.inputs.counting import with_images
 from dueby.inputs.manifests import add_jobs, naming, read_manifests
-from dueby.inputs.pools import Fleet, read_pool
+from dueby.inputs.pools import read_pool
 from dueby.inputs.prices import add_prices, read_prices
 from dueby.plan_words import advise_deadline
-from dueby.planning import judge_job, problem_now, profiled
+from dueby.planning import judge_job, problem_now
+from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_planner.answer import answer_document
 from dueby_planner.deadline_classes import Verdict
 
-if TYPE_CHECKING:
-    from dueby.fleet_calendar import Provisions
-    from dueby_planner.schedule.calendar import Calendar
-
 EXAMPLES = """\
 examples:
-  dueby plan -f job.yaml                                           on this machine
   dueby plan -f job.yaml --pool NVIDIA-L4=8 --prices prices.yaml   on devices that you don't have, with their cost
   dueby plan -f job.yaml --curve -o svg > curve.svg                how many devices over the deadline
   dueby plan -f a.yaml -f b.yaml -o html > plan.html               all jobs in them, on the same devices
+  dueby plan -f job.yaml --cluster                                 when and on what it would run in a cluster
 """
 
 
@@ -53,6 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of images of jobs that don't say it (default: those of a source on this machine are counted)",
     )
     parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="show what the operator of the kubeconfig's cluster would do with the jobs now, beside those that are "
+        "there; nothing is written",
+    )
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        metavar="NAMESPACE",
+        help="with --cluster: where the jobs would be (default: the context's)",
+    )
+    parser.add_argument(
         "-v", "--verbose", action="store_true", help="show the notes on the profiles, too, not only how many there are"
     )
     add_prices(parser)
@@ -73,14 +80,23 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = []
     for manifest in manifests:
         with naming(manifest.job, is_one=len(manifests) == 1):
-            jobs.append(with_images(manifest.job, arguments.images))
+            jobs.append(with_images(manifest.job, arguments.images, is_here=not arguments.cluster))
+    if arguments.cluster:
+        from dueby.cli.plan_cluster import plan_in_cluster
+
+        return 0 if plan_in_cluster(jobs, arguments) else EXIT_INFEASIBLE
+    if arguments.namespace:
+        raise Invalid("--namespace", "is of a cluster; add --cluster")
     fleet = read_pool(arguments.pool)
     # What comes and goes is planned with on a calendar only.
     is_one = len(jobs) == 1 and not (fleet.capacity or fleet.node_pools)
     require_curve(arguments.curve, arguments.output, is_one_job=is_one)
     tariff = read_prices(arguments.prices, region=arguments.region, spot=arguments.spot, is_one_job=is_one)
     if not is_one:
-        return _run_all(jobs, fleet, arguments)
+        # Imported here, since the plan of one job on devices that are there doesn't need it.
+        from dueby.cli.plan_calendar import plan_together
+
+        return 0 if plan_together(jobs, fleet, arguments) else EXIT_INFEASIBLE
     job = jobs[0]
     if arguments.curve:
         from dueby.cli.plan_curve import print_curve
@@ -91,43 +107,6 @@ def run(arguments: argparse.Namespace) -> int:
     verdict = judge_job(job, paths=arguments.profiles, counts=fleet.counts, tariff=tariff)
     print_answer(verdict, arguments.output, job=job, is_verbose=arguments.verbose)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
-
-
-def _run_all(jobs: Sequence[InferenceJob], fleet: Fleet, arguments: argparse.Namespace) -> int:
-    """Plan the jobs on one pool and print the calendar; return 3 if a Hard or a Soft job is late, else 0."""
-    # Imported here, since the plan of one job on devices that are there doesn't need it.
-    from dueby.fleet_calendar import calendar_of, machine_of, provision_of
-    from dueby_planner.schedule.free_devices import PROMISED
-
-    profiled_jobs = profiled(jobs, paths=arguments.profiles)
-    now_us = time.time_ns() // 1000
-    fleet = fleet if arguments.pool else Fleet(counts=machine_of(profiled_jobs))
-    provision = provision_of(profiled_jobs, fleet)
-    calendar = calendar_of(profiled_jobs, fleet, provision, now_us=now_us)
-    _print_calendar(calendar, arguments.output, provision, now_us=now_us, is_verbose=arguments.verbose)
-    urgent = [placement for placement in calendar.placements if placement.job.deadline_class in PROMISED]
-    return 0 if all(placement.is_in_time for placement in urgent) else EXIT_INFEASIBLE
-
-
-def _print_calendar(
-    calendar: "Calendar", output: str, provision: "Provisions", *, now_us: int, is_verbose: bool
-) -> None:
-    """Print the calendar on stdout as `print_answer` does a plan."""
-    from dueby.planned_calendar import calendar_answer, shown_plan
-
-    answer = calendar_answer(calendar)
-    if output in ("json", "yaml"):
-        print_document(answer.complete_document(), output)
-        return
-    shown = shown_plan(calendar, answer, now_us=now_us, provision=provision)
-    if output == "html":
-        print_page(shown)
-        return
-    # Imported here because rich takes 50 ms, which a script shall not pay.
-    from dueby.cli.calendar_table import print_table
-
-    notes = {note for placed in calendar.placements for note in placed.job.problem.pool.notes}
-    print_table(shown, notes=notes, is_verbose=is_verbose)
 
 
 def print_answer(verdict: Verdict, output: str, *, job: InferenceJob, is_verbose: bool = False) -> None:

@@ -19,7 +19,7 @@ import yaml
 
 from dueby.cluster.apply import merge_patch, with_last_applied
 from dueby.cluster.job_list import API_SERVER
-from dueby.cluster.refusals import Absent, SignedOut, refusal
+from dueby.cluster.refusals import UNAUTHORIZED, Absent, SignedOut, refusal
 from dueby_api.errors import DueByError, Invalid, Transient, first_line
 from dueby_api.inference_job import API_VERSION
 from dueby_api.schema import LenientSpec, decode
@@ -150,6 +150,17 @@ class APIServer:
         )
         return _read(_AccessReview, review).status.allowed
 
+    def fetch(self, path: str, query: Mapping[str, str], accept: str) -> tuple[int, bytes]:
+        """Return the status and the body of the API server's answer to a GET. Several threads may call it at once.
+
+        Raise DueByError if there is no answer, or if the API server doesn't know who asks.
+        """
+        try:
+            return self._fetch(path, query, accept)
+        except SignedOut:
+            self._sign_in()
+            return self._fetch(path, query, accept)
+
     def served_kinds(self) -> frozenset[str]:
         """Return the plurals of DueBy's resources that the cluster has, each with the group."""
         try:
@@ -190,8 +201,30 @@ class APIServer:
 
     def _answer(self, doing: str, question: str, about: Mapping[str, Any]) -> bytes:
         call: Callable[..., urllib3.BaseHTTPResponse] = getattr(self._objects, question)
-        try:
+        with self._reaching(doing):
             return call(**about, _preload_content=False, _request_timeout=self._timeouts_s).data
+
+    def _fetch(self, path: str, query: Mapping[str, str], accept: str) -> tuple[int, bytes]:
+        client, doing = self._objects.api_client, "read the cluster"
+        with self._reaching(doing):
+            method, url, headers, _, _ = client.param_serialize(
+                "GET",
+                path,
+                query_params=list(query.items()),
+                header_params={"Accept": accept},
+                auth_settings=["BearerToken"],
+            )
+            answer = client.call_api(method, url, headers, _request_timeout=self._timeouts_s)
+            body: bytes = answer.read()
+        if answer.status == UNAUTHORIZED:
+            raise refusal(UNAUTHORIZED, "", doing=doing)
+        return answer.status, body
+
+    @contextmanager
+    def _reaching(self, doing: str) -> Iterator[None]:
+        """Raise DueByError with a sentence where there is no answer, or a refusal."""
+        try:
+            yield
         except kubernetes.client.ApiException as error:
             if error.status:
                 raise refusal(error.status, error.body or "", doing=doing) from None

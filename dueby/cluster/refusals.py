@@ -4,6 +4,9 @@ from dueby_api.errors import DueByError, Invalid, Transient
 from dueby_api.schema import LenientSpec, decode
 from dueby_api.untrusted import one_sentence
 
+# HTTP status of who is unknown.
+UNAUTHORIZED = 401
+
 
 class Forbidden(DueByError):
     """The user may not do it, or a policy of the cluster is against it."""
@@ -40,7 +43,7 @@ def refusal(status: int, body: str, *, doing: str) -> DueByError:
     except Invalid:  # of a proxy, or of a path that the API server doesn't have
         said = _Refused()
     sentence = f"can't {doing}: {one_sentence(said.message) or f'the API server answers {status}'}"
-    if status == 401:
+    if status == UNAUTHORIZED:
         return SignedOut(f"can't {doing}: the cluster doesn't accept your credentials, which may have expired")
     if status == 403:
         return Forbidden(sentence)

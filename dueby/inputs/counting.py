@@ -11,15 +11,17 @@ from dueby_api.inference_job import MAX_N, InferenceJob
 _FIELD = "spec.images"
 
 
-def with_images(job: InferenceJob, images: int | None = None) -> InferenceJob:
+def with_images(job: InferenceJob, images: int | None = None, *, is_here: bool = True) -> InferenceJob:
     """Return the job with its number of images: its own, or these, or those of a source on this machine.
 
-    Raise Invalid if nobody knows, or if the source has none.
+    Paths are of this machine only if the job `is_here`. Raise Invalid if nobody knows, or if the source has none.
     """
     if job.spec.images is not None:
         return job
     if images is not None and not (isinstance(images, int) and 1 <= images <= MAX_N):
         raise Invalid("images", f"must be a whole number from 1 to {MAX_N:,}, but is {images!r}")
+    if images is None and not is_here:
+        raise Invalid(_FIELD, "is missing, and the cluster counts them once the job is there; say --images N")
     return job.replace(spec=job.spec.replace(images=_count(job) if images is None else images))
 
 

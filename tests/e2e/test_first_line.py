@@ -1,10 +1,14 @@
 """From `kubectl apply` to result rows on a real cluster, through the chart."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
+import yaml
 
+from dueby.cli.main import main
 from support.kind.cluster import Cluster
 from support.kind.cluster_job import condition, indices_of, job, parts_in, share_photos, slow_job, wait_until_told
 from support.kind.model import MODEL
@@ -46,9 +50,18 @@ def test_a_source_that_cannot_be_read_fails_the_job_with_its_reason(cluster: Clu
     assert "/data/nothing-here" in failed["message"]
 
 
-def test_a_hard_deadline_out_of_reach_is_refused_with_what_would_do(cluster: Cluster) -> None:
+def test_a_hard_deadline_out_of_reach_is_refused_with_what_would_do(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     share_photos(cluster, "hard", 1)
     asked = {"images": 10**7, "source": {"synthetic": {}}, "deadline": "2m", "deadlineClass": "Hard"}
+    manifest = tmp_path / "hard.yaml"
+    manifest.write_text(yaml.safe_dump(job(cluster, "hard", **asked)))
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    code, answer = main(["plan", "-f", str(manifest), "--cluster", "-o", "json"]), json.loads(capsys.readouterr().out)
+    assert (code, answer["jobs"][0]["action"], answer["assumptions"]) == (3, "Refuse", [])
+    assert answer["jobs"][0]["message"]
+    assert not cluster.attempt("get", "infj", "hard")[0]  # it was only looked at
 
     def refused_on_idle_devices() -> dict[str, Any] | None:
         cluster.apply(job(cluster, "hard", **asked))

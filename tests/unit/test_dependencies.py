@@ -18,13 +18,13 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 # Models of other libraries.
 MODELS = ("timm", "transformers", "onnx")
-# Which extras the code in each folder may count on. The report reads the rows with the worker's libraries, and pages
-# are made with either's.
+# Which extras the code in each folder may count on. The report reads the rows with the worker's libraries, pages are
+# made with either's, and who has the cluster's previews jobs with the operator's code.
 COUNTS_ON = {
     "api": {"core"},
     "planner": {"core"},
     "pages": {"core", "operator", "worker"},
-    "operator": {"core", "operator"},
+    "operator": {"core", "operator", "cluster"},
     "worker": {"core", "worker", *MODELS, "ncnn", "tensorrt", "int8", "lance", "gpu-decoding"},
     "profiler": {"core", "worker", "profiler"},
     "dueby": {"core", "worker", "profiler", "cluster"},

@@ -21,7 +21,7 @@ inside `dueby`
 and inside the operator
 
     loop ──▶ passes ──▶ gathering ──▶ kube ──▶ control ──▶ profiling ──▶ jobs ──▶ cluster ──▶ model ──▶ objects
-      └────▶ web ─────────────────────────────▶ control
+      └────▶ web ─────────────────────────────▶ control              preview ──▶ gathering
 
 A rule is a function from a module to what breaks it; every break is reported at once, with its file and line.
 """
@@ -90,7 +90,10 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
         "work": {"engines", "models", "output", "storage", "telemetry"},
     },
     "dueby_operator": {
-        "loop": {"objects", "model", "cluster", "jobs", "control", "kube", "gathering", "passes", "web", *BASE},
+        "loop": {
+            *("objects", "model", "cluster", "jobs", "control", "kube", "gathering", "passes", "web", "options"),
+            *BASE,
+        },
         "passes": {"objects", "model", "cluster", "jobs", "control", "kube", "gathering", *BASE},
         "web": {"objects", "model", "cluster", "jobs", "control", *BASE},
         "gathering": {"objects", "model", "cluster", "jobs", "profiling", "control", "kube", *BASE},
@@ -102,11 +105,13 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
         "profiling": {"objects", "model", "cluster", "jobs", *BASE},
         "control": {"objects", "model", "cluster", "jobs", "profiling", *BASE},
         "kube": {"objects", "model", "cluster", "jobs", "profiling", "control", "resources", *BASE},
+        "preview": {"objects", "model", "cluster", "jobs", "control", "kube", "gathering", "options", *BASE},
+        "options": {"cluster", *BASE},
         "resources": {"jobs"},
     },
 }
-# What the command may know of the operator: the decision, and the values that it is about.
-COMMAND_MAY_IMPORT = ("dueby_operator.model", "dueby_operator.control")
+# What the command may know of the operator: the decision, the values that it is about, and the preview of a cluster.
+COMMAND_MAY_IMPORT = ("dueby_operator.model", "dueby_operator.control", "dueby_operator.preview")
 # The planner computes; time, chance and the world are given to it.
 NO_WORLD = {"asyncio", "http", "logging", "random", "shutil", "socket", "subprocess", "threading", "urllib"}
 

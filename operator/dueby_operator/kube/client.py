@@ -172,7 +172,7 @@ class Kube:
             async with self._connection.request("GET", url, headers=headers, timeout=timeout) as answer:
                 self._record("WATCH", path, answer.status)
                 if answer.status >= 400:
-                    raise _failure(answer.status, await answer.text())
+                    raise failure_of(answer.status, await answer.text())
                 opened()
                 async for line in read_lines(answer.content, OBJECT_BYTES):
                     if line is None:
@@ -181,7 +181,7 @@ class Kube:
                         continue
                     event = read_as(Event, line)
                     if event.type == "ERROR":
-                        raise _failure(read_as(_Status, bytes(event.object)).code, bytes(event.object).decode())
+                        raise failure_of(read_as(_Status, bytes(event.object)).code, bytes(event.object).decode())
                     yield event
         except DueByError:  # a line that was cut, or an error instead of an event
             if is_complete:
@@ -262,7 +262,7 @@ class Kube:
         self._record(method, path, answer.status)
         self._hear(answer.headers.get("Date"))
         if answer.status >= 400:
-            raise _failure(answer.status, (text or b"").decode(errors="replace"))
+            raise failure_of(answer.status, (text or b"").decode(errors="replace"))
         if text is None:
             raise TooLong(f"the API server: its answer about {path} is longer than {limit >> 20} MiB")
         return text
@@ -278,7 +278,7 @@ class Kube:
             self._outage.worked()
 
 
-def _failure(status: int, body: str) -> DueByError:
+def failure_of(status: int, body: str) -> DueByError:
     """Return the API server's answer as the kind of failure that it is."""
     try:
         message = str(json.loads(body)["message"])

@@ -25,7 +25,7 @@ class WatchedTables:
         self._wake = wake
         self.watches = Watches(kube, settings, wake=wake, outage=outage)
         self.scope = Scope(
-            kube, settings, pod_row=_pod_row, pod_changed=self._pod_changed, outage=outage, watches=self.watches
+            kube, settings, pod_row=our_pod_row, pod_changed=self._pod_changed, outage=outage, watches=self.watches
         )
         self.nodes = NodeTable(kube, settings, changed=wake, outage=outage)
 
@@ -38,5 +38,5 @@ class WatchedTables:
             self._wake()
 
 
-def _pod_row(pod: Raw) -> PodRow | None:
+def our_pod_row(pod: Raw) -> PodRow | None:
     return pod_row(parse(Pod, pod), label=names.JOB, worker=names.WORKER, yielding=names.PROFILED)
