@@ -5,6 +5,7 @@
     dueby.profile("efficientnet_b0", quick=True)              # measure this machine
     answer = dueby.plan("job.yaml", pool={"NVIDIA-L4": 8})    # what would run
     answer.gpus, answer.expected_seconds                      # (3, 548.2)
+    dueby.curve("job.yaml", prices="prices.yaml").to_pandas() # devices and cost over the deadline
     dueby.run("job.yaml", tell=print).verdict                 # run it here
     dueby.run("photos/", "results/", model="resnet50", deadline="10m")   # the same without a manifest
     dueby.wait(dueby.submit("job.yaml"))                      # or in a cluster
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dueby.library.cluster_jobs import SubmittedJob, submit, wait
+    from dueby.library.curves import PlannedCurve, curve
     from dueby.library.plans import Planned, plan
     from dueby.library.profiles import Profiles, profile
     from dueby.library.results import Results, read
@@ -31,11 +33,13 @@ __all__ = [
     "Finished",
     "Invalid",
     "Planned",
+    "PlannedCurve",
     "Profiles",
     "Results",
     "SubmittedJob",
     "Transient",
     "__version__",
+    "curve",
     "plan",
     "profile",
     "read",
@@ -48,6 +52,7 @@ __all__ = [
 # Where each name is. None of them is also a module of this package, which would hide it.
 _MODULES = {
     "dueby.library.cluster_jobs": ("SubmittedJob", "submit", "wait"),
+    "dueby.library.curves": ("PlannedCurve", "curve"),
     "dueby.library.plans": ("Planned", "plan"),
     "dueby.library.profiles": ("Profiles", "profile"),
     "dueby.library.results": ("Results", "read"),

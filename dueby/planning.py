@@ -11,7 +11,6 @@ from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob, JobSpec, Model
 from dueby_api.objectives import require_run
 from dueby_api.units import MICROS_PER_SECOND
-from dueby_planner.deadline_classes import Verdict, judge
 from dueby_planner.model.cost import Tariff, cost_limit_of
 from dueby_planner.model.feed import feed_of
 from dueby_planner.model.problem import Problem
@@ -21,19 +20,12 @@ from dueby_planner.profiles.pool import build_pool
 from dueby_planner.profiles.size_prediction import predictions
 
 
-def judge_job(
-    job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int], tariff: Tariff | None = None
-) -> Verdict:
-    """Return what would be done with the job now; without paths or counts, by this machine's profiles and devices."""
-    return judge(problem_now(job, paths=paths, counts=counts, tariff=tariff), job.spec.deadline_class)
-
-
 def problem_now(
     job: InferenceJob, *, paths: Sequence[str], counts: dict[str, int], tariff: Tariff | None = None
 ) -> Problem:
-    """Return the planner's problem of a job that is created now, as `judge_job` judges it."""
+    """Return the problem of a job that is created now; without paths or counts, on this machine's profiled devices."""
     profiles, counts = devices_of(job, paths=paths, counts=counts)
-    return _whole_problem(job, profiles, counts, now_us=time.time_ns() // 1000, tariff=tariff)
+    return whole_problem(job, profiles, counts, now_us=time.time_ns() // 1000, tariff=tariff)
 
 
 def profiled(jobs: Sequence[InferenceJob], *, paths: Sequence[str]) -> list[tuple[InferenceJob, list[GPUProfile]]]:
@@ -51,12 +43,7 @@ def devices_of(
     return profiles, counts or machine_pool(profiles, job.spec.model, classes=job.spec.gpus.classes)
 
 
-def plan_job(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Verdict:
-    """Return what would be done with the job by its deadline class if it were created now."""
-    return judge(_whole_problem(job, profiles, counts, now_us=now_us), job.spec.deadline_class)
-
-
-def _whole_problem(
+def whole_problem(
     job: InferenceJob,
     profiles: list[GPUProfile],
     counts: dict[str, int],

@@ -8,6 +8,7 @@ seconds from the run's start, the deadline too; only `startUnixMicros` is a poin
 from typing import Annotated, Any, Literal
 
 from dueby_api.calendar import PlannedWindow
+from dueby_api.curve import CurveAnswer
 from dueby_api.inference_job import Model
 from dueby_api.input_cost import InputCost
 from dueby_api.plan import PlanAnswer, PlannedWorker
@@ -187,5 +188,8 @@ class Summary(LenientSpec, frozen=True, kw_only=True):
     """The machine."""
     cost: str | None = None
     """What its workers did cost, such as 12.34 USD; absent without prices."""
+    curve: CurveAnswer | None = None
+    """What the job would have taken by other deadlines, when its first plan was made; absent of a run that was
+    interrupted, and of a plan by windows."""
     warnings: tuple[str, ...] = ()
     """What made the plan less sure than it looked."""

@@ -3,9 +3,11 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from dueby.inputs.files import to_yaml
+from dueby.inputs.pools import COMPARE
 from dueby_api.errors import Invalid
 from dueby_pages.calendar import ShownCalendar
 
@@ -21,10 +23,13 @@ def add_output(parser: argparse.ArgumentParser, *more: str) -> None:
     )
 
 
-def require_curve(curve: str | None, output: str, *, is_one_job: bool) -> None:
-    """Raise Invalid for a curve of what has none, and for a picture of what is no curve."""
-    if curve and not is_one_job:
-        raise Invalid("--curve", "takes one job at a time, and a pool without capacity that comes and goes")
+def require_shown(output: str, *, curve: str | None, compared: Sequence[str], is_one_job: bool) -> None:
+    """Raise Invalid for a curve or a comparison of what has none, and for a format that it is not shown in."""
+    for option in (*(["--curve"] if curve else []), *([COMPARE] if compared else [])):
+        if not is_one_job:
+            raise Invalid(option, "takes one job at a time, and a pool without capacity that comes and goes")
+    if compared and (curve or output in ("html", "svg")):
+        raise Invalid(COMPARE, "is a table, or json or yaml (-o), and no curve; leave the other option out")
     if output == "svg" and not curve:
         raise Invalid("-o", "svg is the picture of a curve; add --curve, or take html")
 

@@ -7,18 +7,18 @@ in well under half a second, so nothing that is slow to import is imported here:
 import argparse
 import time
 
-from dueby.cli.documents import add_output, print_document, print_page, require_curve
+from dueby.cli.documents import add_output, print_document, print_page, require_shown
 from dueby.cli.exit_codes import EXIT_INFEASIBLE
 from dueby.inputs.counting import with_images
 from dueby.inputs.manifests import add_jobs, naming, read_manifests
-from dueby.inputs.pools import read_pool
+from dueby.inputs.pools import COMPARE, read_fleet, read_pool
 from dueby.inputs.prices import add_prices, read_prices
 from dueby.plan_words import advise_deadline
-from dueby.planning import judge_job, problem_now
+from dueby.planning import problem_now
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_planner.answer import answer_document
-from dueby_planner.deadline_classes import Verdict
+from dueby_planner.deadline_classes import Verdict, judge
 
 EXAMPLES = """\
 examples:
@@ -40,6 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS=COUNT|FILE",
         help="number of devices of a class, or a YAML file with classes, capacity and nodePools; may be "
         "repeated (default: the devices that were profiled here)",
+    )
+    parser.add_argument(
+        COMPARE,
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="CLASS=COUNT,...|FILE",
+        help="fleets to compare, in a row each: what the job takes there, when it ends and, with --prices, what it "
+        "costs; that of --pool goes first, if there is one",
     )
     parser.add_argument(
         "--images",
@@ -90,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     fleet = read_pool(arguments.pool)
     # What comes and goes is planned with on a calendar only.
     is_one = len(jobs) == 1 and not (fleet.capacity or fleet.node_pools)
-    require_curve(arguments.curve, arguments.output, is_one_job=is_one)
+    require_shown(arguments.output, curve=arguments.curve, compared=arguments.compare, is_one_job=is_one)
     tariff = read_prices(arguments.prices, region=arguments.region, spot=arguments.spot, is_one_job=is_one)
     if not is_one:
         # Imported here, since the plan of one job on devices that are there doesn't need it.
@@ -98,13 +107,27 @@ def run(arguments: argparse.Namespace) -> int:
 
         return 0 if plan_together(jobs, fleet, arguments) else EXIT_INFEASIBLE
     job = jobs[0]
+    if arguments.compare:
+        from dueby.cli.plan_fleets import print_fleets
+
+        fleets = {" ".join(arguments.pool): fleet} if arguments.pool else {}
+        fleets |= {text: read_fleet(text) for text in arguments.compare}
+        is_possible = print_fleets(
+            job,
+            fleets,
+            paths=arguments.profiles,
+            tariff=tariff,
+            output=arguments.output,
+            is_verbose=arguments.verbose,
+        )
+        return 0 if is_possible else EXIT_INFEASIBLE
+    problem = problem_now(job, paths=arguments.profiles, counts=fleet.counts, tariff=tariff)
     if arguments.curve:
         from dueby.cli.plan_curve import print_curve
 
-        problem = problem_now(job, paths=arguments.profiles, counts=fleet.counts, tariff=tariff)
         has_points = print_curve(job, problem, over=arguments.curve, output=arguments.output)
         return 0 if has_points else EXIT_INFEASIBLE
-    verdict = judge_job(job, paths=arguments.profiles, counts=fleet.counts, tariff=tariff)
+    verdict = judge(problem, job.spec.deadline_class)
     print_answer(verdict, arguments.output, job=job, is_verbose=arguments.verbose)
     return EXIT_INFEASIBLE if verdict.infeasible else 0
 

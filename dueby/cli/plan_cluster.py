@@ -41,7 +41,7 @@ def plan_in_cluster(jobs: Sequence[InferenceJob], arguments: argparse.Namespace)
 
 def _require_nothing_else(arguments: argparse.Namespace) -> None:
     """Raise Invalid for what a cluster says itself, and for a curve, which is of one pool that stands still."""
-    for option in ("pool", "profiles", "prices", "curve"):
+    for option in ("pool", "compare", "profiles", "prices", "curve"):
         if getattr(arguments, option):
             raise Invalid(f"--{option}", "can't be given with --cluster, which plans with what the cluster has")
     if arguments.output == "svg":

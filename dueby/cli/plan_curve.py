@@ -11,13 +11,13 @@ from dueby_planner.model.problem import Problem
 
 def print_curve(job: InferenceJob, problem: Problem, *, over: Over, output: str) -> bool:
     """Print the curve of the job on stdout; return whether it has any point."""
-    curve = curve_of(problem, over=over)
+    curve = curve_answer(job.metadata.name, curve_of(problem, over=over))
     if output in ("json", "yaml"):
-        print_document(curve_answer(curve).complete_document(), output)
+        print_document(curve.complete_document(), output)
     elif output in ("svg", "html"):
         from dueby_pages.charts.curve import draw_curve  # markupsafe takes some milliseconds
 
-        picture = draw_curve(shown_curve(job, curve))
+        picture = draw_curve(shown_curve(curve))
         sys.stdout.write(
             f"{picture}\n" if output == "svg" else f"<!doctype html>\n<title>{job.metadata.name}</title>\n{picture}\n"
         )

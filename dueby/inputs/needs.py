@@ -11,8 +11,8 @@ _LINUX_MODULES = ("fcntl", "resource")
 
 
 @contextmanager
-def needing(name: str, extra: str) -> Iterator[None]:
-    """Raise Invalid if what is imported in the block belongs to an extra that isn't installed."""
+def needing(name: str, extra: str = "") -> Iterator[None]:
+    """Raise Invalid if what is imported in the block isn't installed: an extra of ours, or else a package by itself."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -21,7 +21,8 @@ def needing(name: str, extra: str) -> Iterator[None]:
             raise Invalid(name, _needs_linux(sys.platform)) from error
         if not module or module.startswith("dueby"):  # a fault of ours
             raise
-        raise Invalid(name, f"needs {module}; install it with: pip install 'dueby[{extra}]'") from error
+        package = f"'dueby[{extra}]'" if extra else module
+        raise Invalid(name, f"needs {module}; install it with: pip install {package}") from error
 
 
 def require_linux(name: str, *, platform: str = sys.platform) -> None:

@@ -14,6 +14,8 @@ from dueby_api.schema import validate
 
 # Characters of a file with a pool. One of two hundred entries has a twentieth.
 MAX_POOL = 2**20
+COMPARE = "--compare"
+"""The option that names fleets to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,18 @@ class Fleet:
     """Those that can be asked for."""
 
 
-def read_pool(entries: Sequence[str]) -> Fleet:
+def read_fleet(text: str) -> Fleet:
+    """Return one of several fleets that are compared: a file, or CLASS=COUNT,CLASS=COUNT,...
+
+    Raise Invalid for anything else, and if devices in it come and go: they are planned with on a calendar only.
+    """
+    fleet = read_pool([text] if text.endswith(SUFFIXES) else text.split(","), origin=COMPARE)
+    if fleet.capacity or fleet.node_pools:
+        raise Invalid(COMPARE, f"{text} has capacity or nodePools; compare fleets of classes alone")
+    return fleet
+
+
+def read_pool(entries: Sequence[str], *, origin: str = "--pool") -> Fleet:
     """Return the fleet of entries that are CLASS=COUNT or files; raise Invalid for anything else."""
     counts: dict[str, int] = {}
     capacity: list[AnnouncedDevices] = []
@@ -39,13 +52,13 @@ def read_pool(entries: Sequence[str]) -> Fleet:
             named = [(listed.name, listed.count) for listed in pool.classes]
             capacity += pool.capacity
             if twice := [found.name for found in pool.node_pools if found.name in node_pools]:
-                raise Invalid("--pool", f"names the pool {twice[0]} twice; give each a name of its own")
+                raise Invalid(origin, f"names the pool {twice[0]} twice; give each a name of its own")
             node_pools |= {found.name: found for found in pool.node_pools}
         else:
-            named = [_parse_count(entry)]
+            named = [_parse_count(entry, origin)]
         for name, count in named:
             if name in counts:
-                raise Invalid("--pool", f"names {name} twice; give one count")
+                raise Invalid(origin, f"names {name} twice; give one count")
             counts[name] = count
     return Fleet(counts=counts, capacity=tuple(capacity), node_pools=tuple(node_pools.values()))
 
@@ -59,11 +72,11 @@ def _read_file(path: str) -> PoolFile:
     return validate(PoolFile, documents[0][1], origin=path)
 
 
-def _parse_count(entry: str) -> tuple[str, int]:
+def _parse_count(entry: str, origin: str) -> tuple[str, int]:
     name, equals, number = entry.rpartition("=")
     if not (name and equals and re.fullmatch(r"[0-9]{1,9}", number)):
         raise Invalid(
-            "--pool",
+            origin,
             f"{entry!r} is not of the form CLASS=COUNT, such as NVIDIA-A100-SXM4-40GB=8, and no file such as pool.yaml",
         )
     return name, int(number)

@@ -63,11 +63,11 @@ def path_of(path: object, *, field: str, kinds: str = "a path") -> str:
     return text
 
 
-def paths_of(paths: AnyPath | Sequence[AnyPath]) -> list[str]:
-    """Return the paths of profiles, of which there may be one. Raise Invalid if one isn't a path."""
+def paths_of(paths: AnyPath | Sequence[AnyPath], *, field: str = "profiles") -> list[str]:
+    """Return paths, of which there may be one. Raise Invalid, which blames `field`, if one isn't a path."""
     if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
         paths = [paths]
-    return [path_of(path, field="profiles", kinds="a path or a sequence of paths") for path in paths]
+    return [path_of(path, field=field, kinds="a path or a sequence of paths") for path in paths]
 
 
 class Told(StringIO):

@@ -45,6 +45,8 @@ class Section:
     are_numbers: bool = False
     """Whether the columns hold numbers, rather than texts."""
     chart: "Markup | None" = None
+    is_picture: bool = False
+    """Whether the chart is a picture of a fixed size, rather than as wide as the page."""
 
 
 # Where a notebook runs no handlers, which those of others may not be trusted with, the frame keeps its first height.

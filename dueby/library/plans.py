@@ -6,15 +6,17 @@ from operator import index
 
 from dueby.inputs.counting import with_images
 from dueby.inputs.places import require_places
+from dueby.inputs.prices import read_prices
 from dueby.library.inputs import AnyJob, AnyPath, manifest_of, paths_of
 from dueby.library.pages import WithPage, with_page
 from dueby.planned_job import shown_verdict
-from dueby.planning import devices_of, plan_job
+from dueby.planning import problem_now
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
 from dueby_api.plan import PlanAnswer
 from dueby_planner.answer import plan_answer
-from dueby_planner.deadline_classes import Verdict
+from dueby_planner.deadline_classes import Verdict, judge
+from dueby_planner.model.problem import Problem
 
 
 class Planned(WithPage, PlanAnswer, frozen=True, kw_only=True, dict=True):
@@ -28,6 +30,9 @@ def plan(
     profiles: AnyPath | Sequence[AnyPath] = (),
     pool: Mapping[str, int] | None = None,
     images: int | None = None,
+    prices: AnyPath | Sequence[AnyPath] = (),
+    region: str | None = None,
+    spot: bool = False,
     **spec: object,
 ) -> Planned:
     """Return the fewest devices that meet the job's deadline, without running it.
@@ -36,17 +41,38 @@ def plan(
     counted. `job` is a manifest's path, its content, or an InferenceJob; without one, `job`, `sink` and fields of spec
     are as in `run`. `profiles` are files or folders of GPUProfiles, by
     default this machine's. `pool` has the number of devices by class, by default those that were profiled on this
-    machine. An infeasible job is no error: `feasible` is False then, and `alternatives` says what could be asked for
-    instead. Raise Invalid if something is wrong with the job or the profiles.
+    machine. `prices` are files, as `dueby plan --prices` takes them: with them `cost` is what the plan is expected to
+    cost, and by what. `region` chooses among the prices of a catalogue, and with `spot` those of nodes that may be
+    taken away go first. An infeasible job is no error: `feasible` is False then, and `alternatives` says what could be
+    asked for instead. Raise Invalid if something is wrong with the job, the profiles or the prices.
 
-        dueby.plan("job.yaml", profiles="profiles", pool={"NVIDIA-L4": 8}).gpus
+        dueby.plan("job.yaml", profiles="profiles", pool={"NVIDIA-L4": 8}, prices="prices.yaml").cost.total
     """
+    asked, problem = planned_problem(
+        job, sink, spec, profiles=profiles, pool=pool, images=images, prices=prices, region=region, spot=spot
+    )
+    now_us = time.time_ns() // 1000
+    verdict = judge(problem, asked.spec.deadline_class)
+    return with_page(Planned, plan_answer(verdict), lambda: _page(asked, verdict, now_us=now_us))
+
+
+def planned_problem(
+    job: AnyJob,
+    sink: AnyPath | None,
+    spec: Mapping[str, object],
+    *,
+    profiles: AnyPath | Sequence[AnyPath],
+    pool: Mapping[str, int] | None,
+    images: int | None,
+    prices: AnyPath | Sequence[AnyPath],
+    region: str | None,
+    spot: bool,
+) -> tuple[InferenceJob, Problem]:
+    """Return the job with its images, and the problem that it is if it is created now; the arguments are `plan`'s."""
     parsed = with_images(manifest_of(job, sink, spec).job, images)
     require_places(parsed.spec)
-    measured, counts = devices_of(parsed, paths=paths_of(profiles), counts=_counts_of(pool))
-    now_us = time.time_ns() // 1000
-    verdict = plan_job(parsed, measured, counts, now_us=now_us)
-    return with_page(Planned, plan_answer(verdict), lambda: _page(parsed, verdict, now_us=now_us))
+    tariff = read_prices(paths_of(prices, field="prices"), region=region, spot=spot)
+    return parsed, problem_now(parsed, paths=paths_of(profiles), counts=_counts_of(pool), tariff=tariff)
 
 
 def _counts_of(pool: Mapping[str, int] | None) -> dict[str, int]:

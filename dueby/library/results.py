@@ -69,10 +69,8 @@ class Results:
 
     def to_pandas(self) -> Any:
         """Return the rows as a pandas DataFrame. Raise Invalid if pandas isn't installed."""
-        try:
+        with needing("to_pandas"):
             return self.rows.to_pandas()
-        except ModuleNotFoundError as error:
-            raise Invalid("to_pandas", f"needs {error.name}; install it with: pip install {error.name}") from error
 
     def __len__(self) -> int:
         """Return the number of `rows`."""

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from dueby.local.process import Process
+from dueby.planned_curve import curve_answer
 from dueby_api.calendar import PlannedWindow
+from dueby_api.curve import CurveAnswer
 from dueby_api.input_cost import InputCost
 from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, WorkerRecord
 from dueby_api.status import PlanStatus, WindowStatus
@@ -17,11 +19,15 @@ from dueby_api.words import counted
 from dueby_operator.model.actions import StartWorkers
 from dueby_operator.model.assignments import planned_worker
 from dueby_planner.answer import plan_answer, proof_sentence
+from dueby_planner.model.curve import curve_of
+from dueby_planner.model.problem import Problem
 from dueby_planner.schedule.job import Assignment, StartReason
 
 # A sample every so many seconds at first; thinned out by half whenever there are too many.
 SAMPLE_EVERY_S = 0.5
 MAX_SAMPLES = 2000
+# Of the curve: a picture needs no more, and with prices each takes some milliseconds.
+_CURVE_POINTS = 40
 
 
 class Record:
@@ -42,6 +48,8 @@ class Record:
         self.at_confidence_s: float | None = None
         self.by_windows: PlanStatus | None = None
         """The plan that the run began with, if it was one by windows."""
+        self.problem: Problem | None = None
+        """What the plan that the run began with was made for; None until then, and if it was one by windows."""
 
     def at(self, now_us: int) -> float:
         """Return the seconds since the start."""
@@ -59,6 +67,7 @@ class Record:
             windows = planned_windows(start.assignments, by_windows.windows, now_us=now_us)
             proof = by_windows.proof_sentence if windows else None
         if plan and self.expected_s is None:
+            self.problem = plan.problem
             self.expected_s = self.at(now_us + plan.expected_finish_us)
             self.at_confidence_s = self.at(now_us + plan.finish_at_confidence_us)
         elif by_windows and self.expected_s is None:
@@ -131,6 +140,13 @@ class Record:
     def failed(self) -> int:
         """Images failed at the last sample."""
         return int(self.samples[-1][2]) if self.samples else 0
+
+    def curve(self, name: str) -> CurveAnswer | None:
+        """Return what the job of this name would have taken by other deadlines; None without a deadline to come."""
+        if self.problem is None or self.problem.time_us <= 0:
+            return None
+        curve = curve_of(self.problem, points=_CURVE_POINTS)
+        return curve_answer(name, curve) if curve.points else None
 
     def plan_file(self) -> PlanFile:
         return PlanFile(revisions=tuple(self.revisions))

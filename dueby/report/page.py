@@ -13,6 +13,7 @@ from dueby.report.run import Run
 from dueby.report.sections.about import about
 from dueby.report.sections.comparison import comparison_section
 from dueby.report.sections.headline import headline
+from dueby.report.sections.others import others_section
 from dueby.report.sections.plans import plan_notes, shown_plans
 from dueby.report.sections.results import contact_sheet, failures
 from dueby.report.sections.workers import workers_section
@@ -47,6 +48,7 @@ def render_page(report: Report) -> str:
         workers=workers_section(run),
         image_charts=draw_images(run) if run.progress.samples else (),
         comparison=comparison_section(run),
+        others=others_section(run),
         failures=failures(report.failed, count=run.failed),
         sheet=contact_sheet(report.photos),
         photo_side=SIDE,

@@ -72,6 +72,8 @@ def summarise(
         software=installed_versions(_SOFTWARE),
         machine=machine,
         cost=cost,
+        # Who presses Ctrl-C doesn't wait for it.
+        curve=None if interrupted else record.curve(job.metadata.name),
         warnings=plan.warnings if plan else (),
     )
 

@@ -75,7 +75,7 @@ FOLDERS_MAY_IMPORT: Mapping[str, Mapping[str, set[str]]] = {
         **{file: {"inputs", *PLANS} for file in PLANS},
         "cluster": {"inputs"},
         "inputs": set(),
-        "report": set(),
+        "report": {"planned_curve"},
     },
     "dueby_worker": {
         "steps": {"engines", "images", "index", "models", "output", "storage", "system", "telemetry", "work"},

@@ -10,12 +10,12 @@ from math import ceil, floor, log10
 from textwrap import wrap
 from typing import Literal
 
-from dueby_api.units import format_count
+from dueby_api.units import MICROS_PER_SECOND, format_count, format_duration
 from dueby_pages.charts.axes import name_time
 from dueby_pages.charts.svg import Child, Markup, element
 
 _WIDTH, _HEIGHT = 1120, 560
-_LEFT, _BETWEEN, _RIGHT, _TOP, _BOTTOM = 64, 84, 28, 118, 104
+_LEFT, _BETWEEN, _RIGHT, _TOP, _BOTTOM = 64, 84, 28, 132, 104
 _FONT = "font-family:system-ui,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 _INK, _FAINT, _GRID = "#1d2733", "#5b6875", "#e4e8ec"
 _COLOURS = {"fewest": "#0b5fa5", "cheapest": "#16875a"}
@@ -156,13 +156,18 @@ def _draw_grid(shown: ShownCurve, frame: _Frame) -> list[Markup]:
         marks.append(_text(_number(value), frame.left - 8, y + 4, size=12, fill=_FAINT, anchor="end"))
     times = [float(seconds) for seconds in _TIMES if frame.first <= seconds <= frame.last]
     ticks = _thinned(times if shown.is_over_time else _decades(frame.first, frame.last), 8)
-    for value in ticks or [frame.first, frame.last]:
+    for value in ticks if len(ticks) > 1 else [frame.first, frame.last]:
         x = frame.x(value)
         marks.append(element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, stroke=_FAINT))
-        name = name_time(round(value, 3)) if shown.is_over_time else _number(value)
-        marks.append(_text(name, x, bottom + 20, size=12, fill=_FAINT, anchor="middle"))
+        marks.append(_text(_tick(value, shown), x, bottom + 20, size=12, fill=_FAINT, anchor="middle"))
     marks.append(element("line", x1=frame.left, x2=frame.right, y1=bottom, y2=bottom, stroke=_FAINT))
     return marks
+
+
+def _tick(value: float, shown: ShownCurve) -> str:
+    if not shown.is_over_time:
+        return _number(value)
+    return name_time(value) if value in _TIMES else format_duration(round(value * MICROS_PER_SECOND))
 
 
 def _draw_line(line: ShownLine, frame: _Frame, lines: Sequence[ShownLine]) -> Markup:
@@ -195,9 +200,17 @@ def _draw_now(shown: ShownCurve, frame: _Frame) -> list[Markup]:
     is_right = x > (frame.left + frame.right) / 2
     return [
         element(
-            "line", x1=x, x2=x, y1=_TOP - 8, y2=_HEIGHT - _BOTTOM, stroke=_INK, stroke_width=1.4, stroke_dasharray="5 4"
+            "line",
+            x1=x,
+            x2=x,
+            y1=_TOP - 20,
+            y2=_HEIGHT - _BOTTOM,
+            stroke=_INK,
+            stroke_width=1.4,
+            stroke_dasharray="5 4",
         ),
-        _text(shown.now[1], x + (-6 if is_right else 6), _TOP + 2, size=12.5, anchor="end" if is_right else "start"),
+        # Above the panel: its topmost line may be anywhere.
+        _text(shown.now[1], x + (-6 if is_right else 6), _TOP - 10, size=12.5, anchor="end" if is_right else "start"),
     ]
 
 

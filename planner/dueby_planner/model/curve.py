@@ -63,22 +63,10 @@ class JobCurve:
     """In the order of their deadlines, or of their images; the job's own is one of them if it is possible."""
 
     @cached_property
-    def classes(self) -> tuple[str, ...]:
-        """The classes that do the job alone at some point; that which does so at most of them first."""
-        names = {name for point in self.points for name in point.alone}
-        return tuple(sorted(names, key=lambda name: (-sum(name in point.alone for point in self.points), name)))
-
-    @cached_property
     def currency(self) -> str | None:
         """The currency; None without a cost at any point."""
         tariff = self.problem.tariff
         return tariff.currency if tariff and any(point.cheapest for point in self.points) else None
-
-    @cached_property
-    def gap(self) -> float:
-        """The largest share of the cheapest devices' cost that others might save."""
-        costs = [(point.cheapest.cost or 0, point.cost_bound or 0) for point in self.points if point.cheapest]
-        return max((1 - bound / cost for cost, bound in costs if cost), default=0.0)
 
     @cached_property
     def store_bound_us(self) -> int | None:

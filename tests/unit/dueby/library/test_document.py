@@ -13,7 +13,7 @@ import dueby
 from support.source_tree import REPOSITORY
 
 DOCUMENT = (REPOSITORY / "docs" / "library.md").read_text()
-FUNCTIONS = ("profile", "plan", "run", "read", "submit", "wait")
+FUNCTIONS = ("profile", "plan", "curve", "run", "read", "submit", "wait")
 
 
 def blocks() -> dict[str, ast.Module]:

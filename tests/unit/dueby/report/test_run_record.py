@@ -16,7 +16,7 @@ from dueby.report.page import Report, render_page
 from dueby.report.run import parse_run
 from dueby_api.calendar import PlannedWindow
 from dueby_api.grid import Share
-from dueby_api.plan import PlanAnswer, PlannedGroup, PlannedWorker
+from dueby_api.plan import CostOfOthers, PlanAnswer, PlannedGroup, PlannedWorker
 from dueby_api.run_record import (
     MachineRecord,
     PlanFile,
@@ -39,6 +39,7 @@ KINDS = (
     PlanFile,
     Revision,
     PlanAnswer,
+    CostOfOthers,
     PlannedGroup,
     PlannedWindow,
     PlannedWorker,
@@ -149,6 +150,7 @@ def test_a_plan_by_windows_is_a_table_of_them(runs: tuple[Written, ...]) -> None
     assert "Without other jobs 1 GPU would be enough." in page
     # Three workers were started, but on two devices.
     assert (by_windows.summary.gpus, by_windows.summary.probability) == (2, 0.97)
+    assert by_windows.summary.curve is None
 
 
 @pytest.mark.parametrize("name", get_args(StartReason))

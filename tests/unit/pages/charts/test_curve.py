@@ -51,6 +51,12 @@ def test_knee_deadline_and_names_are_shown_and_all_text_is_within_the_picture() 
         assert 0 <= float(text.get("y") or -1) <= 560
 
 
+def test_times_between_the_usual_ones_are_named_too() -> None:
+    short = ShownLine(name="all", kind="fewest", points=[(150.042, 2.0), (359.98, 1.0)])
+    texts = {text.text for text in drawn(shown(short, now=None)).iter(f"{SVG}text")}
+    assert {"2m30s", "6m00s"} <= texts
+
+
 def test_what_the_store_bounds_is_an_area_before_it() -> None:
     plain, bound = drawn(shown(MIX)), drawn(shown(MIX, bound=(20.0, "the store is no faster")))
     assert len(list(bound.iter(f"{SVG}rect"))) == len(list(plain.iter(f"{SVG}rect"))) + 1
