@@ -28,26 +28,16 @@ class Lane:
 # They take about as long as each other, and mostly wait. One more costs a node, whose kubelet takes 2 % of a core, and
 # a process that reads all test modules. A file that is in none, such as one of undisturbed tests, is in the first.
 LANES = (
-    Lane(
-        nodes=2,
-        files=(
-            "test_losses",
-            "test_calendar_places",
-            "test_calendar_changes",
-            "test_nodes",
-            "test_gpus",
-            "test_images",
-        ),
-    ),
+    Lane(nodes=2, files=("test_losses", "test_calendar_places", "test_calendar_changes", "test_nodes", "test_gpus")),
     Lane(
         nodes=1,
         files=(
-            *("test_calendar", "test_one_store", "test_dra", "test_examples_in_cluster"),
-            *("test_chart_manifests", "test_chart_names", "test_page_manifests", "test_doctor", "test_validation"),
+            *("test_calendar", "test_one_store", "test_dra", "test_examples_in_cluster", "test_images", "test_doctor"),
+            *("test_chart_manifests", "test_chart_names", "test_page_manifests", "test_validation"),
         ),
     ),
-    Lane(nodes=1, files=("test_nights", "test_first_line", "test_doomed_jobs")),
-    Lane(nodes=1, files=("test_node_profiles", "test_profiling", "test_pools", "test_chart")),
+    Lane(nodes=1, files=("test_nights", "test_first_line", "test_chart", "test_doomed_jobs")),
+    Lane(nodes=1, files=("test_node_profiles", "test_profiling", "test_pools")),
 )
 LANE_LABEL = "dueby.test/lane"
 CONTROL_PLANE = f"{NAME}-control-plane"
