@@ -10,7 +10,7 @@ the advice, and a little more, since it takes no less than that the next time.
 from collections.abc import Callable
 
 from dueby_api.inference_job import JobSpec
-from dueby_api.prices import MICRO_UNITS, format_amount, format_number
+from dueby_api.prices import MICRO_UNITS, format_amount, format_number, format_units
 from dueby_api.units import MICROS_PER_SECOND, format_duration, format_exactly, format_time
 from dueby_api.words import counted, slack_words, time_span
 from dueby_planner.answer import (
@@ -119,7 +119,7 @@ def costs(plan: Plan) -> list[str]:
         return []
 
     def amount(units: float) -> str:
-        return format_amount(round(units * MICRO_UNITS), cost.currency)
+        return format_units(units, cost.currency)
 
     causes = {
         "start-up": cost.start_up,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from dueby_api.curve import CurveAnswer, CurveDevices, PlannedPoint
-from dueby_api.prices import MICRO_UNITS, format_amount
+from dueby_api.prices import MICRO_UNITS, format_units
 from dueby_api.units import MICROS_PER_SECOND, format_duration, seconds
 from dueby_api.words import counted
 from dueby_pages.charts.curve import MAX_ALONE, LineKind, ShownCurve, ShownLine, ShownPanel
@@ -115,7 +115,7 @@ def _count(some: CurveDevices | None) -> str:
 
 
 def _amount(some: CurveDevices | None, currency: str) -> str:
-    return "unknown" if some is None or some.cost is None else format_amount(round(some.cost * MICRO_UNITS), currency)
+    return "unknown" if some is None or some.cost is None else format_units(some.cost, currency)
 
 
 def _time(duration_s: float) -> str:

@@ -7,6 +7,8 @@ this, and nothing else does. In a cluster it is what the operator decides (dueby
 
 from dueby_api.plan import CostByCause
 from dueby_api.schema import LenientSpec, field
+from dueby_api.status import WindowStatus
+from dueby_api.units import parse_time_us, seconds
 
 
 class PlannedWindow(LenientSpec, frozen=True, kw_only=True):
@@ -28,6 +30,20 @@ class PlannedWindow(LenientSpec, frozen=True, kw_only=True):
     """What these devices do together, at the job's confidence."""
     pool: str | None = None
     """The pool that is asked for nodes with them when the window begins; null: they are there."""
+
+
+def planned_window(window: WindowStatus, *, now_us: int) -> PlannedWindow:
+    """Return what a job's status says is reserved for it, counted from now, which is in microseconds since 1970."""
+    return PlannedWindow(
+        device_class=window.device_class,
+        engine=window.engine,
+        from_seconds=seconds(parse_time_us(window.from_time) - now_us),
+        to_seconds=seconds(parse_time_us(window.to_time) - now_us),
+        count=window.count,
+        mini_batch_size=window.mini_batch_size,
+        images=window.images,
+        pool=window.pool,
+    )
 
 
 class PlannedJob(LenientSpec, frozen=True, kw_only=True):

@@ -146,6 +146,11 @@ def format_amount(micro_units: int, currency: str) -> str:
     return f"{format_number(micro_units)} {currency}"
 
 
+def format_units(units: float, currency: str) -> str:
+    """Return an amount as documents have it, in the currency's unit, for people: 12.34 USD."""
+    return format_amount(round(units * MICRO_UNITS), currency)
+
+
 def format_number(micro_units: int) -> str:
     """Return an amount without its currency, to the cent, or to three digits below one unit: 1,234.56 or 0.00123."""
     units = Decimal(micro_units).scaleb(-6)

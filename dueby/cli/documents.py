@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from dueby.inputs.files import to_yaml
@@ -46,3 +46,26 @@ def print_page(calendar: ShownCalendar) -> None:
     from dueby_pages.calendar_page import render_calendar  # Jinja2 takes a tenth of a second to import
 
     sys.stdout.write(render_calendar(calendar))
+
+
+def print_calendar(
+    document: Callable[[], dict[str, Any]],
+    shown: Callable[[], ShownCalendar],
+    output: str,
+    *,
+    notes: Collection[str] = (),
+    is_verbose: bool = False,
+) -> None:
+    """Print a calendar on stdout: a table or a page for people, or the document for scripts; warnings go to stderr.
+
+    Those of the warnings that are `notes` are shown in full if it is to be verbose.
+    """
+    if output in ("json", "yaml"):
+        print_document(document(), output)
+    elif output == "html":
+        print_page(shown())
+    else:
+        # Imported here because rich takes 50 ms, which a script shall not pay.
+        from dueby.cli.calendar_table import print_table
+
+        print_table(shown(), notes=notes, is_verbose=is_verbose)

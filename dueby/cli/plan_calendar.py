@@ -4,13 +4,12 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from dueby.cli.documents import print_document, print_page
-from dueby.fleet_calendar import Provisions, calendar_of, machine_of, provision_of
+from dueby.cli.documents import print_calendar
+from dueby.fleet_calendar import calendar_of, machine_of, provision_of
 from dueby.inputs.pools import Fleet
 from dueby.planned_calendar import calendar_answer, shown_plan
 from dueby.planning import profiled
 from dueby_api.inference_job import InferenceJob
-from dueby_planner.schedule.calendar import Calendar
 from dueby_planner.schedule.free_devices import PROMISED
 
 
@@ -21,23 +20,13 @@ def plan_together(jobs: Sequence[InferenceJob], fleet: Fleet, arguments: argpars
     fleet = fleet if arguments.pool else Fleet(counts=machine_of(profiled_jobs))
     provision = provision_of(profiled_jobs, fleet)
     calendar = calendar_of(profiled_jobs, fleet, provision, now_us=now_us)
-    _print_calendar(calendar, arguments.output, provision, now_us=now_us, is_verbose=arguments.verbose)
+    answer = calendar_answer(calendar)
+    print_calendar(
+        answer.complete_document,
+        lambda: shown_plan(calendar, answer, now_us=now_us, provision=provision),
+        arguments.output,
+        notes={note for placed in calendar.placements for note in placed.job.problem.pool.notes},
+        is_verbose=arguments.verbose,
+    )
     urgent = [placement for placement in calendar.placements if placement.job.deadline_class in PROMISED]
     return all(placement.is_in_time for placement in urgent)
-
-
-def _print_calendar(calendar: Calendar, output: str, provision: Provisions, *, now_us: int, is_verbose: bool) -> None:
-    """Print the calendar on stdout as `print_answer` does a plan."""
-    answer = calendar_answer(calendar)
-    if output in ("json", "yaml"):
-        print_document(answer.complete_document(), output)
-        return
-    shown = shown_plan(calendar, answer, now_us=now_us, provision=provision)
-    if output == "html":
-        print_page(shown)
-        return
-    # Imported here because rich takes 50 ms, which a script shall not pay.
-    from dueby.cli.calendar_table import print_table
-
-    notes = {note for placed in calendar.placements for note in placed.job.problem.pool.notes}
-    print_table(shown, notes=notes, is_verbose=is_verbose)

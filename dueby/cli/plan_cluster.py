@@ -7,14 +7,13 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from dueby.cli.documents import print_document, print_page
+from dueby.cli.documents import print_calendar
 from dueby.cluster import connect
 from dueby.inputs.needs import needing
 from dueby_api.calendar import ClusterAnswer, PlannedWindow, PreviewedJob
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import InferenceJob
-from dueby_api.plan import CostByCause
-from dueby_api.prices import MICRO_UNITS, format_amount
+from dueby_api.prices import format_units
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_pages.calendar import ShownCalendar, ShownHold, ShownJob, ShownPool, work_words
 from dueby_planner.schedule.free_devices import PROMISED
@@ -34,7 +33,7 @@ def plan_in_cluster(jobs: Sequence[InferenceJob], arguments: argparse.Namespace)
     now_us = int(time.time()) * MICROS_PER_SECOND
     where = _namespace_of(jobs, arguments.namespace) or api_server.namespace
     answer = cluster_answer(preview_jobs(api_server.fetch, jobs, namespace=where, now_us=now_us))
-    _print(answer, arguments.output, now_us=now_us)
+    print_calendar(answer.complete_document, lambda: shown_answer(answer, now_us=now_us), arguments.output)
     urgent = [job for job in answer.jobs if job.deadline_class in PROMISED]
     return all(job.slack_seconds is not None and job.slack_seconds >= 0 for job in urgent)
 
@@ -56,23 +55,13 @@ def _namespace_of(jobs: Sequence[InferenceJob], named: str | None) -> str | None
     return next(iter(names), None)
 
 
-def _print(answer: ClusterAnswer, output: str, *, now_us: int) -> None:
-    if output in ("json", "yaml"):
-        print_document(answer.complete_document(), output)
-        return
-    shown = shown_answer(answer, now_us=now_us)
-    if output == "html":
-        print_page(shown)
-        return
-    # Imported here because rich takes 50 ms, which a script shall not pay.
-    from dueby.cli.calendar_table import print_table
-
-    print_table(shown)
-
-
 def shown_answer(answer: ClusterAnswer, *, now_us: int) -> ShownCalendar:
     """Return the answer as it is shown."""
-    costs = (f"{job.name} is expected to cost {_amount(job.cost)}." for job in answer.jobs if job.cost)
+    costs = (
+        f"{job.name} is expected to cost {format_units(job.cost.total, job.cost.currency)}."
+        for job in answer.jobs
+        if job.cost
+    )
     return ShownCalendar(
         now_us=now_us,
         jobs=tuple(map(_shown_job, answer.jobs)),
@@ -84,10 +73,6 @@ def shown_answer(answer: ClusterAnswer, *, now_us: int) -> ShownCalendar:
         warnings=answer.warnings,
         maker="dueby plan --cluster",
     )
-
-
-def _amount(cost: CostByCause) -> str:
-    return format_amount(round(cost.total * MICRO_UNITS), cost.currency)
 
 
 def _shown_job(job: PreviewedJob) -> ShownJob:

@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from dueby.cli.calendar_table import lines_of, print_table
-from dueby.cli.documents import add_output, print_document, print_page
+from dueby.cli.calendar_table import lines_of
+from dueby.cli.documents import add_output, print_calendar
 from dueby.cluster import connect
 from dueby.cluster.job_list import API_SERVER, MAX_LIST, read_jobs, read_sizes
 from dueby.cluster.refusals import Absent, Forbidden
@@ -73,13 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.watch:
         watch(show, people_console(), pause=lambda: time.sleep(WATCH_EVERY_S))
-    elif arguments.output in ("json", "yaml"):
-        jobs, _ = read()
-        print_document(jobs.document(now_us=_now_us()), arguments.output)
-    elif arguments.output == "html":
-        print_page(show())
     else:
-        print_table(show())
+        print_calendar(lambda: read()[0].document(now_us=_now_us()), show, arguments.output)
     return 0
 
 

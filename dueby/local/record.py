@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from dueby.local.process import Process
 from dueby.planned_curve import curve_answer
-from dueby_api.calendar import PlannedWindow
+from dueby_api.calendar import PlannedWindow, planned_window
 from dueby_api.curve import CurveAnswer
 from dueby_api.input_cost import InputCost
 from dueby_api.run_record import PlanFile, ProgressFile, ReplanRecord, Revision, WorkerRecord
@@ -203,7 +203,7 @@ def planned_windows(
         return ()
     begun = Counter(_begun(assignment, now_us=now_us) for assignment in starting)
     windows = [window.replace(count=count, images=count * window.images) for window, count in begun.items()]
-    windows += [_later(window, now_us=now_us) for window in reserved]
+    windows += [planned_window(window, now_us=now_us) for window in reserved]
     return tuple(sorted(windows, key=lambda window: (window.from_seconds, window.to_seconds, window.device_class)))
 
 
@@ -216,16 +216,4 @@ def _begun(assignment: Assignment, *, now_us: int) -> PlannedWindow:
         count=1,
         mini_batch_size=assignment.choice.mini_batch_size,
         images=(assignment.iterations + 1) * assignment.choice.mini_batch_size,
-    )
-
-
-def _later(window: WindowStatus, *, now_us: int) -> PlannedWindow:
-    return PlannedWindow(
-        device_class=window.device_class,
-        engine=window.engine,
-        from_seconds=seconds(parse_time_us(window.from_time) - now_us),
-        to_seconds=seconds(parse_time_us(window.to_time) - now_us),
-        count=window.count,
-        mini_batch_size=window.mini_batch_size,
-        images=window.images,
     )

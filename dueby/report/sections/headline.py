@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dueby.report.run import Run
-from dueby_api.prices import MICRO_UNITS, format_amount
+from dueby_api.prices import format_units
 from dueby_pages.templating import Sign
 from dueby_pages.wording import counted, duration, number, percent
 
@@ -159,7 +159,7 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
 
 def _planned_cost(run: Run) -> str:
     cost = run.promise.cost
-    return f"planned {format_amount(round(cost.total * MICRO_UNITS), cost.currency)}" if cost else ""
+    return f"planned {format_units(cost.total, cost.currency)}" if cost else ""
 
 
 def _likelihood(run: Run) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dueby.planned_curve import shown_curve
 from dueby.report.run import Run
 from dueby_api.plan import CostOfOthers
-from dueby_api.prices import MICRO_UNITS, format_amount
+from dueby_api.prices import format_units
 from dueby_pages.charts.curve import draw_curve
 from dueby_pages.charts.svg import Markup
 from dueby_pages.wording import duration, number
@@ -53,7 +53,7 @@ def _bill(run: Run) -> Iterator[BillRow]:
     yield BillRow(
         name="its plan",
         devices=number(run.promise.gpus),
-        cost=_amount(cost.total, currency),
+        cost=format_units(cost.total, currency),
         finish=duration(run.expected_s),
     )
     others = {"all devices at once": cost.all_devices}
@@ -68,10 +68,6 @@ def _beside(name: str, beside: CostOfOthers, currency: str, *, from_s: float) ->
     return BillRow(
         name=name,
         devices=number(beside.gpus),
-        cost=_amount(beside.total, currency),
+        cost=format_units(beside.total, currency),
         finish=duration(from_s + beside.expected_seconds),
     )
-
-
-def _amount(units: float, currency: str) -> str:
-    return format_amount(round(units * MICRO_UNITS), currency)

@@ -8,7 +8,7 @@ from dueby.report.sections.facts import Facts
 from dueby_api.calendar import PlannedWindow
 from dueby_api.input_cost import InputCost
 from dueby_api.plan import PlanAnswer, PlannedCost, PlannedGroup
-from dueby_api.prices import MICRO_UNITS, format_amount
+from dueby_api.prices import format_units
 from dueby_api.run_record import Revision
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_pages.wording import NOTHING, counted, duration, fine, number, percent, reason, size
@@ -130,7 +130,7 @@ def _cost_facts(cost: PlannedCost | None) -> Facts:
         "rounding": cost.rounding,
     }
     rows = {"expected cost": cost.total, **{f"of that {cause}": units for cause, units in causes.items() if units}}
-    return [(name, format_amount(round(units * MICRO_UNITS), cost.currency)) for name, units in rows.items()]
+    return [(name, format_units(units, cost.currency)) for name, units in rows.items()]
 
 
 def _deadline_facts(run: Run, revision: Revision) -> Facts:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from dueby_api.calendar import ClusterAnswer, PlannedPool, PlannedWindow, PreviewedJob
+from dueby_api.calendar import ClusterAnswer, PlannedPool, PlannedWindow, PreviewedJob, planned_window
 from dueby_api.inference_job import InferenceJob
 from dueby_api.status import PlanStatus
 from dueby_api.units import parse_time_us, seconds
@@ -48,7 +48,10 @@ def _previewed_job(decision: JobDecision, *, now_us: int) -> PreviewedJob:
     plan = status.plan
     if plan is None or is_over(status):
         return answer
-    windows = (*_begun(decision, plan, now_us=now_us), *_reserved(plan, now_us=now_us))
+    windows = (
+        *_begun(decision, plan, now_us=now_us),
+        *(planned_window(window, now_us=now_us) for window in plan.windows),
+    )
     return answer.replace(
         gpus=plan.gpus,
         lower_bound=plan.lower_bound,
@@ -94,20 +97,6 @@ def _begun(decision: JobDecision, plan: PlanStatus, *, now_us: int) -> Iterator[
             mini_batch_size=choice.mini_batch_size,
             images=count * (iterations + 1) * choice.mini_batch_size,
             pool=pool or None,
-        )
-
-
-def _reserved(plan: PlanStatus, *, now_us: int) -> Iterator[PlannedWindow]:
-    for window in plan.windows:
-        yield PlannedWindow(
-            device_class=window.device_class,
-            engine=window.engine,
-            from_seconds=seconds(parse_time_us(window.from_time) - now_us),
-            to_seconds=seconds(parse_time_us(window.to_time) - now_us),
-            count=window.count,
-            mini_batch_size=window.mini_batch_size,
-            images=window.images,
-            pool=window.pool,
         )
 
 

@@ -14,11 +14,6 @@ from dueby_operator.settings import OperatorSettings
 _DEPLOYMENTS = paths.custom_path("apps/v1", "deployments")
 # How the chart labels the Deployment, and what it calls the operator's container.
 _LABEL, _CONTAINER = "app.kubernetes.io/name=dueby", "operator"
-_AS_IF = "so the plan is made without the chart's prices, budgets, promises, stores, nodePools, capacity, maintenance"
-_NOT_READ = f"You may not read the operator's Deployment, {_AS_IF} and gpuClassLabels."
-_NO_OPERATOR = (
-    "There is no operator of the chart for the namespace {namespace}: until there is, no job starts, " + _AS_IF
-)
 
 
 class _Started(LenientSpec, frozen=True, kw_only=True):

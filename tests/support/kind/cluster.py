@@ -189,8 +189,8 @@ class Cluster:
 
     def refusal(self, document: dict[str, Any]) -> str:
         """Return what the API server says against a new object."""
-        is_taken, told = self.api.create_dry(document, self.namespace)
-        assert not is_taken, f"admitted: {document}"
+        told = self.api.refusal(document, self.namespace)
+        assert told is not None, f"admitted: {document}"
         return told
 
     def edit_refusal(self, document: dict[str, Any]) -> str:

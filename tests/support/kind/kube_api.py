@@ -62,12 +62,12 @@ class KubeAPI:
         query = urllib.parse.urlencode({"labelSelector": selector})
         return [item for kind in kinds.split(",") for item in self._ask(f"{_folder(kind, namespace)}?{query}")["items"]]
 
-    def create_dry(self, document: dict[str, Any], namespace: str) -> tuple[bool, str]:
-        """Return whether the API server would make the object, and what it says against it."""
+    def refusal(self, document: dict[str, Any], namespace: str) -> str | None:
+        """Return what the API server says against a new object; None if it would make it."""
         path = _folder(f"{document['kind'].lower()}s", document["metadata"].get("namespace", namespace))
         query = "dryRun=All&fieldValidation=Strict"
         answer = self.connections.request("POST", f"{self.server}/{path}?{query}", json=document, timeout=TIMEOUT_S)
-        return answer.status == 201, "" if answer.status == 201 else json.loads(answer.data)["message"]
+        return None if answer.status == 201 else str(json.loads(answer.data)["message"])
 
     def _ask(self, path: str) -> dict[str, Any]:
         # Once more, since a kept connection may have ended with the API server.
