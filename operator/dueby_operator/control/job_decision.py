@@ -82,12 +82,14 @@ class JobDecision:
     """What the operator itself did wrong; nothing is done about the job then."""
 
     @property
-    def starts_workers(self) -> bool:
+    def is_told_first(self) -> bool:
         """Whether the status must be written before the actions are carried out.
 
-        The grid and the revision must be known to whoever comes after, before any worker exists.
+        The grid and the revision must be known to whoever comes after, before any worker exists; and that workers are
+        taken away, since nobody could tell later why there are fewer.
         """
-        return any(isinstance(action, StartWorkers) for action in self.actions)
+        starts = any(isinstance(action, StartWorkers) for action in self.actions)
+        return starts or self.status.replans != self.job.status.replans
 
 
 def decide_jobs(

@@ -238,7 +238,7 @@ class Reconciler:
         stored = StoredStatus(status=job.status, version=job.resource_version)
         try:
             decision = await self._try(decision, devices)
-            if decision.starts_workers:
+            if decision.is_told_first:
                 stored = await self._write_status(decision, stored)
             is_begun = bool(decision.actions)
             decision = await self._carry_out(decision, devices)

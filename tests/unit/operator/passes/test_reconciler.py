@@ -39,6 +39,36 @@ def test_workers_of_all_jobs_are_made_before_anybody_is_told_of_it() -> None:
     assert set(kinds[kinds.index("events") :]) == {"events"}
 
 
+def test_that_workers_are_taken_away_is_told_before_they_are() -> None:
+    """Killed between the two, the operator would not know later why there are fewer."""
+    store, clock, path = Store(), Clock(), paths.jobs_path("team", "a")
+    job, asked = synthetic("a"), list[tuple[str, str]]()
+    store.add(path, {**job, "spec": {**job["spec"], "deadline": "50s"}})
+
+    async def note(request: web.Request) -> web.StreamResponse:
+        asked.append((request.method, request.path))
+        return await Store.answer(store, request)
+
+    async def look() -> None:
+        async with reconciler(store, clock, {}) as loop:
+            await loop.reconcile()
+        store.start_pods()
+        store.objects[path]["spec"]["gpus"] = {"max": 1}
+        store.objects[path]["metadata"]["generation"] = 2
+        store.answer = note  # type: ignore[method-assign]
+        answer = {"batches": 50, "imagesDone": 800, "secondsSinceBatch": 0.0, "stepMicros": 100_000}
+        async with reconciler(store, clock, answer) as loop:
+            clock.now_us += 2 * SECOND
+            await loop.reconcile()
+
+    asyncio.run(look())
+    (replan,) = store.objects[path]["status"]["replans"]
+    assert (replan["reason"], replan["to"]) == ("Edited", 1)
+    told, done, *_ = [request for request in asked if request[0] in ("PUT", "PATCH", "DELETE")]
+    assert told == ("PUT", f"{path}/status")
+    assert "/batch/" in done[1]
+
+
 def test_progress_alone_is_written_once_in_a_while_and_news_at_once() -> None:
     store, clock = Store(), Clock()
     answers: Document = {"batches": 1}

@@ -30,7 +30,7 @@ def test_an_indexed_job_is_planned_and_its_plan_is_written_before_its_workers_ar
     found = look(infj(status=indexed()))
     (create,) = found.created
     assert create.job["metadata"]["name"] == FIRST_WORKERS
-    assert found.decision.starts_workers
+    assert found.decision.is_told_first
     plan = found.status.plan
     assert plan is not None
     assert (plan.revision, plan.gpus) == (1, create.job["spec"]["completions"])
