@@ -172,14 +172,14 @@ class ProgressStatus(LenientSpec, frozen=True, kw_only=True):
 
 
 class ObservedStore(LenientSpec, frozen=True, kw_only=True):
-    """What a job's workers got of their store together when it refused more."""
+    """What the workers of a namespace got of a store together when it refused those of this job more."""
 
     store: Annotated[str, Meta(max_length=2048)]
     """The bucket or host, such as s3://photos."""
     requests_per_second: Annotated[float, Meta(ge=0, le=10**12)]
     """Requests a second."""
     workers: Annotated[int, Meta(ge=1)]
-    """How many they were."""
+    """How many they were, those of other jobs included."""
     time: Moment
     """When that was last seen."""
 

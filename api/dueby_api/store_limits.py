@@ -5,13 +5,13 @@ A store serves so many requests and bytes a second however many workers there ar
     spec.source.limits                   the job's own limits, for its workers alone
     the longest prefix in `stores`       what the cluster's administrator says of a store, shared by all jobs that
                                          read below the prefix (`stores` of the chart's values)
-    status.observedStore                 what this job's workers, or those of another one of its namespace, were given
-                                         when the store refused more, if nobody says anything else
+    status.observedStore                 what workers of the job's namespace were given together when the store refused
+                                         more, shared by its jobs, if nobody says anything else
     DEFAULT_REQUESTS_PER_S               what the store's documentation promises, if nothing else is known
 
 An entry of `stores` and a job's own number of requests take the place of the default: that is how to say that S3 has
 split a prefix and serves more, or that a store has no limit. Of an entry and the job's own limits both bind. What was
-observed, be it more or less, takes the place of the default alone, since workers that share a store see a part of it.
+observed, be it more or less, takes the place of the default alone, since the workers of one namespace may see a part.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ def limits_of(
 ) -> tuple[SourceLimit, ...]:
     """Return the limits that bind the job's workers; none for images that are made.
 
-    `observed` are the requests a second that its store gave its workers together when it refused more.
+    `observed` are the requests a second that its store gave the workers of its namespace when it refused more.
     """
     if spec.source.synthetic is not None:
         return ()
@@ -181,9 +181,7 @@ def _root_of(uri: str) -> str:
 
 
 def _seen(uri: str, requests_per_s: float) -> SourceLimit:
-    # A job's workers share what they saw among themselves: nobody knows what others took meanwhile.
-    name = f"{_root_of(uri)}{AS_SEEN}"
-    return SourceLimit(name=name, is_own=True, requests_per_s=max(1, round(requests_per_s)))
+    return SourceLimit(name=f"{_root_of(uri)}{AS_SEEN}", requests_per_s=max(1, round(requests_per_s)))
 
 
 def _limit(name: str, limits: ReadLimits, *, is_own: bool) -> SourceLimit:

@@ -12,6 +12,7 @@ import pytest
 from dueby_api.errors import Invalid, Transient
 from dueby_api.source import ListedSource, Source
 from dueby_worker.images.read_ahead import read_images
+from dueby_worker.index.sampling import MIN_SAMPLE
 from dueby_worker.storage.retry import RetryPolicy
 from dueby_worker.storage.store import NotFound, Store, Unavailable
 from dueby_worker.storage.stores import open_store
@@ -91,7 +92,8 @@ def test_the_keys_of_many_pages_come_in_order(server: S3Server, prefix: str, ope
     index = index_of(Source(uri=server.uri(f"{prefix}-in"), allow_unreadable=True), open_again())
     keys = sorted(f"{number % 3}/{number:04d}.jpg" for number in range(2_300))
     assert index.uris(0, 2_299) == [server.uri(f"{prefix}-in/{key}") for key in keys]
-    assert index.document.summary.input_cost.unreadable == 230  # a tenth is sampled
+    # A tenth is sampled, or less where that takes long.
+    assert MIN_SAMPLE <= index.document.summary.input_cost.unreadable <= 230
     assert len(open_store(server.uri(f"{prefix}-in/1")).list_names()) == 767
 
 

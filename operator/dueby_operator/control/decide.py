@@ -28,7 +28,7 @@ from dueby_operator.control.job_decision import JobDecision, decide_jobs
 from dueby_operator.control.shared import Shared
 from dueby_operator.control.sinks import sink_holders
 from dueby_operator.control.snapshot import ClusterSnapshot
-from dueby_operator.control.work.stores import observed_by_store
+from dueby_operator.control.work.stores import observed_by_store, readers_by_store
 from dueby_operator.model.job_snapshot import Fault, JobSnapshot, Stage
 from dueby_operator.model.writes import Delete, Write
 from dueby_operator.profiling.attempts import shared_attempts
@@ -79,6 +79,7 @@ def decide(snapshot: ClusterSnapshot, *, has_time: Callable[[], bool] = lambda: 
         stores=snapshot.stores,
         tariff=snapshot.tariff,
         observed_stores=observed_by_store(snapshot.jobs, now_us=snapshot.now_us),
+        store_readers=readers_by_store(snapshot.jobs),
         sink_holders=sink_holders(snapshot.jobs),
     )
     shared = _guarded(lambda: _with_measured(shared, snapshot), shared, stage="profiling", faults=faults)

@@ -114,7 +114,7 @@ def decide_jobs(
             decided[job.key] = prepared
         else:
             ready_jobs.append(prepared)
-    promised, accounts = _promised(snapshot, decided), accounts_of(snapshot)
+    promised, accounts = _promised(snapshot, decided, shared), accounts_of(snapshot)
     planned, shared = schedule_jobs(ready_jobs, shared, promised=promised, accounts=accounts)
     for job in jobs:
         after = planned.get(job.key)
@@ -125,12 +125,14 @@ def decide_jobs(
     return tuple(decided[job.key] for job in jobs), shared
 
 
-def _promised(snapshot: ClusterSnapshot, decided: Mapping[JobKey, JobDecision]) -> Iterator[PromisedJob]:
+def _promised(
+    snapshot: ClusterSnapshot, decided: Mapping[JobKey, JobDecision], shared: Shared
+) -> Iterator[PromisedJob]:
     """Yield what is promised to jobs that may go on in a later pass, whatever is decided about them in this one."""
     for job in snapshot.jobs:
         decision = decided.get(job.key)
         is_held = decision is not None and not _may_go_on(decision)
-        if not is_held and (promised := promised_job(job, now_us=snapshot.now_us, stores=snapshot.stores)):
+        if not is_held and (promised := promised_job(job, shared, now_us=snapshot.now_us)):
             yield promised
 
 

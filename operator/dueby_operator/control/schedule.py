@@ -10,7 +10,6 @@ from dataclasses import replace
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.status import JobStatus, PlanStatus, WindowStatus
-from dueby_api.store_limits import StoreLimits
 from dueby_api.units import MICROS_PER_SECOND, format_exact_time
 from dueby_operator.control.chain import PolicyInput, refusal
 from dueby_operator.control.conditions import has_reason, is_done_with, is_over
@@ -137,7 +136,7 @@ def is_waiting(status: JobStatus) -> bool:
     return status.plan is not None or has_reason(status, Reason.WAITING)
 
 
-def promised_job(job: JobSnapshot, *, now_us: int, stores: Sequence[StoreLimits] = ()) -> PromisedJob | None:
+def promised_job(job: JobSnapshot, shared: Shared, *, now_us: int) -> PromisedJob | None:
     """Return the job with what it was promised; None if it was promised nothing, or is done with, or is to wait."""
     before = job.status.plan
     if isinstance(job.manifest, Invalid) or before is None or job.is_deleting or is_done_with(job):
@@ -161,8 +160,8 @@ def promised_job(job: JobSnapshot, *, now_us: int, stores: Sequence[StoreLimits]
         feed=feed_of(
             spec,
             job.status.input_cost,
-            stores=stores,
-            observed=observed_requests(job.status.observed_store, job.namespace, spec, {}),
+            stores=shared.stores,
+            observed=observed_requests(job.namespace, spec, shared.observed_stores),
         ),
     )
 

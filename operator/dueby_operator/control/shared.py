@@ -1,7 +1,8 @@
 """What the jobs of one pass share, as a value: each job sees what the jobs before it have left. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import JobSpec
@@ -14,6 +15,22 @@ from dueby_operator.profiling.known_profiles import KnownProfiles
 from dueby_planner.deadline_classes import NO_LIMITS, Promises
 from dueby_planner.model.cost import Tariff
 from dueby_planner.schedule.job import JobKey
+
+ByStore = Mapping[tuple[str, str], ObservedStore]
+"""By namespace and store, what jobs have seen of it."""
+
+
+class StoreReaders(NamedTuple):
+    """The workers of one job that read of a store."""
+
+    job: JobKey
+    workers: int
+    requests_per_s: float
+    """Of all of them together."""
+
+
+ReadersByStore = Mapping[tuple[str, str], Sequence[StoreReaders]]
+"""By namespace and store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +55,10 @@ class Shared:
     """What stores serve, to all jobs that read of them."""
     tariff: Tariff | None = None
     """What devices cost; None: nobody has said it."""
-    observed_stores: Mapping[tuple[str, str], ObservedStore] = field(default_factory=dict)
+    observed_stores: ByStore = field(default_factory=dict)
     """By namespace and store, what jobs have seen of it last."""
+    store_readers: ReadersByStore = field(default_factory=dict)
+    """By namespace and store, who reads of it now."""
     faults: tuple[Fault, ...] = ()
     """What went wrong with all jobs together, and with none of them alone."""
 

@@ -124,9 +124,9 @@ def test_a_job_states_its_limits_or_none() -> None:
 @pytest.mark.parametrize(
     ("source", "stores", "observed", "expected"),
     [
-        pytest.param({"uri": "s3://photos/a"}, [], 800.4, [(SEEN, True, 800, None)], id="less than is promised"),
-        pytest.param({"uri": "s3://photos/a"}, [], 9e3, [(SEEN, True, 9_000, None)], id="more than is promised"),
-        pytest.param({"uri": "s3://photos/a"}, [], 0.2, [(SEEN, True, 1, None)], id="hardly anything"),
+        pytest.param({"uri": "s3://photos/a"}, [], 800.4, [(SEEN, False, 800, None)], id="less than is promised"),
+        pytest.param({"uri": "s3://photos/a"}, [], 9e3, [(SEEN, False, 9_000, None)], id="more than is promised"),
+        pytest.param({"uri": "s3://photos/a"}, [], 0.2, [(SEEN, False, 1, None)], id="hardly anything"),
         pytest.param(
             {"uri": "s3://photos/a"},
             [BUCKET],

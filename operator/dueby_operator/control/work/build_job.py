@@ -61,7 +61,7 @@ def build_job(inputs: PolicyInput) -> ScheduledJob:
         tariff=inputs.shared.tariff,
         max_cost=_max_cost(inputs, with_bill.spent),
         spent=spent_use(with_bill),
-        observed_requests=observed_requests(status.observed_store, job.namespace, spec, inputs.shared.observed_stores),
+        observed_requests=observed_requests(job.namespace, spec, inputs.shared.observed_stores),
         grace_s=inputs.shared.devices.worker_grace_s,
         part_size=inputs.part_size,
         parts_there=job.parts_there | begun_parts(status),

@@ -1,8 +1,10 @@
 """What a job's workers have seen of their stores: a limit, for its next plan and the jobs after it, and waits. Pure.
 
 A worker whose store refuses requests goes slower until it doesn't (dueby_worker/storage/pace.py), and reports what it
-got. All workers of the job together got the mean of these times their number. Fewer workers than before get less of a
-store that could give more, so that what more of them got is believed until as many have seen less.
+got. All workers of the job together got the mean of these times their number, and those of other jobs of its namespace
+what their images cost meanwhile: so much the store gives, to all of them together, and by that they are planned. Fewer
+workers than before get less of a store that could give more, so that what more of them got is believed until as many
+have seen less.
 
 Workers that are planned by such a limit ask for no more, so they never see that a store gives more by now. So each job
 that took all of it, and was refused nothing, adds a tenth of it for the jobs after it, until one is refused again.
@@ -13,7 +15,7 @@ says what is wrong and what to do.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from statistics import fmean
 
 from dueby_api.conditions import ConditionType, Reason
@@ -22,11 +24,12 @@ from dueby_api.inference_job import JobSpec
 from dueby_api.source import Source
 from dueby_api.status import JobStatus, ObservedStore
 from dueby_api.step_messages import StoreWait
-from dueby_api.store_limits import AS_SEEN, store_root
+from dueby_api.store_limits import AS_SEEN, requests_per_image, store_root
 from dueby_api.units import MICROS_PER_SECOND, format_time, parse_time_us
 from dueby_api.words import counted
 from dueby_operator.control.chain import PolicyInput
 from dueby_operator.control.conditions import condition, has_reason
+from dueby_operator.control.shared import ByStore, ReadersByStore, StoreReaders
 from dueby_operator.model.actions import StepName
 from dueby_operator.model.conditions import NewCondition
 from dueby_operator.model.job_snapshot import JobSnapshot
@@ -42,8 +45,24 @@ _CHANGE = 0.1
 """A rate that differs by less is the same, so that the status is written, and the job planned again, seldom."""
 _MORE = 0.1
 """So much of what was seen is added for each later job that took all of it and was refused nothing."""
-ByStore = Mapping[tuple[str, str], ObservedStore]
-"""By namespace and store."""
+
+
+def readers_by_store(jobs: Iterable[JobSnapshot]) -> ReadersByStore:
+    """Return by namespace and store who reads of it now, by what workers report."""
+    found: dict[tuple[str, str], list[StoreReaders]] = {}
+    for job in jobs:
+        root = None if isinstance(job.manifest, Invalid) else store_root(job.manifest.spec.source)
+        if isinstance(job.manifest, Invalid) or root is None:
+            continue
+        at_work = {worker.name for worker in job.workers if not worker.is_gone}
+        rates = [report.images_per_second for report in job.progress.values() if report.worker in at_work]
+        images_per_s = [rate for rate in rates if rate]
+        if images_per_s:
+            size = job.status.input_cost.bytes_per_image if job.status.input_cost else 0
+            requests = float(requests_per_image(job.manifest.spec.source, size))
+            readers = StoreReaders(job.key, len(images_per_s), sum(images_per_s) * requests)
+            found.setdefault((job.namespace, root), []).append(readers)
+    return found
 
 
 def observed_store(inputs: PolicyInput, scheduled: ScheduledJob) -> ObservedStore | None:
@@ -52,21 +71,24 @@ def observed_store(inputs: PolicyInput, scheduled: ScheduledJob) -> ObservedStor
     at_work = {worker.name for worker in scheduled.alive}
     reports = [report for report in inputs.job.progress.values() if report.worker in at_work]
     seen = [report.observed_requests_per_second for report in reports if report.observed_requests_per_second]
-    # One worker may have met a fault of its own, or another job.
+    # One worker may have met a fault of its own.
     if root is None or 2 * len(seen) < max(1, len(at_work)):
         return before
-    rate = fmean(seen) * len(at_work)
+    readers = inputs.shared.store_readers.get((inputs.job.namespace, root), ())
+    others = [each for each in readers if each.job != inputs.job.key]
+    workers = len(at_work) + sum(each.workers for each in others)
+    rate = fmean(seen) * len(at_work) + sum(each.requests_per_s for each in others)
     if before is not None and before.store == root:
         same = abs(rate - before.requests_per_second) <= _CHANGE * before.requests_per_second
-        if same or (rate < before.requests_per_second and len(at_work) < before.workers):
+        if same or (rate < before.requests_per_second and workers < before.workers):
             return before
     return ObservedStore(
-        store=root, requests_per_second=round(rate, 1), workers=len(at_work), time=format_time(inputs.now_us)
+        store=root, requests_per_second=round(rate, 1), workers=workers, time=format_time(inputs.now_us)
     )
 
 
 def observed_by_store(jobs: Iterable[JobSnapshot], *, now_us: int) -> ByStore:
-    """Return the newest that jobs have seen of each store, for other jobs of their namespace, and what to try now."""
+    """Return the newest that jobs have seen of each store, for all jobs of their namespace, and what to try now."""
     jobs = list(jobs)
     newest: dict[tuple[str, str], ObservedStore] = {}
     for job in jobs:
@@ -95,13 +117,11 @@ def _store_that_fed(job: JobSnapshot, newest: ByStore) -> tuple[str, str] | None
     return key if is_paced and key in newest and began_us > parse_time_us(newest[key].time) else None
 
 
-def observed_requests(own: ObservedStore | None, namespace: str, spec: JobSpec, others: ByStore) -> float | None:
-    """Return the requests a second that are known of the job's store: by its own workers, or else by others'."""
+def observed_requests(namespace: str, spec: JobSpec, seen: ByStore) -> float | None:
+    """Return the requests a second that workers of the namespace have seen the job's store give."""
     root = store_root(spec.source)
-    if root is None:
-        return None
-    seen = own if own is not None and own.store == root else others.get((namespace, root))
-    return None if seen is None else seen.requests_per_second
+    found = None if root is None else seen.get((namespace, root))
+    return None if found is None else found.requests_per_second
 
 
 def diagnose_stores(scheduled: ScheduledJob) -> NewCondition | None:

@@ -73,9 +73,45 @@ def test_the_job_itself_is_planned_by_it() -> None:
     assert plan.store is not None
     assert (plan.gpus, plan.groups[0].paced) == (2, True)
     assert (plan.store.name, plan.store.images_per_second) == ("s3://photos (as workers have seen it)", 250)
-    assert "S3://photos (as workers have seen it) gives 250 images/s." in plan.proof_sentence.replace(
-        "s3://photos", "S3://photos"
+    assert "the store s3://photos (as workers have seen it) gives 250 images/s." in plan.proof_sentence
+
+
+@pytest.mark.parametrize(
+    ("spec", "rate", "workers"),
+    [
+        pytest.param({"source": SOURCE}, 100.0 + 2 * 160, 4, id="a request for each of its images"),
+        pytest.param(
+            {"source": {"uri": "s3://photos/x.tar"}}, 100.0 + 2 * 160 / 50, 4, id="images that are read together"
+        ),
+        pytest.param({"source": {"uri": "s3://others/"}}, 100.0, 2, id="another store"),
+        pytest.param({"source": SOURCE, "metadata": {"namespace": "others"}}, 100.0, 2, id="another namespace's jobs"),
+    ],
+)
+def test_what_another_job_took_meanwhile_is_counted(spec: Document, rate: float, workers: int) -> None:
+    first, _ = begun([40.0, 60.0])
+    metadata = {"namespace": "team", **spec.get("metadata", {}), "name": "other", "uid": "o-1"}
+    other = started(
+        **{**spec, "metadata": metadata}, deadline="90s", sink={"uri": "other"}, gpus={"max": 2, "reserve": 1}
     )
+    reports = {
+        pod["metadata"]["name"]: a_batch(worker=f"w{place}", observedRequestsPerSecond=seen)
+        for place, (pod, seen) in enumerate(zip(first.pods, (40.0, 60.0), strict=True))
+    }
+    others = {pod["metadata"]["name"]: a_batch(worker=f"w{place}") for place, pod in enumerate(other.pods)}
+    looks = look_at(cluster(first.job(progress=reports), other.job(progress=others)))
+    found = next(look for look in looks if look.decision.job.name == "job").status.observed_store
+    assert found is not None
+    assert (found.requests_per_second, found.workers) == (rate, workers)
+
+
+def test_two_jobs_share_what_was_seen_of_their_store() -> None:
+    """A core classifies 160 photos a second: the store feeds two of the eight, and each job asks for two."""
+    jobs = [
+        job(infj(status=indexed(observedStore=status_of(320)), source=SOURCE, **other))
+        for other in ({}, {"metadata": {"name": "second", "uid": "s-1"}, "sink": {"uri": "second"}})
+    ]
+    looks = look_at(cluster(*jobs))
+    assert sorted(sum(create.job["spec"]["completions"] for create in look.created) for look in looks) == [0, 2]
 
 
 def observed_by_others(*others: tuple[str, Document], **spec: Any) -> float | None:
