@@ -78,7 +78,7 @@ class KueueCluster(SharedCluster):
             if self._has_room(_queue_of(running), len(workers)):
                 for worker in workers:
                     worker.node = self._node_for(running, worker.assignment, ())
-                    worker.is_queued, worker.born_us = False, self.now_us
+                    worker.is_queued, worker.born_us, worker.node_us = False, self.now_us, self.now_us
         super()._pass_time(time_us)
 
     def _waiting(self) -> Iterator[tuple[Running, list[Working]]]:

@@ -324,8 +324,8 @@ class SharedCluster:
 
     def _schedule_pending(self) -> None:
         """As the scheduler does it with pods that wait: put them on nodes of their pool that have come."""
-        pending = [worker for running in self.jobs.values() for worker in running.alive if worker.node_us is None]
-        for worker in pending:
+        alive = [worker for running in self.jobs.values() for worker in running.alive]
+        for worker in (each for each in alive if each.node_us is None and not each.is_queued):
             there = [
                 name
                 for name, found in self._nodes_left().items()

@@ -73,6 +73,21 @@ SHORT = [
 ]
 
 
+# Workers that Kueue has admitted take the place of others that leave just then.
+QUEUED = [
+    Arrival(after_s=after_s, deadline_class=kind, core_s=core_s, deadline_s=deadline_s, most=most, is_queued=is_queued)
+    for after_s, kind, core_s, deadline_s, most, is_queued in (
+        (21, "Soft", 128, 90, 6, False),
+        (26, "BestEffort", 187, 146, 6, True),
+        (24, "Hard", 24, 39, 1, False),
+        (15, "Relaxed", 250, 80, 3, False),
+        (29, "Hard", 27, 29, 7, True),
+        (31, "Relaxed", 95, 21, 6, True),
+        (14, "Hard", 33, 43, 4, True),
+    )
+]
+
+
 # The same days each time: a rare one found by chance would be another change's failure. More of them: test-deep.
 @settings(derandomize=True)
 @given(st.lists(arrivals, min_size=1, max_size=7))
@@ -84,6 +99,7 @@ def test_promises_are_kept_and_every_job_ends(days: list[Arrival]) -> None:
 
 @settings(derandomize=True)
 @given(st.lists(in_queues, min_size=1, max_size=7), st.integers(1, 7))
+@example(QUEUED, 7)
 def test_promises_are_kept_within_quotas_too(days: list[Arrival], quota: int) -> None:
     cluster = KueueCluster(CORES, night=Share(cores=quota))
     run_day(cluster, days)
