@@ -1,10 +1,13 @@
-"""When nodes go away, and when they come back: a node's annotation and taints, and the chart's maintenance. Pure."""
+"""When nodes go away, and come back: by what nodes say themselves, and by the chart's maintenance. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
 
 from dueby_api.capacity import Timed, WeeklyWindow
 from dueby_api.errors import Invalid
-from dueby_operator.objects.nodes import Taint
+from dueby_api.units import MICROS_PER_SECOND
+from dueby_operator.objects.nodes import NodeObject
 from dueby_operator.objects.parse import micros_of
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule import spans
@@ -21,8 +24,12 @@ LAST_TAINTS = frozenset(
         "aws-node-termination-handler/asg-lifecycle-termination",
         "cloud.google.com/impending-node-termination",
         "remediator.kubernetes.azure.com/unschedulable",
+        "remediator.aks.microsoft.com/unschedulable",  # before 2023
     }
 )
+# AKS says what will be done with a node's machine: "Preempt Scheduled: Wed, 26 Feb 2025 10:13:13 GMT. [...]".
+_EVENT_CONDITION = "VMEventScheduled"
+_EVENT = re.compile(r"(?:Preempt|Terminate|Redeploy|Reboot) Scheduled: ?([^.]{0,60})")
 
 
 def read_drain_at(annotations: Mapping[str, str]) -> int | None:
@@ -37,9 +44,21 @@ def read_drain_at(annotations: Mapping[str, str]) -> int | None:
     return drain_at_us
 
 
-def is_being_taken(taints: Iterable[Taint]) -> bool:
-    """Return whether a node with these taints is being taken away now."""
-    return any(taint.key in LAST_TAINTS for taint in taints)
+def read_notice(node: NodeObject) -> int | None:
+    """Return when the node is taken away by those who lend it, in microseconds since 1970; None if nobody says so.
+
+    0: now, also if it is not said when.
+    """
+    if node.metadata.is_deleting or any(taint.key in LAST_TAINTS for taint in node.spec.taints):
+        return 0
+    said = (each.message for each in node.status.conditions if each.type == _EVENT_CONDITION and each.status == "True")
+    event = _EVENT.match(next(said, ""))
+    if event is None:
+        return None
+    try:
+        return round(parsedate_to_datetime(event[1]).timestamp()) * MICROS_PER_SECOND
+    except ValueError:
+        return 0
 
 
 def find_absences(labels: Mapping[str, str], maintenance: Iterable[Timed], *, drain_at_us: int | None = None) -> Spans:

@@ -14,7 +14,7 @@ from typing import Any
 from dueby_api.errors import Invalid
 from dueby_api.schema import Raw
 from dueby_operator import paths
-from dueby_operator.cluster.absences import find_absences, find_weekly, is_being_taken, read_drain_at
+from dueby_operator.cluster.absences import find_absences, find_weekly, read_drain_at, read_notice
 from dueby_operator.cluster.announced import with_times
 from dueby_operator.cluster.node_pools import pool_of
 from dueby_operator.cluster.nodes import Node, PodRow, read_node, read_slice_cpus, with_published
@@ -110,13 +110,12 @@ class NodeTable:
 
     def _drain_at_us(self, node: NodeObject) -> int | None:
         """Return when the node is to be drained. What can't be read is ignored, and logged once."""
-        if is_being_taken(node.spec.taints):
-            return 0
+        asked_us = None
         try:
-            return read_drain_at(node.metadata.annotations)
+            asked_us = read_drain_at(node.metadata.annotations)
         except Invalid as error:
             self._ignore("an annotation", node, error)
-            return None
+        return min((time for time in (asked_us, read_notice(node)) if time is not None), default=None)
 
     def _slice_cpus(self, node: NodeObject) -> int:
         """Return the cores of each of the node's CPU slices. A label that can't be read is ignored, and logged once."""

@@ -14,8 +14,9 @@ from dueby_api.capacity import DAYS, Timed
 from dueby_api.errors import Invalid
 from dueby_api.schema import validate
 from dueby_api.units import to_micros
-from dueby_operator.cluster.absences import DRAIN_AT, find_absences, find_weekly, is_being_taken, read_drain_at
-from dueby_operator.objects.nodes import Taint
+from dueby_operator.cluster.absences import DRAIN_AT, find_absences, find_weekly, read_drain_at, read_notice
+from dueby_operator.objects.meta import ObjectMeta, StatusCondition
+from dueby_operator.objects.nodes import NodeObject, NodeSpec, NodeStatus, Taint
 from dueby_planner.model.problem import NEVER_US
 from dueby_planner.schedule.spans import WEEKS_AHEAD, Span, from_now, with_weekly
 from support.decisions import NOW, SECOND
@@ -55,7 +56,33 @@ def test_what_is_no_time_is_named(text: str) -> None:
 )
 def test_a_taint_says_that_a_node_is_being_taken_away(key: str, effect: str, is_taken: bool) -> None:
     permanent = Taint(key="pool", value="a", effect="NoSchedule")
-    assert is_being_taken([permanent, Taint(key=key, value="1764630000", effect=effect)]) == is_taken
+    taints = (permanent, Taint(key=key, value="1764630000", effect=effect))
+    assert read_notice(NodeObject(metadata=ObjectMeta(), spec=NodeSpec(taints=taints))) == (0 if is_taken else None)
+
+
+EVENT_US = 1740564793 * 10**6
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "notice_us"),
+    [
+        ("Preempt Scheduled: Wed, 26 Feb 2025 10:13:13 GMT. DurationInSeconds: -1.", "True", EVENT_US),
+        ("Terminate Scheduled: Wed, 26 Feb 2025 10:13:13 GMT. DurationInSeconds: -1.", "True", EVENT_US),
+        ("Redeploy Scheduled: . DurationInSeconds: -1.", "True", 0),
+        ("Reboot Scheduled: soon", "True", 0),
+        ("Preempt Scheduled: Wed, 26 Feb 2025 10:13:13 GMT. DurationInSeconds: -1.", "False", None),
+        # The machine stands still for some seconds and goes on.
+        ("Freeze Scheduled: Wed, 26 Feb 2025 10:13:13 GMT. DurationInSeconds: 5.", "True", None),
+        ("VM has no scheduled event", "True", None),
+    ],
+)
+def test_a_condition_says_when_a_node_is_taken_away(message: str, status: str, notice_us: int | None) -> None:
+    said = StatusCondition(type="VMEventScheduled", status=status, message=message)
+    assert read_notice(NodeObject(metadata=ObjectMeta(), status=NodeStatus(conditions=(said,)))) == notice_us
+
+
+def test_a_node_that_is_deleted_is_being_taken_away() -> None:
+    assert read_notice(NodeObject(metadata=ObjectMeta(deletion_timestamp="2025-02-26T10:13:13Z"))) == 0
 
 
 def test_a_node_is_away_in_the_windows_that_select_it() -> None:
