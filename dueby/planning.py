@@ -9,7 +9,7 @@ from dueby.inputs.stores import stores_here
 from dueby_api.errors import Invalid
 from dueby_api.gpu_profile import GPUProfile
 from dueby_api.inference_job import InferenceJob, JobSpec, Model
-from dueby_api.objectives import require_run
+from dueby_api.objectives import OBJECTIVES
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.cost import Tariff, cost_limit_of
 from dueby_planner.model.feed import feed_of
@@ -78,10 +78,10 @@ def plan_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str
 
 
 def shared_problem(job: InferenceJob, profiles: list[GPUProfile], counts: dict[str, int], *, now_us: int) -> Problem:
-    """Return the problem of a job that is planned beside others. Raise Invalid, too, if its objective can't be."""
-    require_run(job.spec.objective)
-    if job.spec.max_cost is not None:
-        raise Invalid("spec.maxCost", "is judged for one job at a time; plan this one alone, or leave it out")
+    """Return the problem of a job that is planned beside others. Raise Invalid, too, if that would need prices."""
+    by_prices = {"spec.maxCost": job.spec.max_cost, "spec.objective": OBJECTIVES[job.spec.objective].needs_prices}
+    for name in (name for name, needs_prices in by_prices.items() if needs_prices):
+        raise Invalid(name, "needs prices, which are of one job at a time here; plan this one alone, or leave it out")
     return plan_problem(job, profiles, counts, now_us=now_us)
 
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from dueby_api.errors import Invalid
-
 ObjectiveName = Literal["MinGPUs", "MinCost"]
 
 
@@ -22,8 +20,8 @@ class ObjectiveEntry:
     """For people, as the CRD shows it."""
     planner: str
     """The planner's function, as module:function."""
-    only_planned: str = ""
-    """Why jobs are only planned for it, by `dueby plan`, and not run yet; empty if they are run."""
+    needs_prices: bool = False
+    """Whether prices decide: each device class that a job may use must have one."""
 
 
 OBJECTIVES: Mapping[ObjectiveName, ObjectiveEntry] = {
@@ -38,26 +36,7 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveEntry] = {
             name="MinCost",
             meaning="the devices that cost least, of those that meet the deadline",
             planner="dueby_planner.model.cheapest:plan_cheapest",
-            only_planned="the calendar that jobs share devices by doesn't know prices yet",
+            needs_prices=True,
         ),
     )
 }
-
-
-def only_planned(objective: ObjectiveName) -> Invalid | None:
-    """Return why no job with this objective is run, and what to do; None if such jobs are run."""
-    entry = OBJECTIVES[objective]
-    if not entry.only_planned:
-        return None
-    usual = next(iter(OBJECTIVES))
-    return Invalid(
-        "spec.objective",
-        f"{objective} is only planned yet, by `dueby plan --prices` for one job, since {entry.only_planned}; leave it "
-        f"out, which means {usual}",
-    )
-
-
-def require_run(objective: ObjectiveName) -> None:
-    """Raise Invalid if jobs with this objective are only planned."""
-    if error := only_planned(objective):
-        raise error

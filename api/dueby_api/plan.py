@@ -82,13 +82,13 @@ class CostByCause(LenientSpec, frozen=True, kw_only=True):
     """From a device's last mini-batch to the plan's end."""
     rounding: float
     """What is paid for beyond the time that devices are held: begun units, and the least time."""
+    lower_bound: float | None = None
+    """No plan in time costs less on the devices that it was made for; absent where cost is not the objective."""
 
 
 class PlannedCost(CostByCause, frozen=True, kw_only=True):
     """The same beside what other plans would cost."""
 
-    lower_bound: float | None = None
-    """No plan on this pool costs less; null where cost is not the objective."""
     cheapest_class: CostOfOthers | None = None
     """The class that does it alone for least; null if none can."""
     all_devices: CostOfOthers | None = None

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from dueby_api.agreement import Agreement
 from dueby_api.conditions import ConditionType, Reason, Truth
 from dueby_api.input_cost import InputCost
+from dueby_api.objectives import ObjectiveName
 from dueby_api.parts import PartsText
 from dueby_api.plan import CostByCause, PlannedGroup, PlannedStore
 from dueby_api.schema import LenientSpec, Meta, Raw, decode_readable, field
@@ -99,6 +100,8 @@ class PlanStatus(LenientSpec, frozen=True, kw_only=True):
 
     revision: int
     """0 while nothing has been started, 1 for the first plan, one more for each addition to it."""
+    objective: ObjectiveName | None = None
+    """What it was made for; absent of plans that an earlier release made."""
     gpus: int
     """Devices planned, at most at once."""
     lower_bound: int

@@ -282,7 +282,7 @@ class LocalJob:
             raise manifest
         pool = build_pool(manifest.spec, self.pool.profiles, self.pool.counts, cores=self.pool.cores)
         classes = [group.device_class for group in pool.groups if group.count]
-        require_prices(cost_limit_of(manifest.spec), self.pool.tariff, classes)
+        require_prices(cost_limit_of(manifest.spec), manifest.spec.objective, self.pool.tariff, classes)
 
 
 def _decided(decision: JobDecision) -> tuple[ScheduledJob, WorkDecision]:

@@ -26,7 +26,6 @@ from dueby.runs.session import End, Session
 from dueby.runs.summary import print_complete, tell_failures
 from dueby.terminal.console import Teller
 from dueby_api.inference_job import InferenceJob
-from dueby_api.objectives import require_run
 from dueby_planner.model.cost import Tariff, cost_limit_of
 from dueby_planner.model.max_cost import require_prices
 from dueby_worker.storage.stores import open_store
@@ -48,8 +47,8 @@ def run_manifests(
     by_name = {manifest.name: manifest for manifest in manifests}
     for manifest in manifests:
         with naming(manifest.job, is_one=screen.is_of_one):
-            require_run(manifest.job.spec.objective)
-            require_prices(cost_limit_of(manifest.job.spec), tariff)
+            spec = manifest.job.spec
+            require_prices(cost_limit_of(spec), spec.objective, tariff)
     with ExitStack() as stack:
         folders = {name: stack.enter_context(scratch_folder("run")) for name in by_name}
         images_left = {name: steps.images_left(manifest.job) for name, manifest in by_name.items()}

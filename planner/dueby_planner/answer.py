@@ -105,15 +105,14 @@ def planned_cost(plan: Plan) -> PlannedCost | None:
     cost = plan.cost
     if cost is None:
         return None
-    return cost_by_cause(cost, PlannedCost).replace(
-        lower_bound=None if plan.cost_bound is None else plan.cost_bound / MICRO_UNITS,
+    return cost_by_cause(cost, PlannedCost, bound=plan.cost_bound).replace(
         cheapest_class=_cost_beside(cheapest_alone(plan.problem)),
         all_devices=_cost_beside(all_at_once(plan.problem)),
     )
 
 
-def cost_by_cause(cost: PlanCost, kind: type[ByCause]) -> ByCause:
-    """Return a cost by what causes it, in units of its currency."""
+def cost_by_cause(cost: PlanCost, kind: type[ByCause], *, bound: int | None = None) -> ByCause:
+    """Return a cost by what causes it, in units of its currency; the bound is in millionths of one."""
     causes = {name: micro / MICRO_UNITS for name, micro in cost.causes.items()}
     return kind(
         currency=cost.currency,
@@ -123,6 +122,7 @@ def cost_by_cause(cost: PlanCost, kind: type[ByCause]) -> ByCause:
         waiting=causes["waiting"],
         idle=causes["idle"],
         rounding=causes["rounding"],
+        lower_bound=None if bound is None else bound / MICRO_UNITS,
     )
 
 
@@ -203,6 +203,7 @@ def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> Pl
     """Return status.plan of a plan that starts now. `part_size` is the grid's, which an earlier plan may have fixed."""
     return PlanStatus(
         revision=revision,
+        objective=plan.problem.objective,
         gpus=plan.gpus,
         lower_bound=plan.lower_bound,
         proof=plan.proof,
@@ -217,7 +218,7 @@ def plan_status(plan: Plan, *, now_us: int, revision: int, part_size: int) -> Pl
         warnings=(*plan.warnings, *unpriced_warnings(plan.problem.tariff, [g.device_class for g in plan.groups])),
         groups=planned_groups(plan),
         store=planned_store(plan.problem, plan),
-        cost=cost_by_cause(plan.cost, CostByCause) if plan.cost else None,
+        cost=cost_by_cause(plan.cost, CostByCause, bound=plan.cost_bound) if plan.cost else None,
     )
 
 
@@ -435,7 +436,12 @@ def _cheapest_sentence(plan: Plan, bound: int) -> str:
     """Return that nothing is cheaper, or how far the plan may be from what is."""
     cost, others = plan.cost, "meet the deadline" if plan.is_in_time else "end as early"
     none = f"No {device_word(plan.problem.pool)}s of this pool that {others} cost less"
-    if cost is None or cost.total <= bound:
+    return f"{none}." if cost is None else bound_sentence(none, cost, bound)
+
+
+def bound_sentence(none: str, cost: PlanCost, bound: int) -> str:
+    """Return the words `none`, and below what there is nothing, in millionths, if what was found costs more."""
+    if cost.total <= bound:
         return f"{none}."
     return (
         f"{none} than {format_amount(bound, cost.currency)}; whether any cost less than the plan, by up to "

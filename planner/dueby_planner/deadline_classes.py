@@ -76,10 +76,11 @@ def judge(problem: Problem, deadline_class: DeadlineClass, *, slower: Fraction =
     """Return what the class does with the job. The pool must hold no device that another job has reserved.
 
     A job that will be late may end later than the earliest by the share `slower`, for the sake of fewer devices.
-    One that has no plan within its limit of money is refused, whatever its class. Raise Invalid if its limit can't be
-    judged by the prices that there are.
+    One that has no plan within its limit of money is refused, whatever its class. Raise Invalid if its limit or its
+    objective can't be judged by the prices that there are.
     """
-    require_prices(problem.cost_limit, problem.tariff, [g.device_class for g in problem.pool.groups if g.count])
+    classes = [group.device_class for group in problem.pool.groups if group.count]
+    require_prices(problem.cost_limit, problem.objective, problem.tariff, classes)
     free = tuple(group for group in problem.pool.groups if group.available_us == 0)
     idle = replace(problem, pool=replace(problem.pool, groups=free))
     is_enough = idle.fewest() is not None

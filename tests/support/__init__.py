@@ -2,7 +2,8 @@
 
 the repository      source_tree, source_modules, examples (of each property), fresh_process
 the run of pytest   shared_run, ended, lanes, work_units, small_disk, killed
-planner             planner, plan_command, calendar, handing_over, reference_planner, reference_alternatives, traces
+planner             planner, priced, plan_command, calendar, handing_over, reference_planner, reference_alternatives,
+                    traces
 decisions           operator and decisions (a job, its Jobs, pods and nodes), profiling, device_groups, node_pools,
                     resource_slices, stored, hostile, schema_values, crowd
 clusters in small   shared_cluster, shared_cluster_jobs, kueue_cluster (a second at a time), control_loop,

@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count as counter
 
-from dueby_api.errors import Invalid
 from dueby_planner.model.cost import cost_of, micro_units
 from dueby_planner.model.offers import (
     RATE_PARTS,
@@ -69,54 +68,33 @@ _PENALTIES = 8
 
 @timed
 def plan_cheapest(problem: Problem) -> Plan | Infeasible:
-    """Return the plan of least cost, or the proof that there is none. Raise Invalid without a price of any class.
-
-    Classes without a price are left out.
-    """
-    priced = _priced(problem)
-    fewest = priced.fewest()
+    """Return the plan of least cost, or the proof that there is none. Each class has a price (require_prices)."""
+    fewest = problem.fewest()
     if fewest is None:
-        return plan_fewest(problem if problem.fewest() is None else priced)
+        return plan_fewest(problem)
     best: Search | None = None
-    for way in priced.ways:
+    for way in problem.ways:
         if way.fewest() is not None:
             search = Search(way)
             search.run()
             if best is None or search.order < best.order:
                 best = search
     if best is None or best.crew is None:
-        raise RuntimeError(f"{fewest} of the priced devices are accepted, and nothing was found")
+        raise RuntimeError(f"devices are accepted ({fewest}), and nothing was found")
     # The solver works on its answer while the plan is made.
     second = best.ask()
     bound = best.bound
-    if priced.feed is not None:
+    if problem.feed is not None:
         # However the store is divided, no devices are cheaper than if each had all of it.
-        whole = Search(priced.unfed)
+        whole = Search(problem.unfed)
         whole.run()
         bound = min(bound, whole.bound)
     first = best.crew
-    plan = _plan_of(priced, best.problem, first, bound=bound)
+    plan = _plan_of(problem, best.problem, first, bound=bound)
     proof = best.judge(second.result())
     if best.crew is not first:
-        plan = _plan_of(priced, best.problem, best.crew, bound=bound)
+        plan = _plan_of(problem, best.problem, best.crew, bound=bound)
     return replace(plan, proof=proof)
-
-
-def _priced(problem: Problem) -> Problem:
-    tariff = problem.tariff
-    if tariff is None:
-        raise Invalid("spec.objective", f"{problem.objective} needs prices; give them with --prices FILE")
-    groups = tuple(group for group in problem.pool.groups if tariff.price_of(group.device_class))
-    if not any(group.count for group in groups):
-        names = ", ".join(dict.fromkeys(group.device_class for group in problem.pool.groups))
-        raise Invalid(
-            "spec.objective", f"{problem.objective} needs a price of a class of the pool, and {names} have none"
-        )
-    return (
-        problem
-        if len(groups) == len(problem.pool.groups)
-        else replace(problem, pool=replace(problem.pool, groups=groups))
-    )
 
 
 def _plan_of(problem: Problem, way: Problem, crew: Crew, *, bound: int) -> Plan:
@@ -199,6 +177,23 @@ class Search:
     def bound(self) -> int:
         """No devices cost less than this charge."""
         return self._bound // self._scale
+
+    @property
+    def least_charge(self) -> int:
+        """No devices do all images for less by the deadline, whenever and for how long each of them is held.
+
+        Each may start again and again, so a mini-batch may take as little as a start. 0 if they don't do so many.
+        """
+        time_us, most = self.problem.time_us, tuple(offer.group.count for offer in self.offers)
+        works = [
+            max(
+                time_us // max(1, min(latency_us, start_us - offer.group.available_us)) * size
+                for start_us, latency_us, size, *_ in offer.rows
+            )
+            for offer in self.offers
+        ]
+        whole = Box(from_us=0, to_us=time_us, least=(0,) * len(most), most=most)
+        return (self._bound_by_rates(whole, works) or 0) // self._scale
 
     @cached_property
     def needed(self) -> int:

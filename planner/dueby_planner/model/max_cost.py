@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_api.errors import Invalid
+from dueby_api.objectives import OBJECTIVES, ObjectiveName
 from dueby_api.prices import format_amount
 from dueby_api.units import MICROS_PER_SECOND
 from dueby_planner.model.alternatives import Alternatives
@@ -63,21 +64,32 @@ class OverCost(Infeasible):
         )
 
 
-def require_prices(limit: CostLimit | None, tariff: Tariff | None, classes: Sequence[str] = ()) -> None:
-    """Raise Invalid if a job with this limit can't be judged by these prices on devices of these classes."""
-    if limit is None:
-        return
+def require_prices(
+    limit: CostLimit | None, objective: ObjectiveName, tariff: Tariff | None, classes: Sequence[str] = ()
+) -> None:
+    """Raise Invalid if a job with this limit or objective can't be judged by these prices on these classes."""
+    if limit is not None:
+        _require_all(limit.origin, "", tariff, classes).require_currency(limit.most, origin=limit.origin)
+    if OBJECTIVES[objective].needs_prices:
+        _require_all("spec.objective", f"{objective} ", tariff, classes)
+
+
+def _require_all(origin: str, subject: str, tariff: Tariff | None, classes: Sequence[str]) -> Tariff:
+    """Return the prices; raise Invalid, with the field that needs them, if that of any class isn't known."""
     if tariff is None:
-        message = "needs prices; give them with --prices FILE, in a cluster as prices in the chart's values"
-        raise Invalid(limit.origin, message)
-    tariff.require_currency(limit.most, origin=limit.origin)
+        give = "give them with --prices FILE, in a cluster as prices in the chart's values"
+        raise Invalid(origin, f"{subject}needs prices; {give}")
     if unpriced := tariff.unpriced(classes):
-        names = ", ".join(unpriced)
-        raise Invalid(
-            limit.origin,
-            f"needs a price of every device class that the job may use, and {names} has none; add its price, or name "
-            "other classes in spec.gpus.classes",
+        names, have, their = (
+            ", ".join(unpriced),
+            *(("have", "their prices") if len(unpriced) > 1 else ("has", "its price")),
         )
+        raise Invalid(
+            origin,
+            f"{subject}needs a price of every device class that the job may use, and {names} {have} none; add {their} "
+            "(--prices FILE, in a cluster prices in the chart's values), or name other classes in spec.gpus.classes",
+        )
+    return tariff
 
 
 def within_max_cost(plan: Plan) -> Plan | OverCost:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from dueby_api.inference_job import MAX_N
-from dueby_api.objectives import ObjectiveName
+from dueby_api.objectives import OBJECTIVES, ObjectiveName
 from dueby_api.output import MAX_PART
 from dueby_planner.model.capacity import Capacity, DeviceChoice, PoolGroup, at_confidence, best_capacities, capacity
 from dueby_planner.model.cores import enough_cores, in_squares, with_cores
@@ -57,6 +57,16 @@ class Problem:
     """What devices cost; None: nobody has said it."""
     cost_limit: CostLimit | None = None
     """What the job may be expected to cost; None: no limit."""
+
+    @property
+    def is_by_cost(self) -> bool:
+        """Whether the cheapest devices are wanted, and there are prices to know them by."""
+        return OBJECTIVES[self.objective].needs_prices and self.tariff is not None
+
+    @property
+    def without_prices(self) -> "Problem":
+        """The problem as if nobody had said what devices cost."""
+        return replace(self, tariff=None)
 
     @cached_property
     def rule(self) -> Rule:

@@ -11,6 +11,7 @@ In the order in which it is read:
     usable          a job on the devices that it may use, as the calendar takes it
     place_all       what was promised is kept; the calendar of the jobs that wait or lag, and whose fault it is if none
     begin           what of a placement begins now, and how the rest is kept
+    planned_windows status.plan of what a placement reserves, and what is proved of it
     within_cost     a new job on what it can pay for, by its maxCost, or its refusal
     within_budget   the same by its namespace's budget: refused, or kept waiting until enough is free
     affordable      can a job pay for more workers?
@@ -24,6 +25,7 @@ and the calendar of jobs on devices that come and go, which `dueby plan` of seve
     arrivals        what was given before is kept; new Hard and Soft jobs
     hand_over       running Hard jobs hand devices over
     draft, place_job, place                             several jobs, one job, one job on levels
+    place_by_cost   one job on the devices that cost least
     cut             the proof that jobs can't be done
     verify          the exact check of every calendar
 

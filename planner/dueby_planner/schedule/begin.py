@@ -13,16 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from dueby_api.plan import CostByCause, PlannedGroup
-from dueby_api.status import MAX_WINDOWS, PlanStatus, WindowStatus
+from dueby_api.status import PlanStatus
 from dueby_api.units import (
-    format_duration,
-    format_exact_time,
-    format_time,
     parse_time_us,
 )
-from dueby_api.words import counted
-from dueby_planner.answer import cost_by_cause, device_word, planned_store, unpriced_warnings
+from dueby_planner.model.cost import PlanCost
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.schedule.calendar import Calendar, make_calendar
@@ -30,7 +25,6 @@ from dueby_planner.schedule.calendar_job import EARLY_US, Placement
 from dueby_planner.schedule.devices import DeviceGroups
 from dueby_planner.schedule.explain import (
     has_idle_devices,
-    missing_devices_sentence,
     refuse_beside_others,
     until_then_sentence,
     waiting_sentence,
@@ -46,19 +40,18 @@ from dueby_planner.schedule.held_devices import (
 )
 from dueby_planner.schedule.job import Assignment, JobKey, ScheduledJob, StartReason
 from dueby_planner.schedule.lag import LagMemory, OngoingWorker, workers_of_window
+from dueby_planner.schedule.planned_windows import plan_of_windows
 from dueby_planner.schedule.request import Refuse, Reserve, Start, Wait, WorkDecision
 from dueby_planner.schedule.reservation import (
     Reservation,
     Window,
     begins_us,
     cost_of_windows,
-    devices_at_most,
     devices_in,
     done_by,
     ends_us,
     expected_finish_us,
     finish_at_confidence_us,
-    probability_by,
 )
 from dueby_planner.schedule.usable import Usable
 from dueby_planner.schedule.verify import verify_calendar
@@ -129,44 +122,15 @@ class Candidate:
         choice = window.choice
         return pause_us([choice.start_us]) + -(-self.part_size // choice.mini_batch_size) * choice.latency_us
 
+    @cached_property
+    def cost(self) -> PlanCost | None:
+        """What the windows are expected to cost; None if the price of one isn't known."""
+        return cost_of_windows(self.placement.reservation, self.placement.job.problem, self.groups.class_of)
+
     def plan(self, counts: Sequence[int] = ()) -> PlanStatus:
         """Return status.plan of a job that is planned by windows; `counts` are of due()."""
-        problem, reservation, now_us = self.placement.job.problem, self.placement.reservation, self.job.now_us
-        finish_us = finish_at_confidence_us(reservation, problem)
-        cost = cost_of_windows(reservation, problem, self.groups.class_of)
-        return PlanStatus(
-            revision=0,
-            gpus=devices_at_most(reservation),
-            lower_bound=problem.fewest() or devices_at_most(reservation),
-            proof="Calendar",
-            proof_sentence=_proof(problem, reservation)
-            + missing_devices_sentence(reservation, self.groups, now_us=now_us),
-            confidence=problem.confidence,
-            probability=round(probability_by(reservation, problem, problem.time_us), 6),
-            part_size=self.part_size,
-            expected_finish=format_time(now_us + expected_finish_us(reservation, problem)),
-            finish_at_confidence=format_time(now_us + finish_us),
-            slack=format_duration(problem.time_us - finish_us),
-            warnings=(
-                *problem.pool.warnings,
-                *unpriced_warnings(problem.tariff, [self.groups.class_of(lane.group) for lane in reservation]),
-            ),
-            groups=tuple(
-                PlannedGroup(
-                    device_class=self.groups.class_of(lane.group),
-                    engine=lane.windows[0].choice.engine,
-                    count=count,
-                    mini_batch_size=lane.windows[0].choice.mini_batch_size,
-                    iterations=max(0, lane.windows[0].images // lane.windows[0].choice.mini_batch_size - 1),
-                    profile=lane.windows[0].choice.profile,
-                    paced=True if lane.windows[0].choice.unpaced else None,
-                )
-                for lane, count in zip(reservation, counts, strict=False)
-                if count
-            ),
-            store=planned_store(problem),
-            cost=cost_by_cause(cost, CostByCause) if cost else None,
-            windows=window_statuses(_still_reserved(reservation, counts), self.groups, now_us=now_us),
+        return plan_of_windows(
+            self.placement, self.groups, counts, part_size=self.part_size, now_us=self.job.now_us, cost=self.cost
         )
 
     def forecast_us(self) -> int | None:
@@ -176,27 +140,6 @@ class Candidate:
         return expect_finish_us(replace(self.job, reserved=reserved_workers(self.placement.reservation)))
 
 
-def _proof(problem: Problem, reservation: Reservation) -> str:
-    fewest, word = problem.fewest(), device_word(problem.pool)
-    if fewest is None:
-        return "All devices that the job may use would be too few to be in time."
-    if fewest >= devices_at_most(reservation):
-        return f"No fewer than {counted(fewest, word)} would be in time."
-    if any(problem.pool.groups[0].is_fallback != group.is_fallback for group in problem.pool.groups):
-        return f"Of any kind, {counted(fewest, word)} would be enough without other jobs; spot devices come first."
-    return f"Without other jobs {counted(fewest, word)} would be enough."
-
-
-def _still_reserved(reservation: Reservation, counts: Sequence[int]) -> Reservation:
-    """Return the reservation without what begins now."""
-    if not counts:
-        return reservation
-    kept = []
-    for lane, count in zip(reservation, counts, strict=True):
-        kept += [replace(lane, count=count, windows=lane.windows[1:]), replace(lane, count=lane.count - count)]
-    return tuple(lane for lane in kept if lane.count and lane.windows)
-
-
 def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
     """Return what the workers will do that have the windows, whether these begin now or later."""
     return tuple(
@@ -204,32 +147,6 @@ def reserved_workers(reservation: Reservation) -> tuple[OngoingWorker, ...]:
         for number, lane in enumerate(reservation)
         for from_us, to_us, choice, _ in lane.windows
         for worker in workers_of_window(number, choice, from_us=from_us, to_us=to_us, count=lane.count)
-    )
-
-
-def window_statuses(reservation: Reservation, groups: DeviceGroups, *, now_us: int) -> tuple[WindowStatus, ...]:
-    """Return the windows as a status has them, by time; those of one class that are the same together."""
-    counts: Counter[tuple[Window, str, bool, str, bool]] = Counter()
-    for lane in reservation:
-        group = groups.by_name[lane.group]
-        kind = group.device_class, group.is_announced, group.asked_pool or "", group.is_spot
-        for window in lane.windows:
-            counts[window, *kind] += lane.count
-    in_order = sorted(counts.items(), key=lambda item: (item[0][0].from_us, item[0][0].to_us, *item[0][1:]))
-    return tuple(
-        WindowStatus(
-            device_class=device_class,
-            engine=window.choice.engine,
-            from_time=format_exact_time(now_us + window.from_us),
-            to_time=format_exact_time(now_us + window.to_us),
-            count=count,
-            mini_batch_size=window.choice.mini_batch_size,
-            images=count * window.images,
-            announced=is_announced or None,
-            pool=pool or None,
-            spot=is_spot or None,
-        )
-        for (window, device_class, is_announced, pool, is_spot), count in in_order[:MAX_WINDOWS]
     )
 
 
@@ -272,8 +189,15 @@ def _at_once(candidate: Candidate) -> Begun | None:
     plan = work.action.verdict.plan
     if plan is None or plan.finish_at_confidence_us > horizon_us or placement.is_in_time > plan.is_in_time:
         return None
+    if problem.is_by_cost and placement.is_in_time and (plan.cost is None or _costs_less(candidate.cost, plan.cost)):
+        return None
     taken = spread(work.action.assignments, free, groups)
     return on_nodes(work, work.action, job, taken, groups), taken
+
+
+def _costs_less(windows: PlanCost | None, plan: PlanCost) -> bool:
+    """Return whether the windows cost less than what could be started now."""
+    return windows is not None and windows.charge < plan.charge
 
 
 def on_nodes(

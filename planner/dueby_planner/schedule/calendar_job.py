@@ -56,6 +56,8 @@ class CalendarJob:
     """Beyond this time nothing is promised to it, and it is placed on nothing."""
     limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The limits that bind it, and how many units of each a device of each name costs (devices.py)."""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """The device class of each name; of one that is missing here, the name is the class."""
     at_work: tuple[OngoingWorker, ...] = ()
     """The workers that it has, if the problem is all that is left: what these do takes no other start (`needed_us`)."""
     elsewhere: int = 0
@@ -72,6 +74,10 @@ class CalendarJob:
     def fallback_names(self) -> frozenset[str]:
         """Those of them that it uses only as far as the others don't do."""
         return frozenset(group.device_class for group in self.problem.groups if group.is_fallback)
+
+    def class_of(self, name: str) -> str:
+        """Return the device class of a name."""
+        return self.classes.get(name, name)
 
     def rule_for_kept(self, reservation: Reservation) -> Rule:
         """Return the rule that says whether what is stored still does."""

@@ -416,9 +416,8 @@ class ScheduledJob:
         """N_left: images that are neither in the sink nor classified in a worker's open parts."""
         if not self.part_size:
             return self.images
-        grid = Grid(images=self.images, part_size=self.part_size)
         opened = sum(worker.open_images for worker in self.alive)
-        left = max(0, self.images - grid.images_in(self.parts_there) - opened)
+        left = max(0, self.images - self.images_in_sink - opened)
         # Some of it may have been lost with its worker, so that something is left to be looked after.
         return min(left, max(1, self.images - self.least_done)) if self.least_done else left
 
@@ -489,6 +488,7 @@ class ScheduledJob:
             images=images,
             time_us=self.time_us,
             confidence=self.spec.planned_confidence,
+            objective=self.spec.objective,
             max_gpus=self.max_devices,
             reserve=self.spec.gpus.reserve,
             max_iterations=self.spec.gpus.max_iterations,

@@ -342,6 +342,11 @@ def shortened(reservation: Reservation, problem: Problem) -> Reservation:
     """Return the reservation without the time in which its devices have nothing to do."""
     if not problem.reserve and problem.max_iterations is None:
         return reservation
+    return until_finish(reservation, problem)
+
+
+def until_finish(reservation: Reservation, problem: Problem) -> Reservation:
+    """Return the reservation until the job is done at its confidence, or its workers have run their iterations."""
     end_us = finish_at_confidence_us(reservation, problem)
     most = problem.max_iterations
     lanes = []

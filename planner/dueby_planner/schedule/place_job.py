@@ -41,6 +41,7 @@ from dueby_planner.schedule.free_devices import (
     rounded,
 )
 from dueby_planner.schedule.place import free_us, place, suffices, usable
+from dueby_planner.schedule.place_by_cost import place_by_cost
 from dueby_planner.schedule.reservation import (
     Reservation,
     Window,
@@ -64,7 +65,10 @@ def place_on(
     """Return what the job holds of what is free in its view so that it is done by then; None if that can't be."""
 
     def placed(free: Free) -> Reservation | None:
-        return place(job.problem, free, until_us=until_us, levelled=levelled, soon=soon)
+        fewest = place(job.problem, free, until_us=until_us, levelled=levelled, soon=soon)
+        if fewest is None or levelled or soon or not job.problem.is_by_cost:
+            return fewest
+        return place_by_cost(job, free, fewest, until_us=until_us)
 
     reservation = placed(view)
     if reservation and windows_stored(reservation) > MAX_WINDOWS:
@@ -227,8 +231,30 @@ def place_set(
     The `optional` jobs, by name, are left out where no place is found for them, or where one of the others finds none
     beside them. Once no place has been found for one although jobs were levelled, none are levelled for another one:
     where one job finds no place, others seldom do, and to try it for each takes long.
+
+    Where the cheapest devices for some leave others without a place, all are tried on the fewest devices.
     """
     queue = by_deadline(jobs)
+    placements = _place_queue(queue, free, beside, change_us, optional, at_least)
+    if len(placements or ()) == len(queue) or not any(job.problem.is_by_cost for job in queue):
+        return placements
+    by_fewest = [replace(job, problem=job.problem.without_prices) for job in queue]
+    fewest = _place_queue(by_fewest, free, beside, change_us, optional, at_least)
+    if len(fewest or ()) <= len(placements or ()):
+        return placements
+    by_name = {job.name: job for job in queue}
+    return [replace(placement, job=by_name[placement.job.name]) for placement in fewest or ()]
+
+
+def _place_queue(
+    queue: list[CalendarJob],
+    free: Free,
+    beside: DeadlineClass,
+    change_us: int,
+    optional: Collection[str],
+    at_least: int,
+) -> list[Placement] | None:
+    """Return placements of the jobs, in this order, as `place_set`."""
     names = frozenset[str]().union(*(job.device_names for job in queue))
     row = _Row(free, beside, change_us)
     may_level, leave_out, at = True, 1, 0

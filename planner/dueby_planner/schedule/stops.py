@@ -21,7 +21,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from dueby_planner.schedule.begin import reserved_workers, window_statuses
+from dueby_planner.schedule.begin import reserved_workers
 from dueby_planner.schedule.calendar_job import Placement
 from dueby_planner.schedule.devices import DeviceGroups, Limit
 from dueby_planner.schedule.free_devices import CLASSES
@@ -29,6 +29,7 @@ from dueby_planner.schedule.hand_over import RunningJob, RunningWorker
 from dueby_planner.schedule.held_devices import HeldDevice, costs_of, used_by_others
 from dueby_planner.schedule.job import JobKey, ScheduledJob, StartReason
 from dueby_planner.schedule.lag import HYSTERESIS
+from dueby_planner.schedule.planned_windows import window_statuses
 from dueby_planner.schedule.request import Stop, WorkDecision, without
 from dueby_planner.schedule.reservation import Reservation, Window, finish_at_confidence_us
 from dueby_planner.schedule.usable import Usable

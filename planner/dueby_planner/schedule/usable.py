@@ -92,6 +92,7 @@ class Usable:
             least_images=least,
             until_us=job.promises.horizon_us if job.deadline_class == "Hard" and not goes_on else NEVER_US,
             limits=self.groups.costs(job.key),
+            classes={name: self.groups.class_of(name) for name in self.devices},
             stays=job.is_queued,
         )
 

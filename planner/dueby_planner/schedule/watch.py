@@ -383,7 +383,7 @@ SLOWER = Fraction(1, LATER)
 
 def plan_first(job: ScheduledJob, pool: Pool) -> WorkDecision:
     """Return the start of the plan, or the refusal."""
-    verdict = _judge(replace(job.problem(pool, job.images_left), objective=job.spec.objective), job)
+    verdict = _judge(job.problem(pool, job.images_left), job)
     plan = verdict.plan
     if plan is None or verdict.action not in ("Start", "StartLate"):
         return WorkDecision(action=Refuse(verdict=verdict))

@@ -34,13 +34,14 @@ def within_cost(wanted: CalendarJob, job: ScheduledJob, class_of: Callable[[str]
     """Return the job with only such devices as it can pay for, or its refusal.
 
     `class_of` returns the device class of a group. A job that goes on is not refused: what it has is kept, and more is
-    judged when it is to begin. Raise Invalid if the limit can't be judged by the prices that there are.
+    judged when it is to begin. Raise Invalid if the limit or the objective can't be judged by these prices.
     """
-    if job.cost_limit is None or wanted.goes_on:
+    if wanted.goes_on:
         return wanted
+    classes = dict.fromkeys(class_of(group.device_class) for group in wanted.problem.pool.groups if group.count)
+    require_prices(job.cost_limit, job.spec.objective, job.tariff, [*classes])
     problem = with_classes(wanted.problem, class_of)
-    require_prices(job.cost_limit, job.tariff, [group.device_class for group in problem.pool.groups if group.count])
-    if problem.fewest() is None or _affords_fewest(problem):
+    if job.cost_limit is None or problem.fewest() is None or _affords_fewest(problem):
         return wanted
     answer = make_plan(problem)
     if isinstance(answer, OverCost):

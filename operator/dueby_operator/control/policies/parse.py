@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dueby_api.conditions import Reason
 from dueby_api.errors import Invalid
 from dueby_api.inference_job import JobSpec
-from dueby_api.objectives import only_planned
 from dueby_api.quantities import quantity
 from dueby_api.status import JobStatus
 from dueby_api.units import format_time
@@ -41,8 +40,6 @@ def parse(
     manifest = job.manifest
     if isinstance(manifest, Invalid):
         return refusal(manifest)
-    if error := only_planned(manifest.spec.objective):
-        return refusal(error)
     if (error := _beyond_slices(manifest.spec)) and not job.status.plan:
         return refusal(error)
     if (sentence := _forbidden_class(job, manifest.spec, shared.promises)) and not job.status.plan:

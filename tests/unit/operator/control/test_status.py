@@ -56,6 +56,9 @@ def written(document: Any, path: str = "") -> Iterator[str]:
             yield from written(value, f"{path}[]")
 
 
+CHEAPEST: dict[str, Any] = {"objective": "MinCost"}
+
+
 def on_gpus() -> dict[str, Any]:
     """A node with four GPUs and 16 cores, and the GPUs' profile."""
     found = profile(L4)
@@ -122,7 +125,7 @@ def test_every_field_of_a_jobs_status_is_written_in_some_case() -> None:
         cluster(*(job({**each, "spec": {**each["spec"], **later}}) for each in (one, other)), nodes={}, settings=ASKING)
     )
     dear = Tariff(currency="EUR", prices={"cpu-1": Price(hourly=10**9)})
-    cases.append(look(infj(status=indexed(), maxCost="0 EUR"), tariff=dear))
+    cases += [look(infj(status=indexed(), **by_cost), tariff=dear) for by_cost in ({"maxCost": "0 EUR"}, CHEAPEST)]
     # A price, and none of the class that its workers have; then they are gone.
     for prices in ({"cpu-1": Price(hourly=1)}, {}):
         tariff = Tariff(currency="EUR", prices=prices)

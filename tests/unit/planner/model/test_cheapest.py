@@ -1,7 +1,7 @@
 """The objective of least cost: against every choice of devices and sizes on small pools; its ties and its edges."""
 
+import re
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import combinations_with_replacement, product
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dueby_api.errors import Invalid
-from dueby_planner.deadline_classes import make_plan
+from dueby_planner.deadline_classes import judge, make_plan
 from dueby_planner.model.capacity import DeviceChoice, PoolGroup, capacity
 from dueby_planner.model.cost import HOUR_US, Price, Tariff, micro_units
 from dueby_planner.model.offers import RATE_PARTS, offers_of
@@ -17,24 +17,7 @@ from dueby_planner.model.plan import Infeasible, Plan
 from dueby_planner.model.problem import Problem
 from support.examples import examples
 from support.planner import choice, group, planned, problem, store_feed
-
-COIN = HOUR_US
-"""A price of a millionth in each microsecond."""
-
-
-def tariff(**prices: Price | int) -> Tariff:
-    """Return prices by class; a number is so many coins, paid to the microsecond."""
-    by_class = {
-        name: price if isinstance(price, Price) else Price(hourly=price * COIN, unit_us=1)
-        for name, price in prices.items()
-    }
-    return Tariff(currency="USD", prices=by_class)
-
-
-def asked(*groups: PoolGroup, prices: Tariff, **changes: object) -> Problem:
-    """Return a problem of least cost."""
-    return problem(*groups, tariff=prices, objective="MinCost", **changes)  # type: ignore[arg-type]
-
+from support.priced import CHOICES, asked, small_problems, tariff
 
 # ---- brute force
 
@@ -91,39 +74,6 @@ def done_by(problem: Problem, crew: list[tuple[PoolGroup, DeviceChoice]], end_us
             )
             done += min(most, (left_us // size.latency_us + 1) * size.mini_batch_size)
     return done
-
-
-CHOICES = st.lists(
-    st.builds(choice, batch=st.integers(1, 12), latency=st.integers(2, 12), warmup=st.integers(0, 15)),
-    min_size=1,
-    max_size=2,
-    unique_by=lambda c: c.mini_batch_size,
-)
-PRICE = st.builds(
-    Price,
-    hourly=st.integers(1, 9).map(lambda coins: coins * COIN),
-    unit_us=st.sampled_from([1, 1, 20]),
-    least_us=st.sampled_from([0, 0, 30]),
-)
-
-
-@st.composite
-def small_problems(draw: st.DrawFn) -> Problem:
-    """Draw up to three classes of up to three devices, and images for some of them."""
-    names = "abc"[: draw(st.integers(1, 3))]
-    groups = [
-        group(*draw(CHOICES), name=name, count=draw(st.integers(1, 3)), free=draw(st.sampled_from([0, 0, 7])))
-        for name in names
-    ]
-    time = draw(st.integers(20, 60))
-    bare = problem(*groups, images=1, time=time, confidence=draw(st.sampled_from([0.5, 0.95])), run=0.01, node=0.02)
-    everything = sum(c.images * c.group.count for c in bare.capacities())
-    images = max(1, everything * draw(st.integers(10, 100)) // 100)
-    prices = Tariff(currency="USD", prices={name: draw(PRICE) for name in names})
-    most = draw(st.sampled_from([None, None, 2, 4]))
-    spreads = replace(bare.pool.spreads, start=draw(st.sampled_from([0.0, 2.5])))
-    pool = replace(bare.pool, spreads=spreads)
-    return replace(bare, pool=pool, images=images, tariff=prices, objective="MinCost", max_gpus=most)
 
 
 @examples(300)
@@ -187,22 +137,29 @@ def test_within_the_most_devices_the_cheaper_class_is_taken_as_far_as_it_does() 
     assert {g.device_class: g.count for g in plan.groups} == {"fast": 1, "slow": 3}
 
 
-def test_a_class_without_a_price_is_left_out() -> None:
-    fast, slow = group(choice(10, 10, 10), name="fast", count=2), group(choice(5, 10, 10), name="slow", count=4)
-    plan = planned(asked(fast, slow, images=100, time=100, prices=tariff(slow=3)))
-    assert [(g.device_class, g.count) for g in plan.groups] == [("slow", 2)]
-
-
 @pytest.mark.parametrize(
     ("prices", "sentence"),
     [
-        pytest.param(None, "MinCost needs prices; give them with --prices FILE", id="no prices"),
-        pytest.param(tariff(other=1), "MinCost needs a price of a class of the pool, and a have none", id="of others"),
+        pytest.param(
+            None,
+            "spec.objective: MinCost needs prices; give them with --prices FILE, in a cluster as prices in the chart's "
+            "values",
+            id="no prices",
+        ),
+        pytest.param(
+            tariff(fast=1),
+            "spec.objective: MinCost needs a price of every device class that the job may use, and slow has none; add "
+            "its price (--prices FILE, in a cluster prices in the chart's values), or name other classes in "
+            "spec.gpus.classes",
+            id="of others",
+        ),
+        pytest.param(tariff(), "fast, slow have none; add their prices", id="of no class"),
     ],
 )
-def test_without_a_price_least_cost_is_refused_by_its_name(prices: Tariff | None, sentence: str) -> None:
-    with pytest.raises(Invalid, match=sentence):
-        make_plan(problem(group(choice(10, 10)), images=10, time=100, objective="MinCost", tariff=prices))
+def test_without_the_price_of_a_class_least_cost_is_refused_by_its_name(prices: Tariff | None, sentence: str) -> None:
+    fast, slow = group(choice(10, 10), name="fast"), group(choice(10, 10), name="slow")
+    with pytest.raises(Invalid, match=re.escape(sentence)):
+        judge(problem(fast, slow, images=10, time=100, objective="MinCost", tariff=prices), "Hard")
 
 
 def test_what_a_store_gives_all_devices_bounds_the_cheapest_ones_too() -> None:

@@ -18,13 +18,6 @@ def test_what_is_not_built_yet_is_refused_not_approximated() -> None:
     assert not found.writes
 
 
-def test_an_objective_that_the_calendar_does_not_know_is_refused_by_its_name() -> None:
-    found = look(infj(objective="MinCost"))
-    assert found.said("Failed") == ("True", "InvalidJob")
-    assert "spec.objective: MinCost is only planned yet, by `dueby plan --prices`" in found.message("Failed")
-    assert not found.writes
-
-
 @pytest.mark.parametrize(
     ("classes", "cpu", "reason"),
     [
