@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from dueby_operator.jobs import names
-from support.kind.autoscaler import BUFFERS, GROUP, REQUESTS, answer, asking, node_of_pool, serve
+from support.kind.autoscaler import (
+    BUFFERS,
+    GROUP,
+    REQUESTS,
+    answer,
+    asking,
+    measured,
+    node_of_pool,
+    pooled_job,
+    serve,
+)
 from support.kind.cluster import (
     BUFFERED_CLASS,
     BUFFERED_POOL,
@@ -18,22 +28,11 @@ from support.kind.cluster import (
     Cluster,
 )
 from support.kind.cluster_job import indices_of, share_folder, wait_for_end, wait_until_told
-from support.kind.gpus import gpu_profile, job_on_gpus
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 IMAGES, DEVICES = 64, 2
 # For 8 images: by the deadline of 10 minutes, a start and the time to provision less, one device does 64 and not 72.
 STEP_US = 60_000_000
-
-
-@contextmanager
-def measured(cluster: Cluster, device_class: str, step_us: int) -> Iterator[None]:
-    """A profile that the class has from an earlier node."""
-    cluster.apply(gpu_profile(device_class, step_us))
-    try:
-        yield
-    finally:
-        cluster.kubectl("delete", "gprof", device_class.lower())
 
 
 @pytest.fixture
@@ -66,17 +65,10 @@ def asked_by_buffers(cluster: Cluster) -> Iterator[None]:
         yield
 
 
-def pooled_job(cluster: Cluster, name: str, *, device_class: str = POOL_CLASS, **spec: Any) -> dict[str, Any]:
-    """A job for devices of a pool, whose nodes have no label but their own."""
-    document = job_on_gpus(cluster, name, device_class=device_class, images=IMAGES, **spec)
-    del document["spec"]["worker"]["nodeSelector"]
-    return document
-
-
 @pytest.mark.usefixtures("asked_by_pods")
 def test_a_pool_at_zero_is_asked_for_a_node_and_a_job_runs_when_one_has_come_late(cluster: Cluster) -> None:
     folder = share_folder(cluster, "pooled")
-    cluster.apply(pooled_job(cluster, "pooled"))
+    cluster.apply(pooled_job(cluster, "pooled", images=IMAGES))
     told = wait_until_told(cluster, "pooled", "Feasible", f"of the pool {POOL}")
     assert told["status"] == "True", told
     pods = cluster.wait(lambda: asking(cluster, "pooled"), "its worker asks for a node")
@@ -91,7 +83,7 @@ def test_a_pool_at_zero_is_asked_for_a_node_and_a_job_runs_when_one_has_come_lat
 
 @pytest.mark.usefixtures("asked_by_pods")
 def test_a_best_effort_job_asks_for_no_node(cluster: Cluster) -> None:
-    cluster.apply(pooled_job(cluster, "modest", deadlineClass="BestEffort"))
+    cluster.apply(pooled_job(cluster, "modest", images=IMAGES, deadlineClass="BestEffort"))
     cluster.wait_for_phase("modest", "Queued", "Pending")
     wait_until_told(cluster, "modest", "Feasible")
     assert not cluster.items("jobs", "dueby.dev/job=modest,dueby.dev/step=work")
@@ -108,7 +100,7 @@ def request_after(cluster: Cluster, job: str, refused: str = "") -> dict[str, An
 @pytest.mark.usefixtures("asked_by_requests")
 def test_a_pool_is_asked_by_requests_once_they_are_served_and_again_after_a_refusal(cluster: Cluster) -> None:
     job, folder = "requested", share_folder(cluster, "requested")
-    cluster.apply(pooled_job(cluster, job, device_class=REQUESTED_CLASS))
+    cluster.apply(pooled_job(cluster, job, images=IMAGES, device_class=REQUESTED_CLASS))
     wait_until_told(cluster, job, "OnTrack", "serves no autoscaling.x-k8s.io/v1", reason="CapacityMissing")
     serve(cluster, REQUESTS)
     first = cluster.wait(lambda: request_after(cluster, job), "it asks for a node")
@@ -137,7 +129,7 @@ def test_a_pool_is_asked_by_requests_once_they_are_served_and_again_after_a_refu
 def test_a_pool_is_asked_by_a_buffer_and_a_jobs_pods_are_made_once_a_node_has_come(cluster: Cluster) -> None:
     job, folder = "buffered", share_folder(cluster, "buffered")
     workers = f"dueby.dev/job={job},dueby.dev/step=work"
-    cluster.apply(pooled_job(cluster, job, device_class=BUFFERED_CLASS))
+    cluster.apply(pooled_job(cluster, job, images=IMAGES, device_class=BUFFERED_CLASS))
     wait_until_told(cluster, job, "OnTrack", "serves no autoscaling.x-k8s.io/v1beta1", reason="CapacityMissing")
     serve(cluster, BUFFERS)
     (buffer,) = cluster.wait(lambda: cluster.items(BUFFERS, f"dueby.dev/job={job}"), "it asks for room")

@@ -1,9 +1,10 @@
 """The cluster in small with Kueue: a Job in a queue waits until all of it fits into the quota, the oldest Job first."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dueby_api.capacity import NodePool
 from dueby_operator.cluster.queues import ClusterQueue, Queue, read_queue
 from dueby_operator.objects.parse import parse
 from dueby_planner.schedule.job import Assignment
@@ -21,13 +22,15 @@ class Share:
     """Cores that it may borrow at most; None: all that its cohort has."""
     others: int = 0
     """Cores that somebody else's workloads use of it."""
+    has_check: bool = False
+    """Whether Kueue itself asks for nodes, and admits a Job once they are there."""
 
 
 class KueueCluster(SharedCluster):
     """Nodes of so many cores, and queues."""
 
-    def __init__(self, cores: Mapping[str, int], **shares: Share) -> None:
-        super().__init__(cores)
+    def __init__(self, cores: Mapping[str, int], *, node_pools: tuple[NodePool, ...] = (), **shares: Share) -> None:
+        super().__init__(cores, node_pools=node_pools)
         self.shares = shares
 
     def queued(self, name: str) -> list[Working]:
@@ -75,10 +78,11 @@ class KueueCluster(SharedCluster):
 
     def _pass_time(self, time_us: int) -> None:
         for running, workers in self._waiting():
-            if self._has_room(_queue_of(running), len(workers)):
+            if self._has_room(_queue_of(running), len(workers)) and self._has_nodes(_queue_of(running), workers):
                 for worker in workers:
-                    worker.node = self._node_for(running, worker.assignment, ())
-                    worker.is_queued, worker.born_us, worker.node_us = False, self.now_us, self.now_us
+                    worker.is_queued, worker.born_us = False, self.now_us
+                    if not worker.assignment.pool:
+                        worker.node, worker.node_us = self._node_for(running, worker.assignment, ()), self.now_us
         super()._pass_time(time_us)
 
     def _waiting(self) -> Iterator[tuple[Running, list[Working]]]:
@@ -88,6 +92,12 @@ class KueueCluster(SharedCluster):
             for worker in self.queued(name):
                 groups.setdefault(worker.group, (running, []))[1].append(worker)
         yield from sorted(groups.values(), key=lambda group: group[1][0].born_us)
+
+    def _has_nodes(self, queue: str, workers: Sequence[Working]) -> bool:
+        pool = workers[0].assignment.pool
+        if not self.shares[queue].has_check or not pool:
+            return True
+        return sum(node.free["cpu"] for node in self._nodes_left().values() if node.pool == pool) >= len(workers)
 
     def _has_room(self, queue: str, count: int) -> bool:
         share = self.shares[queue]

@@ -22,7 +22,16 @@ from dueby_operator.cluster.announced import (
 )
 from dueby_operator.cluster.device_groups import find_groups
 from dueby_operator.cluster.host_memory import MIB, UNMEASURED, HostMemory
-from dueby_operator.cluster.node_pools import Late, Unserved, asked_groups, describe_late, describe_unserved, is_for
+from dueby_operator.cluster.node_pools import (
+    Late,
+    Unserved,
+    asked_groups,
+    describe_late,
+    describe_unserved,
+    is_for,
+    kinds_in_pools,
+    missing_devices,
+)
 from dueby_operator.cluster.nodes import (
     CPU_CLASS,
     SLICE_CPUS,
@@ -97,6 +106,11 @@ class ClusterDevices:
     def kinds(self) -> Mapping[str, DeviceKind]:
         """How each class of GPUs that any node has is asked for."""
         return device_kinds(self.nodes.values())
+
+    @cached_property
+    def counted_kinds(self) -> Mapping[str, DeviceKind]:
+        """The same with classes that only pools could have: quotas count both."""
+        return {**kinds_in_pools(self.settings.node_pools), **self.kinds}
 
     @cached_property
     def open_nodes(self) -> Sequence[Node]:
@@ -247,14 +261,14 @@ class ClusterDevices:
             unserved=self.unserved,
             may_have=self._may_be_promised,
         )
-        of_queues = find_queue_limits(self.queues, claimants, self.kinds, self._asked)
+        of_queues = find_queue_limits(self.queues, claimants, self.counted_kinds, self._asked)
         of_namespaces = find_namespace_limits(self.room, claimants, self._asked)
         return replace(groups, all=(*groups.all, *announced, *asked), limits=(*of_queues, *of_namespaces))
 
     def _may_be_promised(self, claimant: Claimant, device_class: str) -> bool:
         """Return whether it is known what devices that are on no node yet take of the quotas that bind the job."""
         is_bound = claimant.spec.queue_name or self.has_quota(claimant.key[0])
-        return not is_bound or self.kind_of(device_class) is not None
+        return not is_bound or bool(CPU_CLASS.match(device_class)) or device_class in self.counted_kinds
 
     def coming_classes(self, spec: JobSpec) -> frozenset[str]:
         """Return the classes of devices that are announced or can be asked for, and that the job's workers fit."""
@@ -334,7 +348,7 @@ class ClusterDevices:
         return {name: requests[name] for name in PER_NODE}
 
     def _asked(self, spec: JobSpec, device_class: str) -> dict[str, float]:
-        kind = self.kinds.get(device_class, DeviceKind())
+        kind = self.counted_kinds.get(device_class, DeviceKind())
         return {**self._of_worker(spec, device_class), **kind.request}
 
     def _of_worker(self, spec: JobSpec, device_class: str) -> dict[str, float]:
@@ -350,14 +364,16 @@ class ClusterDevices:
         return Offer(counts=within, warnings=self.warnings)
 
     def _in_queue(self, namespace: str, spec: JobSpec, classes: Sequence[str], *, unused: bool) -> dict[str, int]:
-        """Return the workers of each class that the job's queue covers; of GPUs no more than exist, free or not."""
+        """Return the workers of each class that the job's queue covers; of GPUs no more than there are, or could be."""
         queue, counts = self.queues.get((namespace, spec.queue_name)), {}
         for name in classes:
-            kind = self.kinds.get(name, DeviceKind())
+            kind = self.counted_kinds.get(name, DeviceKind())
             counts[name] = queue.max_workers(kind, self._asked(spec, name), unused=unused) if queue else 0
             if not CPU_CLASS.match(name):
-                existing = sum(node.devices[name].count for node in self.nodes.values() if name in node.devices)
-                counts[name] = min(counts[name], existing)
+                on_nodes = sum(node.devices[name].count for node in self.nodes.values() if name in node.devices)
+                pools = [pool for pool in self.settings.node_pools if pool.device_class == name and is_for(pool, spec)]
+                in_pools = missing_devices(pools, self.nodes.values())
+                counts[name] = min(counts[name], on_nodes + sum(in_pools.values()))
         return counts
 
     def _count(self, spec: JobSpec, device_class: str) -> int:

@@ -6,17 +6,19 @@ place. Where nodes don't come in time, the rest of the pool counts for nothing w
 jobs of their namespace, since others' workers may ask for what no node of it has.
 
 A pool may want to be asked by an object instead (control/policies/ask.py): by a ProvisioningRequest, and then the
-autoscaler passes over the pods, and says early what it can't make; or by a CapacityBuffer, before there are pods.
+autoscaler passes over the pods, and says early what it can't make; or by a CapacityBuffer, before there are pods. For a
+job in a Kueue queue it isn't: its pods are there once Kueue has admitted them, which may have asked by itself before.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from dueby_api.capacity import NodePool, RequestKind, SpotNodes
 from dueby_api.inference_job import JobSpec
 from dueby_api.spot import is_used
 from dueby_api.units import format_duration
-from dueby_operator.cluster.nodes import Node, are_borne, devices_like
+from dueby_operator.cluster.nodes import CPU_CLASS, DeviceKind, Node, are_borne, devices_like
 from dueby_operator.cluster.requests import tolerations_of
 from dueby_operator.objects.capacity_requests import REQUESTS, CapacityRequest
 from dueby_operator.objects.nodes import Taint
@@ -85,22 +87,18 @@ def asked_groups(
     `provision` is how long its nodes take to come, `spot` what is assumed of spot nodes, `unserved` are kinds of
     objects that can't be made, and `may_have` says whether a job may have devices of a class.
     """
-    class_of_pool, there = {pool.name: pool.device_class for pool in pools}, Counter[str]()
-    for node in nodes if pools else ():
-        if node.is_ready and node.pool in class_of_pool:
-            there[node.pool] += devices_like(node, class_of_pool[node.pool])
+    left = missing_devices(pools, nodes)
     for pool in pools:
-        if pool.ask in unserved:
-            continue
-        missing = pool.devices - there[pool.name]
         users = frozenset(
             claimant.key
             for claimant in claimants
             if pool.device_class in claimant.classes
             and is_for(pool, claimant.spec)
+            and (pool.ask not in unserved or claimant.spec.queue_name)
             and not late.get((claimant.key[0], pool.name))
             and may_have(claimant, pool.device_class)
         )
+        missing = left[pool.name]
         if missing > 0 and users:
             yield DeviceGroup(
                 name=f"{pool.device_class}#pool-{pool.name}",
@@ -114,16 +112,35 @@ def asked_groups(
             )
 
 
+def missing_devices(pools: Sequence[NodePool], nodes: Collection[Node]) -> Mapping[str, int]:
+    """Return by pool how many devices it could have beside those of its nodes that have come."""
+    class_of_pool, left = {pool.name: pool.device_class for pool in pools}, {pool.name: pool.devices for pool in pools}
+    for node in nodes if pools else ():
+        if node.is_ready and node.pool in class_of_pool:
+            left[node.pool] -= devices_like(node, class_of_pool[node.pool])
+    return left
+
+
+def kinds_in_pools(pools: Iterable[NodePool]) -> Mapping[str, DeviceKind]:
+    """Return how GPUs of each class are asked for that pools have, by what all pools of the class have in common."""
+    found: dict[str, DeviceKind] = {}
+    for pool in pools:
+        if not CPU_CLASS.match(pool.device_class):
+            before = found.get(pool.device_class, DeviceKind(resource=pool.resource, selector=pool.node_selector))
+            common = dict(before.selector.items() & pool.node_selector.items())
+            found[pool.device_class] = replace(before, selector=common)
+    return found
+
+
 def is_for(pool: NodePool, spec: JobSpec) -> bool:
     """Return whether workers of the job may ask the pool for a node, and would be scheduled on it.
 
-    BestEffort jobs buy nothing, and of a job in a queue Kueue decides when there is room for it.
+    BestEffort jobs buy nothing. Those of a job in a queue ask once Kueue has admitted them, or Kueue asks before.
     """
     allowed = spec.gpus.classes
     taints = [Taint(key=taint.key, value=taint.value, effect=taint.effect) for taint in pool.taints]
     return (
         spec.deadline_class != "BestEffort"
-        and not spec.queue_name
         and (not allowed or pool.device_class in allowed)
         and (spec.worker.node_selector or {}).items() <= pool.node_selector.items()
         and is_used(spec.spot_use, spot=pool.spot)
@@ -160,5 +177,5 @@ def describe_unserved(pools: Sequence[NodePool], unserved: Unserved, spec: JobSp
         f"The pool {pool.name} can't be asked for nodes: it is to be asked by a {pool.ask}, and the cluster serves no "
         f"{REQUESTS[pool.ask].api_version}, which its autoscaler would bring."
         for pool in pools
-        if pool.ask != "PendingPods" and pool.ask in unserved and is_for(pool, spec)
+        if pool.ask in unserved and not spec.queue_name and is_for(pool, spec)
     )

@@ -168,7 +168,8 @@ def worker_objects(
         },
     )
     job["metadata"]["annotations"] = {names.DEVICE_CLASS: first.device_class}
-    prepare_to_ask(job, settings.pool(first.pool))
+    if not owner.job.spec.queue_name:
+        prepare_to_ask(job, settings.pool(first.pool))
     queue_up(owner.job, job)
     plan = RevisionPlan.of(map(planned_worker, assignments))
     config = _workers_config(owner, settings, start, assignments)

@@ -285,26 +285,27 @@ class IdleDevices:
         `pool` is the one that it has asked for a node, if it has, and `is_spot` is the worker's. None if all are taken:
         nobody knows then where it will be.
         """
-        groups = self._groups.of_pool(key, device_class, pool, is_spot=is_spot)
-        if pool:  # one whose node has come is about to have it
-            name = next((group.name for group in groups if self._left[group.name] > 0), None)
-        else:
-            name = self._largest(groups)
+        name = self._first(key, device_class, pool, is_spot=is_spot)
         if name is not None:
             self._left[name] -= 1
         return name
 
-    def could_leave_queue(self, key: JobKey, device_class: str) -> str | None:
+    def could_leave_queue(
+        self, key: JobKey, device_class: str, pool: str = "", *, is_spot: bool | None = None
+    ) -> str | None:
         """Return the group of which a queued worker would have a device if it was let start now, and keep that for it.
 
         None if there is none, or no limit for it.
         """
-        name = self._largest(self._groups.of_pool(key, device_class, ""))
+        name = self._first(key, device_class, pool, is_spot=is_spot)
         if name is None or not self._groups.within_limits(key, {name: 1}, self._left)[name]:
             return None
         self.take(key, {name: 1})
         return name
 
-    def _largest(self, groups: Iterable[DeviceGroup]) -> str | None:
+    def _first(self, key: JobKey, device_class: str, pool: str, *, is_spot: bool | None) -> str | None:
+        groups = self._groups.of_pool(key, device_class, pool, is_spot=is_spot)
         idle = [group.name for group in groups if self._left[group.name] > 0]
+        if pool:  # one whose node has come is about to have it
+            return next(iter(idle), None)
         return max(idle, key=lambda name: self._left[name], default=None)

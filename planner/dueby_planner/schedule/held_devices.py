@@ -285,9 +285,9 @@ def _group_of(job: ScheduledJob, worker: WorkerModel, groups: DeviceGroups, idle
     if worker.node or not groups.have_nodes:
         group = groups.at(job.key, device_class, worker.node)
         return group.name if group else None
-    if worker.state == "queued":  # its queue counts it as used
-        return idle.could_leave_queue(job.key, device_class)
-    return idle.has_started(job.key, device_class, worker.assignment.pool, is_spot=worker.assignment.is_spot)
+    # Its queue counts a queued one as used.
+    find = idle.could_leave_queue if worker.state == "queued" else idle.has_started
+    return find(job.key, device_class, worker.assignment.pool, is_spot=worker.assignment.is_spot)
 
 
 def _rest_us(job: ScheduledJob, workers: Sequence[WorkerModel], margin: Fraction) -> int:

@@ -269,6 +269,8 @@ def _ongoing(worker: WorkerModel, job: ScheduledJob, *, is_up: bool) -> OngoingW
     latency_us = job.step_us(worker)
     if worker.last_step_us is None:
         rest_us = max(0, worker.created_us + choice.expected_start_us - now_us)
+        if worker.node and worker.assignment.provision:  # its node has come
+            rest_us = min(rest_us, choice.expected_start_us - worker.assignment.provision.expected_us)
     else:
         rest_us = max(0, worker.last_step_us + latency_us - now_us)
     # The first mini-batch is not one of the iterations.

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from support.kind.cluster import Cluster
-from support.kind.cluster_job import indices_of, wait_until_told
+from support.kind.autoscaler import asking, measured, node_of_pool, pooled_job
+from support.kind.cluster import POOL, POOL_CLASS, POOL_LABEL, Cluster
+from support.kind.cluster_job import indices_of, share_folder, wait_for_end, wait_until_told
 from support.kind.example_jobs import PHOTOS, claimed, example
+from support.kind.gpus import GPU
 from support.kind.images import WORKER_IMAGE
 from support.kind.kind_cluster import load_image
 from support.run import write_photos
@@ -32,7 +34,7 @@ def photos(cluster: Cluster) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def kueue(cluster: Cluster) -> Iterator[None]:
-    """Kueue with a queue `night` whose quota is one worker."""
+    """Kueue with a queue `night` whose quota is one worker, on cores or on a GPU of the pool that stands at zero."""
     node = cluster.nodes[0]
     if IS_KUEUE_HERE:
         load_image(f"{KUEUE_IMAGE}:{KUEUE_VERSION}", [node], shared=cluster.shared)
@@ -50,15 +52,20 @@ def kueue(cluster: Cluster) -> Iterator[None]:
     cluster.helm("install", "kueue", KUEUE_CHART, *where, *version, *options)
     api = "kueue.x-k8s.io/v1beta2"
     quota = [{"name": "cpu", "nominalQuota": "1"}, {"name": "memory", "nominalQuota": "4Gi"}]
-    group = {"coveredResources": ["cpu", "memory"], "flavors": [{"name": "any", "resources": quota}]}
+    groups = [
+        {"coveredResources": ["cpu", "memory"], "flavors": [{"name": "any", "resources": quota}]},
+        {"coveredResources": [GPU], "flavors": [{"name": "pool", "resources": [{"name": GPU, "nominalQuota": "1"}]}]},
+    ]
+    pool = {"metadata": {"name": "pool"}, "spec": {"nodeLabels": {POOL_LABEL: POOL}}}
     documents = [
         {"apiVersion": api, "kind": "ResourceFlavor", "metadata": {"name": "any"}},
+        {"apiVersion": api, "kind": "ResourceFlavor", **pool},
         {
             "apiVersion": api,
             "kind": "ClusterQueue",
             "metadata": {"name": "all"},
             # In a cohort by itself, so that there is nothing to borrow.
-            "spec": {"namespaceSelector": {}, "cohortName": "company", "resourceGroups": [group]},
+            "spec": {"namespaceSelector": {}, "cohortName": "company", "resourceGroups": groups},
         },
         {
             "apiVersion": api,
@@ -71,7 +78,7 @@ def kueue(cluster: Cluster) -> Iterator[None]:
     cluster.wait(lambda: cluster.attempt("apply", "-f", "-", stdin=text)[0], "Kueue's webhook answers")
     yield
     # In this order: Kueue keeps what is in use.
-    cluster.kubectl("delete", "infj,jobs", "first", "queued-photos", "other", "--ignore-not-found")
+    cluster.kubectl("delete", "infj,jobs", "first", "queued-photos", "other", "queued-pool", "--ignore-not-found")
     cluster.kubectl("delete", "localqueue,clusterqueue,resourceflavor", "--all", "--timeout=60s")
     cluster.helm("uninstall", "kueue", "-n", "kueue-system", "--wait")
 
@@ -114,6 +121,22 @@ def test_kueue_a_job_waits_in_its_queue_for_what_others_use(cluster: Cluster, ph
     assert cluster.wait_for_phase("queued-photos", "Succeeded", "Failed")["status"]["phase"] == "Succeeded"
     assert indices_of(photos / "waited") == list(range(PHOTOS))
     cluster.kubectl("delete", "infj", "queued-photos")
+
+
+@pytest.mark.usefixtures("kueue")
+def test_kueue_a_job_asks_a_pool_at_zero_for_a_node_once_it_is_admitted(cluster: Cluster) -> None:
+    folder = share_folder(cluster, "queued-pool")
+    with measured(cluster, POOL_CLASS, 6_000_000):
+        cluster.apply(pooled_job(cluster, "queued-pool", images=64, queueName="night"))
+        told = wait_until_told(cluster, "queued-pool", "Feasible", f"of the pool {POOL}")
+        assert told["status"] == "True", told
+        cluster.wait(lambda: asking(cluster, "queued-pool"), "its worker asks for a node")
+        (worker,) = cluster.items("jobs", "dueby.dev/job=queued-pool,dueby.dev/step=work")
+        assert worker["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "night"
+        with node_of_pool(cluster, cluster.nodes[0], POOL, POOL_CLASS, devices=2):
+            done = wait_for_end(cluster, "queued-pool", folder / "rows")
+    assert done["status"]["phase"] == "Succeeded", done["status"]
+    assert indices_of(folder / "rows") == list(range(64))
 
 
 def somebody_elses_job(cluster: Cluster) -> dict[str, Any]:

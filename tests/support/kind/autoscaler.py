@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from support.kind.cluster import POOL, POOL_LABEL, Cluster
-from support.kind.gpus import add_gpus, remove_gpus
+from support.kind.cluster import POOL, POOL_CLASS, POOL_LABEL, Cluster
+from support.kind.gpus import add_gpus, gpu_profile, job_on_gpus, remove_gpus
 
 _AUTOSCALER = "https://raw.githubusercontent.com/kubernetes/autoscaler/cluster-autoscaler-1.34.0/cluster-autoscaler/apis/config/crd"
 REQUESTS, BUFFERS = "provisioningrequests", "capacitybuffers"
@@ -25,6 +25,23 @@ DEFINITIONS = {
     ),
     BUFFERS: os.environ.get("DUEBY_CAPACITY_BUFFERS", f"{_AUTOSCALER}/autoscaling.x-k8s.io_capacitybuffers.yaml"),
 }
+
+
+@contextmanager
+def measured(cluster: Cluster, device_class: str, step_us: int) -> Iterator[None]:
+    """A profile that the class has from an earlier node."""
+    cluster.apply(gpu_profile(device_class, step_us))
+    try:
+        yield
+    finally:
+        cluster.kubectl("delete", "gprof", device_class.lower())
+
+
+def pooled_job(cluster: Cluster, name: str, *, device_class: str = POOL_CLASS, **spec: Any) -> dict[str, Any]:
+    """A job for devices of a pool, whose nodes have no label but their own."""
+    document = job_on_gpus(cluster, name, device_class=device_class, **spec)
+    del document["spec"]["worker"]["nodeSelector"]
+    return document
 
 
 def asking(cluster: Cluster, job: str, *, pool: str = POOL) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from dueby_api.units import format_time
 from dueby_operator.cluster.devices import ClusterDevices
 from dueby_operator.cluster.node_pools import count_late, find_answers, pool_of
 from dueby_operator.cluster.nodes import Node, read_node
+from dueby_operator.cluster.queues import ClusterQueue, read_queue
 from dueby_operator.cluster.quotas import Bound
 from dueby_operator.objects.capacity_requests import ProvisioningRequest
 from dueby_operator.objects.nodes import NodeObject
@@ -85,7 +86,7 @@ def test_devices_on_a_pool_s_nodes_are_a_group_of_their_own() -> None:
     [
         pytest.param({}, {}, True, id="any job"),
         pytest.param({"deadlineClass": "BestEffort"}, {}, False, id="one that buys nothing"),
-        pytest.param({"queueName": "queue"}, {}, False, id="one that Kueue gives its devices"),
+        pytest.param({"queueName": "queue"}, {}, True, id="one in a queue"),
         pytest.param({"gpus": {"classes": ["cpu-2"]}}, {}, False, id="one that wants another class"),
         pytest.param({"worker": {"nodeSelector": LABELS}}, {}, True, id="one that selects its nodes"),
         pytest.param({"worker": {"nodeSelector": {"zone": "a"}}}, {}, False, id="one that selects others"),
@@ -100,12 +101,20 @@ def test_who_may_ask(job: dict[str, Any], of: dict[str, Any], *, may_ask: bool) 
     assert bool(asked(devices(of=pool(**of)).groups([claimant("job", **job)]))) == may_ask
 
 
-def test_of_a_class_that_no_node_has_a_quota_says_nothing_so_nothing_is_promised_within_one() -> None:
+def test_quotas_count_devices_of_a_class_that_no_node_has_yet() -> None:
     gpus = pool(**{"class": "NVIDIA-H100"})
-    job = replace(claimant("job"), classes=("NVIDIA-H100",))
-    assert asked(devices(of=gpus).groups([job])) == 16
+    job = replace(claimant("job", queueName="night"), classes=("NVIDIA-H100",))
     quota = {"team": {"requests.nvidia.com/gpu": Bound(8.0, 8.0)}}
-    assert not asked(devices(of=gpus, room=quota).groups([job]))
+    groups = [{"flavors": [flavor(name, quota) for name, quota in (("h100", 5), ("others", 3))]}]
+    queue = parse(ClusterQueue, {"metadata": {"name": "night"}, "spec": {"resourceGroups": groups}})
+    labels = {"h100": LABELS, "others": {"pool": "others"}}
+    found = devices(of=gpus, room=quota, queues={("team", "night"): read_queue(queue, labels)}).groups([job])
+    assert asked(found) == 16
+    assert sorted(limit.units / max(limit.costs[KEY].values()) for limit in found.limits) == [5, 8]
+
+
+def flavor(name: str, quota: int) -> dict[str, Any]:
+    return {"name": name, "resources": [{"name": "nvidia.com/gpu", "nominalQuota": str(quota)}]}
 
 
 def test_while_nodes_are_late_jobs_of_that_namespace_ask_for_no_more() -> None:

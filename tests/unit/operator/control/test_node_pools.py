@@ -7,6 +7,7 @@ from dueby_api.gpu_profile import GPUProfile, ObservedJob
 from dueby_api.schema import validate
 from dueby_api.units import format_time, from_micros
 from support.decisions import NOW, SECOND
+from support.kueue_cluster import KueueCluster, Share
 from support.operator import profile
 from support.shared_cluster import SharedCluster, slowly_started
 
@@ -48,6 +49,34 @@ def test_a_pool_at_zero_is_asked_for_as_many_nodes_as_the_deadline_needs_and_the
     cluster.run(5)
     assert at_work(cluster) == ["n1"] * 3
     assert {held.pool for held in cluster.status("hard").held} == {None}
+    cluster.run(150, until=lambda: cluster.jobs["hard"].is_done)
+    assert cluster.ended_s("hard") <= 200
+
+
+def test_a_job_in_a_queue_asks_for_nodes_once_it_is_admitted_and_within_its_quota() -> None:
+    cluster = KueueCluster({}, node_pools=pool(nodes=1), night=Share(cores=3))
+    cluster.add("first", images=50_000, deadline_s=200, queueName="night")
+    cluster.run(5)
+    assert cluster.said("first", "Feasible")[0] == "Planned"
+    assert (cluster.queued("first"), asked(cluster)) == ([], 3)
+    cluster.add("second", images=50_000, deadline_s=200, queueName="night")
+    cluster.run(3)
+    assert cluster.said("second", "Feasible")[0] == "PromisedToOthers"
+    cluster.run(40)
+    cluster.join("n1", 4, LABELS)
+    cluster.run(150, until=lambda: cluster.jobs["first"].is_done)
+    assert cluster.ended_s("first") <= 200
+
+
+def test_a_job_whose_queue_asks_for_nodes_itself_waits_for_them_in_the_queue() -> None:
+    cluster = KueueCluster({}, node_pools=pool(), night=Share(cores=8, has_check=True))
+    cluster.add("hard", images=50_000, deadline_s=200, queueName="night")
+    cluster.run(50)
+    assert len(cluster.queued("hard")) == 3
+    assert len(cluster.jobs["hard"].workers) == 3, "nobody was asked for help meanwhile"
+    cluster.join("n1", 4, LABELS)
+    cluster.run(5)
+    assert (cluster.queued("hard"), at_work(cluster)) == ([], ["n1"] * 3)
     cluster.run(150, until=lambda: cluster.jobs["hard"].is_done)
     assert cluster.ended_s("hard") <= 200
 
