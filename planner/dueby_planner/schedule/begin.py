@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dueby_api.status import PlanStatus
-from dueby_api.units import (
-    parse_time_us,
-)
+from dueby_api.units import parse_time_us
 from dueby_planner.model.cost import PlanCost
 from dueby_planner.model.part_size import part_size_for
 from dueby_planner.model.problem import NEVER_US, Problem

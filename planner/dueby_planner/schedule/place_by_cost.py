@@ -34,6 +34,8 @@ from dueby_planner.schedule.reservation import (
 
 # So many times at which others take devices are tried as the end, the latest first.
 _MAX_ENDS = 4
+_BOXES = 64
+"""How long the cheapest devices are sought where some come free later: a calendar may have hundreds of such jobs."""
 
 
 def place_by_cost(job: CalendarJob, free: Free, fewest: Reservation, *, until_us: int) -> Reservation:
@@ -74,7 +76,10 @@ def _ending_at(job: CalendarJob, free: Free, end_us: int) -> Reservation | None:
     if problem.fewest() is None:
         return None
     search = Search(problem)
-    search.run()
+    if any(level.available_us for level in levels):
+        search.run(_BOXES, patience=1)
+    else:  # as for a plan alone
+        search.run()
     if search.crew is None:
         return None
     # The groups of the problem are in the order of the levels, and its crew has these very objects.
