@@ -199,8 +199,12 @@ class _Scheduling:
         return [hold for own in self._own.values() for hold in own]
 
     def _watch(self, job: ScheduledJob) -> None:
-        """Decide on a running job with the idle devices that nobody is promised before it would be done with them."""
-        horizon_us = max(1, job.time_us)
+        """Decide on a running job with the idle devices that nobody is promised before it would be done with them.
+
+        Of a late one, they are those that nobody is promised before it could give them back.
+        """
+        least_us = self._usables.of(job).least_stay_us if self._usables.are_there(job) else 1
+        horizon_us = max(least_us, job.time_us)
         now = FreeNow(self._groups, self._beside[job.deadline_class])
         free = now.devices(job.key, self._offered(job), horizon_us)
         fallbacks = self._groups.fallbacks(job)

@@ -13,10 +13,11 @@ from dueby_planner.model.problem import NEVER_US, Problem
 from dueby_planner.profiles.pool import Pool
 from dueby_planner.schedule.calendar_job import CalendarJob, StoredWindow
 from dueby_planner.schedule.devices import DeviceGroup, DeviceGroups, devices_by_class, less_absent
+from dueby_planner.schedule.free_devices import CHANGE_US
 from dueby_planner.schedule.job import AbsentKind, JobKey, PromisedJob, ScheduledJob, WorkerModel
 from dueby_planner.schedule.lag import OngoingWorker, images_within, workers_of_window
 from dueby_planner.schedule.stores import StoreUse, store_uses, window_uses, with_stores
-from dueby_planner.schedule.watch import ongoing
+from dueby_planner.schedule.watch import ongoing, pause_us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,12 @@ class Usable:
         left = less_absent(others, self.groups, absent)
         for_more = (replace(usable, count=left[usable.device_class]) for usable in self.pool.groups)
         return replace(self.pool, groups=tuple(usable for usable in for_more if usable.count))
+
+    @property
+    def least_stay_us(self) -> int:
+        """How long a worker that is started now stays, even if it is asked for its device as soon as it may be."""
+        choices = [choice for group in self.pool.groups for choice in group.choices]
+        return max(1, pause_us(choice.start_us for choice in choices) + CHANGE_US)
 
     def _group_of(self, worker: WorkerModel) -> DeviceGroup | None:
         """Return the group of the worker's device, or of that which it asks for; None if nobody knows it."""

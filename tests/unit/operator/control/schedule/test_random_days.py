@@ -88,6 +88,13 @@ QUEUED = [
 ]
 
 
+# A late job finds the devices and the store idle, seconds before the window of a promised one.
+LATE_BEFORE_A_WINDOW = [
+    Arrival(after_s=0, deadline_class=kind, core_s=core_s, deadline_s=deadline_s, most=7, reads_store=True)
+    for kind, core_s, deadline_s in (("Hard", 224, 56), ("Soft", 224, 15), ("Hard", 5, 56))
+]
+
+
 # The same days each time: a rare one found by chance would be another change's failure. More of them: test-deep.
 @settings(derandomize=True)
 @given(st.lists(arrivals, min_size=1, max_size=7))
@@ -147,6 +154,7 @@ def source_of(running: Running) -> str:
 
 @settings(derandomize=True)
 @given(st.lists(on_a_store, min_size=1, max_size=7), st.integers(RATE // 2, 7 * RATE))
+@example(LATE_BEFORE_A_WINDOW, RATE // 2)
 def test_promises_are_kept_on_a_store_that_serves_few_devices(days: list[Arrival], requests: int) -> None:
     run_day(StoreCluster(requests), days)
 
